@@ -1,0 +1,110 @@
+#include "base/core/arena.h"
+#include "base/core/htab.h"
+#include "base/core/json_out.h"
+#include "base/core/prng.h"
+#include "base/core/varint.h"
+
+#include <criterion/criterion.h>
+
+Test(core, arena_rolls_back_and_charges)
+{
+    struct budget b;
+    budget_init(&b, "test", NULL, 10000, ERR_LIMIT);
+    struct arena a;
+    arena_init(&a, &b);
+    char *first = arena_alloc(&a, 100);
+    memset(first, 1, 100);
+    struct arena_mark m = arena_mark(&a);
+    for (int i = 0; i < 50; i++)
+        memset(arena_alloc(&a, 5000), 2, 5000);
+    cr_assert_eq(arena_check(&a), ERR_LIMIT);
+    arena_rollback(&a, m);
+    cr_assert_eq(first[99], 1);
+    arena_deinit(&a);
+    cr_assert_eq(b.used, 0);
+    cr_assert_gt(b.peak, 250000);
+}
+
+Test(core, htab_finds_all_of_many)
+{
+    struct htab t;
+    htab_init(&t, NULL);
+    for (uint32_t i = 0; i < 20000; i++)
+        htab_insert(&t, hash_u64(i % 5000), i);
+    for (uint32_t k = 0; k < 5000; k++) {
+        uint32_t found = 0;
+        for (uint32_t it = 0, v; htab_next(&t, hash_u64(k), &it, &v);)
+            found += v % 5000 == k;
+        cr_assert_eq(found, 4);
+    }
+    htab_deinit(&t);
+}
+
+Test(core, json_escapes_and_mends_utf8)
+{
+    struct buf b;
+    buf_init(&b, 1000, NULL);
+    struct json_out j;
+    json_init(&j, &b);
+    json_obj(&j);
+    json_keyz(&j, "a\"b");
+    json_str(&j, STR("x\n\x01\xff\xc3\xa9"));
+    json_keyz(&j, "n");
+    json_arr(&j);
+    json_i64(&j, INT64_MIN);
+    json_f64(&j, 0.1);
+    json_null(&j);
+    json_arr_end(&j);
+    json_obj_end(&j);
+    buf_byte(&b, 0);
+    cr_assert_str_eq(b.p,
+                     "{\"a\\\"b\":\"x\\n\\u0001\xEF\xBF\xBD\xC3\xA9\",\"n\":[-9223372036854775808,0.1,null]}");
+    buf_deinit(&b);
+}
+
+Test(core, varint_round_trip_and_bounds)
+{
+    struct prng r;
+    prng_init(&r, 7);
+    for (int i = 0; i < 10000; i++) {
+        uint64_t v = prng_next(&r) >> prng_below(&r, 64), got = 0;
+        uint8_t bytes[VARINT_MAX];
+        size_t n = varint_put(bytes, v);
+        cr_assert_eq(varint_get(bytes, bytes + n, &got), bytes + n);
+        cr_assert_eq(got, v);
+        cr_assert_null(varint_get(bytes, bytes + n - 1, &got));
+        cr_assert_eq(unzigzag(zigzag((int64_t)v)), (int64_t)v);
+    }
+    uint8_t long_one[11];
+    memset(long_one, 0xff, sizeof long_one);
+    uint64_t v;
+    cr_assert_null(varint_get(long_one, long_one + 11, &v));
+}
+
+Test(core, str_numbers_and_hex)
+{
+    int64_t i;
+    cr_assert(str_to_i64(STR("-9223372036854775808"), &i) && i == INT64_MIN);
+    cr_assert_not(str_to_i64(STR("9223372036854775808"), &i));
+    cr_assert_not(str_to_i64(STR(""), &i));
+    double d;
+    cr_assert(str_to_f64(STR("1e3"), &d) && d == 1000);
+    cr_assert_not(str_to_f64(STR("1e3x"), &d));
+    uint8_t id[2];
+    cr_assert(str_from_hex(STR("aBcd"), id, 2) && id[0] == 0xab && id[1] == 0xcd);
+    cr_assert_not(str_from_hex(STR("abc"), id, 2));
+    cr_assert(str_utf8_valid(STR("plain ascii and \xC3\xA9")));
+    cr_assert_not(str_utf8_valid(STR("\xED\xA0\x80")));
+}
+
+Test(core, buf_remembers_its_limit)
+{
+    struct buf b;
+    buf_init(&b, 10, NULL);
+    buf_put(&b, "12345678", 8);
+    cr_assert_eq(buf_check(&b), OK);
+    buf_put(&b, "901", 3);
+    cr_assert_eq(buf_check(&b), ERR_TOO_LARGE);
+    cr_assert_eq(b.n, 8);
+    buf_deinit(&b);
+}
