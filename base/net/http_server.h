@@ -1,0 +1,116 @@
+/* An HTTP server on every reactor: HTTP/1.1 and HTTP/2 (prior knowledge and, for gRPC, the same session
+ * code) on SO_REUSEPORT listeners, one router a port. Connections are state machines in the reactor and hold no
+ * fiber; a complete request (head and body, decoded) starts a fiber that runs the handler.
+ *
+ * Limits: head 16 KiB, 100 headers, body 64 MiB after decompression (route may set less), ratio cap 100:1 past
+ * 1 MiB, head timeout 10 s, idle 60 s, 128 streams a connection. The memory of bodies in flight is charged to
+ * the ingest budget *before* the body is read where its length is known: refusal = 429/503 + Retry-After.
+ * Content-Encoding: identity, gzip, deflate, zstd (snappy is remote write's own business: it arrives
+ * as the body). Answers are gzipped when the client accepts it and the body is over 1 KiB. */
+#ifndef BASE_NET_HTTP_SERVER_H
+#define BASE_NET_HTTP_SERVER_H
+
+#include "base/core/arena.h"
+#include "base/core/buf.h"
+#include "base/rt/rt.h"
+
+enum http_method { HTTP_GET = 1, HTTP_POST = 2, HTTP_PUT = 4, HTTP_DELETE = 8, HTTP_HEAD = 16, HTTP_OPTIONS = 32, HTTP_PATCH = 64 };
+
+struct http_header {
+    struct str name, value; /* name in lower case */
+};
+
+struct http_request {
+    enum http_method method;
+    struct str path;       /* decoded, without the query string */
+    struct str raw_path;   /* as sent */
+    struct str query;      /* raw query string, without '?' */
+    struct str body;       /* decompressed */
+    struct http_header *headers;
+    uint32_t nheaders;
+    struct str params[4];  /* what the route's {name} parts matched, percent-decoded, in order */
+    uint32_t nparams;
+    struct str tenant;     /* checked; the default when the header is absent */
+    struct arena *arena;   /* the request's: dropped after the response is sent */
+    void *user;            /* of the route table */
+};
+
+struct http_response {
+    int status;            /* 200 unless set */
+    const char *content_type; /* static; default "application/json" */
+    struct buf body;       /* max 1 GiB; charged to the query budget */
+    struct http_header extra[8]; /* in the request's arena */
+    uint32_t nextra;
+    bool no_gzip;
+};
+
+/* Runs in a fiber of class `class`. An error that it returns is rendered by the router's on_error in the
+ * protocol's own form from err_http_status() and err_detail(); OK sends rs as it stands. */
+typedef err_t http_handler(struct http_request *rq, struct http_response *rs);
+
+struct http_route {
+    unsigned methods;      /* OR of http_method */
+    const char *pattern;   /* "/api/v1/label/{name}/values"; {name} matches one segment, {rest*} all */
+    http_handler *handler;
+    enum rt_class class;
+    size_t body_max;       /* 0 = 64 MiB */
+};
+
+struct http_router {
+    const struct http_route *routes;
+    uint32_t nroutes;
+    /* Renders an error of a handler, of body decoding, 404 and 405 (status says which) into rs. */
+    void (*on_error)(const struct http_request *rq, int status, err_t code, const char *detail,
+                     struct http_response *rs);
+    bool cors;             /* answer preflights, add Access-Control-Allow-* to answers */
+    void *user;
+};
+
+/* gRPC on the same port (content-type application/grpc*): unary methods. The request message comes
+ * decompressed (gzip); the handler fills `out` with the response message. An error becomes grpc-status
+ * err_grpc_code() and grpc-message; retry_after_ms > 0 adds RetryInfo in grpc-status-details-bin. */
+struct grpc_call {
+    struct str message;
+    struct str tenant;
+    struct http_header *headers;
+    uint32_t nheaders;
+    struct arena *arena;
+    void *user;
+    uint32_t retry_after_ms; /* set by the handler with a retryable error */
+};
+typedef err_t grpc_handler(struct grpc_call *call, struct buf *out);
+struct grpc_method {
+    const char *path;      /* "/opentelemetry.proto.collector.trace.v1.TraceService/Export" */
+    grpc_handler *handler;
+};
+
+struct http_listen {
+    const char *addr;      /* "127.0.0.1", "0.0.0.0", "::" */
+    uint16_t port;
+    const struct http_router *router;        /* or NULL */
+    const struct grpc_method *methods;       /* or NULL */
+    uint32_t nmethods;
+};
+
+struct http_server_opts {
+    struct budget *body_budget;    /* request bodies in flight */
+    struct budget *answer_budget;
+    uint32_t connections_max;      /* a reactor */
+};
+
+/* Listens on every reactor. ERR_IO names the address that is in use. Call from a fiber on core 0. */
+struct http_server;
+MUST_CHECK err_t http_server_start(const struct http_server_opts *o, const struct http_listen *listens, uint32_t n,
+                                   struct http_server **out) MAY_YIELD;
+/* Stops accepting, waits for requests in flight (at most grace_ms), closes. */
+void http_server_stop(struct http_server *s, int64_t grace_ms) MAY_YIELD;
+
+/* -- helpers for handlers ------------------------------------------------------------------------- */
+struct str http_header(const struct http_request *rq, const char *lower_name); /* STR_NONE when absent */
+/* Query-string and, for POSTed application/x-www-form-urlencoded, body parameters, percent-decoded into the
+ * request's arena. The i-th value of a name (0 = first); false when absent. */
+bool http_param(struct http_request *rq, const char *name, unsigned i, struct str *value);
+MUST_CHECK err_t url_decode(struct str in, bool plus_is_space, struct arena *a, struct str *out);
+void http_add_header(struct http_request *rq, struct http_response *rs, const char *name, struct str value);
+
+#endif

@@ -1,0 +1,36 @@
+/* What the three languages share: the context of one query, and scatter-gather over fragments.
+ *
+ * A fragment is the part of a plan that runs beside the data: `plan` is immutable and shared by all cores,
+ * the fragment function runs once on each core over a view of that core's rows and leaves a mergeable partial
+ * state; the coordinator merges the partials and finishes the answer. One node is the cluster of one: the
+ * cluster sends the same plans (by their text and parameters) to nodes, which scatter them over their cores. */
+#ifndef QUERY_QUERY_H
+#define QUERY_QUERY_H
+
+#include "storage/view.h"
+
+struct query_stats { _Atomic uint64_t rows, samples, bytes, groups_read, groups_skipped; };
+
+struct query {
+    struct store *store;
+    struct str tenant;
+    struct arena *arena;      /* of the answer; coordinator's core */
+    struct budget *budget;    /* of this query: ERR_LIMIT when it is used up */
+    struct query_stats stats;
+    int64_t samples_max;      /* limits, checked by fragments; 0 = none */
+    int64_t rows_max;
+};
+
+/* Runs on one core, in a fiber of class RT_QUERY. Everything reachable from *partial lives in `a`, which the
+ * coordinator frees when the query ends. */
+typedef err_t fragment_fn(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial);
+
+struct scatter { /* results of one scatter; one slot a core */
+    unsigned n;
+    void **partials;
+    struct arena *arenas;
+};
+MUST_CHECK err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out) MAY_YIELD;
+void scatter_free(struct scatter *s);
+
+#endif

@@ -1,0 +1,37 @@
+/* What one core holds, inside storage/ only: the memtables of its live generations and its segments, and the
+ * view that pins them. store.c makes and changes it; rows_scan.c and metric_select.c read views. */
+#ifndef STORAGE_SHARD_H
+#define STORAGE_SHARD_H
+
+#include "storage/mem_metric.h"
+#include "storage/mem_rows.h"
+#include "storage/view.h"
+
+struct mem { /* one generation on one core */
+    uint64_t generation;
+    uint32_t refs; /* shard 1, each view 1; one reactor, no atomics */
+    bool frozen;
+    struct mem_rows *rows;
+    struct mem_metric *metrics;
+};
+
+struct view {
+    struct store *store;
+    struct str tenant; /* copy in mem */
+    struct budget *budget;
+    struct arena mem;
+    uint32_t nmems, nsegs;
+    struct mem **mems; /* oldest generation first */
+    struct seg **segs; /* oldest generation first: a later arrival of a sample wins */
+    uint32_t core, cores, partitions;
+    struct view_counts counts;
+};
+
+/* Does a row of a segment written for (info->core of info->cores) need the partition test here? When the
+ * segment's core count is ours, its rows are all ours or all not. */
+static inline bool seg_is_exactly_ours(const struct seg_info *i, const struct view *v)
+{
+    return i->cores == v->cores && i->core == v->core;
+}
+
+#endif

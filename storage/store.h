@@ -1,0 +1,62 @@
+/* The store of a node: WAL, memtables and segments of all cores behind one door.
+ *
+ * Generations. Every batch is logged in the WAL of the core that received it (wal/<core>/), under the node's
+ * current generation g, and inserted into memtable[g] of the cores that own its rows. store_append returns
+ * when the frame is synced AND every row is visible to queries. Sealing generation g: no batch enters g any
+ * more -> those in flight are waited for -> each core writes its frozen memtable to segments -> one synced
+ * catalog batch records the new segments and sealed_gen = g -> the log files of generations <= g are deleted.
+ *
+ * Invariants
+ *  1. Acked = its frame is synced in a log of a generation > sealed_gen, or its rows are in a segment that
+ *     the catalog names; never both, never neither. So every acked row is read exactly once.
+ *  2. Segment files that the catalog does not name, and logs of generations <= sealed_gen, do not count and
+ *     are deleted at start.
+ *  3. A failed write or sync of the log stops ingest for good: store_append answers ERR_IO from then on and
+ *     opts.on_failed is called (the node says why and exits). ENOSPC at the allocation of a log file is no
+ *     failure: ERR_NOSPC, retryable, until there is room.
+ *  4. A batch whose content hash was acked in the last 10 minutes (at most 1 M of them) is acked again
+ *     without storing it; hashes are in the frames, so replay rebuilds them.
+ *  5. A query sees each core's state at one instant: view_open pins memtables and segments. */
+#ifndef STORAGE_STORE_H
+#define STORAGE_STORE_H
+
+#include "base/rt/rt.h"
+#include "storage/batch.h"
+#include "storage/kv.h"
+
+struct store;
+struct store_opts {
+    const char *dir;
+    struct kv *kv;              /* the catalog; borrowed, closed by the caller after store_close */
+    uint32_t partitions;
+    int64_t mem_bytes;          /* memtables of all cores: seal begins at half, ingest is refused at all of it */
+    int64_t seal_age_ms;        /* a generation older than this is sealed */
+    int64_t commit_window_us;   /* group commit: at most this long */
+    uint32_t commit_bytes;      /* ... or this much */
+    double retention_share;     /* of the file system; 0 = off. Oldest segments go first */
+    int64_t retention_age_ms;   /* 0 = off */
+    double refuse_share;        /* used share of the file system at which ingest is refused (0.95) */
+    void (*on_failed)(const char *why); /* see invariant 3 */
+    void (*on_progress)(uint64_t done_bytes, uint64_t total_bytes); /* replay; may be NULL */
+};
+
+MUST_CHECK err_t store_open(const struct store_opts *o, struct store **out) MAY_YIELD;
+void store_close(struct store *s) MAY_YIELD; /* waits for appends in flight; does not seal */
+
+/* Logs, inserts and makes durable on the running core; batches of one request together: all or none are
+ * acked. Borrowed until it returns (tables are referenced). ERR_NOSPC, ERR_OVERLOAD, ERR_IO as above. */
+MUST_CHECK err_t store_append(struct store *s, struct batch *const *batches, uint32_t n) MAY_YIELD;
+MUST_CHECK err_t store_seal(struct store *s) MAY_YIELD;  /* seals the current generation now */
+
+struct store_stats {
+    uint64_t generation, sealed_gen;
+    int64_t mem_bytes, segment_bytes;
+    uint32_t segments;
+    bool failed, refusing;
+};
+void store_stats(struct store *s, struct store_stats *out);
+
+/* Small documents of the node beside the data (index configs, ...): synced when kv_put returns. */
+struct kv *store_kv(struct store *s);
+
+#endif

@@ -1,0 +1,103 @@
+/* Reading: a view pins what one core holds at one instant; scans over it give rows or series.
+ *
+ * Rows: rows_next gives one rowset after another: a table of a memtable (with the selection of rows that
+ * belong here) or a row group of a segment whose columns are read and decoded when asked for.
+ * The order of rowsets is unspecified; the rows of one trace may be spread over several. */
+#ifndef STORAGE_VIEW_H
+#define STORAGE_VIEW_H
+
+#include "storage/metric.h"
+#include "storage/store.h"
+
+struct view;
+/* On the core whose rows are wanted. Everything handed out below lives until view_close. `budget` is charged
+ * for decoded columns and samples. */
+MUST_CHECK err_t view_open(struct store *s, struct str tenant, struct budget *budget, struct view **out) MAY_YIELD;
+void view_close(struct view *v) MAY_YIELD;
+struct view_counts { uint64_t rows, samples, bytes, groups_read, groups_skipped; };
+void view_counts(const struct view *v, struct view_counts *out);
+
+/* -- rows --------------------------------------------------------------------------------------------- */
+enum { REL_ROWS = 0, REL_RESOURCE = 1, REL_SCOPE = 2, REL_EVENTS = 3, REL_LINKS = 4 }; /* which sub-table */
+
+/* Hints are necessary conditions (ANDed): a rowset that cannot hold a matching row may be skipped. */
+enum hint_kind { HINT_FIX_EQ, HINT_STR_EQ, HINT_I64_RANGE, HINT_TOKEN };
+struct scan_hint {
+    enum hint_kind kind;
+    int rel;
+    enum col_scope scope;
+    struct str name;      /* HINT_TOKEN: empty = any text column */
+    struct str value;     /* HINT_FIX_EQ raw bytes, HINT_STR_EQ, HINT_TOKEN (lower-case alphanumeric run) */
+    int64_t min, max;     /* HINT_I64_RANGE, inclusive */
+};
+struct rows_req {
+    enum signal signal;
+    struct str index;     /* SIG_DOCS */
+    int64_t tmin_ns, tmax_ns; /* inclusive; rows outside may still be handed out: filter on the time column */
+    const struct scan_hint *hints;
+    uint32_t nhints;
+    bool newest_first;    /* order rowsets by tmax descending, so that top-n can stop early */
+};
+struct rows_scan;
+struct rowset {
+    uint32_t nrows;          /* of the table */
+    const uint32_t *sel;     /* the rows that count, ascending; NULL = all */
+    uint32_t nsel;           /* = nrows when sel is NULL */
+    int64_t tmin_ns, tmax_ns;
+    void *impl;
+};
+MUST_CHECK err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **out) MAY_YIELD;
+/* False in *more when the scan is over. A rowset lives until the next rows_next or rows_close. */
+MUST_CHECK err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more) MAY_YIELD;
+void rows_close(struct rows_scan *s) MAY_YIELD;
+
+/* Every column of that name in a sub-table, whatever its type: up to max into cols, *n the number. */
+MUST_CHECK err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope, struct str name,
+                                const struct column **cols, uint32_t max, uint32_t *n) MAY_YIELD;
+/* One type; *col NULL when absent. */
+MUST_CHECK err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str name,
+                               enum col_type type, const struct column **col) MAY_YIELD;
+/* REL_RESOURCE, REL_SCOPE: row -> row of the sub-table; NULL when the rowset has none. */
+MUST_CHECK err_t rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows) MAY_YIELD;
+/* REL_EVENTS, REL_LINKS: offsets (nrows + 1); NULL when no row has any. */
+MUST_CHECK err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t *child_rows) MAY_YIELD;
+struct column_key { enum col_scope scope; enum col_type type; struct str name; };
+/* The columns there are, without decoding them. */
+MUST_CHECK err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n) MAY_YIELD;
+
+/* The document indexes (SIG_DOCS) that hold rows of this tenant here. */
+MUST_CHECK err_t view_indexes(struct view *v, struct arena *a, struct str **ids, uint32_t *n) MAY_YIELD;
+
+/* -- metrics ------------------------------------------------------------------------------------------ */
+enum match_op { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE };
+struct regex; /* storage/regex.h: RE2, whole-string anchored, `.` matches newline */
+struct matcher {
+    enum match_op op;
+    struct str name, value;
+    struct regex *re; /* MATCH_RE, MATCH_NRE: compiled by the caller; shared by cores */
+};
+
+struct mseries { /* one series of a selection */
+    hash128 id;
+    struct labels labels; /* in the view's memory */
+    void *impl;
+};
+/* All series of the tenant that match every matcher and may have samples in [tmin_ms, tmax_ms]. */
+MUST_CHECK err_t metrics_select(struct view *v, const struct matcher *m, uint32_t nm, int64_t tmin_ms,
+                                int64_t tmax_ms, struct mseries **series, uint32_t *n) MAY_YIELD;
+struct samples { /* of one series, ascending in time, one a timestamp: the last arrival wins */
+    uint32_t n;
+    const int64_t *t_ms;
+    const double *v;                /* meaningless where hist[i] */
+    const struct nhist *const *hist; /* NULL when the series has none; else NULL or a histogram a sample */
+    const int64_t *st_ms;           /* NULL when none has one */
+};
+/* Samples in [tmin_ms, tmax_ms] into the arena. */
+MUST_CHECK err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, int64_t tmax_ms,
+                                 struct arena *a, struct samples *out) MAY_YIELD;
+/* Metadata of families, newest first of each; all when family is empty. Kept on core 0's share of keys or
+ * wherever it arrived: callers merge cores. */
+MUST_CHECK err_t metrics_meta(struct view *v, struct str family, struct arena *a, struct metric_meta **out,
+                              uint32_t *n) MAY_YIELD;
+
+#endif
