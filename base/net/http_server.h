@@ -54,6 +54,11 @@ struct http_route {
     http_handler *handler;
     enum rt_class class;
     size_t body_max;       /* 0 = 64 MiB */
+    /* Of this route's API where it differs from the router's; NULL = the router's. Tables of several APIs
+     * are laid side by side on one port. */
+    void (*on_error)(const struct http_request *rq, int status, err_t code, const char *detail,
+                     struct http_response *rs);
+    void *user;
 };
 
 struct http_router {
