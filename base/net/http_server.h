@@ -3,7 +3,7 @@
  * fiber; a complete request (head and body, decoded) starts a fiber that runs the handler.
  *
  * Limits: head 16 KiB, 100 headers, body 64 MiB after decompression (route may set less), ratio cap 100:1 past
- * 1 MiB, head timeout 10 s, idle 60 s, 128 streams a connection. The memory of bodies in flight is charged to
+ * 1 MiB, head timeout 10 s, idle 120 s, 128 streams a connection. The memory of bodies in flight is charged to
  * the ingest budget *before* the body is read where its length is known: refusal = 429/503 + Retry-After.
  * Content-Encoding: identity, gzip, deflate, zstd (snappy is remote write's own business: it arrives
  * as the body). Answers are gzipped when the client accepts it and the body is over 1 KiB. */
@@ -48,6 +48,8 @@ struct http_response {
  * protocol's own form from err_http_status() and err_detail(); OK sends rs as it stands. */
 typedef err_t http_handler(struct http_request *rq, struct http_response *rs);
 
+/* The first row that matches path and method wins. One trailing '/' of the request's path is overlooked.
+ * HEAD is answered by a GET row without its body; OPTIONS by the server where no row takes it. */
 struct http_route {
     unsigned methods;      /* OR of http_method */
     const char *pattern;   /* "/api/v1/label/{name}/values"; {name} matches one segment, {rest*} all */
@@ -101,6 +103,8 @@ struct http_server_opts {
     struct budget *body_budget;    /* request bodies in flight */
     struct budget *answer_budget;
     uint32_t connections_max;      /* a reactor */
+    struct str tenant_default;     /* without X-Scope-OrgID; lives as long as the server */
+    err_t (*tenant_check)(struct str tenant); /* storage's rule for names; NULL = any */
 };
 
 /* Listens on every reactor. ERR_IO names the address that is in use. Call from a fiber on core 0. */
