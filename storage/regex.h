@@ -16,7 +16,8 @@ struct regex;
 MUST_CHECK err_t regex_new(struct str pattern, struct regex **out);
 void regex_free(struct regex *r);
 bool regex_match(const struct regex *r, struct str s);
-/* First unanchored match of the pattern's own capture groups: for label_replace. ngroups <= max. */
+/* Matches the whole string, as regex_match, and gives the groups: groups[0] is the whole, groups[i] the pattern's
+ * own group i, with p == NULL when it took no part. ngroups <= max and <= 64. For label_replace. */
 bool regex_captures(const struct regex *r, struct str s, struct str *groups, int max, int *ngroups);
 int regex_group_index(const struct regex *r, struct str name); /* named group, -1 = none */
 /* A literal that every match starts with (possibly empty), and whether the pattern is that literal only. */

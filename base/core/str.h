@@ -23,7 +23,7 @@ static inline struct str str_of(const char *z)
 }
 static inline struct str str_n(const void *p, size_t n)
 {
-    return (struct str){ p, n };
+    return (struct str){ (const char *)p, n }; /* the cast is for the C++ shims */
 }
 static inline bool str_eq(struct str a, struct str b)
 {
