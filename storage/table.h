@@ -12,7 +12,7 @@
  * A column is named by (scope, name, type). SC_SELF are the fields that the signal defines (below);
  * SC_ATTR are attributes, one column a key and type: a key that comes with two types is two columns.
  *
- * Invariants: nrows <= TABLE_ROWS_MAX; ncols <= TABLE_COLS_MAX; names are UTF-8 of at most 1,024 bytes; codes
+ * Invariants: nrows <= TABLE_ROWS_MAX (children: TABLE_CHILD_ROWS_MAX); ncols <= TABLE_COLS_MAX; names are UTF-8 of at most 1,024 bytes; codes
  * of dictionary columns < dict.count, entries distinct; a row without a value has its bit in `valid`
  * clear and an unspecified (but in range) value. Tables are shared by cores: immutable after
  * table_builder_finish, reference-counted with atomics. */
@@ -23,7 +23,7 @@
 #include "base/core/buf.h"
 #include "base/core/htab.h"
 
-enum { TABLE_ROWS_MAX = 65536, TABLE_COLS_MAX = 1024, TABLE_NAME_MAX = 1024 };
+enum { TABLE_ROWS_MAX = 65536, TABLE_CHILD_ROWS_MAX = 1 << 19, TABLE_COLS_MAX = 1024, TABLE_NAME_MAX = 1024 };
 
 enum col_type {
     COL_I64 = 1,
@@ -115,12 +115,14 @@ size_t table_bytes(const struct table *t);
 
 /* -- building ------------------------------------------------------------------------------------- *
  *     struct table_builder *b = table_builder_new(budget);
- *     table_builder_resource(b);  table_set_*(b, col, ...) ...;  ends the resource; rows that follow have it
+ *     table_resource(b);  table_set_*(b, ...) ...;  ends the resource; rows that follow have it
  *     table_row(b); table_set_*(...);  table_child(b, CHILD_EVENTS); table_set_*(...);
  *     struct table *t = table_builder_finish(b);   frees the builder
  * The current target (resource, scope, row, event, link) is what table_set_* writes to. Equal resources
- * and scopes are stored once. A value set twice in a target: the last one wins.
- * Fast path: table_col remembers which column the same attribute position of the previous row had. */
+ * and scopes are stored once. A value set twice in a target: the last one wins. Attributes that find no room for
+ * another column (a row that alone brings about a thousand) or whose name is too long are counted in the
+ * target's dropped_attributes; children past the limit in dropped_events, dropped_links.
+ * Fast path: a column remembers which column followed it in earlier rows. */
 struct table_builder;
 struct table_builder *table_builder_new(struct budget *budget);
 void table_builder_free(struct table_builder *b); /* abandons */
@@ -134,6 +136,7 @@ void table_scope(struct table_builder *b);    /* begins a new scope */
 void table_row(struct table_builder *b);      /* begins a row of the last resource and scope */
 void table_row_drop(struct table_builder *b); /* forgets the row begun last (it turned out invalid) */
 void table_child(struct table_builder *b, int child); /* begins an event or a link of the row */
+void table_row_again(struct table_builder *b); /* back from a child to its row: its later fields */
 void table_set_i64(struct table_builder *b, enum col_scope s, struct str name, int64_t v);
 void table_set_f64(struct table_builder *b, enum col_scope s, struct str name, double v);
 void table_set_bool(struct table_builder *b, enum col_scope s, struct str name, bool v);
