@@ -1,0 +1,46 @@
+/* What the three protobuf walkers share: attributes, resources, scopes, and the JSON text of nested values. */
+#ifndef SERVER_INGEST_OTLP_WIRE_H
+#define SERVER_INGEST_OTLP_WIRE_H
+
+#include "base/core/json_out.h"
+#include "server/ingest/otlp_view.h"
+#include "server/ingest/wire.h"
+
+/* Room for one more element in an array of the scratch; returns it zeroed. */
+#define SCRATCH_PUSH(s, arr, T)                                                                    \
+    ((T *)((s)->arr = arena_grow((s)->arena, (s)->arr, (s)->n##arr, &(s)->arr##_cap,               \
+                                 (s)->n##arr + 1, sizeof(T)),                                      \
+           memset(&(s)->arr[(s)->n##arr], 0, sizeof(T)), &(s)->arr[(s)->n##arr++]))
+
+/* One KeyValue message onto the scratch's kv. */
+MUST_CHECK err_t otlp_wire_kv(const struct wire *w, struct str bytes, struct otlp_scratch *s);
+MUST_CHECK err_t otlp_wire_value(const struct wire *w, struct str bytes, struct otlp_value *v);
+
+/* The attributes pushed since kv index `from`. Views of several lists may be open at once, but pushing may
+ * move the array: pointers are made when all lists of a row are complete. */
+static inline struct otlp_attrs scratch_attrs(const struct otlp_scratch *s, size_t from, size_t to,
+                                              uint32_t dropped)
+{
+    return (struct otlp_attrs){ s->kv + from, (uint32_t)(to - from), dropped };
+}
+
+/* The resource (field 1) and the schema_url (field 3) of a ResourceX message; rows come in its field 2. */
+MUST_CHECK err_t otlp_wire_resource(struct wire w, struct otlp_scratch *s, struct otlp_resource *out,
+                                    const char *message);
+MUST_CHECK err_t otlp_wire_scope(struct wire w, struct otlp_scratch *s, struct otlp_scope *out,
+                                 const char *message);
+
+/* A wire array or map as JSON text, at most WIRE_DEPTH_MAX values deep; appended to j. Bytes are base64,
+ * non-finite doubles the strings "NaN", "Infinity", "-Infinity" (proto3's JSON mapping). */
+MUST_CHECK err_t otlp_value_json(const struct otlp_value *v, const uint8_t *base, struct json_out *j);
+
+/* The skeleton of all three requests: for each ResourceX (field 1) tells its resource, for each ScopeX in it
+ * (field 2) its scope, then calls row for each field 2 of the scope. */
+struct otlp_shape {
+    const char *request, *resource_x, *scope_x; /* message names for errors */
+    err_t (*row)(const struct wire *w, struct str bytes, struct otlp_scratch *s, const struct otlp_sink *sink);
+};
+MUST_CHECK err_t otlp_wire_walk(struct str request, struct arena *a, const struct otlp_sink *sink,
+                                const struct otlp_shape *shape);
+
+#endif
