@@ -19,4 +19,31 @@ struct batch {
     uint64_t nrows;     /* spans, records, documents, or samples: for counters */
 };
 
+/* -- bytes ---------------------------------------------------------------------------------------- *
+ * A request is what one frame of the log holds: the batches that are acked together. Format in batch.c. */
+struct request_head {
+    hash128 key;      /* names the request for retry de-duplication: request_key; zero = none */
+    int64_t wall_ms;  /* when it was logged, unix milliseconds */
+    uint32_t nbatches;
+};
+/* Zero when any batch may not be de-duplicated. */
+hash128 request_key(struct batch *const *batches, uint32_t n);
+/* `o`: as in metric_batch_encode; may be NULL. */
+void request_encode(const struct request_head *h, struct batch *const *batches,
+                    const struct metric_encode_opts *o, struct buf *out);
+struct request_reader {
+    struct request_head head;
+    uint32_t left; /* batches not yet read */
+    const uint8_t *p, *end;
+};
+/* ERR_CORRUPT when malformed. The bytes stay borrowed. */
+MUST_CHECK err_t request_open(struct str bytes, struct request_reader *r);
+/* The next batch, while r->left > 0: strings are views into the bytes, arrays lie in the arena, tables are
+ * charged to the budget and end with batch_release. */
+MUST_CHECK err_t request_next(struct request_reader *r, struct arena *a, struct budget *budget,
+                              struct batch *out);
+void batch_encode(const struct batch *b, const struct metric_encode_opts *o, struct buf *out);
+MUST_CHECK err_t batch_decode(struct str bytes, struct arena *a, struct budget *budget, struct batch *out);
+void batch_release(struct batch *b); /* puts the tables of a decoded batch */
+
 #endif
