@@ -140,7 +140,6 @@ static err_t begin_table(struct otlp_rows *r)
         return err_set(ERR_TOO_LARGE, "the request has too many distinct attribute keys: it would take more than %d tables",
                        BATCH_TABLES_MAX);
     r->builder = table_builder_new(r->budget);
-    r->events = r->links = 0;
     TRY(begin_resource(r));
     return begin_scope(r);
 }
@@ -167,11 +166,10 @@ static err_t on_scope(void *ctx, const struct otlp_scope *scope)
     return r->builder ? begin_scope(r) : OK;
 }
 
-/* Room for a row with that many children. */
-static err_t room(struct otlp_rows *r, uint32_t nevents, uint32_t nlinks)
+/* Room for one more row. */
+static err_t room(struct otlp_rows *r)
 {
-    if (r->builder && (table_builder_full(r->builder) || r->events + nevents > TABLE_ROWS_MAX ||
-                       r->links + nlinks > TABLE_ROWS_MAX)) {
+    if (r->builder && table_builder_full(r->builder)) {
         TRY(table_builder_check(r->builder));
         finish_table(r);
     }
@@ -225,7 +223,6 @@ static const char *span_fault(const struct otlp_span *s)
 static err_t put_event(struct otlp_rows *r, const struct otlp_event *e)
 {
     table_child(r->builder, CHILD_EVENTS);
-    r->events++;
     table_set_i64(r->builder, SC_SELF, STR("time"), (int64_t)MIN(e->time_ns, (uint64_t)INT64_MAX));
     put_text(r, STR("name"), e->name);
     return put_target(r, &e->attrs);
@@ -234,7 +231,6 @@ static err_t put_event(struct otlp_rows *r, const struct otlp_event *e)
 static err_t put_link(struct otlp_rows *r, const struct otlp_link *l)
 {
     table_child(r->builder, CHILD_LINKS);
-    r->links++;
     table_set_fix(r->builder, SC_SELF, STR("trace_id"), l->trace_id.p, 16);
     table_set_fix(r->builder, SC_SELF, STR("span_id"), l->span_id.p, 8);
     put_text(r, STR("trace_state"), l->trace_state);
@@ -264,7 +260,7 @@ static err_t on_span(void *ctx, const struct otlp_span *s)
         return reject(r, "span %llu (\"%.*s\"): %s", (unsigned long long)(r->accepted + r->rejected + 1),
                       (int)MIN(s->name.n, 64), s->name.p ? s->name.p : "", fault);
     uint32_t nevents = MIN(s->nevents, ROW_CHILDREN_MAX), nlinks = MIN(s->nlinks, ROW_CHILDREN_MAX);
-    TRY(room(r, nevents, nlinks));
+    TRY(room(r));
     struct table_builder *b = r->builder;
     table_row(b);
     table_set_fix(b, SC_SELF, STR("trace_id"), s->trace_id.p, 16);
@@ -299,7 +295,7 @@ static err_t on_log(void *ctx, const struct otlp_log *l)
     if (time_ns > INT64_MAX || l->observed_ns > INT64_MAX)
         return reject(r, "log record %llu: its time is out of range",
                       (unsigned long long)(r->accepted + r->rejected + 1));
-    TRY(room(r, 0, 0));
+    TRY(room(r));
     struct table_builder *b = r->builder;
     table_row(b);
     table_set_i64(b, SC_SELF, STR("time"), (int64_t)time_ns);

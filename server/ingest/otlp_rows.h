@@ -31,7 +31,6 @@ struct otlp_rows {
     struct table_builder *builder;
     struct otlp_resource resource; /* copies: they outlive the walker's scratch */
     struct otlp_scope scope;
-    uint32_t events, links; /* children in the builder */
     struct buf text;        /* JSON of a nested value */
 };
 
