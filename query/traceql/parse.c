@@ -150,6 +150,11 @@ static err_t field(struct parser *p, int min, struct tql_field **out)
         TRY(field(p, op == OP_POW ? prec : prec + 1, &f->r));
         f->text = str_trim(str_sub(p->lex.text, start, p->lex.start));
         if (op == OP_RE || op == OP_NRE) TRY(compile_regex(p, f));
+        if (f->l->kind == TF_LITERAL && f->l->lit.type == TV_NIL) { /* nil = .x is .x = nil */
+            struct tql_field *nil = f->l;
+            f->l = f->r;
+            f->r = nil;
+        }
         left = f;
         TRY(arena_check(p->a));
     }

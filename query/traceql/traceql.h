@@ -136,8 +136,7 @@ struct tql_result {
 /* spss: spans a set in the answer, 0 = all. */
 MUST_CHECK err_t tql_eval(const struct tql_query *q, const struct tql_trace *t, uint32_t spss, struct arena *a,
                           struct tql_result *out);
-/* May a span for which this filter, reduced to what columns can tell, is false still match the filter? Used by
- * tests: value of one field of one span. */
+/* First value of one field of one span; TV_NIL when it has none. */
 struct tval tql_value(const struct tql_field *f, const struct tql_trace *t, uint32_t span, struct arena *a);
 const char *tql_kind_name(int64_t kind);     /* "server" */
 const char *tql_status_name(int64_t status); /* "error" */
