@@ -278,6 +278,41 @@ size_t grow_bytes(const struct grow *g)
     return bytes;
 }
 
+/* Drops the entries that no row uses any more (values overwritten, rows dropped), so that a dictionary never
+ * has more entries than its column has values. */
+static struct dict compact_dict(const struct grow_col *c, uint32_t *codes, struct arena *a)
+{
+    uint32_t *remap = malloc(c->dict.count * sizeof *remap), *kept = malloc(c->dict.count * sizeof *kept);
+    ASSERT(remap && kept);
+    memset(remap, 0xff, c->dict.count * sizeof *remap);
+    uint32_t count = 0;
+    size_t bytes = 0;
+    for (uint32_t r = 0; r < c->n; r++) {
+        if (!(c->valid[r / 64] >> (r % 64) & 1)) {
+            codes[r] = 0;
+            continue;
+        }
+        uint32_t *to = &remap[codes[r]];
+        if (*to == GROW_NONE) {
+            bytes += c->dict.offset[codes[r] + 1] - c->dict.offset[codes[r]];
+            kept[count] = codes[r];
+            *to = count++;
+        }
+        codes[r] = *to;
+    }
+    uint32_t *offset = ARENA_RAW(a, uint32_t, count + 1);
+    char *to = arena_alloc_aligned(a, bytes + 1, 1);
+    offset[0] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t from = c->dict.offset[kept[i]], n = c->dict.offset[kept[i] + 1] - from;
+        memcpy(to + offset[i], c->dict.bytes + from, n);
+        offset[i + 1] = offset[i] + n;
+    }
+    free(remap);
+    free(kept);
+    return (struct dict){ .count = count, .offset = offset, .bytes = to };
+}
+
 static void finish_col(const struct grow_col *c, uint32_t nrows, struct arena *a, struct column *out)
 {
     *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->type == COL_FIX ? c->width : 0,
@@ -293,7 +328,11 @@ static void finish_col(const struct grow_col *c, uint32_t nrows, struct arena *a
         memset(valid + have, 0, (words - have) * sizeof *valid);
         out->valid = valid;
     }
-    if (col_is_dict(c->type)) out->dict = grow_dict_finish(&c->dict, a);
+    if (!col_is_dict(c->type)) return;
+    if (c->dict.count > c->nvalid)
+        out->dict = compact_dict(c, (uint32_t *)(void *)data, a);
+    else
+        out->dict = grow_dict_finish(&c->dict, a);
 }
 
 void grow_finish(const struct grow *g, struct arena *a, struct table *t)

@@ -1,0 +1,81 @@
+/* Codecs of columns, one a file; shared by the wire form of tables (table_wire.c) and segments (seg_rows.c).
+ *
+ * Encoders append to a buf. Decoders take bytes from a cursor, never read behind its end, and answer
+ * ERR_CORRUPT to anything that no encoder writes; the number of values is known from outside. All integers
+ * are little-endian; "varint" is base-128 (varint.h). Encoders and decoders do not yield: they use
+ * per-thread scratch. */
+#ifndef STORAGE_COL_CODEC_H
+#define STORAGE_COL_CODEC_H
+
+#include "base/core/varint.h"
+#include "storage/table.h"
+
+_Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are little-endian and so are we");
+
+/* -- cursor ----------------------------------------------------------------------------------------- */
+struct cur {
+    const uint8_t *p, *end;
+};
+static inline struct cur cur_of(struct str s)
+{
+    return (struct cur){ (const uint8_t *)s.p, (const uint8_t *)s.p + s.n };
+}
+MUST_CHECK err_t cur_u8(struct cur *c, uint8_t *v);
+MUST_CHECK err_t cur_varint(struct cur *c, uint64_t *v);
+/* A varint of at most max. */
+MUST_CHECK err_t cur_count(struct cur *c, uint32_t max, uint32_t *v);
+MUST_CHECK err_t cur_take(struct cur *c, size_t n, const uint8_t **p);
+/* varint length and bytes */
+MUST_CHECK err_t cur_str(struct cur *c, size_t max, struct str *s);
+void buf_varint(struct buf *b, uint64_t v);
+void buf_lstr(struct buf *b, struct str s);
+
+/* -- col_pack.c: n <= COL_BLOCK integers in `width` bits each --------------------------------------- *
+ * A full block is lane-transposed: value i is row i / 16 of lane i % 16, a lane packs its 64 values from bit 0
+ * up into `width` words, word w of lane l stands at w * 16 + l; so sixteen neighbours are packed by the same
+ * shifts, and plain C vectorises. A shorter block is packed one value after another from bit 0. */
+enum { COL_BLOCK = 1024 };
+static inline unsigned bits_of(uint64_t v) { return v ? 64 - (unsigned)__builtin_clzll(v) : 0; }
+size_t col_pack_bytes(uint32_t n, unsigned width);
+void col_pack(const uint64_t *v, uint32_t n, unsigned width, struct buf *out);
+void col_unpack(const uint8_t *p, uint32_t n, unsigned width, uint64_t *out); /* p has col_pack_bytes */
+
+/* -- col_int.c ------------------------------------------------------------------------------------- */
+void col_int_encode(const int64_t *v, uint32_t n, struct buf *out);
+MUST_CHECK err_t col_int_decode(struct cur *c, uint32_t n, int64_t *out);
+void col_code_encode(const uint32_t *v, uint32_t n, struct buf *out);
+MUST_CHECK err_t col_code_decode(struct cur *c, uint32_t n, uint32_t limit, uint32_t *out); /* all < limit */
+
+/* -- col_f64.c: lossless to the bit ---------------------------------------------------------------- */
+void col_f64_encode(const double *v, uint32_t n, struct buf *out);
+MUST_CHECK err_t col_f64_decode(struct cur *c, uint32_t n, double *out);
+
+/* -- col_bits.c ------------------------------------------------------------------------------------ */
+/* n bits from bit 0 of words; NULL = all ones. */
+void col_bits_encode(const uint64_t *words, uint32_t n, struct buf *out);
+/* Into (n + 63) / 64 words, bits behind n clear; *ones = how many are set. */
+MUST_CHECK err_t col_bits_decode(struct cur *c, uint32_t n, uint64_t *words, uint32_t *ones);
+
+/* -- col_fix.c: width 1 to 16 bytes a value -------------------------------------------------------- */
+void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, struct buf *out);
+MUST_CHECK err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out);
+
+/* -- col_str.c: dictionaries -------------------------------------------------------------------------- */
+enum col_level { COL_LIGHT, /* bytes as they are: something above compresses */ COL_SEAL /* zstd-1 */ };
+enum { COL_STR_BLOCK = 256 << 10, COL_DICT_BYTES_MAX = 512 << 20 };
+void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out);
+MUST_CHECK err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out);
+
+/* -- col_zstd.c: contexts kept by the thread ------------------------------------------------------------- */
+/* Appends; false (nothing appended) when it would not be smaller than `raw`. */
+bool col_zstd_pack(struct str raw, int level, struct buf *out);
+MUST_CHECK err_t col_zstd_unpack(struct str packed, char *to, size_t raw_size);
+
+/* -- col_column.c: a whole column, without its name -------------------------------------------------------- *
+ *   validity (col_bits) | values of the rows that have one, by the codec of the type:
+ *   I64 col_int | F64 col_f64 | BOOL col_bits | FIX col_fix | STR BYTES JSON: dictionary, then codes */
+void col_column_encode(const struct column *c, enum col_level level, struct buf *out);
+/* type, width and nrows of *c are given; fills the rest. A column without any value is ERR_CORRUPT. Memory from `a`, whose budget is checked. */
+MUST_CHECK err_t col_column_decode(struct cur *cur, struct arena *a, struct column *c);
+
+#endif

@@ -1,0 +1,158 @@
+#include "base/core/assert.h"
+#include "storage/col_codec.h"
+#include "storage/table_grow.h"
+
+/* -- cursor ----------------------------------------------------------------------------------------- */
+
+err_t cur_u8(struct cur *c, uint8_t *v)
+{
+    if (c->p >= c->end) return err_set(ERR_CORRUPT, "bytes end inside a value");
+    *v = *c->p++;
+    return OK;
+}
+
+err_t cur_varint(struct cur *c, uint64_t *v)
+{
+    const uint8_t *p = varint_get(c->p, c->end, v);
+    if (!p) return err_set(ERR_CORRUPT, "a varint is cut or too long");
+    c->p = p;
+    return OK;
+}
+
+err_t cur_count(struct cur *c, uint32_t max, uint32_t *v)
+{
+    uint64_t x;
+    TRY(cur_varint(c, &x));
+    if (x > max) return err_set(ERR_CORRUPT, "a count of %llu, at most %u", (unsigned long long)x, max);
+    *v = (uint32_t)x;
+    return OK;
+}
+
+err_t cur_take(struct cur *c, size_t n, const uint8_t **p)
+{
+    if (n > (size_t)(c->end - c->p))
+        return err_set(ERR_CORRUPT, "%zu bytes announced, %zu there", n, (size_t)(c->end - c->p));
+    *p = c->p;
+    c->p += n;
+    return OK;
+}
+
+err_t cur_str(struct cur *c, size_t max, struct str *s)
+{
+    uint64_t n;
+    const uint8_t *p;
+    TRY(cur_varint(c, &n));
+    if (n > max) return err_set(ERR_CORRUPT, "a string of %llu bytes, at most %zu", (unsigned long long)n, max);
+    TRY(cur_take(c, (size_t)n, &p));
+    *s = str_n(p, (size_t)n);
+    return OK;
+}
+
+void buf_varint(struct buf *b, uint64_t v)
+{
+    uint8_t tmp[VARINT_MAX];
+    buf_put(b, tmp, varint_put(tmp, v));
+}
+
+void buf_lstr(struct buf *b, struct str s)
+{
+    buf_varint(b, s.n);
+    buf_str(b, s);
+}
+
+/* -- columns ------------------------------------------------------------------------------------------ */
+
+/* The values of the rows that have one, side by side. */
+static const uint8_t *dense_values(const struct column *c, uint32_t size, struct arena *a)
+{
+    if (!c->valid) return c->fix;
+    uint8_t *to = arena_alloc(a, (size_t)c->nvalid * size), *at = to;
+    for (uint32_t w = 0; w < (c->nrows + 63) / 64; w++)
+        for (uint64_t bits = c->valid[w]; bits; bits &= bits - 1) {
+            size_t row = w * 64u + (unsigned)__builtin_ctzll(bits);
+            memcpy(at, c->fix + row * size, size);
+            at += size;
+        }
+    ASSERT(at == to + (size_t)c->nvalid * size);
+    return to;
+}
+
+static void encode_bools(const uint8_t *v, uint32_t n, struct arena *a, struct buf *out)
+{
+    uint64_t *bits = ARENA_ARRAY(a, uint64_t, n / 64 + 1);
+    for (uint32_t i = 0; i < n; i++)
+        bits[i / 64] |= (uint64_t)(v[i] != 0) << (i % 64);
+    col_bits_encode(bits, n, out);
+}
+
+void col_column_encode(const struct column *c, enum col_level level, struct buf *out)
+{
+    struct arena a;
+    arena_init(&a, out->budget);
+    col_bits_encode(c->valid, c->nrows, out);
+    const void *v = dense_values(c, col_value_size(c->type, c->width), &a);
+    switch (c->type) {
+    case COL_I64: col_int_encode(v, c->nvalid, out); break;
+    case COL_F64: col_f64_encode(v, c->nvalid, out); break;
+    case COL_BOOL: encode_bools(v, c->nvalid, &a, out); break;
+    case COL_FIX: col_fix_encode(v, c->nvalid, c->width, out); break;
+    case COL_STR:
+    case COL_BYTES:
+    case COL_JSON:
+        col_dict_encode(&c->dict, level, out);
+        col_code_encode(v, c->nvalid, out);
+        break;
+    default: UNREACHABLE();
+    }
+    arena_deinit(&a);
+}
+
+/* Moves n dense values to the rows that `valid` names, from the last to the first; the others become 0. */
+static void spread(uint8_t *data, uint32_t nrows, uint32_t nvalid, const uint64_t *valid, uint32_t size)
+{
+    uint32_t from = nvalid;
+    for (uint32_t row = nrows; row-- > 0;) {
+        uint8_t *to = data + (size_t)row * size;
+        if (valid[row / 64] >> (row % 64) & 1)
+            memmove(to, data + (size_t)--from * size, size);
+        else
+            memset(to, 0, size);
+    }
+}
+
+static err_t decode_bools(struct cur *cur, uint32_t n, struct arena *a, uint8_t *out)
+{
+    uint32_t ones;
+    uint64_t *bits = ARENA_RAW(a, uint64_t, n / 64 + 1);
+    TRY(col_bits_decode(cur, n, bits, &ones));
+    for (uint32_t i = 0; i < n; i++)
+        out[i] = bits[i / 64] >> (i % 64) & 1;
+    return OK;
+}
+
+err_t col_column_decode(struct cur *cur, struct arena *a, struct column *c)
+{
+    uint32_t n = c->nrows, size = col_value_size(c->type, c->width);
+    uint64_t *valid = ARENA_RAW(a, uint64_t, n / 64 + 1);
+    TRY(col_bits_decode(cur, n, valid, &c->nvalid));
+    if (c->nvalid == 0) return err_set(ERR_CORRUPT, "a column without values");
+    c->valid = c->nvalid < n ? valid : NULL;
+    uint8_t *data = arena_alloc(a, (size_t)n * size);
+    TRY(arena_check(a));
+    c->fix = data;
+    switch (c->type) {
+    case COL_I64: TRY(col_int_decode(cur, c->nvalid, (int64_t *)(void *)data)); break;
+    case COL_F64: TRY(col_f64_decode(cur, c->nvalid, (double *)(void *)data)); break;
+    case COL_BOOL: TRY(decode_bools(cur, c->nvalid, a, data)); break;
+    case COL_FIX: TRY(col_fix_decode(cur, c->nvalid, c->width, data)); break;
+    case COL_STR:
+    case COL_BYTES:
+    case COL_JSON:
+        TRY(col_dict_decode(cur, c->nvalid, a, &c->dict));
+        TRY(col_code_decode(cur, c->nvalid, c->dict.count, (uint32_t *)(void *)data));
+        break;
+    default: return err_set(ERR_CORRUPT, "a column of type %d", (int)c->type);
+    }
+    if (c->valid) spread(data, n, c->nvalid, valid, size);
+    return OK;
+}

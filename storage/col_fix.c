@@ -1,0 +1,85 @@
+/* Fixed-size values (ids): u8 mode, then
+ *   RAW    n * width bytes
+ *   DICT   varint count; count * width bytes, distinct, in order of appearance; codes (col_code)
+ * Ids are random and no compressor gains on them, but a trace id stands in every span of its trace. */
+#include "base/core/assert.h"
+#include "base/core/hash.h"
+#include "base/core/htab.h"
+#include "storage/col_codec.h"
+
+#include <stdlib.h>
+
+enum { FIX_RAW, FIX_DICT };
+
+/* Codes of the values; the number of distinct ones, or 0 when there are more than max. */
+static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, uint32_t max, uint32_t *codes,
+                                uint32_t *first)
+{
+    struct htab t;
+    htab_init(&t, NULL);
+    uint64_t seed = hash_seeded64(STR("fix"));
+    uint32_t count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const uint8_t *p = v + (size_t)i * width;
+        uint64_t hash = hash64_with(str_n(p, width), seed);
+        uint32_t found = UINT32_MAX;
+        for (uint32_t it = 0, k; found == UINT32_MAX && htab_next(&t, hash, &it, &k);)
+            if (memcmp(v + (size_t)first[k] * width, p, width) == 0) found = k;
+        if (found == UINT32_MAX) {
+            if (count == max) {
+                count = 0;
+                break;
+            }
+            first[count] = i;
+            htab_insert(&t, hash, count);
+            found = count++;
+        }
+        codes[i] = found;
+    }
+    htab_deinit(&t);
+    return count;
+}
+
+void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, struct buf *out)
+{
+    ASSERT(width >= 1 && width <= 16);
+    uint32_t count = 0, *codes = NULL;
+    if (n >= 4) {
+        codes = malloc((size_t)n * 2 * sizeof *codes);
+        ASSERT(codes);
+        count = number_distinct(v, n, width, n / 2, codes, codes + n);
+    }
+    buf_byte(out, count ? FIX_DICT : FIX_RAW);
+    if (count) {
+        buf_varint(out, count);
+        for (uint32_t i = 0; i < count; i++)
+            buf_put(out, v + (size_t)codes[n + i] * width, width);
+        col_code_encode(codes, n, out);
+    } else {
+        buf_put(out, v, (size_t)n * width);
+    }
+    free(codes);
+}
+
+err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out)
+{
+    uint8_t mode;
+    const uint8_t *p;
+    TRY(cur_u8(c, &mode));
+    if (mode == FIX_RAW) {
+        TRY(cur_take(c, (size_t)n * width, &p));
+        if (n) memcpy(out, p, (size_t)n * width);
+        return OK;
+    }
+    if (mode != FIX_DICT) return err_set(ERR_CORRUPT, "fixed-size values of mode %u", mode);
+    uint32_t count;
+    TRY(cur_count(c, n, &count));
+    TRY(cur_take(c, (size_t)count * width, &p));
+    uint32_t *codes = malloc(((size_t)n + 1) * sizeof *codes);
+    ASSERT(codes);
+    err_t e = col_code_decode(c, n, count, codes);
+    for (uint32_t i = 0; e == OK && i < n; i++)
+        memcpy(out + (size_t)i * width, p + (size_t)codes[i] * width, width);
+    free(codes);
+    return e;
+}

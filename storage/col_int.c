@@ -1,0 +1,150 @@
+/* Integers in blocks of 1,024 (the last one shorter). A block:
+ *
+ *   u8 mode | scale << 2    scale: values differ by multiples of 1, 10^3, 10^6, 10^9 (s = 0..3)
+ *   CONST         zigzag varint v
+ *   CONST_DELTA   zigzag varint first, zigzag varint delta
+ *   FRAME         zigzag varint min; u8 width; packed (v - min) / 10^(3s)
+ *   DELTA         zigzag varint first, zigzag varint least delta; u8 width; packed (delta - least) / 10^(3s),
+ *                 the first value's own delta being the least
+ * Arithmetic wraps at 64 bits, so that every pattern of bits decodes to something. */
+#include "base/core/assert.h"
+#include "storage/col_codec.h"
+
+enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA };
+static const uint64_t scales[4] = { 1, 1000, 1000000, 1000000000 };
+
+static _Thread_local uint64_t work[COL_BLOCK], packed[COL_BLOCK];
+
+static void put_zigzag(struct buf *b, uint64_t v) { buf_varint(b, zigzag((int64_t)v)); }
+
+/* The largest scale that divides all differences from min. */
+static unsigned scale_of(const uint64_t *v, uint32_t n, uint64_t min)
+{
+    unsigned s = 3;
+    for (uint32_t i = 0; i < n && s; i++)
+        while (s && (v[i] - min) % scales[s])
+            s--;
+    return s;
+}
+
+static void put_block(const uint64_t *v, uint32_t n, struct buf *out)
+{
+    int64_t min = (int64_t)v[0], max = min, dmin = INT64_MAX, dmax = INT64_MIN;
+    for (uint32_t i = 1; i < n; i++) {
+        int64_t x = (int64_t)v[i], d = (int64_t)(v[i] - v[i - 1]);
+        min = MIN(min, x);
+        max = MAX(max, x);
+        dmin = MIN(dmin, d);
+        dmax = MAX(dmax, d);
+    }
+    if (min == max) {
+        buf_byte(out, MODE_CONST);
+        put_zigzag(out, v[0]);
+        return;
+    }
+    if (dmin == dmax) {
+        buf_byte(out, MODE_CONST_DELTA);
+        put_zigzag(out, v[0]);
+        put_zigzag(out, (uint64_t)dmin);
+        return;
+    }
+    uint64_t range = (uint64_t)max - (uint64_t)min;
+    /* Wider than that, differences wrap and are no multiples of anything. */
+    bool tame = range < UINT64_C(1) << 62;
+    unsigned s = tame && range >= 1000 ? scale_of(v, n, (uint64_t)min) : 0;
+    uint64_t scale = scales[s];
+    unsigned width = bits_of(range / scale), dwidth = 64;
+    if (tame) dwidth = bits_of(((uint64_t)dmax - (uint64_t)dmin) / scale);
+    bool delta = dwidth + 1 < width;
+    buf_byte(out, (uint8_t)((delta ? MODE_DELTA : MODE_FRAME) | s << 2));
+    put_zigzag(out, delta ? v[0] : (uint64_t)min);
+    if (delta) {
+        put_zigzag(out, (uint64_t)dmin);
+        packed[0] = 0;
+        for (uint32_t i = 1; i < n; i++)
+            packed[i] = v[i] - v[i - 1] - (uint64_t)dmin;
+        width = dwidth;
+    } else {
+        for (uint32_t i = 0; i < n; i++)
+            packed[i] = v[i] - (uint64_t)min;
+    }
+    if (s)
+        for (uint32_t i = 0; i < n; i++)
+            packed[i] /= scale;
+    buf_byte(out, (uint8_t)width);
+    col_pack(packed, n, width, out);
+}
+
+static err_t get_block(struct cur *c, uint32_t n, uint64_t *out)
+{
+    uint8_t head, width;
+    uint64_t base, step = 0;
+    TRY(cur_u8(c, &head));
+    unsigned mode = head & 3, s = head >> 2;
+    if (s > 3) return err_set(ERR_CORRUPT, "integer block of mode %u", head);
+    TRY(cur_varint(c, &base));
+    base = (uint64_t)unzigzag(base);
+    if (mode == MODE_CONST_DELTA || mode == MODE_DELTA) {
+        TRY(cur_varint(c, &step));
+        step = (uint64_t)unzigzag(step);
+    }
+    if (mode == MODE_CONST || mode == MODE_CONST_DELTA) {
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = base + step * i;
+        return OK;
+    }
+    TRY(cur_u8(c, &width));
+    if (width > 64) return err_set(ERR_CORRUPT, "integers of %u bits", width);
+    const uint8_t *p;
+    TRY(cur_take(c, col_pack_bytes(n, width), &p));
+    col_unpack(p, n, width, out);
+    uint64_t scale = scales[s];
+    if (mode == MODE_FRAME) {
+        for (uint32_t i = 0; i < n; i++)
+            out[i] = base + out[i] * scale;
+        return OK;
+    }
+    out[0] = base;
+    for (uint32_t i = 1; i < n; i++)
+        out[i] = out[i - 1] + step + out[i] * scale;
+    return OK;
+}
+
+void col_int_encode(const int64_t *v, uint32_t n, struct buf *out)
+{
+    for (uint32_t i = 0; i < n; i += COL_BLOCK)
+        put_block((const uint64_t *)&v[i], MIN(n - i, COL_BLOCK), out);
+}
+
+err_t col_int_decode(struct cur *c, uint32_t n, int64_t *out)
+{
+    for (uint32_t i = 0; i < n; i += COL_BLOCK)
+        TRY(get_block(c, MIN(n - i, COL_BLOCK), (uint64_t *)&out[i]));
+    return OK;
+}
+
+void col_code_encode(const uint32_t *v, uint32_t n, struct buf *out)
+{
+    for (uint32_t i = 0; i < n; i += COL_BLOCK) {
+        uint32_t m = MIN(n - i, COL_BLOCK);
+        for (uint32_t k = 0; k < m; k++)
+            work[k] = v[i + k];
+        put_block(work, m, out);
+    }
+}
+
+err_t col_code_decode(struct cur *c, uint32_t n, uint32_t limit, uint32_t *out)
+{
+    for (uint32_t i = 0; i < n; i += COL_BLOCK) {
+        uint32_t m = MIN(n - i, COL_BLOCK);
+        TRY(get_block(c, m, work));
+        uint64_t max = 0;
+        for (uint32_t k = 0; k < m; k++) {
+            max = MAX(max, work[k]);
+            out[i + k] = (uint32_t)work[k];
+        }
+        if (max >= limit)
+            return err_set(ERR_CORRUPT, "code %llu of a dictionary of %u", (unsigned long long)max, limit);
+    }
+    return OK;
+}

@@ -1,0 +1,217 @@
+#include "base/core/prng.h"
+#include "storage/col_codec.h"
+
+#include <criterion/criterion.h>
+#include <math.h>
+
+enum { N = 5000 };
+static int64_t iv[N], iw[N];
+static uint32_t cv[N], cw[N];
+static double fv[N], fw[N];
+static uint8_t xv[N * 16], xw[N * 16];
+static uint64_t bv[N / 64 + 1], bw[N / 64 + 1];
+
+static const uint32_t sizes[] = { 0, 1, 2, 3, 63, 64, 65, 1000, 1023, 1024, 1025, 2048, 4999 };
+
+static int64_t sample(struct prng *r, int shape, uint32_t i)
+{
+    switch (shape) {
+    case 0: return 42;
+    case 1: return 1000000 + (int64_t)i * 15000;
+    case 2: return (int64_t)prng_next(r);
+    case 3: return INT64_C(1700000000000000000) + (int64_t)prng_below(r, 1000000) * 1000;
+    case 4: return INT64_C(1700000000000000000) + (int64_t)i * 1000000 + (int64_t)prng_below(r, 50);
+    case 5: return prng_chance(r, 0.5) ? INT64_MIN : INT64_MAX;
+    case 6: return -(int64_t)prng_below(r, 100);
+    default: return (int64_t)(prng_next(r) >> prng_below(r, 64));
+    }
+}
+
+Test(codec, ints_round_trip_and_stay_in_bounds)
+{
+    struct prng r;
+    prng_init(&r, 1);
+    for (int shape = 0; shape < 8; shape++)
+        for (unsigned s = 0; s < ARRAY_LEN(sizes); s++) {
+            uint32_t n = sizes[s];
+            for (uint32_t i = 0; i < n; i++)
+                iv[i] = sample(&r, shape, i);
+            struct buf b;
+            buf_init(&b, 1 << 20, NULL);
+            col_int_encode(iv, n, &b);
+            struct cur c = cur_of(buf_view(&b));
+            cr_assert_eq(col_int_decode(&c, n, iw), OK);
+            cr_assert_eq(c.p, c.end);
+            cr_assert_eq(memcmp(iv, iw, n * 8), 0, "shape %d n %u", shape, n);
+            if (b.n) {
+                c = cur_of(str_n(b.p, b.n - 1));
+                cr_assert_eq(col_int_decode(&c, n, iw), ERR_CORRUPT);
+            }
+            if (n == 2048 && shape <= 1) cr_assert_leq(b.n, 20);
+            if (n == 2048 && shape == 3) cr_assert_leq(b.n, 2048 * 20 / 8 + 64); /* 20 bits: the scale was found */
+            if (n == 2048 && shape == 4) cr_assert_leq(b.n, 2048 * 7 / 8 + 64);
+            buf_deinit(&b);
+        }
+}
+
+Test(codec, every_width_packs)
+{
+    struct prng r;
+    prng_init(&r, 2);
+    static uint64_t v[COL_BLOCK], w[COL_BLOCK];
+    for (unsigned width = 0; width <= 64; width++)
+        for (uint32_t n = 1; n <= COL_BLOCK; n += n < 20 ? 1 : 251) {
+            for (uint32_t i = 0; i < n; i++)
+                v[i] = width == 0 ? 0 : prng_next(&r) >> (64 - width);
+            struct buf b;
+            buf_init(&b, 1 << 20, NULL);
+            col_pack(v, n, width, &b);
+            cr_assert_eq(b.n, col_pack_bytes(n, width));
+            col_unpack((const uint8_t *)b.p, n, width, w);
+            cr_assert_eq(memcmp(v, w, n * 8), 0, "width %u n %u", width, n);
+            buf_deinit(&b);
+        }
+}
+
+Test(codec, codes_are_checked_against_their_dictionary)
+{
+    struct prng r;
+    prng_init(&r, 3);
+    for (unsigned s = 1; s < ARRAY_LEN(sizes); s++) {
+        uint32_t n = sizes[s], max = 0;
+        for (uint32_t i = 0; i < n; i++) {
+            cv[i] = (uint32_t)prng_below(&r, 1000);
+            max = MAX(max, cv[i]);
+        }
+        struct buf b;
+        buf_init(&b, 1 << 20, NULL);
+        col_code_encode(cv, n, &b);
+        struct cur c = cur_of(buf_view(&b));
+        cr_assert_eq(col_code_decode(&c, n, max + 1, cw), OK);
+        cr_assert_eq(memcmp(cv, cw, n * 4), 0);
+        c = cur_of(buf_view(&b));
+        cr_assert_eq(col_code_decode(&c, n, max, cw), ERR_CORRUPT);
+        buf_deinit(&b);
+    }
+}
+
+Test(codec, doubles_keep_every_bit)
+{
+    struct prng r;
+    prng_init(&r, 4);
+    for (int shape = 0; shape < 5; shape++)
+        for (unsigned s = 0; s < ARRAY_LEN(sizes); s++) {
+            uint32_t n = sizes[s];
+            for (uint32_t i = 0; i < n; i++) {
+                uint64_t bits = prng_next(&r);
+                switch (shape) {
+                case 0: fv[i] = (double)prng_below(&r, 100000) / 100; break;
+                case 1: memcpy(&fv[i], &bits, 8); break;
+                case 2: fv[i] = i % 7 ? 1.5 : -0.0; break;
+                case 3: fv[i] = i % 100 ? 0.25 : NAN; break;
+                default: fv[i] = -(double)(bits >> 12) * 1e5; break;
+                }
+            }
+            struct buf b;
+            buf_init(&b, 1 << 20, NULL);
+            col_f64_encode(fv, n, &b);
+            struct cur c = cur_of(buf_view(&b));
+            cr_assert_eq(col_f64_decode(&c, n, fw), OK);
+            cr_assert_eq(c.p, c.end);
+            cr_assert_eq(memcmp(fv, fw, n * 8), 0, "shape %d n %u", shape, n);
+            if (shape == 0 && n == 2048) cr_assert_leq(b.n, 2048 * 17 / 8 + 64);
+            buf_deinit(&b);
+        }
+}
+
+Test(codec, bits_round_trip)
+{
+    struct prng r;
+    prng_init(&r, 5);
+    double densities[] = { 0, 1, 0.5, 0.001, 0.999 };
+    for (unsigned d = 0; d < ARRAY_LEN(densities); d++)
+        for (unsigned s = 0; s < ARRAY_LEN(sizes); s++) {
+            uint32_t n = sizes[s], set = 0, ones;
+            memset(bv, 0, sizeof bv);
+            for (uint32_t i = 0; i < n; i++)
+                if (prng_chance(&r, densities[d])) {
+                    bv[i / 64] |= UINT64_C(1) << (i % 64);
+                    set++;
+                }
+            struct buf b;
+            buf_init(&b, 1 << 20, NULL);
+            col_bits_encode(bv, n, &b);
+            struct cur c = cur_of(buf_view(&b));
+            cr_assert_eq(col_bits_decode(&c, n, bw, &ones), OK);
+            cr_assert_eq(c.p, c.end);
+            cr_assert_eq(ones, set);
+            cr_assert_eq(memcmp(bv, bw, (n + 63) / 64 * 8), 0);
+            cr_assert_leq(b.n, n / 8 + 4);
+            buf_deinit(&b);
+        }
+}
+
+Test(codec, fixed_values_round_trip)
+{
+    struct prng r;
+    prng_init(&r, 6);
+    for (uint64_t distinct = 1; distinct <= 1u << 20; distinct *= 32)
+        for (uint32_t width = 8; width <= 16; width += 8)
+            for (unsigned s = 0; s < ARRAY_LEN(sizes); s++) {
+                uint32_t n = sizes[s];
+                for (uint32_t i = 0; i < n; i++) {
+                    uint64_t k = hash_u64(prng_below(&r, distinct)), pair[2] = { k, ~k };
+                    memcpy(xv + i * width, pair, width);
+                }
+                struct buf b;
+                buf_init(&b, 1 << 20, NULL);
+                col_fix_encode(xv, n, width, &b);
+                struct cur c = cur_of(buf_view(&b));
+                cr_assert_eq(col_fix_decode(&c, n, width, xw), OK);
+                cr_assert_eq(c.p, c.end);
+                cr_assert_eq(memcmp(xv, xw, n * width), 0);
+                buf_deinit(&b);
+            }
+}
+
+static void round_trip_dict(struct arena *a, uint32_t count, size_t len, enum col_level level)
+{
+    uint32_t *offset = ARENA_RAW(a, uint32_t, count + 1);
+    char *bytes = arena_alloc(a, count * (len + 8) + 1);
+    offset[0] = 0;
+    for (uint32_t i = 0; i < count; i++) {
+        size_t n = i % 5 ? len : 0;
+        memset(bytes + offset[i], 'a' + (int)(i % 20), n);
+        memcpy(bytes + offset[i] + n, &i, sizeof i);
+        offset[i + 1] = offset[i] + (uint32_t)(n + sizeof i);
+    }
+    struct dict d = { count, offset, bytes }, e;
+    struct buf b;
+    buf_init(&b, 1 << 26, NULL);
+    col_dict_encode(&d, level, &b);
+    struct cur c = cur_of(buf_view(&b));
+    cr_assert_eq(col_dict_decode(&c, count, a, &e), OK, "%s", err_detail());
+    cr_assert_eq(c.p, c.end);
+    cr_assert_eq(e.count, count);
+    for (uint32_t i = 0; i < count; i++)
+        cr_assert(str_eq(dict_get(&d, i), dict_get(&e, i)));
+    for (size_t cut = 0; cut < b.n; cut += 1 + b.n / 50) {
+        c = cur_of(str_n(b.p, cut));
+        cr_assert_eq(col_dict_decode(&c, count, a, &e), ERR_CORRUPT);
+    }
+    buf_deinit(&b);
+}
+
+Test(codec, dictionaries_round_trip)
+{
+    for (int level = COL_LIGHT; level <= COL_SEAL; level++) {
+        struct arena a;
+        arena_init(&a, NULL);
+        round_trip_dict(&a, 0, 0, level);
+        round_trip_dict(&a, 1, 0, level);
+        round_trip_dict(&a, 2000, 10, level);
+        round_trip_dict(&a, 3, 300000, level);
+        round_trip_dict(&a, 5000, 100, level);
+        arena_deinit(&a);
+    }
+}
