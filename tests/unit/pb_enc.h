@@ -5,55 +5,58 @@
 #include "base/core/buf.h"
 #include "base/core/varint.h"
 
-static inline void pb_raw_varint(struct buf *b, uint64_t v)
+/* Not inlined: under ASan each copy would have its own locals in the frame of the test. */
+#define PB_FN __attribute__((noinline, unused)) static
+
+PB_FN void pb_raw_varint(struct buf *b, uint64_t v)
 {
     uint8_t out[VARINT_MAX];
     buf_put(b, out, varint_put(out, v));
 }
-static inline void pb_varint(struct buf *b, unsigned num, uint64_t v)
+PB_FN void pb_varint(struct buf *b, unsigned num, uint64_t v)
 {
     pb_raw_varint(b, num << 3);
     pb_raw_varint(b, v);
 }
-static inline void pb_fixed64(struct buf *b, unsigned num, uint64_t v)
+PB_FN void pb_fixed64(struct buf *b, unsigned num, uint64_t v)
 {
     pb_raw_varint(b, num << 3 | 1);
     buf_put(b, &v, 8);
 }
-static inline void pb_fixed32(struct buf *b, unsigned num, uint32_t v)
+PB_FN void pb_fixed32(struct buf *b, unsigned num, uint32_t v)
 {
     pb_raw_varint(b, num << 3 | 5);
     buf_put(b, &v, 4);
 }
-static inline void pb_double(struct buf *b, unsigned num, double v)
+PB_FN void pb_double(struct buf *b, unsigned num, double v)
 {
     uint64_t bits;
     memcpy(&bits, &v, 8);
     pb_fixed64(b, num, bits);
 }
-static inline void pb_bytes(struct buf *b, unsigned num, struct str s)
+PB_FN void pb_bytes(struct buf *b, unsigned num, struct str s)
 {
     pb_raw_varint(b, num << 3 | 2);
     pb_raw_varint(b, s.n);
     buf_put(b, s.p, s.n);
 }
-static inline void pb_z(struct buf *b, unsigned num, const char *z)
+PB_FN void pb_z(struct buf *b, unsigned num, const char *z)
 {
     pb_bytes(b, num, str_of(z));
 }
-static inline void pb_new(struct buf *b)
+PB_FN void pb_new(struct buf *b)
 {
     buf_init(b, 256 << 20, NULL);
 }
 /* The sub-message as field num of b; frees it. */
-static inline void pb_sub(struct buf *b, unsigned num, struct buf *sub)
+PB_FN void pb_sub(struct buf *b, unsigned num, struct buf *sub)
 {
     pb_bytes(b, num, buf_view(sub));
     buf_deinit(sub);
 }
 
 /* -- OTLP pieces ------------------------------------------------------------------------------------ */
-static inline void pb_attr_str(struct buf *b, unsigned num, const char *key, const char *value)
+PB_FN void pb_attr_str(struct buf *b, unsigned num, const char *key, const char *value)
 {
     struct buf kv, any;
     pb_new(&kv), pb_new(&any);
@@ -62,7 +65,7 @@ static inline void pb_attr_str(struct buf *b, unsigned num, const char *key, con
     pb_sub(&kv, 2, &any);
     pb_sub(b, num, &kv);
 }
-static inline void pb_attr_i64(struct buf *b, unsigned num, const char *key, int64_t value)
+PB_FN void pb_attr_i64(struct buf *b, unsigned num, const char *key, int64_t value)
 {
     struct buf kv, any;
     pb_new(&kv), pb_new(&any);
@@ -72,7 +75,7 @@ static inline void pb_attr_i64(struct buf *b, unsigned num, const char *key, int
     pb_sub(b, num, &kv);
 }
 /* The AnyValue `any` (freed). */
-static inline void pb_attr_any(struct buf *b, unsigned num, const char *key, struct buf *any)
+PB_FN void pb_attr_any(struct buf *b, unsigned num, const char *key, struct buf *any)
 {
     struct buf kv;
     pb_new(&kv);
@@ -82,7 +85,7 @@ static inline void pb_attr_any(struct buf *b, unsigned num, const char *key, str
 }
 /* Request { ResourceX { Resource { service.name }, ScopeX { Scope { name }, rows } } }; frees rows, which holds
  * fields 2 (and may hold the scope's 3). */
-static inline void pb_request(struct buf *out, const char *service, struct buf *rows)
+PB_FN void pb_request(struct buf *out, const char *service, struct buf *rows)
 {
     struct buf rx, res, sx, scope;
     pb_new(&rx), pb_new(&res), pb_new(&sx), pb_new(&scope);

@@ -1,0 +1,354 @@
+#include "server/ingest/otlp_points.h"
+
+#include "server/ingest/exp_hist.h"
+#include "server/ingest/float_text.h"
+#include "server/ingest/otlp_labels.h"
+#include "server/ingest/prom_name.h"
+#include "server/ingest/text.h"
+
+#include <math.h>
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+    TARGET_STEP_MS = 150000,   /* half of the lookback of a query */
+    TARGET_SAMPLES_MAX = 1000, /* a batch that spans more gets wider steps */
+    EXEMPLAR_CHARS_MAX = 128,  /* OpenMetrics: all labels of an exemplar together */
+    TRACE_LABEL_CHARS = 63,    /* trace_id and span_id with their hex digits */
+};
+
+void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct str request, unix_ns now)
+{
+    *p = (struct otlp_points){ .arena = a, .request = request, .now_ms = now.ns / NS_PER_MS };
+    metric_builder_init(&p->builder, a, budget);
+}
+
+void otlp_points_deinit(struct otlp_points *p)
+{
+    metric_builder_deinit(&p->builder);
+}
+
+PRINTF(2, 3) static err_t reject(struct otlp_points *p, const char *fmt, ...)
+{
+    if (p->rejected++ == 0) {
+        va_list ap;
+        va_start(ap, fmt);
+        vsnprintf(p->why, sizeof p->why, fmt, ap);
+        va_end(ap);
+    }
+    return OK;
+}
+
+static err_t reject_metric(struct otlp_points *p, const char *why)
+{
+    struct str name = p->metric.name;
+    return reject(p, "metric \"%.*s\": %s", (int)MIN(name.n, 100), name.p ? name.p : "", why);
+}
+
+/* -- series ----------------------------------------------------------------------------------------- */
+
+static double stale(void)
+{
+    uint64_t bits = STALE_NAN_BITS;
+    double d;
+    memcpy(&d, &bits, 8);
+    return d;
+}
+
+/* The series of name + suffix with the point's labels and, when its name is not empty, one more label. */
+static err_t series(struct otlp_points *p, const char *suffix, struct label more, uint32_t *out)
+{
+    struct arena *a = p->arena;
+    struct arena_mark mark = arena_mark(a);
+    struct labels ls = { .l = ARENA_RAW(a, struct label, p->nlabels + 2) };
+    if (p->nlabels) memcpy(ls.l, p->labels, p->nlabels * sizeof *ls.l);
+    ls.n = p->nlabels;
+    ls.l[ls.n++] = (struct label){ STR("__name__"),
+                                   *suffix ? arena_printf(a, STR_FMT "%s", STR_ARG(p->name), suffix) : p->name };
+    if (more.name.n) {
+        /* The point's own attribute of that name gives way. */
+        for (uint32_t i = 0; i < p->nlabels; i++)
+            if (str_eq(ls.l[i].name, more.name)) ls.l[i].value = STR("");
+        ls.l[ls.n++] = more;
+    }
+    err_t e = labels_normalise(&ls);
+    if (e == ERR_INVALID) return ERR_LIMIT; /* the point's fault, not the request's */
+    TRY(e);
+    struct str canonical = labels_encode(&ls, a);
+    uint32_t before = p->builder.batch.nseries;
+    *out = metric_builder_series(&p->builder, series_id(canonical), canonical);
+    if (*out < before) arena_rollback(a, mark);
+    return arena_check(a);
+}
+
+#define NO_LABEL ((struct label){ { NULL, 0 }, { NULL, 0 } })
+
+static int64_t time_of(const struct otlp_points *p, const struct otlp_point *pt)
+{
+    return pt->time_ns ? (int64_t)(pt->time_ns / NS_PER_MS) : p->now_ms;
+}
+
+static int64_t start_of(const struct otlp_points *p, const struct otlp_point *pt)
+{
+    bool cumulative = p->metric.kind == OTLP_SUMMARY || p->metric.temporality == OTLP_CUMULATIVE;
+    if (!cumulative || (p->metric.kind == OTLP_SUM && !p->metric.monotonic)) return ST_NONE;
+    int64_t st = (int64_t)(pt->start_ns / NS_PER_MS);
+    return st > 0 && st <= time_of(p, pt) ? st : ST_NONE;
+}
+
+static err_t put(struct otlp_points *p, const struct otlp_point *pt, const char *suffix, struct label more,
+                 double value, uint32_t *out)
+{
+    TRY(series(p, suffix, more, out));
+    metric_builder_sample(&p->builder, *out, time_of(p, pt), pt->flags & OTLP_FLAG_NO_VALUE ? stale() : value,
+                          start_of(p, pt));
+    return OK;
+}
+
+/* -- exemplars --------------------------------------------------------------------------------------- */
+
+static err_t put_exemplar(struct otlp_points *p, const struct otlp_exemplar *e, uint32_t series_idx)
+{
+    bool trace = e->trace_id.n == 16, span = e->span_id.n == 8;
+    struct str *text = ARENA_RAW(p->arena, struct str, e->attrs.n + 1);
+    size_t chars = trace ? TRACE_LABEL_CHARS : 0;
+    for (uint32_t i = 0; i < e->attrs.n; i++) {
+        TRY(otlp_value_text(&e->attrs.kv[i].value, (const uint8_t *)p->request.p, p->arena, &text[i]));
+        chars += e->attrs.kv[i].key.n + text[i].n;
+    }
+    if (e->time_ns > INT64_MAX) return OK;
+    int64_t time = e->time_ns ? (int64_t)e->time_ns : p->now_ms * NS_PER_MS;
+    if (!metric_builder_exemplar(&p->builder, series_idx, time, e->value,
+                                 trace ? (const uint8_t *)e->trace_id.p : NULL,
+                                 span ? (const uint8_t *)e->span_id.p : NULL))
+        return OK;
+    for (uint32_t i = 0; chars <= EXEMPLAR_CHARS_MAX && i < e->attrs.n; i++)
+        if (e->attrs.kv[i].key.n > 0)
+            table_set_str(p->builder.exemplars, SC_ATTR, text_mend(e->attrs.kv[i].key, p->arena), COL_STR, text[i]);
+    return OK;
+}
+
+static err_t put_exemplars(struct otlp_points *p, const struct otlp_point *pt, uint32_t series_idx)
+{
+    for (uint32_t i = 0; i < pt->nexemplars; i++)
+        TRY(put_exemplar(p, &pt->exemplars[i], series_idx));
+    return OK;
+}
+
+/* -- the kinds --------------------------------------------------------------------------------------- */
+
+static err_t put_number(struct otlp_points *p, const struct otlp_point *pt)
+{
+    uint32_t s;
+    if (pt->value_type == OTLP_NONE && !(pt->flags & OTLP_FLAG_NO_VALUE))
+        return err_set(ERR_LIMIT, "a point without a value");
+    TRY(put(p, pt, "", NO_LABEL, pt->value_type == OTLP_INT ? (double)pt->i : pt->f, &s));
+    return put_exemplars(p, pt, s);
+}
+
+static err_t check_bounds(const struct otlp_point *pt)
+{
+    if (pt->nbuckets > NHIST_BUCKETS_MAX)
+        return err_set(ERR_LIMIT, "%u buckets, at most %d", pt->nbuckets, NHIST_BUCKETS_MAX);
+    if (pt->nbuckets != (pt->nbounds || pt->nbuckets ? pt->nbounds + 1 : 0))
+        return err_set(ERR_LIMIT, "%u bucket_counts for %u explicit_bounds", pt->nbuckets, pt->nbounds);
+    for (uint32_t i = 0; i < pt->nbounds; i++)
+        if (isnan(pt->bounds[i]) || (i > 0 && !(pt->bounds[i - 1] < pt->bounds[i])))
+            return err_set(ERR_LIMIT, "explicit_bounds are not ascending");
+    return OK;
+}
+
+static err_t put_histogram(struct otlp_points *p, const struct otlp_point *pt)
+{
+    uint64_t cumulative = 0;
+    uint32_t s, next = 0, *bucket;
+    TRY(check_bounds(pt));
+    bucket = ARENA_RAW(p->arena, uint32_t, pt->nbounds + 1);
+    for (uint32_t i = 0; i < pt->nbounds; i++) {
+        cumulative += pt->buckets[i];
+        if (isinf(pt->bounds[i]) && pt->bounds[i] > 0) break; /* the last bucket by another name */
+        struct label le = { STR("le"), float_text(pt->bounds[i], p->arena) };
+        TRY(put(p, pt, "_bucket", le, (double)cumulative, &bucket[next++]));
+    }
+    TRY(put(p, pt, "_bucket", (struct label){ STR("le"), STR("+Inf") }, (double)pt->count, &bucket[next]));
+    TRY(put(p, pt, "_count", NO_LABEL, (double)pt->count, &s));
+    if (pt->has_sum) TRY(put(p, pt, "_sum", NO_LABEL, pt->sum, &s));
+    for (uint32_t i = 0; i < pt->nexemplars; i++) {
+        uint32_t at = 0;
+        while (at < next && pt->exemplars[i].value > pt->bounds[at])
+            at++;
+        TRY(put_exemplar(p, &pt->exemplars[i], bucket[at]));
+    }
+    return OK;
+}
+
+static err_t put_exp_histogram(struct otlp_points *p, const struct otlp_point *pt)
+{
+    uint32_t s;
+    const struct nhist *h;
+    if (pt->flags & OTLP_FLAG_NO_VALUE) {
+        struct nhist *none = ARENA_NEW(p->arena, struct nhist);
+        none->sum = stale();
+        h = none;
+    } else {
+        err_t e = exp_hist(pt, p->arena, &h);
+        if (e == ERR_INVALID) return ERR_LIMIT;
+        TRY(e);
+    }
+    TRY(series(p, "", NO_LABEL, &s));
+    metric_builder_hist(&p->builder, s, time_of(p, pt), h, start_of(p, pt));
+    return put_exemplars(p, pt, s);
+}
+
+static err_t put_summary(struct otlp_points *p, const struct otlp_point *pt)
+{
+    uint32_t s;
+    if (pt->nquantiles > NHIST_BUCKETS_MAX) return err_set(ERR_LIMIT, "%u quantiles", pt->nquantiles);
+    TRY(put(p, pt, "_sum", NO_LABEL, pt->sum, &s));
+    TRY(put(p, pt, "_count", NO_LABEL, (double)pt->count, &s));
+    for (uint32_t i = 0; i < pt->nquantiles; i++) {
+        struct label q = { STR("quantile"), float_text(pt->quantiles[i].quantile, p->arena) };
+        TRY(put(p, pt, "", q, pt->quantiles[i].value, &s));
+    }
+    return OK;
+}
+
+/* -- resources ------------------------------------------------------------------------------------------ */
+
+static bool identifying(struct str key)
+{
+    return str_is(key, "service.name") || str_is(key, "service.namespace") || str_is(key, "service.instance.id");
+}
+
+static err_t text_of(struct otlp_points *p, const struct otlp_attrs *attrs, const char *key, struct str *out)
+{
+    *out = STR("");
+    for (uint32_t i = 0; i < attrs->n; i++)
+        if (str_is(attrs->kv[i].key, key))
+            TRY(otlp_value_text(&attrs->kv[i].value, (const uint8_t *)p->request.p, p->arena, out));
+    return OK;
+}
+
+static void flush_target(struct otlp_points *p)
+{
+    if (p->target.n == 0 || p->first_ms > p->last_ms) return;
+    uint32_t s = metric_builder_series(&p->builder, series_id(p->target), p->target);
+    int64_t step = MAX(TARGET_STEP_MS, (p->last_ms - p->first_ms) / TARGET_SAMPLES_MAX + 1);
+    for (int64_t t = p->first_ms; t < p->last_ms; t += step)
+        metric_builder_sample(&p->builder, s, t, 1, ST_NONE);
+    metric_builder_sample(&p->builder, s, p->last_ms, 1, ST_NONE);
+    metric_builder_meta(&p->builder, &(struct metric_meta){ .family = STR("target_info"), .type = STR("gauge"),
+                                                            .help = STR("Target metadata") });
+}
+
+static err_t target_labels(struct otlp_points *p, const struct otlp_attrs *attrs)
+{
+    struct labels ls = { 0 };
+    err_t e = otlp_labels(attrs, identifying, (const uint8_t *)p->request.p, p->arena, &ls.l, &ls.n);
+    if (e == ERR_LIMIT) return OK; /* no target_info for a resource with more attributes than labels */
+    TRY(e);
+    if (ls.n == 0 || p->nidentity == 0) return OK;
+    for (uint32_t k = 0; k < p->nidentity; k++) {
+        for (uint32_t i = 0; i < ls.n; i++)
+            if (str_eq(ls.l[i].name, p->identity[k].name)) ls.l[i].value = STR("");
+        ls.l[ls.n++] = p->identity[k];
+    }
+    ls.l[ls.n++] = (struct label){ STR("__name__"), STR("target_info") };
+    if (labels_normalise(&ls) == OK) p->target = labels_encode(&ls, p->arena);
+    return OK;
+}
+
+static err_t on_resource(void *ctx, const struct otlp_resource *r)
+{
+    struct otlp_points *p = ctx;
+    struct str space, name, instance;
+    flush_target(p);
+    TRY(text_of(p, &r->attrs, "service.namespace", &space));
+    TRY(text_of(p, &r->attrs, "service.name", &name));
+    TRY(text_of(p, &r->attrs, "service.instance.id", &instance));
+    p->nidentity = 0;
+    p->target = STR("");
+    p->first_ms = INT64_MAX;
+    p->last_ms = INT64_MIN;
+    if (name.n > 0) {
+        struct str job = space.n > 0 ? arena_printf(p->arena, STR_FMT "/" STR_FMT, STR_ARG(space), STR_ARG(name)) : name;
+        p->identity[p->nidentity++] = (struct label){ STR("job"), job };
+    }
+    if (instance.n > 0) p->identity[p->nidentity++] = (struct label){ STR("instance"), instance };
+    return target_labels(p, &r->attrs);
+}
+
+/* -- metrics and points ----------------------------------------------------------------------------------- */
+
+static struct str type_of(const struct otlp_metric *m)
+{
+    switch (m->kind) {
+    case OTLP_SUM: return m->monotonic ? STR("counter") : STR("gauge");
+    case OTLP_HISTOGRAM:
+    case OTLP_EXP_HISTOGRAM: return STR("histogram");
+    case OTLP_SUMMARY: return STR("summary");
+    case OTLP_GAUGE: break;
+    }
+    return STR("gauge");
+}
+
+static err_t on_metric(void *ctx, const struct otlp_metric *m)
+{
+    struct otlp_points *p = ctx;
+    bool has_temporality = m->kind == OTLP_SUM || m->kind == OTLP_HISTOGRAM || m->kind == OTLP_EXP_HISTOGRAM;
+    p->metric = *m;
+    p->name = prom_metric_name(m, p->arena);
+    p->fault = p->name.n == 0 ? "its name has no letter or digit"
+               : has_temporality && m->temporality == OTLP_DELTA
+                   ? "delta temporality is not taken: set the exporter's temporality preference to cumulative"
+               : has_temporality && m->temporality != OTLP_CUMULATIVE ? "its aggregation temporality is not set"
+                                                                      : NULL;
+    if (p->fault) return OK;
+    metric_builder_meta(&p->builder, &(struct metric_meta){ .family = p->name, .type = type_of(m),
+                                                            .unit = prom_unit(m->unit, p->arena),
+                                                            .help = text_mend(m->description, p->arena) });
+    return OK;
+}
+
+static err_t point_labels(struct otlp_points *p, const struct otlp_point *pt)
+{
+    TRY(otlp_labels(&pt->attrs, NULL, (const uint8_t *)p->request.p, p->arena, &p->labels, &p->nlabels));
+    for (uint32_t k = 0; k < p->nidentity; k++) {
+        uint32_t i = 0;
+        while (i < p->nlabels && !str_eq(p->labels[i].name, p->identity[k].name))
+            i++;
+        if (i == p->nlabels) p->nlabels++;
+        p->labels[i] = p->identity[k];
+    }
+    return OK;
+}
+
+static err_t on_point(void *ctx, const struct otlp_point *pt)
+{
+    static err_t (*const kinds[])(struct otlp_points *, const struct otlp_point *) = {
+        [OTLP_GAUGE] = put_number,         [OTLP_SUM] = put_number,
+        [OTLP_HISTOGRAM] = put_histogram,  [OTLP_EXP_HISTOGRAM] = put_exp_histogram,
+        [OTLP_SUMMARY] = put_summary,
+    };
+    struct otlp_points *p = ctx;
+    if (p->fault) return reject_metric(p, p->fault);
+    err_t e = point_labels(p, pt);
+    if (e == OK) e = kinds[p->metric.kind](p, pt);
+    if (e == ERR_LIMIT) return reject_metric(p, err_detail());
+    TRY(e);
+    p->accepted++;
+    p->first_ms = MIN(p->first_ms, time_of(p, pt));
+    p->last_ms = MAX(p->last_ms, time_of(p, pt));
+    return metric_builder_check(&p->builder);
+}
+
+struct otlp_sink otlp_points_sink(struct otlp_points *p)
+{
+    return (struct otlp_sink){ .ctx = p, .resource = on_resource, .metric = on_metric, .point = on_point };
+}
+
+err_t otlp_points_finish(struct otlp_points *p)
+{
+    flush_target(p);
+    return metric_builder_check(&p->builder);
+}

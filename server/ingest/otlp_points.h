@@ -1,0 +1,50 @@
+/* Metric views into a metric batch, by Prometheus' rules for OTLP: the sink behind the OTLP metric walkers.
+ *
+ *  gauge, sum            one series; a monotonic sum is a counter
+ *  histogram             <name>_bucket{le}, _count, and _sum when it was sent
+ *  exponential histogram one native histogram; scales above 8 are merged down, below -4 rejected
+ *  summary               <name>{quantile}, _sum, _count
+ *  resource              job = service.namespace/service.name, instance = service.instance.id; all other attributes
+ *                        on target_info = 1 from the earliest to the latest time of the resource's points, every
+ *                        2.5 minutes and at the latest
+ * Times are cut to milliseconds; time 0 (unknown) is the arrival. Cumulative points carry their start time.
+ * The flag "no recorded value" stores the staleness marker. Attributes that fall together under one label name are
+ * joined with ';' in the order of their keys.
+ *
+ * Rejected, point by point: delta temporality and unset temporality, names of which nothing is left, counts
+ * that do not fit the bounds, bounds not ascending, too many labels or too long ones. */
+#ifndef SERVER_INGEST_OTLP_POINTS_H
+#define SERVER_INGEST_OTLP_POINTS_H
+
+#include "server/ingest/metric_builder.h"
+#include "server/ingest/otlp_view.h"
+
+struct otlp_points {
+    struct arena *arena;
+    struct str request; /* for offsets in errors; empty for JSON */
+    int64_t now_ms;
+    /* out */
+    struct metric_builder builder;
+    uint64_t accepted, rejected; /* points */
+    char why[256];               /* the first rejection */
+    /* own: the resource */
+    struct label identity[2]; /* job, instance */
+    uint32_t nidentity;
+    struct str target; /* canonical bytes of target_info; n == 0: none */
+    int64_t first_ms, last_ms;
+    /* own: the metric */
+    struct otlp_metric metric;
+    struct str name;
+    const char *fault; /* why all its points are rejected, or NULL */
+    /* own: the point */
+    struct label *labels; /* sorted by name, with room for three more */
+    uint32_t nlabels;
+};
+
+void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct str request, unix_ns now);
+struct otlp_sink otlp_points_sink(struct otlp_points *p);
+/* Then metric_builder_finish(&p->builder) gives the batch. */
+MUST_CHECK err_t otlp_points_finish(struct otlp_points *p);
+void otlp_points_deinit(struct otlp_points *p);
+
+#endif
