@@ -1,0 +1,536 @@
+/* Evaluation of predicate trees: binding of leaves to the columns of a rowset, and masks of 1,024 rows. */
+#include "query/ops/expr.h"
+
+#include <math.h>
+
+/* Dictionaries up to this size are decided whole at binding, so that a rowset without any matching entry is
+ * skipped; larger ones entry by entry, only for rows that other conditions left. */
+enum { DICT_EAGER_MAX = 4096 };
+
+struct col_state {
+    const struct column *col;
+    uint64_t *known, *holds; /* a bit a dictionary entry; known == NULL: all are */
+    bool never;
+};
+struct ref_state {
+    struct attr_reader r;
+    struct col_state cols[ATTR_COLS_MAX];
+    uint64_t *rel; /* dims and children: a bit a row of the relation, NULL until asked for */
+};
+struct leaf_state {
+    const struct leaf *leaf;
+    struct ref_state *refs;
+    bool never;
+};
+
+/* -- one value ---------------------------------------------------------------------------------------- */
+
+static bool same_kind(enum col_type a, enum col_type b)
+{
+    if (a == COL_I64 || a == COL_F64) return b == COL_I64 || b == COL_F64;
+    return a == b;
+}
+
+static bool in_range(const struct val_range *g, const struct val *v)
+{
+    if (v->type == COL_F64 && isnan(v->f64)) return false;
+    if (!g->lo.type && !g->hi.type) return true;
+    if (g->lo.type) {
+        if (!same_kind(g->lo.type, v->type)) return false;
+        int c = val_cmp(v, &g->lo);
+        if (c < 0 || (c == 0 && g->lo_open)) return false;
+    }
+    if (g->hi.type) {
+        if (!same_kind(g->hi.type, v->type)) return false;
+        int c = val_cmp(v, &g->hi);
+        if (c > 0 || (c == 0 && g->hi_open)) return false;
+    }
+    return true;
+}
+
+static bool str_holds(const struct leaf *l, struct str s)
+{
+    struct val v = { .type = COL_STR, .s = s };
+    switch (l->op) {
+    case LEAF_EQ:
+    case LEAF_NE:
+        for (uint32_t i = 0; i < l->nlits; i++) {
+            const struct val *lit = &l->lits[i];
+            if (lit->type == COL_STR && (l->fold ? str_ieq(s, lit->s) : str_eq(s, lit->s))) return true;
+        }
+        return false;
+    case LEAF_RANGE:
+        for (uint32_t i = 0; i < l->nranges; i++)
+            if (in_range(&l->ranges[i], &v)) return true;
+        return false;
+    case LEAF_REGEX:
+    case LEAF_NREGEX: return regex_match(l->re, s);
+    case LEAF_PREFIX:
+        if (!l->fold) return str_starts(s, l->lits[0].s);
+        return str_ieq(str_sub(s, 0, l->lits[0].s.n), l->lits[0].s);
+    case LEAF_WILDCARD: return wildcard_match(l->lits[0].s, s, l->fold);
+    case LEAF_PHRASE: return phrase_match(&l->phrase, s);
+    case LEAF_EXISTS: return true;
+    }
+    return false;
+}
+
+static bool words_hold(const struct leaf *l, struct str s)
+{
+    struct str word;
+    while (token_next(&s, &word)) {
+        char lower[TOKEN_BYTES_MAX];
+        bool ascii = true;
+        for (size_t i = 0; i < word.n; i++) {
+            uint8_t c = (uint8_t)word.p[i];
+            ascii &= c < 0x80;
+            lower[i] = (char)(c >= 'A' && c <= 'Z' ? c + 32 : c);
+        }
+        if (ascii || l->op == LEAF_REGEX || l->op == LEAF_NREGEX) {
+            if (str_holds(l, str_n(lower, word.n))) return true;
+            continue;
+        }
+        for (uint32_t i = 0; i < l->nlits; i++)
+            if (l->op == LEAF_PREFIX ? text_starts_lower(word, l->lits[i].s) : text_eq_lower(word, l->lits[i].s))
+                return true;
+        if (l->op != LEAF_EQ && l->op != LEAF_NE && str_holds(l, str_n(lower, word.n))) return true;
+    }
+    return false;
+}
+
+/* The positive condition: NE and NREGEX are turned around by their callers. */
+static bool positive(const struct leaf *l, const struct val *v)
+{
+    if (l->op == LEAF_EXISTS) return true;
+    if (v->type == COL_STR) return l->words ? words_hold(l, v->s) : str_holds(l, v->s);
+    if (l->op == LEAF_EQ || l->op == LEAF_NE) {
+        for (uint32_t i = 0; i < l->nlits; i++)
+            if (same_kind(l->lits[i].type, v->type) && val_cmp(v, &l->lits[i]) == 0) return true;
+    } else if (l->op == LEAF_RANGE) {
+        for (uint32_t i = 0; i < l->nranges; i++)
+            if (in_range(&l->ranges[i], v)) return true;
+    }
+    return false;
+}
+
+static bool negated(const struct leaf *l) { return l->op == LEAF_NE || l->op == LEAF_NREGEX; }
+
+bool leaf_holds(const struct leaf *l, const struct val *v)
+{
+    return v->type != 0 && positive(l, v) != negated(l);
+}
+
+static bool list_holds(const struct leaf *l, const struct val_list *vs)
+{
+    for (uint32_t i = 0; i < vs->n; i++)
+        if (positive(l, &vs->v[i])) return !negated(l);
+    return vs->n > 0 && negated(l);
+}
+
+/* -- binding -------------------------------------------------------------------------------------------- */
+
+void expr_exec_init(struct expr_exec *x, const struct expr_builder *b, const struct expr *root,
+                    struct budget *budget)
+{
+    *x = (struct expr_exec){ .root = root, .nleaves = b->nleaves };
+    arena_init(&x->mem, budget);
+    arena_init(&x->keep, budget);
+    x->leaves = ARENA_ARRAY(&x->keep, struct leaf_state, b->nleaves ? b->nleaves : 1);
+}
+
+void expr_exec_deinit(struct expr_exec *x)
+{
+    arena_deinit(&x->mem);
+    arena_deinit(&x->keep);
+}
+
+static bool entry_holds(struct expr_exec *x, const struct leaf *l, struct ref_state *rs, uint32_t c, uint32_t code)
+{
+    const struct column *col = rs->cols[c].col;
+    if (col->type == COL_JSON) {
+        struct val_list *vs = &rs->r.json[c][code];
+        if (vs->n == UINT32_MAX) *vs = json_path_values(dict_get(&col->dict, code), rs->r.path, &x->mem);
+        return list_holds(l, vs);
+    }
+    struct val v = { .type = col->type, .s = dict_get(&col->dict, code) };
+    return positive(l, &v) != negated(l);
+}
+
+static err_t bind_dict(struct expr_exec *x, const struct leaf *l, struct ref_state *rs, uint32_t c)
+{
+    struct col_state *cs = &rs->cols[c];
+    uint32_t count = cs->col->dict.count, words = count / 64 + 1;
+    cs->holds = ARENA_ARRAY(&x->mem, uint64_t, words);
+    if (count > DICT_EAGER_MAX) {
+        cs->known = ARENA_ARRAY(&x->mem, uint64_t, words);
+        return arena_check(&x->mem);
+    }
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < count; i++)
+        cs->holds[i / 64] |= (uint64_t)entry_holds(x, l, rs, c, i) << (i % 64);
+    for (uint32_t i = 0; i < words; i++)
+        any |= cs->holds[i];
+    cs->never = any == 0;
+    return arena_check(&x->mem);
+}
+
+static bool is_dict(enum col_type t) { return t == COL_STR || t == COL_BYTES || t == COL_JSON; }
+
+/* Can a column of that type satisfy the leaf at all? */
+static bool type_can(const struct leaf *l, enum col_type t)
+{
+    if (negated(l) || l->op == LEAF_EXISTS || t == COL_JSON) return true;
+    if (l->op == LEAF_EQ) {
+        for (uint32_t i = 0; i < l->nlits; i++)
+            if (same_kind(l->lits[i].type, t)) return true;
+        return false;
+    }
+    if (l->op == LEAF_RANGE) {
+        for (uint32_t i = 0; i < l->nranges; i++) {
+            const struct val_range *g = &l->ranges[i];
+            enum col_type want = g->lo.type ? g->lo.type : g->hi.type;
+            if (want == 0 || same_kind(want, t)) return true;
+        }
+        return false;
+    }
+    return t == COL_STR;
+}
+
+static err_t bind_leaf(struct expr_exec *x, const struct leaf *l, struct leaf_state *ls, const struct rows_src *src)
+{
+    *ls = (struct leaf_state){ .leaf = l, .never = true };
+    ls->refs = ARENA_ARRAY(&x->mem, struct ref_state, l->nrefs ? l->nrefs : 1);
+    for (uint32_t i = 0; i < l->nrefs; i++) {
+        struct ref_state *rs = &ls->refs[i];
+        TRY(attr_bind(src, &l->refs[i], &x->mem, &rs->r));
+        for (uint32_t c = 0; c < rs->r.n; c++) {
+            struct col_state *cs = &rs->cols[c];
+            cs->col = rs->r.col[c];
+            if (!type_can(l, cs->col->type)) cs->never = true;
+            else if (is_dict(cs->col->type)) TRY(bind_dict(x, l, rs, c));
+            if (!cs->never) ls->never = false;
+        }
+    }
+    return OK;
+}
+
+/* Binds the leaves of a subtree, cheap ones first, and stops where the outcome is settled. */
+static err_t bind(struct expr_exec *x, const struct expr *e, const struct rows_src *src, enum expr_can *can)
+{
+    switch (e->kind) {
+    case EXPR_TRUE: return *can = EXPR_ALWAYS, OK;
+    case EXPR_FALSE: return *can = EXPR_NEVER, OK;
+    case EXPR_LEAF:
+        TRY(bind_leaf(x, &e->leaf, &x->leaves[e->leaf_id], src));
+        return *can = x->leaves[e->leaf_id].never ? EXPR_NEVER : EXPR_MAYBE, OK;
+    case EXPR_NOT:
+        TRY(bind(x, e->kids[0], src, can));
+        *can = *can == EXPR_NEVER ? EXPR_ALWAYS : *can == EXPR_ALWAYS ? EXPR_NEVER : EXPR_MAYBE;
+        return OK;
+    case EXPR_AND: {
+        *can = EXPR_ALWAYS;
+        for (uint32_t i = 0; i < e->nkids; i++) {
+            enum expr_can k;
+            TRY(bind(x, e->kids[i], src, &k));
+            if (k < *can) *can = k;
+            if (*can == EXPR_NEVER) return OK;
+        }
+        return OK;
+    }
+    case EXPR_OR:
+    case EXPR_ATLEAST: {
+        uint32_t may = 0, sure = 0, min = e->kind == EXPR_OR ? 1 : e->min;
+        for (uint32_t i = 0; i < e->nkids; i++) {
+            enum expr_can k;
+            TRY(bind(x, e->kids[i], src, &k));
+            may += k != EXPR_NEVER;
+            sure += k == EXPR_ALWAYS;
+        }
+        *can = sure >= min ? EXPR_ALWAYS : may >= min ? EXPR_MAYBE : EXPR_NEVER;
+        return OK;
+    }
+    }
+    return OK;
+}
+
+err_t expr_exec_bind(struct expr_exec *x, const struct rows_src *src, enum expr_can *can)
+{
+    arena_reset(&x->mem);
+    for (uint32_t i = 0; i < x->nleaves; i++)
+        x->leaves[i] = (struct leaf_state){ .never = true };
+    return bind(x, x->root, src, can);
+}
+
+/* -- masks of columns ------------------------------------------------------------------------------------ *
+ * Each fills out[] for rows [from, from + n) of one column, without looking at validity, which the
+ * caller applies to the result. */
+
+static void mask_i64_between(const int64_t *v, uint32_t n, int64_t lo, int64_t hi, uint64_t *out)
+{
+    for (uint32_t w = 0; w * 64 < n; w++) {
+        uint32_t k = MIN(64u, n - w * 64);
+        uint64_t bits = 0;
+        for (uint32_t i = 0; i < k; i++)
+            bits |= (uint64_t)((v[w * 64 + i] >= lo) & (v[w * 64 + i] <= hi)) << i;
+        out[w] |= bits;
+    }
+}
+
+static void mask_f64_between(const double *v, uint32_t n, double lo, double hi, bool lo_open, bool hi_open,
+                             uint64_t *out)
+{
+    for (uint32_t w = 0; w * 64 < n; w++) {
+        uint32_t k = MIN(64u, n - w * 64);
+        uint64_t bits = 0;
+        for (uint32_t i = 0; i < k; i++) {
+            double d = v[w * 64 + i];
+            bits |= (uint64_t)(((d > lo) | ((d == lo) & !lo_open)) & ((d < hi) | ((d == hi) & !hi_open))) << i;
+        }
+        out[w] |= bits;
+    }
+}
+
+/* The integers of a range of numbers as closed bounds; false when there is none. */
+static bool range_i64(const struct val_range *g, int64_t *lo, int64_t *hi)
+{
+    *lo = INT64_MIN;
+    *hi = INT64_MAX;
+    if (g->lo.type == COL_I64) {
+        if (g->lo_open && g->lo.i64 == INT64_MAX) return false;
+        *lo = g->lo.i64 + (g->lo_open ? 1 : 0);
+    } else if (g->lo.type) {
+        double d = ceil(g->lo.f64);
+        if (g->lo_open && d == g->lo.f64) d += 1;
+        if (!(d < 0x1p63)) return false;
+        if (d > -0x1p63) *lo = (int64_t)d;
+    }
+    if (g->hi.type == COL_I64) {
+        if (g->hi_open && g->hi.i64 == INT64_MIN) return false;
+        *hi = g->hi.i64 - (g->hi_open ? 1 : 0);
+    } else if (g->hi.type) {
+        double d = floor(g->hi.f64);
+        if (g->hi_open && d == g->hi.f64) d -= 1;
+        if (!(d >= -0x1p63)) return false;
+        if (d < 0x1p63) *hi = (int64_t)d;
+    }
+    return *lo <= *hi;
+}
+
+static bool is_num(enum col_type t) { return t == COL_I64 || t == COL_F64; }
+
+/* An integer bound as a double is exact up to 2^53; larger ones go value by value. */
+static bool exact_f64(const struct val *v)
+{
+    return v->type == 0 || v->type == COL_F64 || (v->i64 >= -(INT64_C(1) << 53) && v->i64 <= INT64_C(1) << 53);
+}
+
+static void mask_range(const struct column *c, uint32_t from, uint32_t n, const struct val_range *g, uint64_t *out)
+{
+    if ((g->lo.type && !is_num(g->lo.type)) || (g->hi.type && !is_num(g->hi.type))) return;
+    if (c->type == COL_I64) {
+        int64_t lo, hi;
+        if (range_i64(g, &lo, &hi)) mask_i64_between(c->i64 + from, n, lo, hi, out);
+        return;
+    }
+    if (!exact_f64(&g->lo) || !exact_f64(&g->hi)) {
+        for (uint32_t i = 0; i < n; i++) {
+            struct val v = { .type = COL_F64, .f64 = c->f64[from + i] };
+            out[i / 64] |= (uint64_t)in_range(g, &v) << (i % 64);
+        }
+        return;
+    }
+    double lo = -INFINITY, hi = INFINITY;
+    if (g->lo.type) lo = g->lo.type == COL_I64 ? (double)g->lo.i64 : g->lo.f64;
+    if (g->hi.type) hi = g->hi.type == COL_I64 ? (double)g->hi.i64 : g->hi.f64;
+    mask_f64_between(c->f64 + from, n, lo, hi, g->lo_open, g->hi_open, out);
+}
+
+static void mask_num(const struct leaf *l, const struct column *c, uint32_t from, uint32_t n, uint64_t *out)
+{
+    if (l->op == LEAF_RANGE) {
+        for (uint32_t i = 0; i < l->nranges; i++)
+            mask_range(c, from, n, &l->ranges[i], out);
+    } else if (l->op == LEAF_EQ || l->op == LEAF_NE) {
+        for (uint32_t i = 0; i < l->nlits; i++) {
+            struct val_range g = { .lo = l->lits[i], .hi = l->lits[i] };
+            mask_range(c, from, n, &g, out);
+        }
+    }
+}
+
+/* Booleans and ids: value by value, few distinct conditions. */
+static void mask_plain(const struct leaf *l, const struct column *c, uint32_t from, uint32_t n, const uint64_t *in,
+                       uint64_t *out)
+{
+    for (uint32_t w = 0; w * 64 < n; w++)
+        for (uint64_t left = in[w]; left; left &= left - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(left);
+            struct val v = { .type = c->type };
+            if (c->type == COL_BOOL) v.boolean = c->boolean[from + i] != 0;
+            else v.s = str_n(c->fix + (size_t)(from + i) * c->width, c->width);
+            out[w] |= (uint64_t)positive(l, &v) << (i % 64);
+        }
+}
+
+static void mask_dict(struct expr_exec *x, const struct leaf *l, struct ref_state *rs, uint32_t ci, uint32_t from,
+                      uint32_t n, const uint64_t *in, uint64_t *out)
+{
+    struct col_state *cs = &rs->cols[ci];
+    const uint32_t *code = cs->col->code + from;
+    for (uint32_t w = 0; w * 64 < n; w++) {
+        uint64_t bits = 0;
+        for (uint64_t left = in[w]; left; left &= left - 1) {
+            uint32_t b = (uint32_t)__builtin_ctzll(left), d = code[w * 64 + b];
+            if (cs->known && !(cs->known[d / 64] >> (d % 64) & 1)) {
+                cs->known[d / 64] |= UINT64_C(1) << (d % 64);
+                cs->holds[d / 64] |= (uint64_t)entry_holds(x, l, rs, ci, d) << (d % 64);
+            }
+            bits |= (cs->holds[d / 64] >> (d % 64) & 1) << b;
+        }
+        out[w] |= bits;
+    }
+}
+
+/* Rows [from, from + n) of the relation's own table; from a multiple of 64. */
+static void mask_rel(struct expr_exec *x, const struct leaf *l, struct ref_state *rs, uint32_t from, uint32_t n,
+                     const uint64_t *in, uint64_t *out)
+{
+    memset(out, 0, MASK_WORDS * sizeof *out);
+    for (uint32_t c = 0; c < rs->r.n; c++) {
+        const struct column *col = rs->cols[c].col;
+        if (rs->cols[c].never) continue;
+        uint64_t live[MASK_WORDS] = { 0 }, hit[MASK_WORDS] = { 0 };
+        uint32_t words = (n + 63) / 64;
+        for (uint32_t w = 0; w < words; w++)
+            live[w] = in[w] & (col->valid ? col->valid[from / 64 + w] : UINT64_MAX);
+        if (is_dict(col->type)) mask_dict(x, l, rs, c, from, n, live, hit);
+        else if (l->op == LEAF_EXISTS) memcpy(hit, live, sizeof hit);
+        else if (is_num(col->type)) mask_num(l, col, from, n, hit);
+        else mask_plain(l, col, from, n, live, hit);
+        /* bind_dict and mask_dict turn negated leaves around themselves, entry by entry. */
+        bool turn = negated(l) && !is_dict(col->type);
+        for (uint32_t w = 0; w < words; w++)
+            out[w] |= (turn ? ~hit[w] : hit[w]) & live[w];
+    }
+}
+
+static void fill_rel(struct expr_exec *x, const struct leaf *l, struct ref_state *rs)
+{
+    uint32_t rows = rs->r.rel_rows;
+    rs->rel = ARENA_ARRAY(&x->mem, uint64_t, (size_t)rows / 64 + MASK_WORDS + 1);
+    for (uint32_t from = 0; from < rows; from += VEC_MAX) {
+        uint64_t in[MASK_WORDS], out[MASK_WORDS];
+        uint32_t n = MIN((uint32_t)VEC_MAX, rows - from);
+        mask_fill(in, n);
+        mask_rel(x, l, rs, from, n, in, out);
+        memcpy(rs->rel + from / 64, out, (n + 63) / 64 * sizeof *out);
+    }
+}
+
+static bool rel_bit(const struct ref_state *rs, uint32_t row) { return rs->rel[row / 64] >> (row % 64) & 1; }
+
+/* Through a dimension or over children. */
+static void mask_through(struct ref_state *rs, uint32_t base, uint32_t n, const uint64_t *in, uint64_t *out)
+{
+    memset(out, 0, MASK_WORDS * sizeof *out);
+    for (uint32_t w = 0; w * 64 < n; w++)
+        for (uint64_t left = in[w]; left; left &= left - 1) {
+            uint32_t b = (uint32_t)__builtin_ctzll(left), row = base + w * 64 + b;
+            bool hit = false;
+            if (rs->r.map) {
+                hit = rs->r.map[row] < rs->r.rel_rows && rel_bit(rs, rs->r.map[row]);
+            } else {
+                for (uint32_t c = rs->r.first[row]; c < rs->r.first[row + 1] && !hit; c++)
+                    hit = rel_bit(rs, c);
+            }
+            out[w] |= (uint64_t)hit << b;
+        }
+}
+
+static void eval_leaf(struct expr_exec *x, const struct expr *e, uint32_t base, uint32_t n, const uint64_t *in,
+                      uint64_t *out)
+{
+    struct leaf_state *ls = &x->leaves[e->leaf_id];
+    uint64_t rest[MASK_WORDS], hit[MASK_WORDS];
+    memcpy(rest, in, sizeof rest);
+    memset(out, 0, MASK_WORDS * sizeof *out);
+    if (ls->never) return;
+    for (uint32_t i = 0; i < e->leaf.nrefs && !mask_none(rest); i++) {
+        struct ref_state *rs = &ls->refs[i];
+        if (rs->r.n == 0) continue;
+        if (rs->r.rel == REL_ROWS) {
+            mask_rel(x, &e->leaf, rs, base, n, rest, hit);
+        } else {
+            if (!rs->rel) fill_rel(x, &e->leaf, rs);
+            mask_through(rs, base, n, rest, hit);
+        }
+        for (uint32_t w = 0; w < MASK_WORDS; w++) {
+            out[w] |= hit[w];
+            rest[w] &= ~hit[w];
+        }
+    }
+}
+
+/* -- the tree ---------------------------------------------------------------------------------------------- */
+
+static void eval(struct expr_exec *x, const struct expr *e, uint32_t base, uint32_t n, const uint64_t *in,
+                 uint64_t *out);
+
+static void eval_atleast(struct expr_exec *x, const struct expr *e, uint32_t base, uint32_t n, const uint64_t *in,
+                         uint64_t *out)
+{
+    uint16_t count[VEC_MAX] = { 0 };
+    uint64_t hit[MASK_WORDS];
+    for (uint32_t k = 0; k < e->nkids; k++) {
+        eval(x, e->kids[k], base, n, in, hit);
+        for (uint32_t w = 0; w < MASK_WORDS; w++)
+            for (uint64_t left = hit[w]; left; left &= left - 1)
+                count[w * 64 + (uint32_t)__builtin_ctzll(left)]++;
+    }
+    memset(out, 0, MASK_WORDS * sizeof *out);
+    for (uint32_t i = 0; i < n; i++)
+        out[i / 64] |= (uint64_t)(count[i] >= e->min) << (i % 64);
+}
+
+static void eval(struct expr_exec *x, const struct expr *e, uint32_t base, uint32_t n, const uint64_t *in,
+                 uint64_t *out)
+{
+    uint64_t tmp[MASK_WORDS], rest[MASK_WORDS];
+    switch (e->kind) {
+    case EXPR_TRUE: memcpy(out, in, sizeof tmp); return;
+    case EXPR_FALSE: memset(out, 0, sizeof tmp); return;
+    case EXPR_LEAF: eval_leaf(x, e, base, n, in, out); return;
+    case EXPR_ATLEAST: eval_atleast(x, e, base, n, in, out); return;
+    case EXPR_NOT:
+        eval(x, e->kids[0], base, n, in, tmp);
+        for (uint32_t w = 0; w < MASK_WORDS; w++)
+            out[w] = in[w] & ~tmp[w];
+        return;
+    case EXPR_AND:
+        memcpy(out, in, sizeof tmp);
+        for (uint32_t k = 0; k < e->nkids && !mask_none(out); k++) {
+            eval(x, e->kids[k], base, n, out, tmp);
+            memcpy(out, tmp, sizeof tmp);
+        }
+        return;
+    case EXPR_OR:
+        memcpy(rest, in, sizeof rest);
+        memset(out, 0, sizeof tmp);
+        for (uint32_t k = 0; k < e->nkids && !mask_none(rest); k++) {
+            eval(x, e->kids[k], base, n, rest, tmp);
+            for (uint32_t w = 0; w < MASK_WORDS; w++) {
+                out[w] |= tmp[w];
+                rest[w] &= ~tmp[w];
+            }
+        }
+        return;
+    }
+}
+
+err_t expr_exec_mask(struct expr_exec *x, uint32_t base, uint32_t n, uint64_t mask[MASK_WORDS])
+{
+    uint64_t out[MASK_WORDS];
+    eval(x, x->root, base, n, mask, out);
+    memcpy(mask, out, sizeof out);
+    return arena_check(&x->mem);
+}

@@ -1,0 +1,52 @@
+/* The n best rows under at most two sort keys. Ties go by `addr`, a number that the caller derives from the row's
+ * content, so that the order is the same on every core, before and after a seal, and from page to page.
+ *
+ * A bounded heap with the worst kept row on top. Rows without a value of a key sort last in both directions.
+ * Strings of kept keys are copied. After the scan: op_topn_merge the partial states, op_topn_finish sorts. */
+#ifndef QUERY_OPS_OP_TOPN_H
+#define QUERY_OPS_OP_TOPN_H
+
+#include "query/ops/attr.h"
+
+enum { TOPN_KEYS_MAX = 2 };
+
+struct topn_entry {
+    struct val key[TOPN_KEYS_MAX];
+    uint64_t addr;
+    uint32_t row;        /* in the rowset that is being read, while payload.p is NULL */
+    bool fresh;          /* not yet materialised: see op_topn_fresh */
+    struct str payload;  /* caller's: what op_topn_fresh's callback made of the row */
+};
+struct topn_spec {
+    uint32_t nkeys;
+    bool desc[TOPN_KEYS_MAX];
+    bool addr_desc;
+    uint32_t n;          /* rows to keep */
+    /* Only rows behind this one count (search_after). The tie-break takes part when has_addr. */
+    bool has_after, has_addr;
+    struct topn_entry after;
+};
+struct op_topn {
+    const struct topn_spec *spec;
+    struct arena *mem;
+    struct topn_entry *heap;
+    uint32_t count, cap;
+};
+
+void op_topn_init(struct op_topn *t, const struct topn_spec *spec, struct arena *mem);
+/* Order of two entries under the spec: <0 when a comes first. */
+int topn_cmp(const struct topn_spec *s, const struct topn_entry *a, const struct topn_entry *b);
+/* Could a row with these keys get in, whatever its addr? Cheap; ask before computing the addr. */
+bool op_topn_wants(const struct op_topn *t, const struct val key[TOPN_KEYS_MAX]);
+/* Offers a row; true when it is kept (marked fresh). */
+bool op_topn_offer(struct op_topn *t, const struct topn_entry *e);
+/* Every kept entry that is fresh: fn fills its payload. */
+MUST_CHECK err_t op_topn_fresh(struct op_topn *t, err_t (*fn)(void *ctx, struct topn_entry *e), void *ctx) MAY_YIELD;
+void op_topn_merge(struct op_topn *into, const struct op_topn *from); /* payloads are borrowed */
+/* Sorts heap[0..count) best first. No offers after that. */
+void op_topn_finish(struct op_topn *t);
+/* True when n rows are kept and the worst one's first key is better than any value up to `bound` (the
+ * largest, or smallest for ascending order, that rows to come can have): the scan may stop. */
+bool op_topn_full_beyond(const struct op_topn *t, int64_t bound);
+
+#endif
