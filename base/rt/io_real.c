@@ -1,0 +1,234 @@
+/* What the two real backends share: clocks, randomness, files by plain system calls, sockets' set-up. */
+#include "base/rt/file.h"
+#include "base/rt/reactor.h"
+
+#include <arpa/inet.h>
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/random.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
+#include <time.h>
+#include <unistd.h>
+
+mono_ns io_real_now(struct io *io)
+{
+    struct timespec t;
+    (void)io;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (mono_ns){ t.tv_sec * NS_PER_S + t.tv_nsec };
+}
+
+unix_ns io_real_wall(struct io *io)
+{
+    struct timespec t;
+    (void)io;
+    clock_gettime(CLOCK_REALTIME, &t);
+    return (unix_ns){ t.tv_sec * NS_PER_S + t.tv_nsec };
+}
+
+uint64_t io_real_random(struct io *io)
+{
+    static _Thread_local struct prng r;
+    static _Thread_local bool seeded;
+    if (!seeded) {
+        uint64_t seed;
+        if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = (uint64_t)io_real_now(io).ns;
+        prng_init(&r, seed);
+        seeded = true;
+    }
+    return prng_next(&r);
+}
+
+/* -- files ----------------------------------------------------------------------------------------- */
+static int64_t sys(int64_t n)
+{
+    return n < 0 ? -errno : n;
+}
+
+static int64_t retry_read(const struct io_op *op)
+{
+    for (;;) {
+        ssize_t n = pread(op->fd, op->buf, op->n, (off_t)op->off);
+        if (n >= 0 || errno != EINTR) return sys(n);
+    }
+}
+
+static int64_t retry_write(const struct io_op *op)
+{
+    for (;;) {
+        ssize_t n = pwrite(op->fd, op->buf, op->n, (off_t)op->off);
+        if (n >= 0 || errno != EINTR) return sys(n);
+    }
+}
+
+static int64_t sync_dir(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) return -errno;
+    int64_t e = sys(fsync(fd));
+    close(fd);
+    return e;
+}
+
+static int64_t list_dir(struct io_op *op)
+{
+    DIR *d = opendir(op->path);
+    if (!d) return -errno;
+    char *names = NULL;
+    size_t n = 0, cap = 0;
+    int64_t count = 0;
+    for (;;) {
+        errno = 0;
+        struct dirent *e = readdir(d);
+        if (!e) break;
+        if (strcmp(e->d_name, ".") == 0 || strcmp(e->d_name, "..") == 0) continue;
+        size_t len = strlen(e->d_name) + 1;
+        if (n + len > cap) {
+            cap = MAX(2 * cap, n + len + 1024);
+            char *more = realloc(names, cap);
+            ASSERT(more);
+            names = more;
+        }
+        memcpy(names + n, e->d_name, len);
+        n += len;
+        count++;
+    }
+    int err = errno;
+    closedir(d);
+    if (err) {
+        free(names);
+        return -err;
+    }
+    op->out = names;
+    op->n = n;
+    return count;
+}
+
+static int64_t space(struct io_op *op)
+{
+    struct statvfs v;
+    if (statvfs(op->path, &v) != 0) return -errno;
+    struct fs_space *out = op->out;
+    out->total_bytes = (uint64_t)v.f_blocks * v.f_frsize;
+    out->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    return 0;
+}
+
+static int64_t file_bytes(int fd)
+{
+    struct stat st;
+    return fstat(fd, &st) != 0 ? -errno : (int64_t)st.st_size;
+}
+
+void io_file_run(struct io_op *op)
+{
+    int64_t n;
+    switch (op->kind) {
+    case IO_OPEN: n = sys(open(op->path, op->flags | O_CLOEXEC, 0640)); break;
+    case IO_CLOSE: n = sys(close(op->fd)); break;
+    case IO_READ: n = retry_read(op); break;
+    case IO_WRITE: n = retry_write(op); break;
+    case IO_WRITE_SYNC:
+        n = retry_write(op);
+        if (n == (int64_t)op->n && fdatasync(op->fd) != 0) n = -errno;
+        break;
+    case IO_SYNC: n = sys(fdatasync(op->fd)); break;
+    case IO_SYNC_DIR: n = sync_dir(op->path); break;
+    case IO_ALLOCATE: n = -posix_fallocate(op->fd, 0, (off_t)op->off); break;
+    case IO_TRUNCATE: n = sys(ftruncate(op->fd, (off_t)op->off)); break;
+    case IO_SIZE: n = file_bytes(op->fd); break;
+    case IO_MKDIR: n = sys(mkdir(op->path, 0750)); break;
+    case IO_UNLINK: n = sys(unlink(op->path)); break;
+    case IO_RENAME: n = sys(rename(op->path, op->path2)); break;
+    case IO_LIST: n = list_dir(op); break;
+    case IO_SPACE: n = space(op); break;
+    default: UNREACHABLE();
+    }
+    op->result = n;
+}
+
+/* -- sockets --------------------------------------------------------------------------------------- */
+err_t io_addr_parse(const char *addr, uint16_t port, struct io_addr *out)
+{
+    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
+    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
+    _Static_assert(sizeof v6 <= sizeof out->bytes, "either address fits");
+    if (inet_pton(AF_INET, addr, &v4.sin_addr) == 1) {
+        memcpy(out->bytes, &v4, out->n = sizeof v4);
+        return OK;
+    }
+    if (inet_pton(AF_INET6, addr, &v6.sin6_addr) == 1) {
+        memcpy(out->bytes, &v6, out->n = sizeof v6);
+        return OK;
+    }
+    return err_set(ERR_INVALID, "'%s' is not a numeric IPv4 or IPv6 address", addr);
+}
+
+void io_addr_name(const struct io_addr *a, char *to, size_t n)
+{
+    char host[INET6_ADDRSTRLEN] = "?";
+    const struct sockaddr *sa = (const void *)a->bytes;
+    if (sa->sa_family == AF_INET6) {
+        const struct sockaddr_in6 *v6 = (const void *)sa;
+        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
+        snprintf(to, n, "[%s]:%u", host, ntohs(v6->sin6_port));
+    } else {
+        const struct sockaddr_in *v4 = (const void *)sa;
+        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
+        snprintf(to, n, "%s:%u", host, ntohs(v4->sin_port));
+    }
+}
+
+void io_nodelay(int fd)
+{
+    int one = 1;
+    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+err_t io_stream(const struct io_addr *a, int *fd)
+{
+    const struct sockaddr *sa = (const void *)a->bytes;
+    *fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (*fd < 0) return err_set_errno(errno, "socket");
+    io_nodelay(*fd);
+    return OK;
+}
+
+err_t io_listen(const char *addr, uint16_t *port, int *fd)
+{
+    struct io_addr a;
+    TRY(io_addr_parse(addr, *port, &a));
+    TRY(io_stream(&a, fd));
+    struct sockaddr *sa = (void *)a.bytes;
+    int one = 1;
+    (void)setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    (void)setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
+    const char *step = "bind to";
+    int bad = bind(*fd, sa, a.n);
+    if (bad == 0) {
+        step = "listen on";
+        bad = listen(*fd, 4096);
+    }
+    socklen_t len = sizeof a.bytes;
+    if (bad == 0) bad = getsockname(*fd, sa, &len);
+    if (bad != 0) {
+        int e = errno;
+        close(*fd);
+        *fd = -1;
+        char name[64];
+        io_addr_name(&a, name, sizeof name);
+        return err_set_errno(e, "cannot %s %s%s", step, name,
+                             e == EADDRINUSE ? " (another program listens there; choose another port)" : "");
+    }
+    /* The port stands at the same place in both address forms. */
+    *port = ntohs(((struct sockaddr_in *)(void *)a.bytes)->sin_port);
+    return OK;
+}
