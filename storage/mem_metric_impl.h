@@ -1,0 +1,132 @@
+/* Inside of the metrics memtable, for mem_metric*.c, seg_metric.c (sealing) and metric_select.c (reading).
+ *
+ * A series is one cache line (struct mem_series) beside its label bytes. Its float samples go into an open block
+ * (time as a 32-bit difference to the block's base, value: 12 bytes a sample) that grows from 4 to 62 samples and
+ * is then packed by col_sample into a block of its own; blocks are chained newest first. Start timestamps and
+ * histograms are rare: they hang off `side`. Samples keep their order of arrival; reading settles it.
+ * `seq` is the arrival number of a float sample in its series. */
+#ifndef STORAGE_MEM_METRIC_IMPL_H
+#define STORAGE_MEM_METRIC_IMPL_H
+
+#include "base/core/htab.h"
+#include "storage/mem_metric.h"
+#include "storage/metric_samples.h"
+
+struct mem_sample { /* 12 bytes: a block of them stays within few cache lines */
+    int32_t dt;
+    uint32_t v[2]; /* the double's bits */
+};
+struct mem_open {
+    int64_t base_ms;
+    uint32_t first_seq;
+    uint8_t n, cap, size_class;
+    struct mem_sample s[];
+};
+struct mem_packed {
+    struct mem_packed *older;
+    int64_t tmin, tmax;
+    uint32_t first_seq;
+    uint16_t n, bytes;
+    uint8_t data[]; /* sample_i64 times, sample_f64 values */
+};
+struct mem_st_run { /* samples from seq on have this start timestamp */
+    uint32_t seq;
+    int64_t st;
+};
+struct mem_hist {
+    int64_t t, st;
+    uint32_t seq; /* float samples that arrived before it */
+    uint32_t bytes;
+    const char *data; /* nhist_encode */
+};
+struct mem_side {
+    struct mem_st_run *run;
+    struct mem_hist *hist;
+    uint32_t nrun, nhist;
+    size_t cap_run, cap_hist;
+};
+struct mem_series {
+    hash128 id;
+    int64_t tmin, tmax;
+    struct mem_open *open;
+    struct mem_packed *packed;
+    struct mem_side *side;
+    const uint8_t *labels; /* u32 length, canonical bytes */
+};
+_Static_assert(sizeof(struct mem_series) == 64, "one cache line");
+
+/* The inverted index; series are entered when a selection wants them. */
+struct mem_value {
+    const char *p; /* inside some series' label bytes */
+    uint32_t n, name, next; /* next value of the name, + 1 */
+    uint32_t count, cap;    /* cap 0: the numbers stand in `few` */
+    union {
+        uint32_t few[2];
+        uint32_t *series; /* ascending */
+    };
+};
+struct mem_name {
+    struct str name;
+    uint32_t first; /* value, + 1 */
+};
+struct mem_index {
+    struct htab names, values;
+    struct mem_name *name;
+    struct mem_value *value;
+    uint32_t nnames, nvalues, upto; /* upto: series entered */
+    size_t cap_names, cap_values;
+};
+
+enum { SERIES_CHUNK = 1024 };
+struct mem_tenant {
+    struct str tenant;
+    struct htab ids;
+    struct mem_series **chunk;
+    uint32_t nseries, cap_chunks;
+    uint64_t nsamples;
+    struct mem_index index;
+    struct htab families;
+    struct metric_meta *meta; /* latest of each family */
+    uint32_t nmeta;
+    size_t cap_meta;
+};
+
+enum { OPEN_CLASSES = 5, BLOCK_CLASSES = 32 };
+struct mem_metric {
+    struct budget *budget;
+    struct arena mem;
+    struct mem_tenant **tenant;
+    uint32_t ntenants;
+    size_t cap_tenants;
+    void *free_open[OPEN_CLASSES];
+    void *free_block[BLOCK_CLASSES]; /* of 2^i bytes: arrays that grow */
+    uint32_t *scratch;
+    size_t cap_scratch;
+    struct buf hist;
+};
+
+static inline struct mem_series *mem_series_at(const struct mem_tenant *t, uint32_t i)
+{
+    return &t->chunk[i / SERIES_CHUNK][i % SERIES_CHUNK];
+}
+static inline struct str mem_series_labels(const struct mem_series *s)
+{
+    uint32_t n;
+    memcpy(&n, s->labels, 4);
+    return str_n(s->labels + 4, n);
+}
+
+/* An array of `elem` bytes each grows to hold `want`; old ones are used again. */
+void *mem_metric_grow(struct mem_metric *m, void *p, uint32_t used, size_t *cap, size_t want, size_t elem);
+
+struct mem_tenant *mem_metric_tenant(const struct mem_metric *m, struct str tenant); /* or NULL */
+/* Enters some more series into the index; true while there are others left. */
+bool mem_index_some(struct mem_metric *m, struct mem_tenant *t);
+/* Numbers of the series that match, of those in the index, and overlap the time range; ascending. */
+MUST_CHECK err_t mem_tenant_select(struct mem_tenant *t, const struct matcher *ms, uint32_t nm, int64_t tmin_ms,
+                                   int64_t tmax_ms, struct arena *a, uint32_t **out, uint32_t *n);
+/* Settled samples in [tmin_ms, tmax_ms]. */
+MUST_CHECK err_t mem_series_read(const struct mem_series *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                                 struct sample_set *out);
+
+#endif

@@ -1,0 +1,253 @@
+#include "storage/mem_metric_impl.h"
+
+#include "base/core/assert.h"
+#include "base/core/varint.h"
+#include "storage/col_sample.h"
+#include "storage/metric_match.h"
+
+/* -- index --------------------------------------------------------------------------------------------- */
+
+static uint32_t name_no(struct mem_metric *m, struct mem_index *x, struct str name)
+{
+    uint64_t hash = hash_seeded64(name);
+    for (uint32_t it = 0, v; htab_next(&x->names, hash, &it, &v);)
+        if (str_eq(x->name[v].name, name)) return v;
+    x->name = mem_metric_grow(m, x->name, x->nnames, &x->cap_names, x->nnames + 1, sizeof *x->name);
+    x->name[x->nnames] = (struct mem_name){ .name = name };
+    htab_insert(&x->names, hash, x->nnames);
+    return x->nnames++;
+}
+
+static uint64_t value_hash(uint32_t name, struct str value)
+{
+    return hash_seeded64(value) ^ hash_u64(name + 1);
+}
+
+static struct mem_value *find_value(const struct mem_index *x, uint32_t name, struct str value)
+{
+    for (uint32_t it = 0, v; htab_next(&x->values, value_hash(name, value), &it, &v);) {
+        struct mem_value *e = &x->value[v];
+        if (e->name == name && str_eq(str_n(e->p, e->n), value)) return e;
+    }
+    return NULL;
+}
+
+static const uint32_t *value_series(const struct mem_value *v)
+{
+    return v->cap ? v->series : v->few;
+}
+
+static void value_add(struct mem_metric *m, struct mem_value *v, uint32_t series)
+{
+    if (v->cap == 0 && v->count < ARRAY_LEN(v->few)) {
+        v->few[v->count++] = series;
+        return;
+    }
+    size_t cap = v->cap;
+    if (v->count >= cap) {
+        uint32_t few[2] = { v->few[0], v->few[1] };
+        uint32_t *old = cap ? v->series : few;
+        v->series = mem_metric_grow(m, old, v->count, &cap, v->count + 1, sizeof *v->series);
+        v->cap = (uint32_t)cap;
+    }
+    v->series[v->count++] = series;
+}
+
+static void index_label(struct mem_metric *m, struct mem_index *x, struct str name, struct str value,
+                        uint32_t series)
+{
+    uint32_t no = name_no(m, x, name);
+    struct mem_value *v = find_value(x, no, value);
+    if (!v) {
+        x->value = mem_metric_grow(m, x->value, x->nvalues, &x->cap_values, x->nvalues + 1, sizeof *x->value);
+        v = &x->value[x->nvalues];
+        *v = (struct mem_value){ .p = value.p, .n = (uint32_t)value.n, .name = no, .next = x->name[no].first };
+        htab_insert(&x->values, value_hash(no, value), x->nvalues);
+        x->name[no].first = ++x->nvalues;
+    }
+    value_add(m, v, series);
+}
+
+static struct str next_str(const uint8_t **p, const uint8_t *end)
+{
+    uint64_t n = 0;
+    *p = varint_get(*p, end, &n);
+    ASSERT(*p && n <= (size_t)(end - *p));
+    struct str s = str_n(*p, (size_t)n);
+    *p += n;
+    return s;
+}
+
+enum { INDEX_STEP = 256 };
+
+bool mem_index_some(struct mem_metric *m, struct mem_tenant *t)
+{
+    struct mem_index *x = &t->index;
+    uint32_t stop = MIN(t->nseries, x->upto + INDEX_STEP);
+    for (; x->upto < stop; x->upto++) {
+        struct str c = mem_series_labels(mem_series_at(t, x->upto));
+        const uint8_t *p = (const uint8_t *)c.p, *end = p + c.n;
+        uint64_t n = 0;
+        p = varint_get(p, end, &n);
+        for (uint64_t i = 0; p && i < n; i++) {
+            struct str name = next_str(&p, end), value = next_str(&p, end);
+            index_label(m, x, name, value, x->upto);
+        }
+    }
+    return x->upto < t->nseries;
+}
+
+/* -- selection -------------------------------------------------------------------------------------------- */
+
+static void unite(struct bitset *to, const struct mem_value *v)
+{
+    const uint32_t *s = value_series(v);
+    for (uint32_t i = 0; i < v->count; i++)
+        if (s[i] < to->n) bitset_add(to, s[i]);
+}
+
+static void unite_values(const struct mem_index *x, const struct match_plan *p, struct bitset *to)
+{
+    uint32_t name = UINT32_MAX;
+    for (uint32_t it = 0, v; htab_next(&x->names, hash_seeded64(p->m->name), &it, &v);)
+        if (str_eq(x->name[v].name, p->m->name)) name = v;
+    if (name == UINT32_MAX) return;
+    for (uint32_t i = 0; i < p->nexact; i++) {
+        const struct mem_value *v = find_value(x, name, p->exact[i]);
+        if (v) unite(to, v);
+    }
+    if (p->nexact) return;
+    for (uint32_t v = x->name[name].first; v; v = x->value[v - 1].next)
+        if (match_plan_unites(p, str_n(x->value[v - 1].p, x->value[v - 1].n))) unite(to, &x->value[v - 1]);
+}
+
+err_t mem_tenant_select(struct mem_tenant *t, const struct matcher *ms, uint32_t nm, int64_t tmin_ms,
+                        int64_t tmax_ms, struct arena *a, uint32_t **out, uint32_t *n)
+{
+    struct bitset found, some;
+    bitset_init(&found, a, t->index.upto, true);
+    bitset_init(&some, a, t->index.upto, false);
+    for (uint32_t i = 0; i < nm; i++) {
+        struct match_plan p;
+        match_plan(&ms[i], &p);
+        if (i) bitset_clear(&some);
+        unite_values(&t->index, &p, &some);
+        bitset_keep(&found, &some, p.subtract);
+    }
+    *n = bitset_list(&found, a, out);
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < *n; i++) {
+        const struct mem_series *s = mem_series_at(t, (*out)[i]);
+        if (s->tmin <= tmax_ms && s->tmax >= tmin_ms) (*out)[kept++] = (*out)[i];
+    }
+    *n = kept;
+    return arena_check(a);
+}
+
+/* -- samples ----------------------------------------------------------------------------------------------- */
+
+/* Float samples in range, in order of arrival, with their arrival numbers where those are needed. */
+struct floats {
+    uint32_t n;
+    int64_t *t;
+    double *v;
+    uint32_t *seq; /* NULL: not needed */
+    int64_t tmin, tmax;
+};
+
+static void keep_in_range(struct floats *f, uint32_t n, uint32_t first_seq)
+{
+    uint32_t at = f->n;
+    for (uint32_t i = 0; i < n; i++) {
+        if (f->t[at + i] < f->tmin || f->t[at + i] > f->tmax) continue;
+        f->t[f->n] = f->t[at + i];
+        f->v[f->n] = f->v[at + i];
+        if (f->seq) f->seq[f->n] = first_seq + i;
+        f->n++;
+    }
+}
+
+static err_t take_packed(struct floats *f, const struct mem_packed *p)
+{
+    const uint8_t *end = p->data + p->bytes;
+    const uint8_t *at = sample_i64_decode(p->data, end, p->n, f->t + f->n);
+    if (at) at = sample_f64_decode(at, end, p->n, f->v + f->n);
+    if (!at) return err_set(ERR_INTERNAL, "a packed block of samples in memory does not decode");
+    if (p->tmin >= f->tmin && p->tmax <= f->tmax && !f->seq) f->n += p->n;
+    else keep_in_range(f, p->n, p->first_seq);
+    return OK;
+}
+
+static void take_open(struct floats *f, const struct mem_open *o)
+{
+    for (uint32_t i = 0; i < o->n; i++) {
+        f->t[f->n + i] = o->base_ms + o->s[i].dt;
+        memcpy(&f->v[f->n + i], o->s[i].v, 8);
+    }
+    keep_in_range(f, o->n, o->first_seq);
+}
+
+static err_t take_floats(const struct mem_series *s, struct arena *a, bool with_seq, struct floats *f)
+{
+    uint32_t blocks = 0, samples = s->open ? s->open->n : 0;
+    for (const struct mem_packed *p = s->packed; p; p = p->older) {
+        if (p->tmin > f->tmax || p->tmax < f->tmin) continue;
+        blocks++;
+        samples += p->n;
+    }
+    const struct mem_packed **list = ARENA_RAW(a, const struct mem_packed *, blocks);
+    f->t = ARENA_RAW(a, int64_t, samples);
+    f->v = ARENA_RAW(a, double, samples);
+    if (with_seq) f->seq = ARENA_RAW(a, uint32_t, samples);
+    TRY(arena_check(a));
+    uint32_t at = blocks;
+    for (const struct mem_packed *p = s->packed; p; p = p->older)
+        if (p->tmin <= f->tmax && p->tmax >= f->tmin) list[--at] = p;
+    for (uint32_t i = 0; i < blocks; i++)
+        TRY(take_packed(f, list[i]));
+    if (s->open) take_open(f, s->open);
+    return OK;
+}
+
+static err_t put_hist(const struct mem_hist *h, struct arena *a, struct sample_set *out)
+{
+    const struct nhist *x;
+    struct str bytes = str_n(h->data, h->bytes);
+    TRY(nhist_decode(&bytes, a, &x));
+    sample_set_put(out, h->t, 0, x, h->st);
+    return arena_check(a);
+}
+
+/* Floats and histograms together in order of arrival, each with its start timestamp. */
+static err_t join_side(const struct mem_side *d, const struct floats *f, struct arena *a, struct sample_set *out)
+{
+    uint32_t nhist = 0, run = 0, h = 0;
+    bool starts = d->nrun > 0;
+    for (uint32_t i = 0; i < d->nhist; i++) {
+        if (d->hist[i].t < f->tmin || d->hist[i].t > f->tmax) continue;
+        nhist++;
+        starts |= d->hist[i].st != ST_NONE;
+    }
+    sample_set_init(out, a, f->n + nhist, nhist > 0, starts);
+    for (uint32_t i = 0; i <= f->n; i++) {
+        uint32_t seq = i < f->n ? f->seq[i] : UINT32_MAX;
+        for (; h < d->nhist && d->hist[h].seq <= seq; h++)
+            if (d->hist[h].t >= f->tmin && d->hist[h].t <= f->tmax) TRY(put_hist(&d->hist[h], a, out));
+        if (i == f->n) break;
+        while (run < d->nrun && d->run[run].seq <= seq)
+            run++;
+        sample_set_put(out, f->t[i], f->v[i], NULL, run ? d->run[run - 1].st : ST_NONE);
+    }
+    return OK;
+}
+
+err_t mem_series_read(const struct mem_series *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                      struct sample_set *out)
+{
+    struct floats f = { .tmin = tmin_ms, .tmax = tmax_ms };
+    TRY(take_floats(s, a, s->side != NULL, &f));
+    if (s->side) TRY(join_side(s->side, &f, a, out));
+    else *out = (struct sample_set){ .n = f.n, .cap = f.n, .t = f.t, .v = f.v };
+    sample_set_settle(out, a);
+    return OK;
+}

@@ -1,0 +1,87 @@
+#include "storage/metric_samples.h"
+
+#include "base/core/assert.h"
+
+void sample_set_init(struct sample_set *s, struct arena *a, uint32_t cap, bool with_hist, bool with_st)
+{
+    *s = (struct sample_set){ .cap = cap };
+    s->t = ARENA_RAW(a, int64_t, cap);
+    s->v = ARENA_RAW(a, double, cap);
+    if (with_hist) s->hist = ARENA_ARRAY(a, const struct nhist *, cap);
+    if (with_st) s->st = ARENA_ARRAY(a, int64_t, cap);
+}
+
+void sample_set_put(struct sample_set *s, int64_t t, double v, const struct nhist *h, int64_t st)
+{
+    ASSERT_HOT(s->n < s->cap);
+    uint32_t i = s->n++;
+    s->t[i] = t;
+    s->v[i] = v;
+    if (s->hist) s->hist[i] = h;
+    if (s->st) s->st[i] = st;
+}
+
+static void put_from(struct sample_set *s, const struct sample_set *from, uint32_t i)
+{
+    sample_set_put(s, from->t[i], from->v[i], from->hist ? from->hist[i] : NULL, from->st ? from->st[i] : ST_NONE);
+}
+
+static bool ascending(const int64_t *t, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++)
+        if (t[i] <= t[i - 1]) return false;
+    return true;
+}
+
+/* Stable, bottom-up. */
+static uint32_t *sorted_order(const int64_t *t, uint32_t n, struct arena *a)
+{
+    uint32_t *from = ARENA_RAW(a, uint32_t, n), *to = ARENA_RAW(a, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        from[i] = i;
+    for (size_t width = 1; width < n; width *= 2) {
+        for (size_t lo = 0; lo < n; lo += 2 * width) {
+            size_t mid = MIN(lo + width, n), hi = MIN(lo + 2 * width, n), x = lo, y = mid;
+            for (size_t k = lo; k < hi; k++)
+                to[k] = x < mid && (y >= hi || t[from[x]] <= t[from[y]]) ? from[x++] : from[y++];
+        }
+        uint32_t *swap = from;
+        from = to;
+        to = swap;
+    }
+    return from;
+}
+
+void sample_set_settle(struct sample_set *s, struct arena *a)
+{
+    if (ascending(s->t, s->n)) return;
+    uint32_t *order = sorted_order(s->t, s->n, a);
+    struct sample_set out;
+    sample_set_init(&out, a, s->n, s->hist, s->st);
+    for (uint32_t i = 0; i < s->n; i++) {
+        if (out.n && out.t[out.n - 1] == s->t[order[i]]) out.n--;
+        put_from(&out, s, order[i]);
+    }
+    *s = out;
+}
+
+void sample_set_merge(const struct sample_set *older, const struct sample_set *newer, struct arena *a,
+                      struct sample_set *out)
+{
+    if (older->n == 0 || newer->n == 0) {
+        *out = older->n ? *older : *newer;
+        return;
+    }
+    struct sample_set s;
+    sample_set_init(&s, a, older->n + newer->n, older->hist || newer->hist, older->st || newer->st);
+    uint32_t i = 0, k = 0;
+    while (i < older->n || k < newer->n) {
+        if (i < older->n && (k == newer->n || older->t[i] < newer->t[k])) {
+            put_from(&s, older, i++);
+            continue;
+        }
+        if (i < older->n && older->t[i] == newer->t[k]) i++;
+        put_from(&s, newer, k++);
+    }
+    *out = s;
+}

@@ -1,0 +1,24 @@
+/* Samples of one series on their way to a query or a segment: parallel arrays in an arena, first in order of
+ * arrival, then settled: ascending in time, one a timestamp, the last arrival. */
+#ifndef STORAGE_METRIC_SAMPLES_H
+#define STORAGE_METRIC_SAMPLES_H
+
+#include "storage/view.h"
+
+struct sample_set {
+    uint32_t n, cap;
+    int64_t *t;
+    double *v;                 /* 0 where a histogram is */
+    const struct nhist **hist; /* NULL until a histogram comes */
+    int64_t *st;               /* NULL until a start timestamp comes */
+};
+
+void sample_set_init(struct sample_set *s, struct arena *a, uint32_t cap, bool with_hist, bool with_st);
+/* cap was counted before; the arrays that were not asked for at init stay NULL. */
+void sample_set_put(struct sample_set *s, int64_t t, double v, const struct nhist *h, int64_t st);
+void sample_set_settle(struct sample_set *s, struct arena *a);
+/* Both settled; at equal times newer wins. *out may be one of the two, or shares their memory. */
+void sample_set_merge(const struct sample_set *older, const struct sample_set *newer, struct arena *a,
+                      struct sample_set *out);
+
+#endif
