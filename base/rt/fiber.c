@@ -141,9 +141,9 @@ static void fiber_release(struct fiber *f)
     free(f);
 }
 
-#if defined(TERCET_DEBUG) && !defined(RT_ASAN)
+#ifndef RT_ASAN
 /* How much of the stack was never written? Pages that were not touched read as zeros. */
-static void check_watermark(const struct fiber *f)
+__attribute__((unused)) static void check_watermark(const struct fiber *f)
 {
     const char *p = f->stack;
     while (p < f->stack + STACK_LOW) {
@@ -155,11 +155,10 @@ static void check_watermark(const struct fiber *f)
         p += sizeof(uint64_t);
     }
 }
-#endif
 
 static void stack_tidy(struct fiber *f)
 {
-#if defined(TERCET_DEBUG) && !defined(RT_ASAN)
+#ifdef TERCET_DEBUG
     check_watermark(f);
 #endif
     char *warm = f->stack + f->stack_size - STACK_WARM;
@@ -169,6 +168,7 @@ static void stack_tidy(struct fiber *f)
         used |= page[i];
     if (used) (void)madvise(f->stack, (size_t)(warm - f->stack), MADV_DONTNEED);
 }
+#endif
 
 static void fiber_recycle(struct reactor *r, struct fiber *f)
 {

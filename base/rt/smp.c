@@ -224,7 +224,8 @@ static void on_cancel(void *arg)
     smp_send(rt_here(), c->from, on_part_done, c);
 }
 
-/* Sends n calls and waits for all of them, through a cancel if there is one. */
+/* Sends n calls and waits for all of them, through a cancel if there is one. A deadline of ours that reaches
+ * the callees as a cancel is told as what it is. */
 static void calls_run(struct call *calls, unsigned n)
 {
     struct reactor *r = rt_here();
@@ -237,17 +238,22 @@ static void calls_run(struct call *calls, unsigned n)
         smp_send(r, calls[i].to, on_call, &calls[i]);
     }
     r->calls_out++;
-    bool cancelled = false;
+    err_t why = OK;
     while (g.left) {
-        err_t e = fiber_park(&g.done.waiters, (mono_ns){ 0 }, !cancelled);
-        if (e == OK || cancelled || !g.left) continue;
-        cancelled = true;
+        err_t e = fiber_park(&g.done.waiters, (mono_ns){ 0 }, !why);
+        if (e == OK || why || !g.left) continue;
+        why = e;
         for (unsigned i = 0; i < n; i++) {
             g.left++;
             smp_send(r, calls[i].to, on_cancel, &calls[i]);
         }
     }
     r->calls_out--;
+    for (unsigned i = 0; why == ERR_TIMEOUT && i < n; i++) {
+        if (calls[i].result != ERR_CANCELED) continue;
+        calls[i].result = ERR_TIMEOUT;
+        calls[i].err = *err_record();
+    }
 }
 
 static err_t take_result(const struct call *c)
