@@ -53,6 +53,7 @@ struct store_stats {
     int64_t mem_bytes, segment_bytes;
     uint32_t segments;
     bool failed, refusing;
+    uint64_t wal_rotten; /* places where the log failed its checksums at the last start: acked rows are missing */
 };
 void store_stats(struct store *s, struct store_stats *out);
 

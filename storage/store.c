@@ -1,0 +1,240 @@
+/* Opening and closing a store: see store.h for what it promises, store_int.h for who owns what. */
+#include "base/core/assert.h"
+#include "base/core/log.h"
+#include "base/rt/file.h"
+#include "storage/store_int.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+void *store_grow(void *p, uint32_t *cap, uint32_t want, size_t elem)
+{
+    if (want <= *cap) return p;
+    *cap = MAX(want, *cap ? *cap * 2 : 16);
+    p = realloc(p, *cap * elem);
+    ASSERT(p != NULL);
+    return p;
+}
+
+void store_call_all(struct store *s, rt_call_fn *fn, void *const *args)
+{
+    /* Only the runtime can refuse (no fiber free on a core): it will have one. */
+    (void)s;
+    while (rt_call_all(RT_MAINTENANCE, fn, args, NULL) != OK) {
+        err_t e = fiber_sleep(NS_PER_MS);
+        ASSERT(e == OK || e == ERR_CANCELED);
+    }
+}
+
+void store_failed(struct store *s, const char *why)
+{
+    if (atomic_exchange(&s->failed, true)) return;
+    log_error("store.failed", "dir=%s why=\"%s\" effect=\"ingest has stopped\"", s->o.dir, why);
+    if (s->o.on_failed) s->o.on_failed(why);
+}
+
+/* -- shards ------------------------------------------------------------------------------------------------- */
+
+static err_t open_segments(struct shard *sh)
+{
+    struct store *s = sh->store;
+    for (uint32_t i = 0; i < s->ninfos; i++) {
+        if (!shard_wants_seg(s, sh->core, &s->infos[i])) continue;
+        struct seg *g;
+        TRY(seg_open(s->seg_dir, &s->infos[i], &g));
+        shard_seg_add(sh, g);
+    }
+    return OK;
+}
+
+static err_t shard_open_here(void *arg)
+{
+    struct store *s = arg;
+    struct shard *sh = calloc(1, sizeof *sh);
+    ASSERT(sh != NULL);
+    sh->store = s;
+    sh->core = rt_core();
+    gate_init(&sh->open);
+    dedup_init(&sh->dedup, s->cores);
+    htab_init(&sh->defined.index, NULL);
+    s->shards[sh->core] = sh;
+    return OK;
+}
+
+static err_t segments_here(void *arg)
+{
+    return open_segments(shard_here(arg));
+}
+
+static err_t shard_close_here(void *arg)
+{
+    struct store *s = arg;
+    struct shard *sh = shard_here(s);
+    if (!sh) return OK;
+    gate_close(&sh->open);
+    s->shards[sh->core] = NULL;
+    if (sh->wal) wal_close(sh->wal);
+    for (uint32_t i = 0; i < sh->nmems; i++) {
+        ASSERT(sh->mems[i]->refs == 1);
+        mem_put(sh->mems[i]);
+    }
+    for (uint32_t i = 0; i < sh->nsegs; i++)
+        seg_put(sh->segs[i]);
+    dedup_deinit(&sh->dedup);
+    htab_deinit(&sh->defined.index);
+    free(sh->defined.ids);
+    free(sh->mems);
+    free(sh->segs);
+    free(sh);
+    return OK;
+}
+
+/* No append comes in on any core, and none is on its way, before the first shard goes. */
+static err_t shard_quiet_here(void *arg)
+{
+    struct shard *sh = shard_here(arg);
+    if (sh) gate_close(&sh->open);
+    return OK;
+}
+
+static void **same_args(struct store *s)
+{
+    void **args = calloc(s->cores, sizeof *args);
+    ASSERT(args != NULL);
+    for (unsigned c = 0; c < s->cores; c++)
+        args[c] = s;
+    return args;
+}
+
+/* -- open ---------------------------------------------------------------------------------------------------- */
+
+/* Segment files that the catalog does not name were on their way at a crash, or their deletion was. */
+static err_t remove_orphans(struct store *s)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    struct str *names;
+    size_t n;
+    err_t e = fs_list(s->seg_dir, &a, &names, &n);
+    for (size_t i = 0; e == OK && i < n; i++) {
+        bool named = false;
+        for (uint32_t k = 0; k < s->ninfos && !named; k++)
+            named = str_is(names[i], s->infos[k].name);
+        if (named) continue;
+        log_info("store.orphan", "file=" STR_FMT, STR_ARG(names[i]));
+        e = fs_unlink(arena_printf(&a, "%s/" STR_FMT, s->seg_dir, STR_ARG(names[i])).p);
+    }
+    arena_deinit(&a);
+    return e;
+}
+
+static err_t open_all(struct store *s, void *const *args)
+{
+    TRY(fs_mkdirs(s->wal_dir));
+    TRY(fs_mkdirs(s->seg_dir));
+    TRY(fs_sync_dir(s->o.dir));
+    store_call_all(s, shard_open_here, args);
+    TRY(catalog_load(s));
+    TRY(remove_orphans(s));
+    TRY(rt_call_all(RT_INGEST, segments_here, args, NULL));
+    TRY(store_replay(s));
+    s->generation_began = rt_now();
+    return store_maintenance_start(s);
+}
+
+static char *join(const char *dir, const char *name)
+{
+    size_t n = strlen(dir) + strlen(name) + 2;
+    char *p = malloc(n);
+    ASSERT(p != NULL);
+    snprintf(p, n, "%s/%s", dir, name);
+    return p;
+}
+
+static void store_free(struct store *s)
+{
+    for (uint32_t i = 0; i < s->nold; i++)
+        free(s->old_logs[i].path);
+    free(s->old_logs);
+    free(s->infos);
+    free(s->closed);
+    free(s->dedups);
+    free(s->shards);
+    free(s->wal_dir);
+    free(s->seg_dir);
+    free(s->bad_dir);
+    free((char *)s->o.dir);
+    free(s);
+}
+
+static void close_shards(struct store *s)
+{
+    void **args = same_args(s);
+    store_call_all(s, shard_quiet_here, args);
+    store_call_all(s, shard_close_here, args);
+    free(args);
+}
+
+err_t store_open(const struct store_opts *o, struct store **out)
+{
+    ASSERT(rt_core() == 0);
+    if (o->partitions == 0 || o->partitions > UINT16_MAX || (o->partitions & (o->partitions - 1)) != 0)
+        return err_set(ERR_INVALID, "partitions must be a power of two, not %u", o->partitions);
+    struct store *s = calloc(1, sizeof *s);
+    ASSERT(s != NULL);
+    s->o = *o;
+    s->o.dir = strdup(o->dir);
+    ASSERT(s->o.dir != NULL);
+    s->cores = rt_cores();
+    s->shards = calloc(s->cores, sizeof(struct shard *));
+    ASSERT(s->shards != NULL);
+    s->wal_dir = join(o->dir, "wal");
+    s->seg_dir = join(o->dir, "seg");
+    s->bad_dir = join(o->dir, "bad");
+    uint64_t bytes = (uint64_t)MAX(o->mem_bytes, 0) / 8 / WAL_ALIGN * WAL_ALIGN;
+    s->wal_file_bytes = MIN(MAX(bytes, (uint64_t)WAL_FILE_BYTES_MIN), (uint64_t)WAL_FILE_BYTES_MAX);
+    budget_init(&s->mem, "memtables", NULL, o->mem_bytes, ERR_OVERLOAD);
+    void **args = same_args(s);
+    err_t e = open_all(s, args);
+    free(args);
+    if (e != OK) {
+        struct err_record why = *err_record();
+        close_shards(s);
+        store_free(s);
+        *err_record() = why;
+        return e;
+    }
+    *out = s;
+    return OK;
+}
+
+void store_close(struct store *s)
+{
+    void **args = same_args(s);
+    store_call_all(s, shard_quiet_here, args);
+    free(args);
+    store_maintenance_stop(s);
+    close_shards(s);
+    store_free(s);
+}
+
+/* -- the rest ---------------------------------------------------------------------------------------------------- */
+
+void store_stats(struct store *s, struct store_stats *out)
+{
+    *out = (struct store_stats){
+        .generation = atomic_load(&s->generation),
+        .sealed_gen = atomic_load(&s->sealed_gen),
+        .mem_bytes = atomic_load(&s->mem.used),
+        .segment_bytes = (int64_t)atomic_load(&s->segment_bytes),
+        .segments = atomic_load(&s->segments),
+        .failed = atomic_load(&s->failed),
+        .refusing = atomic_load(&s->refusing),
+        .wal_rotten = atomic_load(&s->wal_rotten),
+    };
+}
+
+struct kv *store_kv(struct store *s)
+{
+    return s->o.kv;
+}

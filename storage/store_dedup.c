@@ -1,0 +1,195 @@
+/* Retries stored once: the requests acked in the last 10 minutes, by the hash of their bytes. A key belongs
+ * to one core, wherever its request arrives. A claim stands for a request on its way: an equal one waits for its end
+ * and is acked only if the first was. */
+#include "base/core/assert.h"
+#include "base/core/varint.h"
+#include "storage/store_int.h"
+
+#include <stdlib.h>
+
+struct dedup_claim {
+    hash128 key;
+    struct dedup_claim *next;
+    uint32_t waiters;
+    bool acked;
+    struct event done;
+};
+
+static void set_init(struct dedup_set *s)
+{
+    *s = (struct dedup_set){ 0 };
+    htab_init(&s->index, NULL);
+}
+static void set_deinit(struct dedup_set *s)
+{
+    htab_deinit(&s->index);
+    free(s->entries);
+}
+static bool set_has(const struct dedup_set *s, hash128 key)
+{
+    for (uint32_t it = 0, v; htab_next(&s->index, hash_u64(key.lo), &it, &v);)
+        if (hash128_eq(s->entries[v].key, key)) return true;
+    return false;
+}
+
+void dedup_init(struct dedup *d, unsigned cores)
+{
+    *d = (struct dedup){ .turned = rt_now(), .full = DEDUP_MAX / 2 / cores };
+    set_init(&d->young);
+    set_init(&d->old);
+}
+
+void dedup_deinit(struct dedup *d)
+{
+    ASSERT(d->claims == NULL);
+    set_deinit(&d->young);
+    set_deinit(&d->old);
+}
+
+static void turn(struct dedup *d)
+{
+    if (d->young.count < d->full && rt_now().ns - d->turned.ns < (int64_t)DEDUP_MS * NS_PER_MS) return;
+    set_deinit(&d->old);
+    d->old = d->young;
+    set_init(&d->young);
+    d->turned = rt_now();
+}
+
+void dedup_remember(struct dedup *d, const struct dedup_entry *e)
+{
+    if (e->wall_ms < rt_wall().ns / NS_PER_MS - DEDUP_MS) return;
+    turn(d);
+    if (set_has(&d->young, e->key)) return;
+    struct dedup_set *s = &d->young;
+    if (s->count == s->cap) {
+        s->cap = s->cap ? s->cap * 2 : 64;
+        s->entries = realloc(s->entries, s->cap * sizeof *s->entries);
+        ASSERT(s->entries != NULL);
+    }
+    s->entries[s->count] = *e;
+    htab_insert(&s->index, hash_u64(e->key.lo), (uint32_t)s->count++);
+}
+
+struct claim_call {
+    struct store *s;
+    struct dedup_entry e;
+    bool known, acked;
+};
+
+static struct dedup_claim **claim_find(struct dedup *d, hash128 key)
+{
+    struct dedup_claim **at = &d->claims;
+    while (*at && !hash128_eq((*at)->key, key))
+        at = &(*at)->next;
+    return at;
+}
+
+static err_t claim_here(void *arg)
+{
+    struct claim_call *c = arg;
+    struct dedup *d = &shard_here(c->s)->dedup;
+    for (;;) {
+        c->known = set_has(&d->young, c->e.key) || set_has(&d->old, c->e.key);
+        if (c->known) return OK;
+        struct dedup_claim *first = *claim_find(d, c->e.key);
+        if (!first) break;
+        first->waiters++;
+        err_t e = event_wait(&first->done);
+        c->known = first->acked;
+        if (--first->waiters == 0) free(first);
+        TRY(e);
+        if (c->known) return OK;
+    }
+    struct dedup_claim *mine = calloc(1, sizeof *mine);
+    ASSERT(mine != NULL);
+    mine->key = c->e.key;
+    mine->next = d->claims;
+    event_init(&mine->done);
+    d->claims = mine;
+    return OK;
+}
+
+static err_t finish_here(void *arg)
+{
+    struct claim_call *c = arg;
+    struct dedup *d = &shard_here(c->s)->dedup;
+    struct dedup_claim **at = claim_find(d, c->e.key), *claim = *at;
+    ASSERT(claim != NULL);
+    *at = claim->next;
+    claim->acked = c->acked;
+    if (c->acked) dedup_remember(d, &c->e);
+    if (claim->waiters > 0) {
+        event_signal(&claim->done);
+    } else {
+        free(claim);
+    }
+    return OK;
+}
+
+err_t dedup_claim(struct store *s, hash128 key, bool *known)
+{
+    struct claim_call c = { .s = s, .e.key = key };
+    TRY(rt_call(dedup_core(key, s->cores), RT_INGEST, claim_here, &c));
+    *known = c.known;
+    return OK;
+}
+
+void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked)
+{
+    struct claim_call c = { .s = s, .e = *e, .acked = acked };
+    while (rt_call(dedup_core(e->key, s->cores), RT_INGEST, finish_here, &c) != OK) {
+        err_t slept = fiber_sleep(NS_PER_MS);
+        ASSERT(slept == OK);
+    }
+}
+
+/* -- in the catalog: entries of 24 bytes, key.lo | key.hi | wall_ms -------------------------------------- */
+
+enum { ENTRY_BYTES = 24 };
+
+static int64_t export_set(const struct dedup_set *s, uint64_t generation, struct buf *out)
+{
+    int64_t newest = INT64_MIN;
+    for (size_t i = 0; i < s->count; i++) {
+        const struct dedup_entry *e = &s->entries[i];
+        if (e->generation != generation) continue;
+        buf_put(out, &e->key.lo, 8);
+        buf_put(out, &e->key.hi, 8);
+        buf_put(out, &e->wall_ms, 8);
+        newest = MAX(newest, e->wall_ms);
+    }
+    return newest;
+}
+
+int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out)
+{
+    int64_t a = export_set(&d->old, generation, out), b = export_set(&d->young, generation, out);
+    return MAX(a, b);
+}
+
+struct import_call {
+    struct store *s;
+    struct str bytes;
+};
+
+static err_t import_here(void *arg)
+{
+    const struct import_call *c = arg;
+    struct shard *sh = shard_here(c->s);
+    for (size_t at = 0; at + ENTRY_BYTES <= c->bytes.n; at += ENTRY_BYTES) {
+        struct dedup_entry e = { 0 };
+        memcpy(&e.key.lo, c->bytes.p + at, 8);
+        memcpy(&e.key.hi, c->bytes.p + at + 8, 8);
+        memcpy(&e.wall_ms, c->bytes.p + at + 16, 8);
+        if (dedup_core(e.key, c->s->cores) == sh->core) dedup_remember(&sh->dedup, &e);
+    }
+    return OK;
+}
+
+err_t dedup_import(struct store *s, struct str bytes)
+{
+    struct import_call c = { s, bytes };
+    for (unsigned i = 0; i < s->cores; i++)
+        TRY(rt_call(i, RT_INGEST, import_here, &c));
+    return OK;
+}

@@ -1,0 +1,183 @@
+/* The inside of the store, for store*.c, retention.c and view.c only.
+ *
+ * Who owns what: a shard and all in it belong to its core. The catalog's copy (infos), the list of closed generations and
+ * the maintenance fiber, which does every seal and every deletion one after another, belong to core 0. What is
+ * atomic in struct store is read by all.
+ *
+ * A generation on a shard: open (generation == shard->generation) -> closed (its gate is shut on every
+ * core, no row enters any more) -> sealed (its rows are in segments, its mem and its logs are gone). */
+#ifndef STORAGE_STORE_INT_H
+#define STORAGE_STORE_INT_H
+
+#include "base/core/htab.h"
+#include "storage/shard.h"
+#include "storage/wal.h"
+
+#include <stdatomic.h>
+
+enum {
+    SEG_INFOS_MAX = 1 << 20,
+    DEDUP_MAX = 1 << 20,                /* requests remembered on a node */
+    DEDUP_MS = 10 * 60 * 1000,
+    WAL_FILE_BYTES_MAX = 64 << 20, WAL_FILE_BYTES_MIN = 1 << 20,
+    WAL_COMMIT_BYTES_MIN = 64 << 10,
+};
+
+/* -- requests remembered (store_dedup.c) -------------------------------------------------------------- */
+struct dedup_entry {
+    hash128 key;
+    int64_t wall_ms;
+    uint64_t generation;
+};
+struct dedup_set {
+    struct htab index;
+    struct dedup_entry *entries;
+    size_t count, cap;
+};
+struct dedup_claim; /* a request on its way */
+struct dedup {
+    struct dedup_claim *claims;
+    struct dedup_set young, old; /* young becomes old after DEDUP_MS, or when it is full */
+    mono_ns turned;
+    uint32_t full;
+};
+void dedup_init(struct dedup *d, unsigned cores);
+void dedup_deinit(struct dedup *d);
+/* *known: it was acked before. Else it is claimed, until dedup_finish. Waits for a claim of the same key. */
+MUST_CHECK err_t dedup_claim(struct store *s, hash128 key, bool *known) MAY_YIELD;
+void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked) MAY_YIELD;
+/* On the owner's core: what is known from logs and the catalog. Too old ones are left out. */
+void dedup_remember(struct dedup *d, const struct dedup_entry *e);
+/* Appends the entries of a generation as bytes for the catalog; the newest wall_ms. */
+int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out);
+/* Gives the entries in a catalog item to their cores. */
+MUST_CHECK err_t dedup_import(struct store *s, struct str bytes) MAY_YIELD;
+static inline unsigned dedup_core(hash128 key, unsigned cores)
+{
+    return (unsigned)(key.lo % cores);
+}
+
+/* -- a shard -------------------------------------------------------------------------------------------- */
+struct defined { /* series whose canonical bytes the log of this generation has */
+    struct htab index;
+    hash128 *ids;
+    size_t count, cap;
+    uint64_t generation, epoch; /* what it is true for: shard->generation, wal_epoch */
+};
+
+struct shard {
+    struct store *store;
+    unsigned core;
+    uint64_t generation;     /* which appends enter */
+    struct gate gates[2];    /* [generation & 1]: appends in flight */
+    struct gate open;        /* closed by store_close */
+    struct mem **mems;       /* by generation */
+    uint32_t nmems, mems_cap;
+    struct seg **segs;       /* by generation, then by core */
+    uint32_t nsegs, segs_cap;
+    struct seg *sealing;     /* written and opened, not yet in the catalog */
+    struct wal *wal;
+    struct defined defined;
+    struct dedup dedup;
+};
+
+struct old_log { /* a file of an earlier life */
+    char *path;
+    uint64_t generation;
+};
+struct seal_waiter {
+    struct seal_waiter *next;
+    struct event done;
+    err_t result;
+    char why[ERR_DETAIL_MAX];
+};
+struct dedup_item { /* one in the catalog */
+    uint64_t generation;
+    uint32_t core;
+    int64_t wall_ms; /* the newest in it */
+};
+
+struct store {
+    struct store_opts o;
+    char *wal_dir, *seg_dir, *bad_dir;
+    unsigned cores;
+    uint32_t partitions;
+    uint64_t wal_file_bytes;
+    struct budget mem;
+    struct shard **shards; /* [cores]; each made by its core */
+    _Atomic bool failed, refusing;
+    _Atomic uint64_t generation, sealed_gen, segment_bytes, wal_rotten;
+    _Atomic uint32_t segments;
+    _Atomic bool dirty;          /* something was appended in the open generation */
+    _Atomic uint64_t replay_done;
+    uint64_t replay_total;
+
+    /* core 0's */
+    struct seg_info *infos;
+    uint32_t ninfos, infos_cap;
+    uint64_t *closed;            /* generations that are closed and not sealed, ascending */
+    uint32_t nclosed, closed_cap;
+    bool commit_tried;           /* the catalog may or may not name the segments of closed[0] */
+    struct old_log *old_logs;
+    uint32_t nold, old_cap;
+    struct dedup_item *dedups;
+    uint32_t ndedups, dedups_cap;
+    mono_ns generation_began;
+    struct scope scope;          /* of the maintenance fiber */
+    struct event wake;
+    bool closing;
+    struct seal_waiter *waiters;
+};
+
+static inline struct shard *shard_here(struct store *s)
+{
+    return s->shards[rt_core()];
+}
+
+/* Doubles *p until it holds want elements. Aborts without memory. */
+void *store_grow(void *p, uint32_t *cap, uint32_t want, size_t elem);
+/* Runs fn on every core until each has run it: fn answers OK and may run again after it did. */
+void store_call_all(struct store *s, rt_call_fn *fn, void *const *args) MAY_YIELD;
+void store_failed(struct store *s, const char *why);
+
+/* store_shard.c */
+struct mem *shard_mem(struct shard *sh, uint64_t generation); /* found or made */
+struct mem *shard_mem_find(const struct shard *sh, uint64_t generation);
+void mem_put(struct mem *m);
+void shard_seg_add(struct shard *sh, struct seg *g); /* takes g */
+bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info *i);
+/* Which rows of a request go to which core. */
+struct split;
+struct split *split_new(struct store *s, struct arena *a);
+/* skip (may be NULL): series that go nowhere. Both live until split_insert returned. */
+void split_add(struct split *sp, const struct batch *b, const uint8_t *skip) MAY_YIELD;
+void split_insert(struct split *sp, uint64_t generation) MAY_YIELD;
+
+/* store_catalog.c: keys and values in the catalog, and core 0's copy of it */
+MUST_CHECK err_t catalog_load(struct store *s) MAY_YIELD;
+struct catalog_batch {
+    struct arena a;
+    struct kv_op *ops;
+    size_t n, cap;
+};
+void catalog_batch_init(struct catalog_batch *b);
+void catalog_batch_deinit(struct catalog_batch *b);
+void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i);
+void catalog_del_seg(struct catalog_batch *b, const struct seg_info *i);
+void catalog_put_sealed(struct catalog_batch *b, uint64_t generation);
+void catalog_put_dedup(struct catalog_batch *b, const struct dedup_item *i, struct str bytes);
+void catalog_del_dedup(struct catalog_batch *b, const struct dedup_item *i);
+MUST_CHECK err_t catalog_commit(struct store *s, struct catalog_batch *b) MAY_YIELD;
+void catalog_add_info(struct store *s, const struct seg_info *i); /* replaces the one of the same place */
+void catalog_remove_info(struct store *s, const struct seg_info *i);
+
+/* store_replay.c */
+MUST_CHECK err_t store_replay(struct store *s) MAY_YIELD;
+
+/* store_seal.c */
+MUST_CHECK err_t store_seal_closed(struct store *s) MAY_YIELD; /* core 0, one caller at a time */
+void store_closed_add(struct store *s, uint64_t generation);
+MUST_CHECK err_t store_maintenance_start(struct store *s);
+void store_maintenance_stop(struct store *s) MAY_YIELD;
+
+#endif

@@ -1,0 +1,291 @@
+/* Reading the logs of an earlier life into memtables, generation by generation, each core its share of the log
+ * directories. The generations stay apart and closed, so that they are sealed in their order; when memory
+ * runs short they are sealed on the way.
+ *
+ * What fails its checksum is never passed over in silence: it is logged as an error, counted in the stats, and the
+ * file is copied to <dir>/bad before the seal deletes it. */
+#include "base/core/assert.h"
+#include "base/core/log.h"
+#include "base/core/metric.h"
+#include "base/rt/file.h"
+#include "storage/store_int.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+/* -- series defined by earlier frames of a log's generation ------------------------------------------------ */
+
+struct names {
+    struct arena mem;
+    struct htab index;
+    hash128 *ids;
+    struct str *canonical;
+    size_t count, ids_cap, canonical_cap;
+};
+
+static void names_init(struct names *n)
+{
+    *n = (struct names){ 0 };
+    arena_init(&n->mem, NULL);
+    htab_init(&n->index, NULL);
+}
+static void names_deinit(struct names *n)
+{
+    htab_deinit(&n->index);
+    arena_deinit(&n->mem);
+}
+static struct str names_get(const struct names *n, hash128 id)
+{
+    for (uint32_t it = 0, v; htab_next(&n->index, hash_u64(id.lo), &it, &v);)
+        if (hash128_eq(n->ids[v], id)) return n->canonical[v];
+    return STR_NONE;
+}
+static void names_add(struct names *n, hash128 id, struct str canonical)
+{
+    n->ids = arena_grow(&n->mem, n->ids, n->count, &n->ids_cap, n->count + 1, sizeof *n->ids);
+    n->canonical = arena_grow(&n->mem, n->canonical, n->count, &n->canonical_cap, n->count + 1, sizeof *n->canonical);
+    n->ids[n->count] = id;
+    n->canonical[n->count] = arena_str(&n->mem, canonical);
+    htab_insert(&n->index, hash_u64(id.lo), (uint32_t)n->count++);
+}
+
+/* -- one frame --------------------------------------------------------------------------------------------------- */
+
+struct replaying { /* one log directory, one generation */
+    struct store *s;
+    uint64_t generation;
+    struct names names;
+    uint64_t rotten, nameless;
+};
+
+/* Fills in canonical bytes. Series whose definition was lost to rot are marked; NULL when there are none. */
+static uint8_t *fill_names(struct replaying *r, struct metric_batch *m, struct arena *a)
+{
+    uint8_t *skip = NULL;
+    for (uint32_t i = 0; i < m->nseries; i++) {
+        struct str known = names_get(&r->names, m->id[i]);
+        if (m->canonical[i].p) {
+            if (!known.p) names_add(&r->names, m->id[i], m->canonical[i]);
+            continue;
+        }
+        m->canonical[i] = known;
+        if (known.p) continue;
+        if (!skip) skip = ARENA_ARRAY(a, uint8_t, m->nseries);
+        skip[i] = 1;
+        r->nameless++;
+    }
+    return skip;
+}
+
+static err_t replay_request(struct replaying *r, struct str payload, struct arena *a)
+{
+    struct request_reader rd;
+    TRY(request_open(payload, &rd));
+    if (rd.head.nbatches > payload.n) return err_set(ERR_CORRUPT, "a request of %u batches", rd.head.nbatches);
+    struct batch *batches = ARENA_ARRAY(a, struct batch, rd.head.nbatches);
+    struct split *sp = split_new(r->s, a);
+    uint32_t n = 0;
+    err_t e = OK;
+    for (; e == OK && rd.left > 0; n++) {
+        e = request_next(&rd, a, NULL, &batches[n]);
+        if (e != OK) break;
+        uint8_t *skip = batches[n].metrics ? fill_names(r, batches[n].metrics, a) : NULL;
+        split_add(sp, &batches[n], skip);
+    }
+    if (e == OK) {
+        split_insert(sp, r->generation);
+        struct dedup_entry known = { rd.head.key, rd.head.wall_ms, r->generation };
+        const hash128 none = { 0, 0 };
+        if (!hash128_eq(known.key, none)) {
+            struct str bytes = str_n(&known, 24); /* key.lo | key.hi | wall_ms, as dedup_import reads them */
+            e = dedup_import(r->s, bytes);
+        }
+    }
+    for (uint32_t i = 0; i < n; i++)
+        batch_release(&batches[i]);
+    return e;
+}
+
+static err_t replay_frame(void *ctx, const struct wal_frame *f)
+{
+    struct replaying *r = ctx;
+    struct store *s = r->s;
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t e = replay_request(r, f->payload, &a);
+    arena_deinit(&a);
+    if (e == ERR_CORRUPT) {
+        /* Its checksum holds: written by another version, or by a bug. */
+        log_error("wal.corrupt", "generation=%" PRIu64 " frame=%" PRIu64 " error=%s", f->generation, f->seq, err_detail());
+        r->rotten++;
+        e = OK;
+    }
+    if (e == OK) metric_add(M_WAL_REPLAYED, 1);
+    uint64_t done = atomic_fetch_add(&s->replay_done, f->bytes) + f->bytes;
+    if (s->o.on_progress && rt_core() == 0) s->o.on_progress(MIN(done, s->replay_total), s->replay_total);
+    return e;
+}
+
+/* -- one generation ------------------------------------------------------------------------------------------------- */
+
+struct replay_call {
+    struct store *s;
+    const struct wal_log *logs;
+    uint32_t nlogs;
+    uint64_t generation;
+};
+
+static err_t report_rot(struct store *s, const struct wal_log_file *f, uint64_t count, const char *what)
+{
+    atomic_fetch_add(&s->wal_rotten, count);
+    log_error("wal.corrupt", "path=%s what=\"%s\" count=%" PRIu64
+              " effect=\"acked rows are lost; all that is valid is kept, the file is copied to %s\"",
+              f->path, what, count, s->bad_dir);
+    return wal_keep_aside(f, s->bad_dir);
+}
+
+static err_t replay_log(struct store *s, const struct wal_log *log, uint64_t generation)
+{
+    struct replaying r = { .s = s, .generation = generation };
+    const struct wal_log_file *before = NULL; /* the last file with frames */
+    uint64_t last_check = 0;
+    err_t e = OK;
+    names_init(&r.names);
+    for (uint32_t i = 0; i < log->count; i++) {
+        const struct wal_log_file *f = &log->files[i];
+        if (f->dead || f->head.generation != generation) continue;
+        struct wal_replayed done;
+        r.rotten = r.nameless = 0;
+        if (before && !f->bad_header && f->head.before != 0 && f->head.before != last_check)
+            TRY_OUT(e, report_rot(s, before, 1, "frames are missing at its end"));
+        TRY_OUT(e, wal_replay(f, replay_frame, &r, &done));
+        r.rotten += done.rotten;
+        if (r.rotten > 0) TRY_OUT(e, report_rot(s, f, r.rotten, "invalid frames before valid ones"));
+        if (r.nameless > 0) TRY_OUT(e, report_rot(s, f, r.nameless, "series without labels"));
+        if (done.frames == 0) continue;
+        before = f;
+        last_check = done.last_check;
+    }
+out:
+    names_deinit(&r.names);
+    return e;
+}
+
+static err_t replay_here(void *arg)
+{
+    const struct replay_call *c = arg;
+    for (uint32_t i = 0; i < c->nlogs; i++)
+        if (c->logs[i].core % c->s->cores == rt_core()) TRY(replay_log(c->s, &c->logs[i], c->generation));
+    return OK;
+}
+
+/* -- all ---------------------------------------------------------------------------------------------------------------- */
+
+static void remember_old(struct store *s, const struct wal_log_file *f)
+{
+    s->old_logs = store_grow(s->old_logs, &s->old_cap, s->nold + 1, sizeof *s->old_logs);
+    char *path = strdup(f->path);
+    ASSERT(path != NULL);
+    s->old_logs[s->nold++] = (struct old_log){ path, f->head.generation };
+}
+
+/* The lowest generation above `above` in any log; false when there is none. Files that do not count go. */
+static bool next_generation(const struct wal_log *logs, uint32_t n, uint64_t above, uint64_t *out)
+{
+    bool found = false;
+    for (uint32_t i = 0; i < n; i++)
+        for (uint32_t k = 0; k < logs[i].count; k++) {
+            const struct wal_log_file *f = &logs[i].files[k];
+            if (f->dead || f->head.generation <= above || (found && f->head.generation >= *out)) continue;
+            *out = f->head.generation;
+            found = true;
+        }
+    return found;
+}
+
+/* Deletes what does not count, makes the names of what does durable, and adds up. */
+static err_t sort_out(struct store *s, struct arena *a, const struct wal_log *logs, uint32_t n)
+{
+    uint64_t sealed = atomic_load(&s->sealed_gen);
+    for (uint32_t i = 0; i < n; i++) {
+        for (uint32_t k = 0; k < logs[i].count; k++) {
+            const struct wal_log_file *f = &logs[i].files[k];
+            if (f->dead || f->head.generation <= sealed) {
+                TRY(fs_unlink(f->path));
+            } else {
+                s->replay_total += f->size;
+                remember_old(s, f);
+            }
+        }
+        TRY(fs_sync_dir(arena_printf(a, "%s/%u", s->wal_dir, logs[i].core).p));
+    }
+    return OK;
+}
+
+static err_t replay_generations(struct store *s, const struct wal_log *logs, uint32_t nlogs)
+{
+    uint64_t generation = atomic_load(&s->sealed_gen);
+    void **args = calloc(s->cores, sizeof *args);
+    ASSERT(args != NULL);
+    err_t e = OK;
+    while (next_generation(logs, nlogs, generation, &generation)) {
+        struct replay_call c = { s, logs, nlogs, generation };
+        for (unsigned i = 0; i < s->cores; i++)
+            args[i] = &c;
+        TRY_OUT(e, rt_call_all(RT_INGEST, replay_here, args, NULL));
+        store_closed_add(s, generation);
+        if (atomic_load(&s->mem.used) > s->o.mem_bytes / 2) TRY_OUT(e, store_seal_closed(s));
+    }
+    atomic_store(&s->generation, generation + 1);
+out:
+    free(args);
+    return e;
+}
+
+struct wal_call {
+    struct store *s;
+    uint64_t number_first;
+};
+
+static void on_wal_failed(void *ctx, const char *why)
+{
+    store_failed(ctx, why);
+}
+
+static err_t wal_here(void *arg)
+{
+    const struct wal_call *c = arg;
+    struct store *s = c->s;
+    struct shard *sh = shard_here(s);
+    sh->generation = atomic_load(&s->generation);
+    gate_init(&sh->gates[sh->generation & 1]);
+    const struct wal_opts o = { .dir = s->wal_dir, .core = sh->core, .number_first = c->number_first,
+                                .file_bytes = s->wal_file_bytes,
+                                .commit_bytes = MAX(s->o.commit_bytes, (uint32_t)WAL_COMMIT_BYTES_MIN),
+                                .on_failed = on_wal_failed, .ctx = s };
+    return wal_open(&o, &sh->wal);
+}
+
+err_t store_replay(struct store *s)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    struct wal_log *logs;
+    uint32_t nlogs;
+    struct wal_call *calls = ARENA_ARRAY(&a, struct wal_call, s->cores);
+    void **args = ARENA_ARRAY(&a, void *, s->cores);
+    err_t e;
+    TRY_OUT(e, wal_scan(s->wal_dir, &a, &logs, &nlogs));
+    TRY_OUT(e, sort_out(s, &a, logs, nlogs));
+    TRY_OUT(e, replay_generations(s, logs, nlogs));
+    for (unsigned c = 0; c < s->cores; c++) {
+        calls[c] = (struct wal_call){ s, 1 };
+        args[c] = &calls[c];
+        for (uint32_t i = 0; i < nlogs; i++)
+            if (logs[i].core == c) calls[c].number_first = logs[i].number_next;
+    }
+    e = rt_call_all(RT_INGEST, wal_here, args, NULL);
+out:
+    arena_deinit(&a);
+    return e;
+}

@@ -1,0 +1,371 @@
+/* Sealing, and the maintenance fiber on core 0 that does it.
+ *
+ *   switch   every core sends new appends to generation g + 1 and shuts its gate of g: waits for those in flight
+ *            there. When all cores have answered, no row enters g any more, on any core: g is closed.
+ *   write    every core writes its memtable of g to a segment and opens it
+ *   commit   one synced catalog batch: the segments, the request keys of g, sealed = g
+ *   publish  every core swaps memtable for segment, without a yield between, and drops its logs <= g
+ *
+ * An error before the commit leaves g closed, readable in memory and logged; the next seal takes it up again first
+ * and opens no further generation before. If the commit's outcome is unknown, doing it again is harmless: same keys,
+ * same generation. */
+#include "base/core/assert.h"
+#include "base/core/errinj.h"
+#include "base/core/log.h"
+#include "base/core/metric.h"
+#include "storage/retention.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { TICK_MS = 100, WATERMARK_MS = 1000, RETRY_MS = 1000 };
+
+struct part { /* one core's part in a seal */
+    struct store *s;
+    uint64_t generation;
+    bool has, drop_file;
+    struct seg_info info;
+    struct buf keys;
+    int64_t keys_wall_ms;
+};
+
+void store_closed_add(struct store *s, uint64_t generation)
+{
+    ASSERT(s->nclosed == 0 || s->closed[s->nclosed - 1] < generation);
+    s->closed = store_grow(s->closed, &s->closed_cap, s->nclosed + 1, sizeof *s->closed);
+    s->closed[s->nclosed++] = generation;
+}
+
+/* -- the steps on a core ------------------------------------------------------------------------------------ */
+
+static err_t switch_here(void *arg)
+{
+    const struct part *p = arg;
+    struct shard *sh = shard_here(p->s);
+    if (sh->generation == p->generation) {
+        gate_init(&sh->gates[(p->generation + 1) & 1]);
+        sh->generation = p->generation + 1;
+    }
+    gate_close(&sh->gates[p->generation & 1]);
+    return OK;
+}
+
+/* Makes a segment's bytes its own: equal rows sealed twice must not share a file name. */
+static err_t put_place(struct seg_writer *w, const struct part *p, unsigned core)
+{
+    uint64_t place[2] = { p->generation, (uint64_t)p->s->cores << 32 | core };
+    struct seg_chunk unused;
+    return seg_writer_chunk(w, str_n(place, sizeof place), sizeof place, &unused);
+}
+
+static err_t write_segment(struct part *p, struct mem *m, unsigned core)
+{
+    struct store *s = p->s;
+    struct seg_writer *w;
+    TRY(seg_writer_open(s->seg_dir, &w));
+    err_t e = put_place(w, p, core);
+    if (e == OK && !mem_rows_empty(m->rows)) e = mem_rows_seal(m->rows, w);
+    if (e == OK && !mem_metric_empty(m->metrics)) e = mem_metric_seal(m->metrics, w);
+    if (e != OK) {
+        struct err_record why = *err_record();
+        seg_writer_abandon(w);
+        *err_record() = why;
+        return e;
+    }
+    TRY(seg_writer_finish(w, &p->info));
+    p->info.generation = p->generation;
+    p->info.core = core;
+    p->info.cores = s->cores;
+    p->has = true;
+    return seg_open(s->seg_dir, &p->info, &shard_here(s)->sealing);
+}
+
+static err_t write_here(void *arg)
+{
+    struct part *p = arg;
+    struct shard *sh = shard_here(p->s);
+    p->keys_wall_ms = dedup_export(&sh->dedup, p->generation, &p->keys);
+    struct mem *m = shard_mem_find(sh, p->generation);
+    if (!m) return OK;
+    m->frozen = true;
+    if (mem_rows_empty(m->rows) && mem_metric_empty(m->metrics)) return OK;
+    return write_segment(p, m, sh->core);
+}
+
+static err_t abandon_here(void *arg)
+{
+    const struct part *p = arg;
+    struct shard *sh = shard_here(p->s);
+    struct seg *g = sh->sealing;
+    sh->sealing = NULL;
+    if (!g) return OK;
+    if (p->drop_file) seg_doom(g);
+    seg_put(g);
+    return OK;
+}
+
+static err_t publish_here(void *arg)
+{
+    const struct part *p = arg;
+    struct shard *sh = shard_here(p->s);
+    struct mem *m = NULL;
+    for (uint32_t i = 0; i < sh->nmems; i++) {
+        if (sh->mems[i]->generation != p->generation) continue;
+        m = sh->mems[i];
+        memmove(sh->mems + i, sh->mems + i + 1, (--sh->nmems - i) * sizeof(struct mem *));
+        break;
+    }
+    if (sh->sealing) shard_seg_add(sh, sh->sealing);
+    sh->sealing = NULL;
+    /* The swap is done: yields are welcome again. */
+    if (m) mem_put(m);
+    if (sh->wal) wal_drop(sh->wal, p->generation);
+    return OK;
+}
+
+/* -- one generation ------------------------------------------------------------------------------------------ */
+
+static void put_keys(struct store *s, struct catalog_batch *b, const struct part *parts)
+{
+    int64_t oldest = rt_wall().ns / NS_PER_MS - DEDUP_MS;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->ndedups; i++) {
+        if (s->dedups[i].wall_ms < oldest) {
+            catalog_del_dedup(b, &s->dedups[i]);
+        } else {
+            s->dedups[kept++] = s->dedups[i];
+        }
+    }
+    s->ndedups = kept;
+    for (unsigned c = 0; c < s->cores; c++) {
+        if (parts[c].keys.n == 0) continue;
+        struct dedup_item d = { parts[c].generation, c, parts[c].keys_wall_ms };
+        catalog_put_dedup(b, &d, buf_view(&parts[c].keys));
+        s->dedups = store_grow(s->dedups, &s->dedups_cap, s->ndedups + 1, sizeof *s->dedups);
+        s->dedups[s->ndedups++] = d;
+    }
+}
+
+static err_t commit(struct store *s, uint64_t generation, const struct part *parts)
+{
+    if (errinj_hit(EI_SEAL_BEFORE_COMMIT)) return err_set(ERR_IO, "injected: before the catalog commit");
+    struct catalog_batch b;
+    catalog_batch_init(&b);
+    for (unsigned c = 0; c < s->cores; c++)
+        if (parts[c].has) catalog_put_seg(&b, &parts[c].info);
+    put_keys(s, &b, parts);
+    catalog_put_sealed(&b, generation);
+    s->commit_tried = true;
+    err_t e = catalog_commit(s, &b);
+    catalog_batch_deinit(&b);
+    if (e == OK && errinj_hit(EI_SEAL_AFTER_COMMIT)) e = err_set(ERR_IO, "injected: after the catalog commit");
+    return e;
+}
+
+static void drop_old_logs(struct store *s, uint64_t generation)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < s->nold; i++) {
+        if (s->old_logs[i].generation > generation) {
+            s->old_logs[kept++] = s->old_logs[i];
+            continue;
+        }
+        if (fs_unlink(s->old_logs[i].path) != OK)
+            log_warn("wal.unlink", "path=%s error=%s", s->old_logs[i].path, err_detail());
+        free(s->old_logs[i].path);
+    }
+    s->nold = kept;
+}
+
+static void sealed(struct store *s, uint64_t generation, const struct part *parts, void *const *args)
+{
+    for (unsigned c = 0; c < s->cores; c++)
+        if (parts[c].has) catalog_add_info(s, &parts[c].info);
+    memmove(s->closed, s->closed + 1, --s->nclosed * sizeof *s->closed);
+    s->commit_tried = false;
+    store_call_all(s, publish_here, args);
+    atomic_store(&s->sealed_gen, generation);
+    drop_old_logs(s, generation);
+    metric_add(M_SEALS, 1);
+}
+
+static err_t seal_one(struct store *s, uint64_t generation)
+{
+    struct part *parts = calloc(s->cores, sizeof *parts);
+    void **args = calloc(s->cores, sizeof *args);
+    ASSERT(parts != NULL && args != NULL);
+    for (unsigned c = 0; c < s->cores; c++) {
+        parts[c] = (struct part){ .s = s, .generation = generation };
+        buf_init(&parts[c].keys, (size_t)DEDUP_MAX * 24, NULL);
+        args[c] = &parts[c];
+    }
+    err_t e = rt_call_all(RT_MAINTENANCE, write_here, args, NULL);
+    bool drop_file = !s->commit_tried;
+    if (e == OK) {
+        e = commit(s, generation, parts);
+        drop_file = drop_file && !s->commit_tried;
+    }
+    if (e == OK) {
+        sealed(s, generation, parts, args);
+    } else {
+        struct err_record why = *err_record();
+        for (unsigned c = 0; c < s->cores; c++)
+            parts[c].drop_file = drop_file;
+        store_call_all(s, abandon_here, args);
+        *err_record() = why;
+    }
+    for (unsigned c = 0; c < s->cores; c++)
+        buf_deinit(&parts[c].keys);
+    free(args);
+    free(parts);
+    return e;
+}
+
+err_t store_seal_closed(struct store *s)
+{
+    while (s->nclosed > 0)
+        TRY(seal_one(s, s->closed[0]));
+    return OK;
+}
+
+/* Closes the open generation. */
+static void switch_all(struct store *s)
+{
+    uint64_t generation = atomic_load(&s->generation);
+    struct part p = { .s = s, .generation = generation };
+    void **args = calloc(s->cores, sizeof *args);
+    ASSERT(args != NULL);
+    for (unsigned c = 0; c < s->cores; c++)
+        args[c] = &p;
+    atomic_store(&s->dirty, false);
+    store_call_all(s, switch_here, args);
+    free(args);
+    store_closed_add(s, generation);
+    atomic_store(&s->generation, generation + 1);
+    s->generation_began = rt_now();
+}
+
+static err_t seal_all(struct store *s)
+{
+    TRY(store_seal_closed(s));
+    switch_all(s);
+    return store_seal_closed(s);
+}
+
+/* -- maintenance ------------------------------------------------------------------------------------------------ */
+
+static bool seal_due(struct store *s)
+{
+    int64_t used = atomic_load(&s->mem.used), age_ns = rt_now().ns - s->generation_began.ns;
+    bool dirty = atomic_load(&s->dirty), half = used > s->o.mem_bytes / 2;
+    if (s->nclosed > 0 && (half || age_ns / NS_PER_MS >= s->o.seal_age_ms)) return true;
+    return dirty && (half || (s->o.seal_age_ms > 0 && age_ns / NS_PER_MS >= s->o.seal_age_ms));
+}
+
+static void answer_waiters(struct seal_waiter *w, err_t e)
+{
+    for (struct seal_waiter *next; w; w = next) {
+        next = w->next;
+        w->result = e;
+        if (e != OK) snprintf(w->why, sizeof w->why, "%s", err_detail());
+        event_signal(&w->done);
+    }
+}
+
+static void gauges(struct store *s)
+{
+    metric_set(M_MEM_BYTES, atomic_load(&s->mem.used));
+    metric_set(M_SEGMENTS, s->ninfos);
+    metric_set(M_SEGMENT_BYTES, (int64_t)atomic_load(&s->segment_bytes));
+}
+
+static void run_seal(struct store *s, struct seal_waiter *w, mono_ns *retry_at)
+{
+    mono_ns began = rt_now();
+    err_t e = seal_all(s);
+    if (e == OK) {
+        log_info("store.sealed", "generation=%" PRIu64 " segments=%u ms=%lld", atomic_load(&s->sealed_gen), s->ninfos,
+                 (long long)((rt_now().ns - began.ns) / NS_PER_MS));
+    } else {
+        *retry_at = mono_add(rt_now(), (int64_t)RETRY_MS * NS_PER_MS);
+        log_error("store.seal", "error=%s", err_detail());
+    }
+    answer_waiters(w, e);
+}
+
+static void maintenance(void *arg)
+{
+    struct store *s = arg;
+    mono_ns retention_at = { 0 }, watermark_at = { 0 }, retry_at = { 0 };
+    while (!s->closing) {
+        err_t e = event_wait_until(&s->wake, mono_add(rt_now(), (int64_t)TICK_MS * NS_PER_MS));
+        ASSERT(e == OK || e == ERR_TIMEOUT);
+        event_reset(&s->wake);
+        struct seal_waiter *w = s->waiters;
+        s->waiters = NULL;
+        if (w || (rt_now().ns >= retry_at.ns && seal_due(s))) run_seal(s, w, &retry_at);
+        if (rt_now().ns >= watermark_at.ns) {
+            watermark_at = mono_add(rt_now(), (int64_t)WATERMARK_MS * NS_PER_MS);
+            if (retention_watermark(s) != OK) log_warn("store.watermark", "error=%s", err_detail());
+        }
+        if (rt_now().ns >= retention_at.ns) {
+            retention_at = mono_add(rt_now(), RETENTION_EVERY_S * NS_PER_S);
+            if (retention_run(s) != OK) log_warn("retention", "error=%s", err_detail());
+        }
+        gauges(s);
+    }
+    err_set(ERR_UNAVAILABLE, "the store is closing");
+    struct seal_waiter *w = s->waiters;
+    s->waiters = NULL;
+    answer_waiters(w, ERR_UNAVAILABLE);
+}
+
+err_t store_maintenance_start(struct store *s)
+{
+    event_init(&s->wake);
+    scope_init(&s->scope, NULL);
+    const struct fiber_opts fo = { .name = "maintenance", .class = RT_MAINTENANCE };
+    return fiber_start(&s->scope, &fo, maintenance, s);
+}
+
+void store_maintenance_stop(struct store *s)
+{
+    s->closing = true;
+    event_signal(&s->wake);
+    err_t e = scope_join(&s->scope);
+    ASSERT(e == OK);
+    scope_deinit(&s->scope);
+}
+
+/* -- store_seal ---------------------------------------------------------------------------------------------------- */
+
+struct seal_call {
+    struct store *s;
+};
+
+/* On core 0. The waiter is on the heap of this call only as long as the maintenance fiber has not answered, and
+ * that it does: it is never cancelled, so neither is the wait allowed to end before. */
+static void wait_answer(struct seal_waiter *w)
+{
+    while (!w->done.set)
+        if (event_wait(&w->done) != OK) fiber_yield();
+}
+
+static err_t seal_here(void *arg)
+{
+    struct store *s = ((struct seal_call *)arg)->s;
+    if (s->closing) return err_set(ERR_UNAVAILABLE, "the store is closing");
+    struct seal_waiter w = { .next = s->waiters };
+    event_init(&w.done);
+    s->waiters = &w;
+    event_signal(&s->wake);
+    wait_answer(&w);
+    return w.result == OK ? OK : err_set(w.result, "%s", w.why);
+}
+
+err_t store_seal(struct store *s)
+{
+    struct seal_call c = { s };
+    return rt_call(0, RT_MAINTENANCE, seal_here, &c);
+}

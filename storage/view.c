@@ -1,0 +1,46 @@
+/* Pinning what a core holds at one instant. The scans over it are in rows_scan.c and metric_select.c. */
+#include "base/core/assert.h"
+#include "storage/store_int.h"
+
+#include <stdlib.h>
+
+err_t view_open(struct store *s, struct str tenant, struct budget *budget, struct view **out)
+{
+    TRY(tenant_check(tenant));
+    struct shard *sh = shard_here(s);
+    struct view *v = calloc(1, sizeof *v);
+    ASSERT(v != NULL);
+    v->store = s;
+    v->budget = budget;
+    v->core = sh->core;
+    v->cores = s->cores;
+    v->partitions = s->partitions;
+    arena_init(&v->mem, budget);
+    v->tenant = arena_str(&v->mem, tenant);
+    v->mems = ARENA_ARRAY(&v->mem, struct mem *, sh->nmems);
+    v->segs = ARENA_ARRAY(&v->mem, struct seg *, sh->nsegs);
+    for (; v->nmems < sh->nmems; v->nmems++) {
+        v->mems[v->nmems] = sh->mems[v->nmems];
+        v->mems[v->nmems]->refs++;
+    }
+    for (; v->nsegs < sh->nsegs; v->nsegs++)
+        v->segs[v->nsegs] = seg_get(sh->segs[v->nsegs]);
+    *out = v;
+    return OK;
+}
+
+void view_close(struct view *v)
+{
+    ASSERT(v->core == rt_core());
+    for (uint32_t i = 0; i < v->nmems; i++)
+        mem_put(v->mems[i]);
+    for (uint32_t i = 0; i < v->nsegs; i++)
+        seg_put(v->segs[i]);
+    arena_deinit(&v->mem);
+    free(v);
+}
+
+void view_counts(const struct view *v, struct view_counts *out)
+{
+    *out = v->counts;
+}
