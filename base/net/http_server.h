@@ -66,10 +66,13 @@ struct http_route {
 struct http_router {
     const struct http_route *routes;
     uint32_t nroutes;
-    /* Renders an error of a handler, of body decoding, 404 and 405 (status says which) into rs. */
+    /* Renders an error of a handler, of body decoding, 404 and 405 (status says which) into rs. It also runs on the
+     * reactor's loop (must not yield), and for heads that could not be parsed (then rq is empty). Retry-After is
+     * added to 429 and 503. NULL = a line of text. */
     void (*on_error)(const struct http_request *rq, int status, err_t code, const char *detail,
                      struct http_response *rs);
-    bool cors;             /* answer preflights, add Access-Control-Allow-* to answers */
+    bool cors;             /* answer preflights, add Access-Control-Allow-* to answers. Browsers' stored
+                            * credentials are let through to RT_INGEST routes only. */
     void *user;
 };
 
@@ -113,6 +116,8 @@ MUST_CHECK err_t http_server_start(const struct http_server_opts *o, const struc
                                    struct http_server **out) MAY_YIELD;
 /* Stops accepting, waits for requests in flight (at most grace_ms), closes. */
 void http_server_stop(struct http_server *s, int64_t grace_ms) MAY_YIELD;
+/* Of the i-th listen; what port 0 became. */
+uint16_t http_server_port(const struct http_server *s, uint32_t listen);
 
 /* -- helpers for handlers ------------------------------------------------------------------------- */
 struct str http_header(const struct http_request *rq, const char *lower_name); /* STR_NONE when absent */

@@ -87,7 +87,8 @@ struct sem {
     int64_t free;
     void *waiters;
 };
-void sem_init(struct sem *s, int64_t count);
+/* (libc owns the name sem_init: a library in the process that calls it would get ours) */
+void rt_sem_init(struct sem *s, int64_t count);
 MUST_CHECK err_t sem_take(struct sem *s, int64_t n) MAY_YIELD;
 bool sem_try(struct sem *s, int64_t n);
 void sem_give(struct sem *s, int64_t n);

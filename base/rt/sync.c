@@ -66,7 +66,7 @@ err_t event_wait_until(struct event *e, mono_ns deadline)
 }
 
 /* -- semaphore ------------------------------------------------------------------------------------ */
-void sem_init(struct sem *s, int64_t count)
+void rt_sem_init(struct sem *s, int64_t count)
 {
     *s = (struct sem){ .free = count };
 }

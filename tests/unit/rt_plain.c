@@ -176,7 +176,7 @@ static void test_waiting(void)
     CHECK(scope_join(&s) == OK && woken == 5);
     CHECK(event_wait(&ev) == OK);
 
-    sem_init(&sem, 4);
+    rt_sem_init(&sem, 4);
     static int64_t needs[] = { 3, 4, 1, 1, 2 };
     for (unsigned i = 0; i < ARRAY_LEN(needs); i++)
         CHECK(fiber_start(&s, &plain, taker, &needs[i]) == OK);
