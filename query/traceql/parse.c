@@ -475,6 +475,17 @@ out:
     return e;
 }
 
+err_t tql_parse_name(struct str text, struct arena *a, struct tql_field **out)
+{
+    struct parser p = { .lex = { .text = text, .a = a }, .a = a, .q = ARENA_NEW(a, struct tql_query) };
+    if (text.n > TABLE_NAME_MAX) return err_set(ERR_INVALID, "the name is longer than %d bytes", TABLE_NAME_MAX);
+    TRY(tql_lex_next(&p.lex));
+    if (p.lex.token != TK_ATTR && p.lex.token != TK_INTRINSIC)
+        return tql_lex_error(&p.lex, "not the name of an attribute");
+    TRY(field_primary(&p, out));
+    return p.lex.token == TK_END ? OK : tql_lex_error(&p.lex, "not the name of an attribute");
+}
+
 void tql_free(struct tql_query *q)
 {
     for (uint32_t i = 0; i < q->nregex; i++)

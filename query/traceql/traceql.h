@@ -104,6 +104,8 @@ struct tql_query {
 /* Into the arena; regexes are owned by the query: tql_free. ERR_INVALID with position and what was expected. */
 MUST_CHECK err_t tql_parse(struct str text, struct arena *a, struct tql_query **out);
 void tql_free(struct tql_query *q);
+/* One attribute or intrinsic by its TraceQL name: span.x, .x, status, event:name. */
+MUST_CHECK err_t tql_parse_name(struct str text, struct arena *a, struct tql_field **out);
 
 /* -- one trace ------------------------------------------------------------------------------------------ */
 struct tql_trace {

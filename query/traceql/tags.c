@@ -1,0 +1,287 @@
+/* Names and values of attributes, for completion. Without a filter the dictionaries are read, not the rows. */
+#include "query/traceql/search.h"
+
+#include "base/core/hash.h"
+#include "query/ops/op_scan.h"
+#include "query/traceql/prefilter.h"
+
+#include <stdlib.h>
+
+struct tags_plan {
+    int64_t tmin_ns, tmax_ns;
+    const struct expr *filter; /* NULL = all spans */
+    struct expr_builder builder;
+    const struct tql_field *tag;
+};
+
+/* A growing set of strings or values of one core, in its arena. */
+struct value_set {
+    struct htab seen;
+    struct arena *a;
+    struct tval *v;
+    size_t cap;
+    uint32_t n;
+    bool truncated;
+};
+
+static uint64_t tval_hash(const struct tval *v)
+{
+    bool text = v->type == TV_STR || v->type == TV_BYTES || v->type == TV_JSON;
+    uint64_t bits = 0;
+    if (v->type == TV_BOOL)
+        bits = v->b;
+    else if (v->type != TV_NIL && !text)
+        memcpy(&bits, &v->i, 8);
+    return hash_u64((text ? hash64(v->s) : bits) + (uint64_t)v->type);
+}
+
+static int tval_order(const struct tval *a, const struct tval *b)
+{
+    if (a->type != b->type) return a->type < b->type ? -1 : 1;
+    switch (a->type) {
+    case TV_STR: case TV_BYTES: case TV_JSON: return str_cmp(a->s, b->s);
+    case TV_FLOAT: return (a->f > b->f) - (a->f < b->f);
+    case TV_BOOL: return (int)a->b - (int)b->b;
+    case TV_NIL: return 0;
+    default: return (a->i > b->i) - (a->i < b->i);
+    }
+}
+
+static void set_add(struct value_set *s, struct tval v)
+{
+    uint64_t h = tval_hash(&v);
+    for (uint32_t it = 0, i; htab_next(&s->seen, h, &it, &i);)
+        if (tval_order(&s->v[i], &v) == 0) return;
+    if (s->n == TAG_VALUES_MAX) {
+        s->truncated = true;
+        return;
+    }
+    if (v.type == TV_STR || v.type == TV_BYTES || v.type == TV_JSON) v.s = arena_str(s->a, v.s);
+    s->v = arena_grow(s->a, s->v, s->n, &s->cap, s->n + 1, sizeof *s->v);
+    htab_insert(&s->seen, h, s->n);
+    s->v[s->n++] = v;
+}
+
+static int value_cmp(const void *a, const void *b)
+{
+    return tval_order(a, b);
+}
+
+/* -- rows that count: all rowsets of the window, or those with a row that the filter lets through ------------- */
+typedef err_t rowset_fn(void *ctx, struct op_scan *scan);
+
+static err_t each_rowset(struct query *q, struct view *v, const struct tags_plan *p, rowset_fn *fn, void *ctx)
+{
+    struct scan_opts o = { .req = { .signal = SIG_SPANS, .tmin_ns = p->tmin_ns, .tmax_ns = p->tmax_ns },
+                           .filter = p->filter, .builder = &p->builder };
+    struct op_scan scan;
+    uint64_t seen = 0;
+    err_t e;
+    TRY_OUT(e, op_scan_open(&scan, v, &o, q->budget));
+    for (;;) {
+        enum op_status status;
+        TRY_OUT(e, op_scan_next(&scan, &status));
+        if (status == OP_FINISHED) break;
+        /* With a filter every chunk counts; without one the first of a rowset stands for it. */
+        if (!p->filter && scan.rowset_seq == seen) continue;
+        seen = scan.rowset_seq;
+        TRY_OUT(e, fn(ctx, &scan));
+    }
+out:
+    op_scan_close(&scan);
+    return e;
+}
+
+/* -- names -------------------------------------------------------------------------------------------------- */
+static const int tag_rels[TAG_SCOPES] = { REL_RESOURCE, REL_ROWS, REL_EVENTS, REL_LINKS, REL_SCOPE };
+
+static err_t names_of_rowset(void *ctx, struct op_scan *scan)
+{
+    struct value_set *sets = ctx;
+    for (int s = 0; s < TAG_SCOPES; s++) {
+        const struct column_key *keys;
+        uint32_t n;
+        TRY(rowset_keys(&scan->rowset, tag_rels[s], &keys, &n));
+        for (uint32_t i = 0; i < n; i++)
+            if (keys[i].scope == SC_ATTR) set_add(&sets[s], (struct tval){ .type = TV_STR, .s = keys[i].name });
+    }
+    return OK;
+}
+
+static err_t names_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+{
+    struct value_set *sets = ARENA_ARRAY(a, struct value_set, TAG_SCOPES);
+    for (int s = 0; s < TAG_SCOPES; s++) {
+        sets[s].a = a;
+        htab_init(&sets[s].seen, q->budget);
+    }
+    err_t e = each_rowset(q, v, plan, names_of_rowset, sets);
+    for (int s = 0; s < TAG_SCOPES; s++)
+        htab_deinit(&sets[s].seen);
+    *partial = sets;
+    return e;
+}
+
+/* Merges set k of every partial: sorted, distinct. */
+static uint32_t merge_sets(const struct scatter *sc, int k, struct arena *a, struct tval **out, bool *truncated)
+{
+    uint32_t total = 0, n = 0;
+    for (unsigned i = 0; i < sc->n; i++)
+        total += ((struct value_set *)sc->partials[i])[k].n;
+    struct tval *all = ARENA_RAW(a, struct tval, total + 1);
+    total = 0;
+    for (unsigned i = 0; i < sc->n; i++) {
+        const struct value_set *s = &((struct value_set *)sc->partials[i])[k];
+        if (s->n) memcpy(all + total, s->v, s->n * sizeof *all);
+        total += s->n;
+        *truncated |= s->truncated;
+    }
+    if (total) qsort(all, total, sizeof *all, value_cmp);
+    for (uint32_t i = 0; i < total; i++)
+        if (n == 0 || tval_order(&all[n - 1], &all[i]) != 0) all[n++] = all[i];
+    *out = all;
+    return n;
+}
+
+static err_t plan_filter(struct tags_plan *p, const struct tql_field *filter, struct arena *a)
+{
+    expr_builder_init(&p->builder, a);
+    if (!filter) return OK;
+    struct prefilter f = prefilter_of(filter, &p->builder);
+    TRY(expr_finish(&p->builder, f.e));
+    if (f.e->kind != EXPR_TRUE) p->filter = f.e;
+    return OK;
+}
+
+err_t trace_tags(struct query *q, const struct tql_field *filter, int64_t tmin_ns, int64_t tmax_ns, struct scatter *sc,
+                 struct tag_names *out)
+{
+    struct tags_plan p = { .tmin_ns = tmin_ns, .tmax_ns = tmax_ns };
+    err_t e = plan_filter(&p, filter, q->arena);
+    if (e == OK) e = scatter_run(q, names_core, &p, sc);
+    expr_builder_deinit(&p.builder);
+    if (e != OK) return e;
+    for (int s = 0; s < TAG_SCOPES; s++) {
+        struct tval *v;
+        bool truncated = false;
+        out->n[s] = merge_sets(sc, s, q->arena, &v, &truncated);
+        out->names[s] = ARENA_RAW(q->arena, struct str, out->n[s] + 1);
+        for (uint32_t i = 0; i < out->n[s]; i++)
+            out->names[s][i] = v[i].s;
+    }
+    return OK;
+}
+
+/* -- values -------------------------------------------------------------------------------------------------- */
+struct values_ctx {
+    const struct tags_plan *plan;
+    struct value_set *set;
+    struct attr_ref refs[2];
+    uint32_t nrefs;
+    struct attr_reader readers[2];
+    uint64_t bound; /* rowset_seq that the readers are bound to */
+    struct arena mem;
+};
+
+static struct tval of_val(const struct val *v, const struct tql_field *tag)
+{
+    struct tval t = { .type = TV_NIL };
+    switch (v->type) {
+    case COL_I64: t = (struct tval){ .type = TV_INT, .i = v->i64 }; break;
+    case COL_F64: t = (struct tval){ .type = TV_FLOAT, .f = v->f64 }; break;
+    case COL_BOOL: t = (struct tval){ .type = TV_BOOL, .b = v->boolean }; break;
+    case COL_STR: t = (struct tval){ .type = TV_STR, .s = v->s }; break;
+    default: return t;
+    }
+    if (tag->kind == TF_INTRINSIC && tag->intrinsic == TI_STATUS) t.type = TV_STATUS;
+    if (tag->kind == TF_INTRINSIC && tag->intrinsic == TI_KIND) t.type = TV_KIND;
+    if (tag->kind == TF_INTRINSIC && tag->intrinsic == TI_DURATION) t.duration = true;
+    return t;
+}
+
+static void add_val(struct values_ctx *c, const struct val *v)
+{
+    struct tval t = of_val(v, c->plan->tag);
+    if (t.type != TV_NIL) set_add(c->set, t);
+}
+
+static err_t values_of_dictionaries(struct values_ctx *c, struct op_scan *scan)
+{
+    for (uint32_t r = 0; r < c->nrefs; r++) {
+        const struct attr_ref *ref = &c->refs[r];
+        const struct column *cols[ATTR_COLS_MAX];
+        uint32_t n;
+        TRY(rowset_columns(&scan->rowset, ref->rel, ref->scope, ref->name, cols, ATTR_COLS_MAX, &n));
+        for (uint32_t i = 0; i < n; i++) {
+            bool dict = cols[i]->type == COL_STR;
+            uint32_t m = dict ? cols[i]->dict.count : cols[i]->nrows;
+            for (uint32_t k = 0; k < m; k++) {
+                struct val v = dict ? (struct val){ .type = COL_STR, .s = dict_get(&cols[i]->dict, k) }
+                                    : (struct val){ 0 };
+                if (!dict && column_has(cols[i], k)) v = column_val(cols[i], k);
+                add_val(c, &v);
+            }
+            TRY(arena_check(c->set->a));
+        }
+    }
+    return OK;
+}
+
+static err_t values_of_rows(struct values_ctx *c, struct op_scan *scan)
+{
+    if (c->bound != scan->rowset_seq) {
+        arena_reset(&c->mem);
+        for (uint32_t r = 0; r < c->nrefs; r++)
+            TRY(attr_bind(&scan->src, &c->refs[r], &c->mem, &c->readers[r]));
+        c->bound = scan->rowset_seq;
+    }
+    for (uint32_t i = 0; i < scan->chunk.nsel; i++) {
+        uint32_t row = scan->chunk.base + (scan->chunk.sel ? scan->chunk.sel[i] : i);
+        for (uint32_t r = 0; r < c->nrefs; r++) {
+            const struct val *vals;
+            uint32_t n = attr_read(&c->readers[r], row, &vals);
+            for (uint32_t k = 0; k < n; k++)
+                add_val(c, &vals[k]);
+        }
+    }
+    return arena_check(c->set->a);
+}
+
+static err_t values_of_rowset(void *ctx, struct op_scan *scan)
+{
+    struct values_ctx *c = ctx;
+    return c->plan->filter ? values_of_rows(c, scan) : values_of_dictionaries(c, scan);
+}
+
+static err_t values_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+{
+    struct values_ctx c = { .plan = plan, .set = ARENA_NEW(a, struct value_set) };
+    const struct tql_field *tag = c.plan->tag;
+    c.set->a = a;
+    *partial = c.set;
+    if (!prefilter_ref(tag, &c.refs[0])) return OK;
+    c.nrefs = 1;
+    if (tag->kind == TF_ATTR && tag->scope == TS_ANY) {
+        c.refs[1] = (struct attr_ref){ .rel = REL_RESOURCE, .scope = SC_ATTR, .name = tag->name };
+        c.nrefs = 2;
+    }
+    arena_init(&c.mem, q->budget);
+    htab_init(&c.set->seen, q->budget);
+    err_t e = each_rowset(q, v, plan, values_of_rowset, &c);
+    htab_deinit(&c.set->seen);
+    arena_deinit(&c.mem);
+    return e;
+}
+
+err_t trace_tag_values(struct query *q, const struct tql_field *tag, const struct tql_field *filter, int64_t tmin_ns,
+                       int64_t tmax_ns, struct scatter *sc, struct tag_values *out)
+{
+    struct tags_plan p = { .tmin_ns = tmin_ns, .tmax_ns = tmax_ns, .tag = tag };
+    err_t e = plan_filter(&p, filter, q->arena);
+    if (e == OK) e = scatter_run(q, values_core, &p, sc);
+    expr_builder_deinit(&p.builder);
+    if (e != OK) return e;
+    out->truncated = false;
+    out->n = merge_sets(sc, 0, q->arena, &out->v, &out->truncated);
+    return OK;
+}
