@@ -6,6 +6,19 @@
 
 #include <stdlib.h>
 
+const struct tval *tattrs_get(const struct tattrs *as, struct str key)
+{
+    for (uint32_t i = 0; i < as->n; i++)
+        if (str_eq(as->a[i].key, key)) return &as->a[i].v;
+    return NULL;
+}
+
+struct str tresource_service(const struct tresource *r)
+{
+    const struct tval *v = tattrs_get(&r->attrs, STR("service.name"));
+    return v && v->type == TV_STR ? v->s : STR("");
+}
+
 static int by_start(const void *pa, const void *pb)
 {
     const struct tspan *a = *(struct tspan *const *)pa, *b = *(struct tspan *const *)pb;

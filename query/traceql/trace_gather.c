@@ -12,19 +12,6 @@ struct gather {
     struct tspans *out;
 };
 
-const struct tval *tattrs_get(const struct tattrs *as, struct str key)
-{
-    for (uint32_t i = 0; i < as->n; i++)
-        if (str_eq(as->a[i].key, key)) return &as->a[i].v;
-    return NULL;
-}
-
-struct str tresource_service(const struct tresource *r)
-{
-    const struct tval *v = tattrs_get(&r->attrs, STR("service.name"));
-    return v && v->type == TV_STR ? v->s : STR("");
-}
-
 static uint64_t id_hash(const uint8_t *id)
 {
     uint64_t w[2];
