@@ -25,6 +25,7 @@ struct view {
     struct seg **segs; /* oldest generation first: a later arrival of a sample wins */
     uint32_t core, cores, partitions;
     struct view_counts counts;
+    struct metric_view *metrics; /* metric_select.c's own; NULL at first, lives in mem */
 };
 
 /* Does a row of a segment written for (info->core of info->cores) need the partition test here? When the

@@ -1,0 +1,183 @@
+/* The metrics half of view.h: a selection is the union, by series id, of what each segment and each memtable of
+ * the view has; samples are read from these sources oldest first, a later one winning at equal times. */
+#include "base/core/assert.h"
+#include "storage/mem_metric_impl.h"
+#include "storage/partition.h"
+#include "storage/seg_metric.h"
+#include "storage/shard.h"
+
+struct metric_view {
+    struct seg_metric **seg; /* one a segment of the view; NULL where it has nothing of the tenant */
+};
+
+/* One place that holds a part of a series. */
+struct source {
+    const struct mem_series *mem; /* or */
+    const struct seg_series *seg;
+    struct source *next; /* newer */
+};
+struct found {
+    struct mseries *s;
+    size_t cap;
+    uint32_t n;
+    struct htab ids;
+};
+
+static err_t open_segments(struct view *v)
+{
+    if (v->metrics) return OK;
+    struct metric_view *mv = ARENA_NEW(&v->mem, struct metric_view);
+    mv->seg = ARENA_ARRAY(&v->mem, struct seg_metric *, v->nsegs);
+    for (uint32_t i = 0; i < v->nsegs; i++) {
+        for (uint32_t k = 0; k < seg_ngroups(v->segs[i]) && !mv->seg[i]; k++) {
+            const struct seg_group *g = seg_group(v->segs[i], k);
+            if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant)) continue;
+            TRY(seg_metric_open(v->segs[i], g, &v->mem, &v->counts, &mv->seg[i]));
+        }
+        TRY(metric_checkpoint());
+    }
+    v->metrics = mv;
+    return OK;
+}
+
+static err_t add(struct view *v, struct found *f, hash128 id, struct str canonical, const struct source *from)
+{
+    struct source *src = arena_dup(&v->mem, from, sizeof *from);
+    for (uint32_t it = 0, k; htab_next(&f->ids, id.lo, &it, &k);) {
+        if (!hash128_eq(f->s[k].id, id)) continue;
+        struct source *last = f->s[k].impl;
+        while (last->next)
+            last = last->next;
+        last->next = src;
+        return arena_check(&v->mem);
+    }
+    f->s = arena_grow(&v->mem, f->s, f->n, &f->cap, f->n + 1, sizeof *f->s);
+    f->s[f->n] = (struct mseries){ .id = id, .impl = src };
+    TRY(labels_decode(canonical, &v->mem, &f->s[f->n].labels));
+    htab_insert(&f->ids, id.lo, f->n++);
+    return arena_check(&v->mem);
+}
+
+static err_t select_seg(struct view *v, uint32_t i, const struct matcher *m, uint32_t nm, int64_t tmin_ms,
+                        int64_t tmax_ms, struct found *f)
+{
+    struct seg_series *s;
+    uint32_t n;
+    bool ours = seg_is_exactly_ours(seg_info(v->segs[i]), v);
+    TRY(seg_metric_select(v->metrics->seg[i], m, nm, tmin_ms, tmax_ms, &s, &n));
+    for (uint32_t k = 0; k < n; k++) {
+        if (k % 256 == 255) TRY(metric_checkpoint());
+        if (!ours && partition_series(v->tenant, s[k].id, v->partitions) % v->cores != v->core) continue;
+        struct source src = { .seg = &s[k] };
+        TRY(add(v, f, s[k].id, s[k].entry->canonical, &src));
+    }
+    return OK;
+}
+
+static err_t select_mem(struct view *v, uint32_t i, const struct matcher *m, uint32_t nm, int64_t tmin_ms,
+                        int64_t tmax_ms, struct found *f)
+{
+    struct mem_metric *mm = v->mems[i]->metrics;
+    struct mem_tenant *t = mm ? mem_metric_tenant(mm, v->tenant) : NULL;
+    if (!t) return OK;
+    while (mem_index_some(mm, t))
+        TRY(metric_checkpoint());
+    struct arena a;
+    uint32_t *no, n;
+    arena_init(&a, v->budget);
+    err_t e = mem_tenant_select(t, m, nm, tmin_ms, tmax_ms, &a, &no, &n);
+    for (uint32_t k = 0; e == OK && k < n; k++) {
+        const struct mem_series *s = mem_series_at(t, no[k]);
+        struct source src = { .mem = s };
+        e = add(v, f, s->id, mem_series_labels(s), &src);
+        if (e == OK && k % 256 == 255) e = metric_checkpoint();
+    }
+    arena_deinit(&a);
+    return e;
+}
+
+err_t metrics_select(struct view *v, const struct matcher *m, uint32_t nm, int64_t tmin_ms, int64_t tmax_ms,
+                     struct mseries **series, uint32_t *n)
+{
+    struct found f = { 0 };
+    err_t e;
+    htab_init(&f.ids, v->budget);
+    TRY_OUT(e, open_segments(v));
+    for (uint32_t i = 0; i < v->nsegs; i++)
+        if (v->metrics->seg[i]) TRY_OUT(e, select_seg(v, i, m, nm, tmin_ms, tmax_ms, &f));
+    for (uint32_t i = 0; i < v->nmems; i++)
+        TRY_OUT(e, select_mem(v, i, m, nm, tmin_ms, tmax_ms, &f));
+    *series = f.s;
+    *n = f.n;
+out:
+    htab_deinit(&f.ids);
+    return e;
+}
+
+err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                      struct samples *out)
+{
+    struct sample_set all = { 0 };
+    for (const struct source *src = s->impl; src; src = src->next) {
+        struct sample_set part;
+        if (src->seg) TRY(seg_series_read(src->seg, tmin_ms, tmax_ms, a, &part));
+        else TRY(mem_series_read(src->mem, tmin_ms, tmax_ms, a, &part));
+        sample_set_merge(&all, &part, a, &all);
+        TRY(arena_check(a));
+    }
+    v->counts.samples += all.n;
+    *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st };
+    return OK;
+}
+
+/* -- metadata ---------------------------------------------------------------------------------------------------- */
+
+struct families {
+    struct metric_meta *m;
+    size_t cap;
+    uint32_t n;
+    struct htab names;
+};
+
+/* Called newest first: the first of a family stays. */
+static void add_meta(struct families *f, struct arena *a, struct str family, const struct metric_meta *m, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        if (family.n && !str_eq(family, m[i].family)) continue;
+        uint64_t hash = hash_seeded64(m[i].family);
+        bool known = false;
+        for (uint32_t it = 0, k; !known && htab_next(&f->names, hash, &it, &k);)
+            known = str_eq(f->m[k].family, m[i].family);
+        if (known) continue;
+        f->m = arena_grow(a, f->m, f->n, &f->cap, f->n + 1, sizeof *f->m);
+        f->m[f->n] = (struct metric_meta){ arena_str(a, m[i].family), arena_str(a, m[i].type),
+                                           arena_str(a, m[i].unit), arena_str(a, m[i].help) };
+        htab_insert(&f->names, hash, f->n++);
+    }
+}
+
+err_t metrics_meta(struct view *v, struct str family, struct arena *a, struct metric_meta **out, uint32_t *n)
+{
+    struct families f = { 0 };
+    err_t e;
+    htab_init(&f.names, v->budget);
+    TRY_OUT(e, open_segments(v));
+    for (uint32_t i = v->nmems; i-- > 0;) {
+        struct mem_tenant *t = v->mems[i]->metrics ? mem_metric_tenant(v->mems[i]->metrics, v->tenant) : NULL;
+        if (t) add_meta(&f, a, family, t->meta, t->nmeta);
+    }
+    for (uint32_t i = v->nsegs; i-- > 0;) {
+        struct metric_meta *m;
+        uint32_t count;
+        if (!v->metrics->seg[i]) continue;
+        TRY_OUT(e, seg_metric_meta(v->metrics->seg[i], &m, &count));
+        add_meta(&f, a, family, m, count);
+        TRY_OUT(e, arena_check(a));
+    }
+    TRY_OUT(e, arena_check(a));
+    *out = f.m;
+    *n = f.n;
+out:
+    htab_deinit(&f.names);
+    return e;
+}

@@ -1,0 +1,79 @@
+/* Metrics in segments: one group a tenant. Format specified in seg_metric.c. Sealing (mem_metric_seal.c) writes
+ * it; a reader touches the label values that its matchers name, the pages of the series that match, and the
+ * chunks that hold those series' blocks. */
+#ifndef STORAGE_SEG_METRIC_H
+#define STORAGE_SEG_METRIC_H
+
+#include "storage/metric_samples.h"
+#include "storage/seg.h"
+
+enum {
+    SEG_METRIC_VERSION = 1,
+    SEG_METRIC_CHUNK = 256 << 10,  /* raw bytes at which a chunk of blocks is written */
+    SEG_METRIC_PAGE = 64 << 10,    /* of series entries */
+    SEG_METRIC_PART = 1 << 20,     /* of label values with their series */
+    SEG_METRIC_FIRST_MAX = 64,     /* bytes kept of a part's first value */
+    SEG_METRIC_META_STR_MAX = 65536,
+};
+
+struct seg_entry { /* of a series, inside its page */
+    struct str canonical;
+    int64_t tmin, tmax;
+    struct str blocks; /* undecoded */
+};
+struct seg_page {
+    struct seg_chunk at;
+    uint32_t first, n;      /* series */
+    struct seg_entry *entry; /* NULL until read */
+};
+struct seg_part {
+    struct seg_chunk at;
+    uint32_t nvalues;
+    struct str first; /* at most SEG_METRIC_FIRST_MAX bytes of its first value */
+};
+struct seg_name {
+    struct str name;
+    uint32_t nparts;
+    struct seg_part *part;
+};
+struct seg_metric { /* the directory of a group, and what was read through it so far */
+    struct seg *seg;
+    struct arena *mem;
+    struct view_counts *counts;
+    uint32_t nseries, nchunks, npages, nnames;
+    struct seg_chunk *chunk;
+    struct str *chunk_bytes; /* p == NULL until read */
+    struct seg_page *page;
+    struct seg_name *name;
+    bool has_meta;
+    struct seg_chunk meta;
+};
+struct seg_series {
+    struct seg_metric *of;
+    const struct seg_entry *entry;
+    hash128 id;
+};
+
+/* Decodes a group's meta; no I/O. Views into `meta`. */
+MUST_CHECK err_t seg_metric_decode(struct str meta, uint32_t nseries, struct arena *a, struct seg_metric *out);
+/* Decodes a page's raw bytes: exactly n entries. */
+MUST_CHECK err_t seg_page_decode(struct str raw, uint32_t n, struct arena *a, struct seg_entry **out);
+
+/* `mem` holds the directory and everything read; counts are added to. */
+MUST_CHECK err_t seg_metric_open(struct seg *seg, const struct seg_group *g, struct arena *mem,
+                                 struct view_counts *counts, struct seg_metric **out);
+/* Series that match and overlap the range, in the order of their labels. */
+MUST_CHECK err_t seg_metric_select(struct seg_metric *s, const struct matcher *ms, uint32_t nm, int64_t tmin_ms,
+                                   int64_t tmax_ms, struct seg_series **out, uint32_t *n) MAY_YIELD;
+/* Settled samples in range, in a. */
+MUST_CHECK err_t seg_series_read(const struct seg_series *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                                 struct sample_set *out) MAY_YIELD;
+MUST_CHECK err_t seg_metric_meta(struct seg_metric *s, struct metric_meta **out, uint32_t *n) MAY_YIELD;
+
+/* For loops over data that may run outside of fibers too (tests). */
+MUST_CHECK static inline err_t metric_checkpoint(void)
+{
+    return rt_in_fiber() ? rt_checkpoint() : OK;
+}
+
+#endif
