@@ -51,21 +51,12 @@ static err_t switch_here(void *arg)
     return OK;
 }
 
-/* Makes a segment's bytes its own: equal rows sealed twice must not share a file name. */
-static err_t put_place(struct seg_writer *w, const struct part *p, unsigned core)
-{
-    uint64_t place[2] = { p->generation, (uint64_t)p->s->cores << 32 | core };
-    struct seg_chunk unused;
-    return seg_writer_chunk(w, str_n(place, sizeof place), sizeof place, &unused);
-}
-
 static err_t write_segment(struct part *p, struct mem *m, unsigned core)
 {
     struct store *s = p->s;
     struct seg_writer *w;
     TRY(seg_writer_open(s->seg_dir, &w));
-    err_t e = put_place(w, p, core);
-    if (e == OK && !mem_rows_empty(m->rows)) e = mem_rows_seal(m->rows, w);
+    err_t e = mem_rows_empty(m->rows) ? OK : mem_rows_seal(m->rows, w);
     if (e == OK && !mem_metric_empty(m->metrics)) e = mem_metric_seal(m->metrics, w);
     if (e != OK) {
         struct err_record why = *err_record();
