@@ -1,0 +1,431 @@
+/* A load generator for one node: pre-built OTLP or remote-write payloads over keep-alive HTTP/1.1 connections, and the
+ * CPU time that the server's process used for them.
+ *
+ *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4]
+ *
+ * The shape of the data is that of the measured limits (504 B a span, 294 B a log record, 209 B of labels a
+ * sample; batches of 1,000 rows, 2,000 samples). Every request is different: ids and times of the rows are patched
+ * before each send, so that no answer comes from the server's memory of repeated requests. Samples go as snappy,
+ * which cannot be patched: they are built before the clock starts, and the run ends when they are used up. */
+#include "base/core/arena.h"
+#include "base/core/prng.h"
+#include "server/api/pb_out.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <getopt.h>
+#include <netinet/tcp.h>
+#include <pthread.h>
+#include <snappy-c.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { ROWS = 1000, SAMPLES = 2000, CONNS_MAX = 64, SERIES = 50000, SAMPLE_BODIES = 1500 };
+
+enum what { SPANS, LOGS, SAMPLES_RW };
+
+struct body {
+    struct buf b;
+    uint32_t nids, ntimes;
+    uint32_t id_at[2 * ROWS];   /* offsets of 16-byte trace ids and the 8-byte span ids */
+    uint8_t id_len[2 * ROWS];
+    uint32_t time_at[2 * ROWS]; /* offsets of fixed64 times */
+};
+
+static struct {
+    uint16_t port;
+    int pid;
+    enum what what;
+    double seconds;
+    int conns;
+} opt = { .port = 4318, .seconds = 5, .conns = 4 };
+
+static struct body *bodies;
+static uint32_t nbodies;
+static _Atomic uint32_t next_body;
+static _Atomic uint64_t items, bytes, refused, failed;
+static _Atomic int stop;
+
+static double now_s(clockid_t clock)
+{
+    struct timespec t;
+    clock_gettime(clock, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
+}
+
+/* -- payloads --------------------------------------------------------------------------------------------- */
+static const char *const services[] = { "frontend", "checkout", "cart", "payment", "shipping", "inventory", "search", "auth" };
+static const char *const routes[] = { "/api/v1/cart/{id}", "/api/v1/products/{id}", "/api/v1/checkout", "/api/v1/orders/{id}/items",
+                                      "/api/v1/search", "/api/v1/users/{id}/profile", "/healthz", "/api/v1/recommendations" };
+static const char *const agents[] = { "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/126.0 Safari/537.36",
+                                      "grpc-go/1.64.0", "python-requests/2.32.3" };
+
+static void kv_str(struct buf *b, uint32_t field, const char *key, struct str v)
+{
+    size_t kv = pb_begin(b, field);
+    pb_str(b, 1, str_of(key));
+    size_t val = pb_begin(b, 2);
+    pb_bytes(b, 1, v);
+    pb_end(b, val);
+    pb_end(b, kv);
+}
+
+static void kv_int(struct buf *b, uint32_t field, const char *key, int64_t v)
+{
+    size_t kv = pb_begin(b, field);
+    pb_str(b, 1, str_of(key));
+    size_t val = pb_begin(b, 2);
+    pb_tag(b, 3, 0);
+    pb_varint(b, (uint64_t)v);
+    pb_end(b, val);
+    pb_end(b, kv);
+}
+
+/* Rows are built apart and appended, so that the offsets noted inside a row only move by a known base. */
+struct row {
+    struct buf b;
+    uint32_t id_at[2], time_at[2];
+    uint8_t id_len[2];
+    uint32_t nids, ntimes;
+};
+
+static void put_id(struct row *r, uint32_t field, size_t n)
+{
+    static const uint8_t zero[16];
+    pb_bytes(&r->b, field, str_n(zero, n));
+    r->id_at[r->nids] = (uint32_t)(r->b.n - n);
+    r->id_len[r->nids++] = (uint8_t)n;
+}
+
+static void put_time(struct row *r, uint32_t field)
+{
+    pb_fixed64(&r->b, field, 1);
+    r->time_at[r->ntimes++] = (uint32_t)(r->b.n - 8);
+}
+
+static void printed(struct buf *b, uint32_t field, const char *key, const char *fmt, unsigned long long v)
+{
+    char text[160];
+    int n = snprintf(text, sizeof text, fmt, v);
+    kv_str(b, field, key, str_n(text, (size_t)n));
+}
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+
+static void span_row(struct row *r, struct prng *g)
+{
+    static const uint8_t parent[8] = { 1, 2, 3, 4, 5, 6, 7, 8 };
+    struct buf *b = &r->b;
+    const char *route = routes[prng_below(g, ARRAY_LEN(routes))];
+    put_id(r, 1, 16);
+    put_id(r, 2, 8);
+    pb_bytes(b, 4, str_n(parent, 8));
+    pb_str(b, 5, str_of(route));
+    pb_uint(b, 6, 2 + prng_below(g, 2));
+    put_time(r, 7);
+    put_time(r, 8);
+    kv_str(b, 9, "http.request.method", prng_chance(g, 0.8) ? STR("GET") : STR("POST"));
+    kv_str(b, 9, "http.route", str_of(route));
+    printed(b, 9, "url.path", "/api/v1/products/%llu", prng_below(g, 20000));
+    kv_int(b, 9, "http.response.status_code", prng_chance(g, 0.97) ? 200 : 500);
+    kv_str(b, 9, "server.address", STR("shop.example.com"));
+    kv_int(b, 9, "server.port", 8080);
+    kv_str(b, 9, "user_agent.original", str_of(agents[prng_below(g, ARRAY_LEN(agents))]));
+    kv_str(b, 9, "network.protocol.version", STR("1.1"));
+    printed(b, 9, "client.address", "10.1.%llu.7", prng_below(g, 256));
+    kv_int(b, 9, "thread.id", (int64_t)prng_below(g, 32));
+    printed(b, 9, "user.id", "user-%llu", prng_below(g, 5000));
+    if (prng_chance(g, 0.1)) {
+        size_t status = pb_begin(b, 15);
+        pb_uint(b, 3, 2);
+        pb_end(b, status);
+    }
+}
+
+static void log_row(struct row *r, struct prng *g)
+{
+    struct buf *b = &r->b;
+    char text[200];
+    put_time(r, 1);
+    pb_uint(b, 2, prng_chance(g, 0.9) ? 9 : 17);
+    pb_str(b, 3, prng_chance(g, 0.9) ? STR("INFO") : STR("ERROR"));
+    int n = snprintf(text, sizeof text, "request finished path=%s status=%u bytes=%u duration_ms=%u user=u%u cache=%s",
+                     routes[prng_below(g, ARRAY_LEN(routes))], 200u + (unsigned)prng_below(g, 3), (unsigned)prng_below(g, 100000),
+                     (unsigned)prng_below(g, 3000), (unsigned)prng_below(g, 50000), prng_chance(g, 0.5) ? "hit" : "miss");
+    size_t body = pb_begin(b, 5);
+    pb_bytes(b, 1, str_n(text, (size_t)n));
+    pb_end(b, body);
+    kv_str(b, 6, "code.function.name", STR("handler.Serve"));
+    kv_int(b, 6, "code.line.number", 142);
+    kv_str(b, 6, "http.route", str_of(routes[prng_below(g, ARRAY_LEN(routes))]));
+    kv_int(b, 6, "thread.id", (int64_t)prng_below(g, 32));
+    put_id(r, 9, 16);
+    put_id(r, 10, 8);
+}
+
+static void resource(struct buf *b, const char *service)
+{
+    size_t at = pb_begin(b, 1);
+    kv_str(b, 1, "service.name", str_of(service));
+    kv_str(b, 1, "service.version", STR("1.4.2"));
+    kv_str(b, 1, "host.name", STR("node-17.prod.example.com"));
+    kv_str(b, 1, "k8s.pod.name", STR("shop-7d9f8b6c5d-x2x7q"));
+    kv_str(b, 1, "telemetry.sdk.language", STR("go"));
+    pb_end(b, at);
+}
+
+static void append_row(struct body *p, uint32_t field, const struct row *r)
+{
+    pb_bytes(&p->b, field, buf_view(&r->b));
+    uint32_t base = (uint32_t)(p->b.n - r->b.n);
+    for (uint32_t i = 0; i < r->nids; i++) {
+        p->id_len[p->nids] = r->id_len[i];
+        p->id_at[p->nids++] = base + r->id_at[i];
+    }
+    for (uint32_t i = 0; i < r->ntimes; i++)
+        p->time_at[p->ntimes++] = base + r->time_at[i];
+}
+
+/* A length before bytes that are there already moves them: offsets noted so far move with them. */
+static void close_at(struct body *p, size_t at)
+{
+    size_t before = p->b.n;
+    pb_end(&p->b, at);
+    uint32_t moved = (uint32_t)(p->b.n - before);
+    for (uint32_t i = 0; i < p->nids; i++)
+        p->id_at[i] += moved;
+    for (uint32_t i = 0; i < p->ntimes; i++)
+        p->time_at[i] += moved;
+}
+
+static void build_otlp(struct body *p, uint64_t seed)
+{
+    struct prng g;
+    struct row r = { 0 };
+    prng_init(&g, seed);
+    buf_init(&p->b, 16 << 20, NULL);
+    buf_init(&r.b, 1 << 16, NULL);
+    size_t rs = pb_begin(&p->b, 1);
+    resource(&p->b, services[seed % ARRAY_LEN(services)]);
+    size_t scope = pb_begin(&p->b, 2);
+    for (int i = 0; i < ROWS; i++) {
+        buf_clear(&r.b);
+        r.nids = r.ntimes = 0;
+        if (opt.what == SPANS)
+            span_row(&r, &g);
+        else
+            log_row(&r, &g);
+        append_row(p, 2, &r);
+    }
+    close_at(p, scope);
+    close_at(p, rs);
+    buf_deinit(&r.b);
+}
+
+static void label(struct buf *b, const char *name, struct str value)
+{
+    size_t at = pb_begin(b, 1);
+    pb_str(b, 1, str_of(name));
+    pb_str(b, 2, value);
+    pb_end(b, at);
+}
+
+static void series(struct buf *b, uint32_t i, int64_t t_ms, struct prng *g)
+{
+    char text[64];
+    size_t ts = pb_begin(b, 1);
+    int n = snprintf(text, sizeof text, "http_server_metric_%u_total", i % 40);
+    label(b, "__name__", str_n(text, (size_t)n));
+    label(b, "cluster", STR("production-eu-west-1"));
+    n = snprintf(text, sizeof text, "10.%u.%u.%u:9100", i >> 16, i >> 8 & 255, i & 255);
+    label(b, "instance", str_n(text, (size_t)n));
+    label(b, "job", STR("kubernetes-service-endpoints"));
+    label(b, "namespace", STR("shop-backend"));
+    n = snprintf(text, sizeof text, "shop-7d9f8b6c5d-%05u", i);
+    label(b, "pod", str_n(text, (size_t)n));
+    label(b, "region", STR("eu-west-1"));
+    label(b, "route", str_of(routes[i % ARRAY_LEN(routes)]));
+    size_t s = pb_begin(b, 2);
+    double v = (double)prng_below(g, 100000);
+    pb_tag(b, 1, 1);
+    buf_put(b, &v, 8);
+    pb_uint(b, 2, (uint64_t)t_ms);
+    pb_end(b, s);
+    pb_end(b, ts);
+}
+
+static void build_samples(struct body *p, uint32_t number, int64_t start_ms)
+{
+    struct prng g;
+    struct buf raw;
+    prng_init(&g, number);
+    buf_init(&raw, 16 << 20, NULL);
+    uint32_t first = number * SAMPLES;
+    for (uint32_t i = 0; i < SAMPLES; i++)
+        series(&raw, (first + i) % SERIES, start_ms + (int64_t)((first + i) / SERIES) * 15000, &g);
+    buf_init(&p->b, 16 << 20, NULL);
+    size_t n = snappy_max_compressed_length(raw.n);
+    char *to = buf_reserve(&p->b, n);
+    if (!to || snappy_compress(raw.p, raw.n, to, &n) != SNAPPY_OK) exit(1);
+    p->b.n = n;
+    buf_deinit(&raw);
+}
+
+static void patch(char *copy, const struct body *p, struct prng *g, uint64_t time_ns)
+{
+    for (uint32_t i = 0; i < p->nids; i++) {
+        uint64_t w[2] = { prng_next(g) | 1, prng_next(g) };
+        memcpy(copy + p->id_at[i], w, p->id_len[i]);
+    }
+    for (uint32_t i = 0; i < p->ntimes; i++) {
+        uint64_t t = time_ns + i * 1000;
+        memcpy(copy + p->time_at[i], &t, 8);
+    }
+}
+
+/* -- connections --------------------------------------------------------------------------------------------- */
+static int dial(void)
+{
+    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(opt.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
+        perror("connect");
+        exit(1);
+    }
+    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+    return fd;
+}
+
+static void send_all(int fd, const char *p, size_t n)
+{
+    while (n) {
+        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
+        if (sent < 0 && errno == EINTR) continue;
+        if (sent <= 0) {
+            perror("send");
+            exit(1);
+        }
+        p += sent;
+        n -= (size_t)sent;
+    }
+}
+
+/* Reads one answer; its status. Answers are small: head and body come within one buffer. */
+static int answer(int fd)
+{
+    char in[8192];
+    size_t n = 0;
+    for (;;) {
+        ssize_t got = recv(fd, in + n, sizeof in - 1 - n, 0);
+        if (got < 0 && errno == EINTR) continue;
+        if (got <= 0) {
+            fprintf(stderr, "the server closed the connection\n");
+            exit(1);
+        }
+        n += (size_t)got;
+        in[n] = 0;
+        char *end = strstr(in, "\r\n\r\n"), *len = strcasestr(in, "content-length:");
+        if (!end) continue;
+        size_t body = len && len < end ? strtoul(len + 15, NULL, 10) : 0;
+        if (n >= (size_t)(end + 4 - in) + body) return atoi(in + 9);
+    }
+}
+
+static void *connection(void *arg)
+{
+    static const char *const paths[] = { "/v1/traces", "/v1/logs", "/api/v1/write" };
+    struct prng g;
+    uint64_t sent = 0;
+    prng_init(&g, (uint64_t)(uintptr_t)arg + (uint64_t)time(NULL));
+    int fd = dial();
+    char *copy = malloc(16 << 20), head[256];
+    while (!stop) {
+        uint32_t i = next_body++;
+        if (opt.what == SAMPLES_RW && i >= nbodies) break;
+        const struct body *p = &bodies[i % nbodies];
+        memcpy(copy, p->b.p, p->b.n);
+        struct timespec t;
+        clock_gettime(CLOCK_REALTIME, &t);
+        patch(copy, p, &g, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + sent++);
+        int n = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n%sContent-Length: %zu\r\n\r\n",
+                         paths[opt.what], opt.what == SAMPLES_RW ? "Content-Encoding: snappy\r\n" : "", p->b.n);
+        send_all(fd, head, (size_t)n);
+        send_all(fd, copy, p->b.n);
+        int status = answer(fd);
+        if (status == 200 || status == 204) {
+            items += opt.what == SAMPLES_RW ? SAMPLES : ROWS;
+            bytes += p->b.n;
+        } else if (status == 429 || status == 503) {
+            refused++;
+            usleep(20000);
+        } else {
+            failed++;
+        }
+    }
+    close(fd);
+    free(copy);
+    return NULL;
+}
+
+static double server_cpu_s(void)
+{
+    char path[64], text[1024];
+    unsigned long long user = 0, sys = 0;
+    snprintf(path, sizeof path, "/proc/%d/stat", opt.pid);
+    FILE *f = fopen(path, "r");
+    if (!f) return 0;
+    size_t n = fread(text, 1, sizeof text - 1, f);
+    fclose(f);
+    text[n] = 0;
+    char *after = strrchr(text, ')');
+    if (after) sscanf(after + 2, "%*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &user, &sys);
+    return (double)(user + sys) / (double)sysconf(_SC_CLK_TCK);
+}
+
+static void parse(int argc, char **argv)
+{
+    static const struct option longs[] = { { "port", 1, 0, 'p' }, { "pid", 1, 0, 'i' }, { "signal", 1, 0, 's' },
+                                           { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { 0, 0, 0, 0 } };
+    for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
+        if (o == 'p') opt.port = (uint16_t)atoi(optarg);
+        else if (o == 'i') opt.pid = atoi(optarg);
+        else if (o == 't') opt.seconds = atof(optarg);
+        else if (o == 'c') opt.conns = MIN(MAX(atoi(optarg), 1), CONNS_MAX);
+        else if (o == 's') opt.what = optarg[0] == 'l' ? LOGS : optarg[0] == 's' && optarg[1] == 'a' ? SAMPLES_RW : SPANS;
+        else exit(2);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    static const char *const names[] = { "spans", "logs", "samples" };
+    pthread_t threads[CONNS_MAX];
+    parse(argc, argv);
+    nbodies = opt.what == SAMPLES_RW ? SAMPLE_BODIES : 64;
+    bodies = calloc(nbodies, sizeof *bodies);
+    int64_t start_ms = (int64_t)time(NULL) * 1000 - 3600 * 1000;
+    for (uint32_t i = 0; i < nbodies; i++) {
+        if (opt.what == SAMPLES_RW)
+            build_samples(&bodies[i], i, start_ms);
+        else
+            build_otlp(&bodies[i], i + 1);
+    }
+    double cpu = server_cpu_s(), wall = now_s(CLOCK_MONOTONIC);
+    for (int i = 0; i < opt.conns; i++)
+        pthread_create(&threads[i], NULL, connection, (void *)(uintptr_t)(i + 1));
+    while (!stop && now_s(CLOCK_MONOTONIC) - wall < opt.seconds && (opt.what != SAMPLES_RW || next_body < nbodies))
+        usleep(2000);
+    stop = 1;
+    for (int i = 0; i < opt.conns; i++)
+        pthread_join(threads[i], NULL);
+    wall = now_s(CLOCK_MONOTONIC) - wall;
+    cpu = server_cpu_s() - cpu;
+    printf("%-8s %9llu acked in %5.2f s wall, %5.2f s server CPU: %7.0f k/s wall, %7.0f k per CPU second, %4.0f MB/s of bodies, "
+           "%.0f B an item; %llu refused, %llu failed\n",
+           names[opt.what], (unsigned long long)items, wall, cpu, (double)items / wall / 1e3, cpu > 0 ? (double)items / cpu / 1e3 : 0,
+           (double)bytes / wall / 1e6, items ? (double)bytes / (double)items : 0, (unsigned long long)refused, (unsigned long long)failed);
+    return failed ? 1 : 0;
+}

@@ -1,0 +1,56 @@
+import os
+import sys
+
+import pytest
+
+sys.path.insert(0, os.path.dirname(__file__))
+from node import Node  # noqa: E402
+
+BACKENDS = ["io_uring", "epoll"]
+
+
+def uring_works():
+    """Asks the binary itself: a forced io_uring node says why it cannot."""
+    import tempfile
+    with tempfile.TemporaryDirectory() as d:
+        node = Node(os.path.join(d, "n"), backend="io_uring")
+        try:
+            node.start()
+            return ""
+        except RuntimeError as e:
+            return str(e)
+        finally:
+            if node.process and node.process.poll() is None:
+                node.stop()
+
+
+@pytest.fixture(scope="session")
+def uring_reason():
+    return uring_works()
+
+
+@pytest.fixture(params=BACKENDS)
+def backend(request, uring_reason):
+    if request.param == "io_uring" and uring_reason:
+        pytest.skip("io_uring is refused here: " + uring_reason.strip().split("\n")[-1])
+    return request.param
+
+
+@pytest.fixture
+def make_node(tmp_path, backend):
+    """Makes nodes on the backend under test; all are stopped at the end, and must stop cleanly."""
+    made = []
+
+    def make(name="data", **kw):
+        node = Node(tmp_path / name, backend=kw.pop("backend", backend), **kw)
+        made.append(node)
+        return node
+    yield make
+    for node in made:
+        if node.process and node.process.poll() is None:
+            assert node.stop() == 0, node.log_text()[-3000:]
+
+
+@pytest.fixture
+def node(make_node):
+    return make_node().start()

@@ -1,0 +1,153 @@
+"""A Tercet node as the tests drive it: its process, its ports, and small clients of its APIs."""
+import json
+import os
+import signal
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+
+ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
+BINARY = os.environ.get("TERCET", os.path.join(ROOT, "build/release/tercet"))
+PORTS = {"grpc": 4317, "otlp": 4318, "prom": 9090, "tempo": 3200, "quickwit": 7280, "ui": 3000}
+
+
+def free_offset():
+    """A port offset with all six ports free just now."""
+    base = 10000 + os.getpid() % 20000
+    for offset in range(base, base + 2000, 7):
+        try:
+            for port in PORTS.values():
+                with socket.socket() as s:
+                    s.bind(("127.0.0.1", port + offset))
+            return offset
+        except OSError:
+            continue
+    raise RuntimeError("no free ports")
+
+
+class Answer:
+    def __init__(self, status, headers, body):
+        self.status, self.headers, self.body = status, headers, body
+
+    @property
+    def json(self):
+        return json.loads(self.body)
+
+    def __repr__(self):
+        return f"<{self.status} {self.body[:300]!r}>"
+
+
+class Node:
+    def __init__(self, data, backend="auto", args=(), wrap=(), env=None):
+        self.data, self.backend, self.args, self.wrap = str(data), backend, list(args), list(wrap)
+        self.offset = free_offset()
+        self.env = dict(os.environ, **(env or {}))
+        self.process = None
+        self.log_path = self.data + ".log"
+
+    def command(self):
+        return self.wrap + [BINARY, "serve", "--data", self.data, "--port-offset", str(self.offset),
+                            "--set", f"node.backend={self.backend}", "--set", "node.pin=false"] + self.args
+
+    def start(self, wait=True):
+        self.log = open(self.log_path, "ab")
+        self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log, env=self.env)
+        if wait:
+            self.wait_ready()
+        return self
+
+    def wait_ready(self, seconds=30):
+        end = time.monotonic() + seconds
+        while time.monotonic() < end:
+            if self.process.poll() is not None:
+                raise RuntimeError(f"node exited with {self.process.returncode}:\n{self.log_text()[-3000:]}")
+            try:
+                if self.get("prom", "/readyz").status == 200:
+                    return
+            except OSError:
+                pass
+            time.sleep(0.02)
+        raise RuntimeError("node is not ready:\n" + self.log_text()[-3000:])
+
+    def log_text(self):
+        with open(self.log_path, errors="replace") as f:
+            return f.read()
+
+    def stop(self, sig=signal.SIGTERM):
+        if self.process and self.process.poll() is None:
+            self.process.send_signal(sig)
+            try:
+                self.process.wait(20)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+                raise RuntimeError("node did not stop:\n" + self.log_text()[-3000:])
+        return self.process.returncode if self.process else None
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+
+    def rss_bytes(self):
+        with open(f"/proc/{self.process.pid}/statm") as f:
+            return int(f.read().split()[1]) * 4096
+
+    # -- HTTP ---------------------------------------------------------------------------------------
+    def url(self, door, path=""):
+        return f"http://127.0.0.1:{PORTS[door] + self.offset}{path}"
+
+    def request(self, method, door, path, body=None, headers=None, params=None, tenant=None):
+        if params:
+            path += "?" + urllib.parse.urlencode(params, doseq=True)
+        h = dict(headers or {})
+        if tenant:
+            h["X-Scope-OrgID"] = tenant
+        rq = urllib.request.Request(self.url(door, path), data=body, headers=h, method=method)
+        try:
+            with urllib.request.urlopen(rq, timeout=30) as r:
+                return Answer(r.status, dict(r.headers.lower_items() if hasattr(r.headers, "lower_items") else
+                                             {k.lower(): v for k, v in r.headers.items()}), r.read())
+        except urllib.error.HTTPError as e:
+            return Answer(e.code, {k.lower(): v for k, v in e.headers.items()}, e.read())
+
+    def get(self, door, path, **kw):
+        return self.request("GET", door, path, **kw)
+
+    def post(self, door, path, body, content_type="application/json", headers=None, **kw):
+        if isinstance(body, (dict, list)):
+            body = json.dumps(body)
+        if isinstance(body, str):
+            body = body.encode()
+        return self.request("POST", door, path, body=body, headers={"content-type": content_type, **(headers or {})}, **kw)
+
+    # -- clients --------------------------------------------------------------------------------------
+    def query(self, promql, at=None, tenant=None):
+        params = {"query": promql}
+        if at is not None:
+            params["time"] = at
+        a = self.get("prom", "/api/v1/query", params=params, tenant=tenant)
+        assert a.status == 200, a
+        return a.json["data"]["result"]
+
+    def logs(self, query, tenant=None, **params):
+        a = self.get("quickwit", "/api/v1/otel-logs-v0_9/search", params={"query": query, **params}, tenant=tenant)
+        assert a.status == 200, a
+        return a.json
+
+    def search(self, q, tenant=None, **params):
+        a = self.get("tempo", "/api/search", params={"q": q, **params}, tenant=tenant)
+        assert a.status == 200, a
+        return a.json["traces"]
+
+
+def eventually(fn, seconds=15):
+    """The first truthy value of fn, or its last value when time is up."""
+    end = time.monotonic() + seconds
+    while True:
+        value = fn()
+        if value or time.monotonic() > end:
+            return value
+        time.sleep(0.1)
