@@ -187,7 +187,7 @@ static err_t load_dedups(struct store *s, struct arena *a)
         }
         s->dedups = store_grow(s->dedups, &s->dedups_cap, s->ndedups + 1, sizeof *s->dedups);
         s->dedups[s->ndedups++] = d;
-        TRY(dedup_import(s, v));
+        TRY(dedup_import(s, d.generation, v));
     }
     return OK;
 }

@@ -170,6 +170,7 @@ int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out
 struct import_call {
     struct store *s;
     struct str bytes;
+    uint64_t generation;
 };
 
 static err_t import_here(void *arg)
@@ -177,7 +178,7 @@ static err_t import_here(void *arg)
     const struct import_call *c = arg;
     struct shard *sh = shard_here(c->s);
     for (size_t at = 0; at + ENTRY_BYTES <= c->bytes.n; at += ENTRY_BYTES) {
-        struct dedup_entry e = { 0 };
+        struct dedup_entry e = { .generation = c->generation };
         memcpy(&e.key.lo, c->bytes.p + at, 8);
         memcpy(&e.key.hi, c->bytes.p + at + 8, 8);
         memcpy(&e.wall_ms, c->bytes.p + at + 16, 8);
@@ -186,9 +187,9 @@ static err_t import_here(void *arg)
     return OK;
 }
 
-err_t dedup_import(struct store *s, struct str bytes)
+err_t dedup_import(struct store *s, uint64_t generation, struct str bytes)
 {
-    struct import_call c = { s, bytes };
+    struct import_call c = { s, bytes, generation };
     for (unsigned i = 0; i < s->cores; i++)
         TRY(rt_call(i, RT_INGEST, import_here, &c));
     return OK;

@@ -50,8 +50,8 @@ void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked) MAY_
 void dedup_remember(struct dedup *d, const struct dedup_entry *e);
 /* Appends the entries of a generation as bytes for the catalog; the newest wall_ms. */
 int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out);
-/* Gives the entries in a catalog item to their cores. */
-MUST_CHECK err_t dedup_import(struct store *s, struct str bytes) MAY_YIELD;
+/* Gives entries (bytes as exported) to their cores. */
+MUST_CHECK err_t dedup_import(struct store *s, uint64_t generation, struct str bytes) MAY_YIELD;
 static inline unsigned dedup_core(hash128 key, unsigned cores)
 {
     return (unsigned)(key.lo % cores);

@@ -98,7 +98,7 @@ static err_t replay_request(struct replaying *r, struct str payload, struct aren
         const hash128 none = { 0, 0 };
         if (!hash128_eq(known.key, none)) {
             struct str bytes = str_n(&known, 24); /* key.lo | key.hi | wall_ms, as dedup_import reads them */
-            e = dedup_import(r->s, bytes);
+            e = dedup_import(r->s, r->generation, bytes);
         }
     }
     for (uint32_t i = 0; i < n; i++)
