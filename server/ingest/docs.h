@@ -5,8 +5,8 @@
  * JSON text; null and empty objects are absent. What the mapping declares is checked and stored in its type:
  * text and ip STR, i64/u64 I64, f64 F64, bool BOOL, datetime I64 (unix ns), bytes STR; numbers and booleans
  * given as strings are taken ("coerce"). A declared field of the wrong kind rejects the document.
- * `time` is the index's timestamp field, which is not repeated as a leaf; without one, or absent from the
- * document where it is not declared required, the arrival. */
+ * `time` is the index's timestamp field, which is not repeated as a leaf and which every document must have; where
+ * the index has none, the arrival. */
 #ifndef SERVER_INGEST_DOCS_H
 #define SERVER_INGEST_DOCS_H
 
@@ -44,7 +44,8 @@ enum { DOC_BYTES_MAX = 20 << 20, DOC_LEAVES_MAX = 1000, DOC_FAILURES_MAX = 100 }
 
 /* -- pure part ------------------------------------------------------------------------------------- */
 struct docs_builder {
-    struct arena *arena; /* reset by nobody: scratch of the request */
+    struct arena *arena;  /* the request's */
+    struct arena scratch; /* reset for each document */
     struct budget *budget;
     const struct doc_mapping *mapping;
     unix_ns now;
@@ -53,6 +54,11 @@ struct docs_builder {
     size_t tables_cap;
     struct table_builder *builder;
     uint64_t accepted;
+    /* own: the document */
+    char path[TABLE_NAME_MAX];
+    size_t path_n;
+    uint32_t leaves;
+    bool timed;
 };
 void docs_builder_init(struct docs_builder *b, const struct doc_mapping *m, struct arena *a, struct budget *budget,
                        unix_ns now);
