@@ -30,6 +30,7 @@ struct scatter { /* results of one scatter; one slot a core */
     void **partials;
     struct arena *arenas;
 };
+/* On error nothing is left to free. */
 MUST_CHECK err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out) MAY_YIELD;
 void scatter_free(struct scatter *s);
 

@@ -1,0 +1,66 @@
+#include "query/query.h"
+
+#include "base/core/assert.h"
+
+#include <stdlib.h>
+
+struct part { /* one core's part in a scatter */
+    struct query *q;
+    fragment_fn *fn;
+    const void *plan;
+    struct arena *arena;
+    void **partial;
+};
+
+static void add_counts(struct query *q, const struct view *v)
+{
+    struct view_counts c;
+    view_counts(v, &c);
+    atomic_fetch_add(&q->stats.rows, c.rows);
+    atomic_fetch_add(&q->stats.samples, c.samples);
+    atomic_fetch_add(&q->stats.bytes, c.bytes);
+    atomic_fetch_add(&q->stats.groups_read, c.groups_read);
+    atomic_fetch_add(&q->stats.groups_skipped, c.groups_skipped);
+}
+
+static err_t run_part(void *arg)
+{
+    const struct part *p = arg;
+    struct view *v;
+    TRY(view_open(p->q->store, p->q->tenant, p->q->budget, &v));
+    err_t e = p->fn(p->q, v, p->plan, p->arena, p->partial);
+    struct err_record why = *err_record();
+    add_counts(p->q, v);
+    view_close(v);
+    *err_record() = why;
+    return e;
+}
+
+err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out)
+{
+    unsigned n = rt_cores();
+    *out = (struct scatter){ .n = n };
+    out->partials = ARENA_ARRAY(q->arena, void *, n);
+    out->arenas = ARENA_ARRAY(q->arena, struct arena, n);
+    struct part *parts = ARENA_ARRAY(q->arena, struct part, n);
+    void **args = ARENA_ARRAY(q->arena, void *, n);
+    for (unsigned i = 0; i < n; i++) {
+        arena_init(&out->arenas[i], q->budget);
+        parts[i] = (struct part){ q, fn, plan, &out->arenas[i], &out->partials[i] };
+        args[i] = &parts[i];
+    }
+    err_t e = rt_call_all(RT_QUERY, run_part, args, NULL);
+    if (e != OK) {
+        struct err_record why = *err_record();
+        scatter_free(out);
+        *err_record() = why;
+    }
+    return e;
+}
+
+void scatter_free(struct scatter *s)
+{
+    for (unsigned i = 0; i < s->n; i++)
+        arena_deinit(&s->arenas[i]);
+    s->n = 0;
+}
