@@ -5,7 +5,6 @@
  * reactor by rt_call. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
-#include "base/core/metric.h"
 #include "base/net/http_conn.h"
 #include "base/rt/sock.h"
 
@@ -147,7 +146,6 @@ static void on_closed(struct sock *s, int os_errno)
     else core->conns = c->next;
     if (c->next) c->next->prev = c->prev;
     core->nconns--;
-    metric_add(M_CONNECTIONS, -1);
     free(c);
     event_signal(&core->changed);
 }
@@ -188,7 +186,6 @@ static void on_accept(struct sock *s, void *ctx)
     if (c->next) c->next->prev = c;
     core->conns = c;
     core->nconns++;
-    metric_add(M_CONNECTIONS, 1);
     http_conn_init(&c->http, &core->http, &l->service, c);
     sock_set(s, &conn_ops, c);
 }

@@ -276,8 +276,9 @@ static void on_event(struct io_epoll *x, const struct epoll_event *ev)
     struct io_sock *s = (struct io_sock *)p;
     if (s->stopping) return;
     if (ev->events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) s->hup = true;
-    if (s->send && (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) try_send(&x->base, s);
+    /* Asked before try_send: what a fast peer sent, or its end, waits until on_connected starts receiving. */
     bool connecting = s->send && s->send->kind == IO_CONNECT;
+    if (s->send && (ev->events & (EPOLLOUT | EPOLLHUP | EPOLLERR))) try_send(&x->base, s);
     if (!connecting && (ev->events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR))) {
         s->recv_armed = true;
         more_add(x, s);
