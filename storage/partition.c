@@ -5,9 +5,8 @@
 
 #include <stdlib.h>
 
-/* The hash of a row of a dimension table is the sum over its values of a hash of (scope, type, name, value):
- * independent of the order of columns, so that the same resource has the same hash in every table. */
-static void dim_hashes(const struct table *d, uint64_t *out)
+/* The sum over the values of a row of a hash of (scope, type, name, value). */
+void table_dim_hashes(const struct table *d, uint64_t *out)
 {
     memset(out, 0, d->nrows * sizeof *out);
     for (uint32_t i = 0; i < d->ncols; i++) {
@@ -30,7 +29,7 @@ static void stream_hashes(const struct table *t, uint64_t *out)
         if (!t->dim[d]) continue;
         uint64_t *h = malloc((t->dim[d]->nrows + 1) * sizeof *h);
         ASSERT(h);
-        dim_hashes(t->dim[d], h);
+        table_dim_hashes(t->dim[d], h);
         for (uint32_t r = 0; r < t->nrows; r++)
             out[r] = hash_u64(out[r] + h[t->dim_row[d][r]]);
         free(h);

@@ -8,6 +8,7 @@
 #define STORAGE_TABLE_GROW_H
 
 #include "base/core/hash.h"
+#include "storage/col_bloom.h"
 #include "storage/table.h"
 
 struct grow_slot {
@@ -149,6 +150,18 @@ uint64_t column_name_hash(enum col_scope s, enum col_type type, struct str name,
 void table_set_times(struct table *t, struct str time_column);
 /* An empty table on the heap with its arena. */
 struct table *table_new(struct budget *budget, size_t bytes_guess);
+
+/* Hashes of the rows of a dimension, independent of the order of columns: the same resource has the same hash in
+ * every table. Stable: partitions of logs are computed from them. */
+void table_dim_hashes(const struct table *dim, uint64_t *out);
+
+/* Do tables fit into one? Counts the union of their columns, part by part. */
+struct table_fit {
+    struct hash_set names[1 + DIM_COUNT + CHILD_COUNT];
+};
+bool table_fit_add(struct table_fit *f, const struct table *t); /* false: not with this one */
+void table_fit_reset(struct table_fit *f);
+bool tables_fit_together(const struct table *const *tables, uint32_t n); /* children counted too */
 
 /* table_merge with a pause between columns (NULL = none), for long merges on a fiber. */
 struct table *table_merge_paused(struct table *const *inputs, uint32_t ninputs, const struct table_pick *order,

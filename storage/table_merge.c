@@ -261,3 +261,43 @@ struct table *table_merge(struct table *const *inputs, uint32_t ninputs, const s
 {
     return table_merge_paused(inputs, ninputs, order, norder, time_column, budget, NULL);
 }
+
+/* -- what fits together ------------------------------------------------------------------------------------ */
+
+bool table_fit_add(struct table_fit *f, const struct table *t)
+{
+    const struct table *part[ARRAY_LEN(f->names)] = { t, t->dim[DIM_RESOURCE], t->dim[DIM_SCOPE],
+                                                      t->child[CHILD_EVENTS], t->child[CHILD_LINKS] };
+    uint64_t seed = hash_seeded64(STR("fit"));
+    bool fits = true;
+    for (size_t p = 0; p < ARRAY_LEN(part); p++) {
+        for (uint32_t i = 0; part[p] && i < part[p]->ncols; i++) {
+            const struct column *c = &part[p]->cols[i];
+            hash_set_add(&f->names[p], column_name_hash(c->scope, c->type, c->name, seed));
+        }
+        fits &= f->names[p].count <= GROW_ATTR_COLS_MAX;
+    }
+    return fits;
+}
+
+void table_fit_reset(struct table_fit *f)
+{
+    for (size_t p = 0; p < ARRAY_LEN(f->names); p++)
+        hash_set_deinit(&f->names[p]);
+}
+
+bool tables_fit_together(const struct table *const *tables, uint32_t n)
+{
+    struct table_fit f = { 0 };
+    uint64_t children[CHILD_COUNT] = { 0 };
+    bool fits = true;
+    for (uint32_t i = 0; i < n && fits; i++) {
+        fits = table_fit_add(&f, tables[i]);
+        for (int c = 0; c < CHILD_COUNT; c++) {
+            children[c] += tables[i]->child[c] ? tables[i]->child[c]->nrows : 0;
+            fits &= children[c] <= TABLE_CHILD_ROWS_MAX;
+        }
+    }
+    table_fit_reset(&f);
+    return fits;
+}

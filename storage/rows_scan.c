@@ -1,0 +1,509 @@
+/* Scans over rows. rows_open lists what may hold matching rows (parts of memtables, row groups of segments) and
+ * pins it; rows_next takes one after another, drops it when a hint rules it out, and narrows its selection where
+ * that is cheap.
+ *
+ * A rowset's columns are read and decoded when first asked for, into an arena that lives as long as the rowset.
+ * Hints on a column are tested in the order of their price: directory (zones), filters, dictionary. A hint never
+ * rules out what another reading of the same name might match: a column of that name with another type than
+ * the hint is about keeps the rowset. */
+#include "base/core/assert.h"
+#include "storage/col_bloom.h"
+#include "storage/partition.h"
+#include "storage/seg_rows.h"
+#include "storage/shard.h"
+#include "storage/table_grow.h"
+
+#include <stdlib.h>
+
+struct source {
+    int64_t tmin_ns, tmax_ns;
+    struct mem_part *part; /* or NULL: */
+    struct seg *seg;
+    const struct seg_group *group;
+};
+
+struct rowset_impl {
+    struct rows_scan *scan;
+    const struct source *src;
+    struct seg_rows dir;               /* of a segment's group */
+    struct column **loaded[SEG_RELS];  /* a pointer a column of dir, NULL = not yet */
+    const uint32_t *link[SEG_RELS];
+};
+
+struct rows_scan {
+    struct view *v;
+    struct rows_req rq;
+    struct arena mem;    /* of the scan */
+    struct arena rowset; /* of the current rowset */
+    struct source *sources;
+    uint32_t n, at;
+    size_t cap;
+    struct rowset_impl impl;
+};
+
+/* -- opening ------------------------------------------------------------------------------------------------ */
+
+static bool overlaps(const struct rows_req *rq, int64_t tmin, int64_t tmax)
+{
+    return tmin > tmax || (tmin <= rq->tmax_ns && tmax >= rq->tmin_ns); /* tmin > tmax: no times known */
+}
+
+static void add_source(struct rows_scan *s, const struct source *src)
+{
+    s->sources = arena_grow(&s->mem, s->sources, s->n, &s->cap, s->n + 1, sizeof *s->sources);
+    s->sources[s->n++] = *src;
+}
+
+static bool wanted(const struct rows_scan *s, struct str tenant, enum signal signal, struct str index)
+{
+    return signal == s->rq.signal && str_eq(tenant, s->v->tenant) &&
+           (signal != SIG_DOCS || str_eq(index, s->rq.index));
+}
+
+static void list_mem(struct rows_scan *s, const struct mem_rows *m)
+{
+    for (uint32_t i = 0; m && i < mem_rows_streams(m); i++) {
+        const struct mem_stream *st = mem_rows_stream(m, i);
+        if (!wanted(s, st->tenant, st->signal, st->index)) continue;
+        for (uint32_t k = 0; k < st->nparts; k++) {
+            const struct table *t = st->parts[k]->table;
+            if (overlaps(&s->rq, t->tmin_ns, t->tmax_ns))
+                add_source(s, &(struct source){ .tmin_ns = t->tmin_ns, .tmax_ns = t->tmax_ns, .part = mem_part_get(st->parts[k]) });
+            else
+                s->v->counts.groups_skipped++;
+        }
+    }
+}
+
+static void list_seg(struct rows_scan *s, struct seg *seg)
+{
+    const struct seg_info *info = seg_info(seg);
+    if (info->cores == s->v->cores && info->core != s->v->core) return;
+    for (uint32_t i = 0; i < seg_ngroups(seg); i++) {
+        const struct seg_group *g = seg_group(seg, i);
+        if (!wanted(s, g->tenant, g->signal, g->index)) continue;
+        if (overlaps(&s->rq, g->tmin_ns, g->tmax_ns))
+            add_source(s, &(struct source){ .tmin_ns = g->tmin_ns, .tmax_ns = g->tmax_ns, .seg = seg, .group = g });
+        else
+            s->v->counts.groups_skipped++;
+    }
+}
+
+static int newest_first(const void *a, const void *b)
+{
+    const struct source *x = a, *y = b;
+    return x->tmax_ns > y->tmax_ns ? -1 : x->tmax_ns < y->tmax_ns;
+}
+
+err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **out)
+{
+    struct rows_scan *s = calloc(1, sizeof *s);
+    ASSERT(s);
+    s->v = v;
+    s->rq = *rq;
+    arena_init_sized(&s->mem, v->budget, ARENA_BLOCK_MIN);
+    arena_init(&s->rowset, v->budget);
+    struct scan_hint *hints = ARENA_RAW(&s->mem, struct scan_hint, rq->nhints);
+    for (uint32_t i = 0; i < rq->nhints; i++) {
+        hints[i] = rq->hints[i];
+        ASSERT(hints[i].rel >= 0 && hints[i].rel < SEG_RELS);
+        hints[i].name = arena_str(&s->mem, hints[i].name);
+        hints[i].value = arena_str(&s->mem, hints[i].value);
+    }
+    s->rq.hints = hints;
+    s->rq.index = arena_str(&s->mem, rq->index);
+    for (uint32_t i = 0; i < v->nmems; i++)
+        list_mem(s, v->mems[i]->rows);
+    for (uint32_t i = 0; i < v->nsegs; i++)
+        list_seg(s, v->segs[i]);
+    if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);
+    err_t e = arena_check(&s->mem);
+    if (e == OK)
+        *out = s;
+    else
+        rows_close(s);
+    return e;
+}
+
+void rows_close(struct rows_scan *s)
+{
+    if (!s) return;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (s->sources[i].part) mem_part_put(s->sources[i].part);
+    arena_deinit(&s->rowset);
+    arena_deinit(&s->mem);
+    free(s);
+}
+
+/* -- columns of the current rowset --------------------------------------------------------------------------- */
+
+static err_t load(struct rowset_impl *im, int rel, uint32_t i, const struct column **out)
+{
+    struct column **slot = &im->loaded[rel][i];
+    if (!*slot) {
+        const struct seg_col *c = &im->dir.rel[rel].cols[i];
+        struct column *col = ARENA_NEW(&im->scan->rowset, struct column);
+        TRY(seg_rows_column(im->src->seg, &im->dir.rel[rel], c, &im->scan->rowset, col));
+        im->scan->v->counts.bytes += c->chunk.size;
+        *slot = col;
+    }
+    *out = *slot;
+    return OK;
+}
+
+static err_t load_link(struct rowset_impl *im, int rel, const uint32_t **out)
+{
+    if (!im->link[rel]) {
+        TRY(seg_rows_link(im->src->seg, &im->dir, rel, &im->scan->rowset, &im->link[rel]));
+        im->scan->v->counts.bytes += im->dir.rel[rel].link.size;
+    }
+    *out = im->link[rel];
+    return OK;
+}
+
+static bool is_named(enum col_scope have, struct str have_name, enum col_scope scope, struct str name)
+{
+    return have == scope && have_name.n == name.n && str_eq(have_name, name);
+}
+
+static err_t columns_named(struct rowset_impl *im, int rel, enum col_scope scope, struct str name,
+                           const struct column **cols, uint32_t max, uint32_t *n)
+{
+    *n = 0;
+    if (im->src->part) {
+        const struct table *t = table_relation(im->src->part->table, rel);
+        for (uint32_t i = 0; t && i < t->ncols && *n < max; i++)
+            if (is_named(t->cols[i].scope, t->cols[i].name, scope, name)) cols[(*n)++] = &t->cols[i];
+        return OK;
+    }
+    const struct seg_rel *r = &im->dir.rel[rel];
+    for (uint32_t i = 0; i < r->ncols && *n < max; i++)
+        if (is_named(r->cols[i].scope, r->cols[i].name, scope, name)) TRY(load(im, rel, i, &cols[(*n)++]));
+    return OK;
+}
+
+static err_t column_typed(struct rowset_impl *im, int rel, enum col_scope scope, struct str name,
+                          enum col_type type, const struct column **col)
+{
+    *col = NULL;
+    if (im->src->part) {
+        const struct table *t = table_relation(im->src->part->table, rel);
+        if (t) *col = table_column(t, scope, name, type);
+        return OK;
+    }
+    const struct seg_rel *r = &im->dir.rel[rel];
+    for (uint32_t i = 0; i < r->ncols; i++)
+        if (r->cols[i].type == type && is_named(r->cols[i].scope, r->cols[i].name, scope, name))
+            return load(im, rel, i, col);
+    return OK;
+}
+
+/* -- hints: directory and filters ------------------------------------------------------------------------------ */
+
+static err_t filter_maybe(struct rowset_impl *im, const struct seg_col *c, uint64_t hash, bool *maybe)
+{
+    struct arena tmp;
+    struct str filter;
+    arena_init_sized(&tmp, im->scan->v->budget, (size_t)c->bloom.size + 64);
+    err_t e = seg_read(im->src->seg, &c->bloom, &tmp, &filter);
+    if (e == OK && !bloom_valid(filter)) e = err_set(ERR_CORRUPT, "%s: a filter of %zu bytes", seg_info(im->src->seg)->name, filter.n);
+    im->scan->v->counts.bytes += c->bloom.size;
+    *maybe = e != OK || bloom_maybe(filter, hash);
+    arena_deinit(&tmp);
+    return e;
+}
+
+static err_t column_maybe(struct rowset_impl *im, const struct scan_hint *h, const struct seg_col *c, bool *maybe)
+{
+    *maybe = true;
+    bool filter = c->flags & SEG_COL_BLOOM;
+    switch (h->kind) {
+    case HINT_FIX_EQ:
+        if (c->type != COL_FIX || c->width != h->value.n || !filter) return OK;
+        return filter_maybe(im, c, bloom_value_hash(h->value), maybe);
+    case HINT_STR_EQ:
+        if (c->type != COL_STR) return OK;
+        *maybe = seg_col_maybe_str(c, h->value);
+        return *maybe && filter ? filter_maybe(im, c, bloom_value_hash(h->value), maybe) : OK;
+    case HINT_I64_RANGE:
+        if (c->type == COL_I64 && (c->flags & SEG_COL_INT)) *maybe = c->min <= h->max && c->max >= h->min;
+        if (c->type == COL_F64 && (c->flags & SEG_COL_F64)) *maybe = c->fmin <= (double)h->max && c->fmax >= (double)h->min;
+        return OK;
+    case HINT_TOKEN:
+        if (!(c->flags & SEG_COL_TOKENS) || !token_plain(h->value)) return OK;
+        return filter_maybe(im, c, bloom_token_hash(h->value), maybe);
+    }
+    return OK;
+}
+
+static err_t group_maybe(struct rowset_impl *im, const struct scan_hint *h, bool *maybe)
+{
+    const struct seg_rel *r = &im->dir.rel[h->rel];
+    bool any_text = h->kind == HINT_TOKEN && h->name.n == 0;
+    *maybe = false;
+    for (uint32_t i = 0; i < r->ncols && !*maybe; i++) {
+        const struct seg_col *c = &r->cols[i];
+        if (any_text ? c->type == COL_STR || c->type == COL_JSON : is_named(c->scope, c->name, h->scope, h->name))
+            TRY(column_maybe(im, h, c, maybe));
+    }
+    return OK;
+}
+
+/* -- hints: values ------------------------------------------------------------------------------------------------ */
+
+static bool dict_has(const struct dict *d, struct str v)
+{
+    for (uint32_t i = 0; i < d->count; i++)
+        if (d->offset[i + 1] - d->offset[i] == v.n && str_eq(dict_get(d, i), v)) return true;
+    return false;
+}
+
+/* STR_EQ by dictionaries: of memtables, and of segment columns that are small or dimensions (which queries mostly
+ * read anyway). */
+static err_t dicts_maybe(struct rowset_impl *im, const struct scan_hint *h, bool *maybe)
+{
+    *maybe = false;
+    const struct table *t = im->src->part ? table_relation(im->src->part->table, h->rel) : NULL;
+    const struct seg_rel *r = &im->dir.rel[h->rel];
+    uint32_t n = im->src->part ? (t ? t->ncols : 0) : r->ncols;
+    for (uint32_t i = 0; i < n && !*maybe; i++) {
+        const struct column *c = t ? &t->cols[i] : NULL;
+        enum col_type type = t ? c->type : r->cols[i].type;
+        if (!is_named(t ? c->scope : r->cols[i].scope, t ? c->name : r->cols[i].name, h->scope, h->name)) continue;
+        bool small = t || !(r->cols[i].flags & SEG_COL_BLOOM);
+        if (type == COL_STR && small) {
+            if (!t) TRY(load(im, h->rel, i, &c));
+            *maybe = dict_has(&c->dict, h->value);
+        } else {
+            *maybe = true;
+        }
+    }
+    return OK;
+}
+
+/* FIX_EQ on rows narrows the selection to the equal ones: a trace out of 65,536 spans. */
+static err_t narrow_fix(struct rowset_impl *im, const struct scan_hint *h, struct rowset *rs)
+{
+    const struct column *cols[8];
+    uint32_t n, kept = 0;
+    TRY(columns_named(im, h->rel, h->scope, h->name, cols, ARRAY_LEN(cols), &n));
+    if (n == 0) {
+        rs->nsel = 0;
+        return OK;
+    }
+    if (n > 1 || cols[0]->type != COL_FIX || cols[0]->width != h->value.n) return OK;
+    const struct column *c = cols[0];
+    uint32_t *sel = ARENA_RAW(&im->scan->rowset, uint32_t, rs->nsel);
+    for (uint32_t i = 0; i < rs->nsel; i++) {
+        uint32_t row = rs->sel ? rs->sel[i] : i;
+        if (column_has(c, row) && memcmp(c->fix + (size_t)row * c->width, h->value.p, c->width) == 0) sel[kept++] = row;
+    }
+    rs->sel = sel;
+    rs->nsel = kept;
+    return OK;
+}
+
+static err_t apply_hints(struct rowset_impl *im, struct rowset *rs)
+{
+    const struct rows_req *rq = &im->scan->rq;
+    bool maybe = true;
+    for (uint32_t i = 0; i < rq->nhints && !im->src->part; i++) {
+        TRY(group_maybe(im, &rq->hints[i], &maybe));
+        if (!maybe) goto none;
+    }
+    for (uint32_t i = 0; i < rq->nhints; i++) {
+        const struct scan_hint *h = &rq->hints[i];
+        if (h->kind == HINT_STR_EQ) TRY(dicts_maybe(im, h, &maybe));
+        if (!maybe) goto none;
+        if (h->kind == HINT_FIX_EQ && h->rel == REL_ROWS && rs->nsel) TRY(narrow_fix(im, h, rs));
+    }
+    return OK;
+none:
+    rs->nsel = 0;
+    return OK;
+}
+
+/* -- whose rows ------------------------------------------------------------------------------------------------------ */
+
+/* A table with just the columns that partition_rows looks at. */
+static err_t key_columns(struct rowset_impl *im, struct table *t)
+{
+    static const struct { const char *name; enum col_type type; } keys[] = {
+        { "trace_id", COL_FIX }, { "series", COL_FIX }, { "source", COL_STR },
+    };
+    struct arena *a = &im->scan->rowset;
+    t->nrows = im->dir.rel[REL_ROWS].nrows;
+    t->cols = ARENA_RAW(a, struct column, ARRAY_LEN(keys));
+    for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
+        const struct column *c;
+        TRY(column_typed(im, REL_ROWS, SC_SELF, str_of(keys[i].name), keys[i].type, &c));
+        if (c) t->cols[t->ncols++] = *c;
+    }
+    const struct column *id = table_column(t, SC_SELF, STR("trace_id"), COL_FIX);
+    if (im->scan->rq.signal != SIG_LOGS || (id && id->nvalid == t->nrows)) return OK;
+    for (int d = 0; d < DIM_COUNT; d++) {
+        const struct seg_rel *r = &im->dir.rel[REL_RESOURCE + d];
+        if (!r->present) continue;
+        struct table *dim = ARENA_NEW(a, struct table);
+        dim->nrows = r->nrows;
+        dim->cols = ARENA_RAW(a, struct column, r->ncols);
+        for (; dim->ncols < r->ncols; dim->ncols++) {
+            const struct column *c;
+            TRY(load(im, REL_RESOURCE + d, dim->ncols, &c));
+            dim->cols[dim->ncols] = *c;
+        }
+        t->dim[d] = dim;
+        TRY(load_link(im, REL_RESOURCE + d, &t->dim_row[d]));
+    }
+    return OK;
+}
+
+/* Keeps the rows that this core owns, of a segment that was written with another number of cores. */
+static err_t select_ours(struct rowset_impl *im, struct rowset *rs)
+{
+    const struct view *v = im->scan->v;
+    struct arena *a = &im->scan->rowset;
+    struct table keys = { 0 };
+    TRY(key_columns(im, &keys));
+    uint32_t *of = ARENA_RAW(a, uint32_t, keys.nrows), *sel = ARENA_RAW(a, uint32_t, keys.nrows);
+    TRY(arena_check(a));
+    partition_rows(v->tenant, im->scan->rq.signal, &keys, v->partitions, of);
+    rs->nsel = 0;
+    for (uint32_t r = 0; r < keys.nrows; r++)
+        if (of[r] % v->cores == v->core) sel[rs->nsel++] = r;
+    rs->sel = sel;
+    return OK;
+}
+
+/* -- stepping ----------------------------------------------------------------------------------------------------------- */
+
+static err_t begin_rowset(struct rows_scan *s, const struct source *src, struct rowset *rs)
+{
+    struct rowset_impl *im = &s->impl;
+    *im = (struct rowset_impl){ .scan = s, .src = src };
+    *rs = (struct rowset){ .tmin_ns = src->tmin_ns, .tmax_ns = src->tmax_ns, .impl = im };
+    if (src->part) {
+        rs->nrows = src->part->table->nrows;
+        rs->sel = src->part->sel;
+        rs->nsel = src->part->nsel;
+        return apply_hints(im, rs);
+    }
+    rs->nrows = rs->nsel = src->group->nrows;
+    TRY(seg_rows_parse(src->group->meta, src->group->nrows, &s->rowset, &im->dir));
+    for (int rel = 0; rel < SEG_RELS; rel++)
+        im->loaded[rel] = ARENA_ARRAY(&s->rowset, struct column *, im->dir.rel[rel].ncols);
+    TRY(apply_hints(im, rs));
+    if (rs->nsel == 0 || seg_is_exactly_ours(seg_info(src->seg), s->v)) return OK;
+    /* Ownership first, then the hints once more: they narrow what is left. */
+    TRY(select_ours(im, rs));
+    return apply_hints(im, rs);
+}
+
+err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more)
+{
+    while (s->at < s->n) {
+        if (rt_in_fiber()) TRY(rt_checkpoint());
+        arena_reset(&s->rowset);
+        TRY(begin_rowset(s, &s->sources[s->at++], rs));
+        if (rs->nsel == 0) {
+            s->v->counts.groups_skipped++;
+            continue;
+        }
+        if (rs->nsel == rs->nrows) rs->sel = NULL;
+        s->v->counts.groups_read++;
+        s->v->counts.rows += rs->nsel;
+        *more = true;
+        return OK;
+    }
+    *more = false;
+    return OK;
+}
+
+/* -- asking a rowset -------------------------------------------------------------------------------------------------- */
+
+err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope, struct str name, const struct column **cols,
+                     uint32_t max, uint32_t *n)
+{
+    return columns_named(rs->impl, rel, scope, name, cols, max, n);
+}
+
+err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str name, enum col_type type,
+                    const struct column **col)
+{
+    return column_typed(rs->impl, rel, scope, name, type, col);
+}
+
+static uint32_t relation_rows(const struct rowset_impl *im, int rel)
+{
+    if (!im->src->part) return im->dir.rel[rel].present ? im->dir.rel[rel].nrows : 0;
+    const struct table *t = table_relation(im->src->part->table, rel);
+    return t ? t->nrows : 0;
+}
+
+static err_t link_of(struct rowset_impl *im, int rel, const uint32_t **out, uint32_t *rows)
+{
+    *out = NULL;
+    *rows = relation_rows(im, rel);
+    if (!im->src->part) return im->dir.rel[rel].present ? load_link(im, rel, out) : OK;
+    const struct table *t = im->src->part->table;
+    if (!table_relation(t, rel)) return OK;
+    *out = rel <= REL_SCOPE ? t->dim_row[rel - REL_RESOURCE] : t->child_first[rel - REL_EVENTS];
+    return OK;
+}
+
+err_t rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows)
+{
+    ASSERT(rel == REL_RESOURCE || rel == REL_SCOPE);
+    return link_of(rs->impl, rel, dim_row, dim_rows);
+}
+
+err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t *child_rows)
+{
+    ASSERT(rel == REL_EVENTS || rel == REL_LINKS);
+    return link_of(rs->impl, rel, first, child_rows);
+}
+
+err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n)
+{
+    struct rowset_impl *im = rs->impl;
+    struct arena *a = &im->scan->rowset;
+    const struct table *t = im->src->part ? table_relation(im->src->part->table, rel) : NULL;
+    const struct seg_rel *r = &im->dir.rel[rel];
+    *n = im->src->part ? (t ? t->ncols : 0) : r->ncols;
+    struct column_key *out = ARENA_RAW(a, struct column_key, *n);
+    for (uint32_t i = 0; i < *n; i++)
+        out[i] = t ? (struct column_key){ t->cols[i].scope, t->cols[i].type, t->cols[i].name }
+                   : (struct column_key){ r->cols[i].scope, r->cols[i].type, r->cols[i].name };
+    *keys = out;
+    return arena_check(a);
+}
+
+/* -- indexes ------------------------------------------------------------------------------------------------------------ */
+
+static void add_index(struct arena *a, struct str index, struct str **ids, size_t *cap, uint32_t *n)
+{
+    for (uint32_t i = 0; i < *n; i++)
+        if (str_eq((*ids)[i], index)) return;
+    *ids = arena_grow(a, *ids, *n, cap, *n + 1, sizeof **ids);
+    (*ids)[(*n)++] = arena_str(a, index);
+}
+
+err_t view_indexes(struct view *v, struct arena *a, struct str **ids, uint32_t *n)
+{
+    size_t cap = 0;
+    *ids = NULL;
+    *n = 0;
+    for (uint32_t i = 0; i < v->nmems; i++) {
+        const struct mem_rows *m = v->mems[i]->rows;
+        for (uint32_t k = 0; m && k < mem_rows_streams(m); k++) {
+            const struct mem_stream *st = mem_rows_stream(m, k);
+            if (st->signal == SIG_DOCS && str_eq(st->tenant, v->tenant)) add_index(a, st->index, ids, &cap, n);
+        }
+    }
+    for (uint32_t i = 0; i < v->nsegs; i++)
+        for (uint32_t k = 0; k < seg_ngroups(v->segs[i]); k++) {
+            const struct seg_group *g = seg_group(v->segs[i], k);
+            if (g->signal == SIG_DOCS && str_eq(g->tenant, v->tenant)) add_index(a, g->index, ids, &cap, n);
+        }
+    return arena_check(a);
+}

@@ -1,0 +1,317 @@
+#include "storage/seg.h"
+
+#include "base/core/assert.h"
+#include "base/core/hash.h"
+#include "storage/col_codec.h"
+#include "storage/seg_format.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+enum { WRITE_BYTES = 1 << 20, TAIL_BYTES = 64 << 10, GROUPS_BYTES_MAX = SEG_FOOTER_RAW_MAX };
+
+static char *path_of(const char *dir, const char *name)
+{
+    size_t n = strlen(dir) + strlen(name) + 2;
+    char *p = malloc(n);
+    ASSERT(p);
+    snprintf(p, n, "%s/%s", dir, name);
+    return p;
+}
+
+/* -- writing ------------------------------------------------------------------------------------------- */
+
+struct seg_writer {
+    char *dir;
+    struct file f;
+    struct buf out;     /* not yet written */
+    uint64_t off;       /* in the file, of the end of out */
+    struct buf groups;
+    uint32_t ngroups;
+    uint64_t salt;
+    int64_t tmin_ns, tmax_ns;
+};
+
+err_t seg_writer_open(const char *dir, struct seg_writer **out)
+{
+    struct seg_writer *w = calloc(1, sizeof *w);
+    ASSERT(w);
+    w->f.fd = -1;
+    w->dir = strdup(dir);
+    ASSERT(w->dir);
+    w->salt = rt_random();
+    w->tmin_ns = INT64_MAX;
+    w->tmax_ns = INT64_MIN;
+    buf_init(&w->out, (size_t)WRITE_BYTES + 4096, NULL);
+    buf_init(&w->groups, GROUPS_BYTES_MAX, NULL);
+    char name[40];
+    snprintf(name, sizeof name, "%016" PRIx64 ".tmp", w->salt);
+    char *path = path_of(dir, name);
+    err_t e = file_open(&w->f, path, FILE_WRITE | FILE_CREATE | FILE_EXCLUSIVE);
+    free(path);
+    if (e != OK) {
+        seg_writer_abandon(w);
+        return e;
+    }
+    seg_header_put(&w->out);
+    w->off = w->out.n;
+    *out = w;
+    return OK;
+}
+
+static err_t flush(struct seg_writer *w)
+{
+    if (w->out.n) TRY(file_write(&w->f, w->out.p, w->out.n, w->off - w->out.n));
+    buf_clear(&w->out);
+    return OK;
+}
+
+static err_t append(struct seg_writer *w, struct str bytes)
+{
+    if (w->out.n + bytes.n > WRITE_BYTES) TRY(flush(w));
+    if (bytes.n > WRITE_BYTES) {
+        TRY(file_write(&w->f, bytes.p, bytes.n, w->off));
+    } else {
+        buf_str(&w->out, bytes);
+        ASSERT(!w->out.failed);
+    }
+    w->off += bytes.n;
+    return OK;
+}
+
+err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32_t raw_size, struct seg_chunk *out)
+{
+    static const char zeros[8];
+    if (bytes.n > SEG_CHUNK_MAX)
+        return err_set(ERR_TOO_LARGE, "a chunk of %zu bytes, at most %d", bytes.n, SEG_CHUNK_MAX);
+    TRY(append(w, (struct str){ zeros, (size_t)(-w->off % 8) }));
+    *out = (struct seg_chunk){ .off = w->off, .size = (uint32_t)bytes.n, .raw_size = raw_size, .hash = hash64(bytes) };
+    return append(w, bytes);
+}
+
+err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g)
+{
+    if (g->meta.n > SEG_META_MAX)
+        return err_set(ERR_TOO_LARGE, "the directory of a group has %zu bytes, at most %d", g->meta.n, SEG_META_MAX);
+    if (w->ngroups == SEG_GROUPS_MAX) return err_set(ERR_TOO_LARGE, "a segment of more than %d groups", SEG_GROUPS_MAX);
+    seg_group_put(g, &w->groups);
+    TRY(buf_check(&w->groups));
+    w->ngroups++;
+    w->tmin_ns = MIN(w->tmin_ns, g->tmin_ns);
+    w->tmax_ns = MAX(w->tmax_ns, g->tmax_ns);
+    return OK;
+}
+
+/* Footer and trailer; the name that they give the file. */
+static err_t write_tail(struct seg_writer *w, char name[40])
+{
+    struct buf raw, packed, trailer;
+    buf_init(&raw, GROUPS_BYTES_MAX, NULL);
+    buf_init(&packed, GROUPS_BYTES_MAX, NULL);
+    buf_init(&trailer, SEG_TRAILER, NULL);
+    buf_put(&raw, &w->salt, sizeof w->salt);
+    buf_varint(&raw, w->ngroups);
+    buf_str(&raw, buf_view(&w->groups));
+    err_t e;
+    TRY_OUT(e, buf_check(&raw));
+    hash128 h = hash128_of(buf_view(&raw));
+    snprintf(name, 40, "%016" PRIx64 "%016" PRIx64 ".seg", h.hi, h.lo);
+    /* A footer that does not shrink is stored raw: size == raw_size says so. */
+    struct str footer = col_zstd_pack(buf_view(&raw), 1, &packed) ? buf_view(&packed) : buf_view(&raw);
+    struct seg_trailer t = { .off = w->off, .size = (uint32_t)footer.n, .raw_size = (uint32_t)raw.n, .hash = hash64(footer) };
+    seg_trailer_put(&t, &trailer);
+    TRY_OUT(e, append(w, footer));
+    TRY_OUT(e, append(w, buf_view(&trailer)));
+    e = flush(w);
+out:
+    buf_deinit(&raw);
+    buf_deinit(&packed);
+    buf_deinit(&trailer);
+    return e;
+}
+
+static void writer_free(struct seg_writer *w)
+{
+    buf_deinit(&w->out);
+    buf_deinit(&w->groups);
+    free(w->dir);
+    free(w);
+}
+
+err_t seg_writer_finish(struct seg_writer *w, struct seg_info *info)
+{
+    err_t e;
+    char *path = NULL;
+    TRY_OUT(e, write_tail(w, info->name));
+    path = path_of(w->dir, info->name);
+    TRY_OUT(e, fs_publish(&w->f, path));
+    info->bytes = w->off;
+    info->tmin_ns = w->tmin_ns;
+    info->tmax_ns = w->tmax_ns;
+    file_close(&w->f);
+    writer_free(w);
+    w = NULL;
+out:
+    free(path);
+    if (w) seg_writer_abandon(w);
+    return e;
+}
+
+void seg_writer_abandon(struct seg_writer *w)
+{
+    if (w->f.fd >= 0) {
+        /* Best effort: a file that the catalog does not name is deleted at the next start anyway. The detail of the
+         * error that brought us here must survive. */
+        struct err_record saved = *err_record();
+        char *path = strdup(w->f.path);
+        ASSERT(path);
+        file_close(&w->f);
+        err_t ignored = fs_unlink(path);
+        (void)ignored;
+        free(path);
+        *err_record() = saved;
+    }
+    writer_free(w);
+}
+
+/* -- reading --------------------------------------------------------------------------------------------- */
+
+struct seg {
+    uint32_t refs;
+    bool doomed;
+    struct seg_info info;
+    struct file f;
+    char *path;
+    struct arena mem;
+    uint64_t data_end; /* footer offset */
+    uint32_t ngroups;
+    struct seg_group *groups;
+};
+
+/* Reads the stored footer; the tail read mostly holds it already. */
+static err_t load_footer(struct seg *s, uint64_t size, struct str *raw)
+{
+    struct arena tmp;
+    arena_init(&tmp, NULL);
+    size_t tail = (size_t)MIN(size, TAIL_BYTES);
+    uint8_t *p = arena_alloc(&tmp, tail);
+    struct seg_trailer t;
+    err_t e;
+    TRY_OUT(e, file_read(&s->f, p, tail, size - tail, NULL));
+    TRY_OUT(e, seg_trailer_parse(p + tail - SEG_TRAILER, size, &t));
+    const uint8_t *footer = p + tail - SEG_TRAILER - MIN(t.size, tail - SEG_TRAILER);
+    if (t.size > tail - SEG_TRAILER) {
+        uint8_t *q = arena_alloc(&tmp, t.size);
+        TRY_OUT(e, file_read(&s->f, q, t.size, t.off, NULL));
+        footer = q;
+    }
+    struct str stored = str_n(footer, t.size);
+    if (hash64(stored) != t.hash) {
+        e = err_set(ERR_CORRUPT, "the footer's checksum is wrong");
+        goto out;
+    }
+    s->data_end = t.off;
+    char *to = arena_alloc(&s->mem, (size_t)t.raw_size + 1);
+    if (t.size == t.raw_size)
+        memcpy(to, footer, t.size);
+    else
+        TRY_OUT(e, col_zstd_unpack(stored, to, t.raw_size));
+    *raw = (struct str){ to, t.raw_size };
+out:
+    arena_deinit(&tmp);
+    return e;
+}
+
+static err_t open_and_parse(struct seg *s)
+{
+    uint64_t size;
+    struct str raw;
+    TRY(file_open(&s->f, s->path, FILE_READ));
+    TRY(file_size(&s->f, &size));
+    if (size < SEG_HEADER + SEG_TRAILER || (s->info.bytes && size != s->info.bytes))
+        return err_set(ERR_CORRUPT, "the file has %" PRIu64 " bytes, the catalog says %" PRIu64, size, s->info.bytes);
+    TRY(load_footer(s, size, &raw));
+    return seg_footer_parse(raw, &s->mem, &s->groups, &s->ngroups);
+}
+
+/* Names the file in front of a detail written below. */
+static err_t in_file(err_t e, const char *path)
+{
+    if (e != ERR_CORRUPT) return e;
+    char detail[ERR_DETAIL_MAX];
+    snprintf(detail, sizeof detail, "%s", err_detail());
+    return err_set(e, "%s: %s", path, detail);
+}
+
+static void seg_free(struct seg *s)
+{
+    arena_deinit(&s->mem);
+    free(s->path);
+    free(s);
+}
+
+err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out)
+{
+    struct seg *s = calloc(1, sizeof *s);
+    ASSERT(s && memchr(info->name, 0, sizeof info->name));
+    s->refs = 1;
+    s->info = *info;
+    s->f.fd = -1;
+    s->path = path_of(dir, info->name);
+    arena_init_sized(&s->mem, NULL, ARENA_BLOCK_MIN);
+    err_t e = open_and_parse(s);
+    if (e == OK) {
+        *out = s;
+        return OK;
+    }
+    e = in_file(e, s->path);
+    struct err_record saved = *err_record();
+    file_close(&s->f);
+    *err_record() = saved;
+    seg_free(s);
+    return e;
+}
+
+struct seg *seg_get(struct seg *s)
+{
+    ASSERT(s->refs > 0);
+    s->refs++;
+    return s;
+}
+
+void seg_put(struct seg *s)
+{
+    if (!s) return;
+    ASSERT(s->refs > 0);
+    if (--s->refs) return;
+    file_close(&s->f);
+    if (s->doomed) {
+        err_t ignored = fs_unlink(s->path); /* one left behind is deleted at the next start */
+        (void)ignored;
+    }
+    seg_free(s);
+}
+
+void seg_doom(struct seg *s) { s->doomed = true; }
+const struct seg_info *seg_info(const struct seg *s) { return &s->info; }
+uint32_t seg_ngroups(const struct seg *s) { return s->ngroups; }
+
+const struct seg_group *seg_group(const struct seg *s, uint32_t i)
+{
+    ASSERT(i < s->ngroups);
+    return &s->groups[i];
+}
+
+err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out)
+{
+    if (c->off < SEG_HEADER || c->size > SEG_CHUNK_MAX || c->off > s->data_end || c->size > s->data_end - c->off)
+        return err_set(ERR_CORRUPT, "%s: a chunk of %u bytes at %" PRIu64 " lies outside the data", s->path, c->size, c->off);
+    char *p = arena_alloc(a, (size_t)c->size + 1);
+    TRY(arena_check(a));
+    TRY(file_read(&s->f, p, c->size, c->off, NULL));
+    if (hash64((struct str){ p, c->size }) != c->hash)
+        return err_set(ERR_CORRUPT, "%s: the checksum of %u bytes at %" PRIu64 " is wrong", s->path, c->size, c->off);
+    *out = (struct str){ p, c->size };
+    return OK;
+}

@@ -1,0 +1,298 @@
+#include "storage/seg_rows.h"
+
+#include "base/core/assert.h"
+#include "storage/col_bloom.h"
+#include "storage/col_codec.h"
+#include "storage/seg_format.h"
+#include "storage/table_grow.h"
+
+#include <math.h>
+
+enum { META_VERSION = 1, BLOOM_ENTRIES_MIN = 64 };
+
+/* -- writing ---------------------------------------------------------------------------------------------- */
+
+static void put_prefix(struct buf *meta, struct str s) { buf_lstr(meta, str_sub(s, 0, ZONE_PREFIX)); }
+
+static unsigned zone_flags(const struct column *c)
+{
+    if (col_is_dict(c->type)) return SEG_COL_STR;
+    if (c->type == COL_I64 || c->type == COL_BOOL) return SEG_COL_INT;
+    if (c->type != COL_F64) return 0;
+    for (uint32_t r = 0; r < c->nrows; r++)
+        if (column_has(c, r) && isnan(c->f64[r])) return 0;
+    return SEG_COL_F64;
+}
+
+static void put_zone(const struct column *c, unsigned flags, struct buf *meta)
+{
+    if (flags & SEG_COL_INT) {
+        int64_t min = INT64_MAX, max = INT64_MIN;
+        for (uint32_t r = 0; r < c->nrows; r++) {
+            if (!column_has(c, r)) continue;
+            int64_t v = c->type == COL_BOOL ? c->boolean[r] : c->i64[r];
+            min = MIN(min, v);
+            max = MAX(max, v);
+        }
+        buf_varint(meta, zigzag(min));
+        buf_varint(meta, zigzag(max));
+    } else if (flags & SEG_COL_F64) {
+        double mm[2] = { INFINITY, -INFINITY };
+        for (uint32_t r = 0; r < c->nrows; r++) {
+            if (!column_has(c, r)) continue;
+            mm[0] = MIN(mm[0], c->f64[r]);
+            mm[1] = MAX(mm[1], c->f64[r]);
+        }
+        buf_put(meta, mm, sizeof mm);
+    } else if (flags & SEG_COL_STR) {
+        uint32_t least = 0, greatest = 0;
+        for (uint32_t i = 1; i < c->dict.count; i++) {
+            if (str_cmp(dict_get(&c->dict, i), dict_get(&c->dict, least)) < 0) least = i;
+            if (str_cmp(dict_get(&c->dict, i), dict_get(&c->dict, greatest)) > 0) greatest = i;
+        }
+        buf_varint(meta, c->dict.count);
+        put_prefix(meta, dict_get(&c->dict, least));
+        put_prefix(meta, dict_get(&c->dict, greatest));
+    }
+}
+
+/* The filter of a column of rows; its flags, 0 when it gets none. */
+static unsigned build_filter(const struct column *c, enum signal signal, struct buf *out)
+{
+    struct hash_set set = { 0 };
+    unsigned flags = 0;
+    bool text = (signal == SIG_LOGS || signal == SIG_DOCS) && (c->type == COL_STR || c->type == COL_JSON);
+    /* The source of a document is JSON text in a string column. */
+    bool json = c->type == COL_JSON || (signal == SIG_DOCS && c->scope == SC_SELF);
+    if (c->type == COL_FIX && c->width == 16) {
+        for (uint32_t r = 0; r < c->nrows; r++)
+            if (column_has(c, r)) hash_set_add(&set, bloom_value_hash(str_n(c->fix + (size_t)r * 16, 16)));
+        flags = SEG_COL_BLOOM;
+    } else if (col_is_dict(c->type) && (text || c->dict.count > BLOOM_ENTRIES_MIN)) {
+        flags = SEG_COL_BLOOM | (text ? SEG_COL_TOKENS : 0);
+        for (uint32_t i = 0; i < c->dict.count; i++) {
+            struct str v = dict_get(&c->dict, i);
+            hash_set_add(&set, bloom_value_hash(v));
+            if (text && !tokens_add(&set, v, json)) text = false;
+        }
+        if (!text) flags &= ~(unsigned)SEG_COL_TOKENS;
+    }
+    if (set.count >= HASH_SET_MAX) flags = 0; /* full: it does not hold everything */
+    if (flags) bloom_build(&set, out);
+    hash_set_deinit(&set);
+    return flags;
+}
+
+static err_t write_chunk(struct seg_writer *w, struct buf *bytes, size_t raw_size, struct buf *meta)
+{
+    struct seg_chunk chunk;
+    TRY(buf_check(bytes));
+    TRY(seg_writer_chunk(w, buf_view(bytes), (uint32_t)MIN(raw_size, UINT32_MAX), &chunk));
+    if (meta) seg_chunk_put(&chunk, meta);
+    buf_clear(bytes);
+    return OK;
+}
+
+static err_t write_column(struct seg_writer *w, const struct column *c, enum signal signal, bool filters,
+                          struct buf *work, struct buf *meta)
+{
+    buf_byte(meta, (uint8_t)c->type);
+    buf_byte(meta, (uint8_t)c->scope);
+    buf_byte(meta, (uint8_t)c->width);
+    buf_lstr(meta, c->name);
+    col_column_encode(c, COL_SEAL, work);
+    size_t raw = (size_t)c->nrows * col_value_size(c->type, c->width);
+    if (col_is_dict(c->type)) raw += c->dict.offset[c->dict.count] + c->dict.count * sizeof(uint32_t);
+    TRY(write_chunk(w, work, raw, meta));
+    buf_varint(meta, c->nvalid);
+    unsigned zone = zone_flags(c), filter = filters ? build_filter(c, signal, work) : 0;
+    buf_byte(meta, (uint8_t)(zone | filter));
+    put_zone(c, zone, meta);
+    if (filter) TRY(write_chunk(w, work, 0, meta));
+    return rt_in_fiber() ? rt_checkpoint() : OK;
+}
+
+static err_t write_link(struct seg_writer *w, const struct table *t, int rel, struct buf *work, struct buf *meta)
+{
+    if (rel == REL_RESOURCE || rel == REL_SCOPE) {
+        col_code_encode(t->dim_row[rel - REL_RESOURCE], t->nrows, work);
+    } else {
+        const uint32_t *first = t->child_first[rel - REL_EVENTS];
+        struct arena a;
+        arena_init(&a, NULL);
+        uint32_t *counts = ARENA_RAW(&a, uint32_t, t->nrows);
+        for (uint32_t r = 0; r < t->nrows; r++)
+            counts[r] = first[r + 1] - first[r];
+        col_code_encode(counts, t->nrows, work);
+        arena_deinit(&a);
+    }
+    return write_chunk(w, work, t->nrows * sizeof(uint32_t), meta);
+}
+
+err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal, struct str index,
+                     const struct table *t)
+{
+    struct buf work, meta;
+    buf_init(&work, SEG_CHUNK_MAX, NULL);
+    buf_init(&meta, SEG_META_MAX, NULL);
+    buf_byte(&meta, META_VERSION);
+    err_t e = OK;
+    for (int rel = 0; rel < SEG_RELS; rel++) {
+        const struct table *part = table_relation(t, rel);
+        buf_byte(&meta, part != NULL);
+        if (!part) continue;
+        buf_varint(&meta, part->nrows);
+        if (rel != REL_ROWS) TRY_OUT(e, write_link(w, t, rel, &work, &meta));
+        buf_varint(&meta, part->ncols);
+        for (uint32_t i = 0; i < part->ncols; i++)
+            TRY_OUT(e, write_column(w, &part->cols[i], signal, rel == REL_ROWS, &work, &meta));
+    }
+    TRY_OUT(e, buf_check(&meta));
+    struct seg_group g = { .tenant = tenant, .index = index, .signal = signal, .nrows = t->nrows,
+                           .tmin_ns = t->tmin_ns, .tmax_ns = t->tmax_ns, .meta = buf_view(&meta) };
+    e = seg_writer_group(w, &g);
+out:
+    buf_deinit(&work);
+    buf_deinit(&meta);
+    return e;
+}
+
+/* -- parsing ------------------------------------------------------------------------------------------------ */
+
+static err_t parse_chunk(struct cur *c, struct seg_chunk *chunk)
+{
+    const uint8_t *p;
+    TRY(cur_take(c, SEG_CHUNK_BYTES, &p));
+    *chunk = seg_chunk_get(p);
+    return OK;
+}
+
+static err_t parse_zone(struct cur *c, struct seg_col *col)
+{
+    if (col->flags & SEG_COL_INT) {
+        uint64_t min, max;
+        TRY(cur_varint(c, &min));
+        TRY(cur_varint(c, &max));
+        col->min = unzigzag(min);
+        col->max = unzigzag(max);
+    }
+    if (col->flags & SEG_COL_F64) {
+        const uint8_t *p;
+        TRY(cur_take(c, 2 * sizeof(double), &p));
+        memcpy(&col->fmin, p, sizeof(double));
+        memcpy(&col->fmax, p + sizeof(double), sizeof(double));
+    }
+    if (col->flags & SEG_COL_STR) {
+        TRY(cur_count(c, UINT32_MAX, &col->distinct));
+        TRY(cur_str(c, ZONE_PREFIX, &col->smin));
+        TRY(cur_str(c, ZONE_PREFIX, &col->smax));
+    }
+    if (col->flags & SEG_COL_BLOOM) TRY(parse_chunk(c, &col->bloom));
+    return OK;
+}
+
+static err_t parse_column(struct cur *c, uint32_t nrows, struct seg_col *col)
+{
+    uint8_t type, scope, width, flags;
+    TRY(cur_u8(c, &type));
+    TRY(cur_u8(c, &scope));
+    TRY(cur_u8(c, &width));
+    if (type < COL_I64 || type > COL_FIX || scope > SC_ATTR || (type == COL_FIX ? width != 8 && width != 16 : width != 0))
+        return err_set(ERR_CORRUPT, "a column of type %u, scope %u, width %u", type, scope, width);
+    *col = (struct seg_col){ .type = type, .scope = scope, .width = width };
+    TRY(cur_str(c, TABLE_NAME_MAX, &col->name));
+    TRY(parse_chunk(c, &col->chunk));
+    TRY(cur_count(c, nrows, &col->nvalid));
+    TRY(cur_u8(c, &flags));
+    unsigned zone = col_is_dict(col->type)     ? SEG_COL_STR
+                    : type == COL_F64          ? SEG_COL_F64
+                    : type == COL_FIX          ? 0
+                                               : SEG_COL_INT;
+    if (flags >> 5 || (flags & (SEG_COL_INT | SEG_COL_F64 | SEG_COL_STR) & ~zone))
+        return err_set(ERR_CORRUPT, "flags %u of a column of type %u", flags, type);
+    col->flags = flags;
+    return parse_zone(c, col);
+}
+
+static err_t parse_relation(struct cur *c, int rel, uint32_t nrows, struct arena *a, struct seg_rel *out)
+{
+    uint8_t present;
+    TRY(cur_u8(c, &present));
+    if (!present && rel != REL_ROWS) return OK;
+    uint32_t max = rel == REL_EVENTS || rel == REL_LINKS ? TABLE_CHILD_ROWS_MAX : TABLE_ROWS_MAX;
+    out->present = true;
+    TRY(cur_count(c, max, &out->nrows));
+    if (rel == REL_ROWS && (!present || out->nrows != nrows))
+        return err_set(ERR_CORRUPT, "a group of %u rows with a directory of %u", nrows, out->nrows);
+    if (rel != REL_ROWS) TRY(parse_chunk(c, &out->link));
+    TRY(cur_count(c, TABLE_COLS_MAX, &out->ncols));
+    out->cols = ARENA_RAW(a, struct seg_col, out->ncols);
+    TRY(arena_check(a));
+    for (uint32_t i = 0; i < out->ncols; i++)
+        TRY(parse_column(c, out->nrows, &out->cols[i]));
+    return OK;
+}
+
+err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a, struct seg_rows *out)
+{
+    *out = (struct seg_rows){ 0 };
+    struct cur c = cur_of(meta);
+    uint8_t version;
+    TRY(cur_u8(&c, &version));
+    if (version != META_VERSION) return err_set(ERR_CORRUPT, "a row group of version %u", version);
+    for (int rel = 0; rel < SEG_RELS; rel++)
+        TRY(parse_relation(&c, rel, nrows, a, &out->rel[rel]));
+    if (c.p != c.end) return err_set(ERR_CORRUPT, "bytes behind the directory of a row group");
+    return OK;
+}
+
+/* -- reading -------------------------------------------------------------------------------------------------- */
+
+err_t seg_rows_column(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
+                      struct column *out)
+{
+    struct str bytes;
+    struct arena tmp; /* the encoded bytes are not kept */
+    arena_init_sized(&tmp, a->budget, (size_t)c->chunk.size + 64);
+    err_t e;
+    TRY_OUT(e, seg_read(s, &c->chunk, &tmp, &bytes));
+    *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .name = c->name, .nrows = rel->nrows };
+    struct cur cur = cur_of(bytes);
+    TRY_OUT(e, col_column_decode(&cur, a, out));
+    if (cur.p != cur.end || out->nvalid != c->nvalid)
+        e = err_set(ERR_CORRUPT, "%s: column '" STR_FMT "' is not what its directory says", seg_info(s)->name, STR_ARG(c->name));
+out:
+    arena_deinit(&tmp);
+    return e;
+}
+
+err_t seg_rows_link(struct seg *s, const struct seg_rows *r, int rel, struct arena *a, const uint32_t **out)
+{
+    const struct seg_rel *to = &r->rel[rel];
+    uint32_t n = r->rel[REL_ROWS].nrows;
+    bool child = rel == REL_EVENTS || rel == REL_LINKS;
+    struct str bytes;
+    ASSERT(to->present);
+    TRY(seg_read(s, &to->link, a, &bytes));
+    struct cur c = cur_of(bytes);
+    uint32_t *v = ARENA_RAW(a, uint32_t, (size_t)n + 1);
+    v[0] = 0;
+    TRY(col_code_decode(&c, n, child ? to->nrows + 1 : to->nrows, v + child));
+    *out = v;
+    if (!child) return OK;
+    uint64_t total = 0;
+    for (uint32_t i = 1; i <= n && total <= to->nrows; i++) {
+        total += v[i];
+        v[i] = (uint32_t)total;
+    }
+    if (total != to->nrows)
+        return err_set(ERR_CORRUPT, "%s: children do not add up to %u", seg_info(s)->name, to->nrows);
+    return OK;
+}
+
+bool seg_col_maybe_str(const struct seg_col *c, struct str v)
+{
+    if (!(c->flags & SEG_COL_STR)) return true;
+    if (str_cmp(v, c->smin) < 0) return false;
+    return str_cmp(str_sub(v, 0, ZONE_PREFIX), c->smax) <= 0;
+}

@@ -1,0 +1,73 @@
+/* Row groups of segments: a table, sorted by the sealer, whose columns can be read one by one.
+ *
+ * Directory of a group (seg_group.meta), little-endian:
+ *   meta     = u8 version (1) | relation[5]: rows, resource, scope, events, links
+ *   relation = u8 present | varint nrows | chunk of the link (not for rows) | varint ncols | column*
+ *     link chunk: resource, scope: the relation's row of each row (col_code); events, links: the number of them
+ *     of each row (col_code)
+ *   column   = u8 type | u8 scope | u8 width | varint length, name | chunk | varint nvalid | u8 flags |
+ *              by flags: ZONE_INT zigzag min, max; ZONE_F64 8 bytes min, max (no NaN among the values);
+ *              ZONE_STR varint distinct, prefixes (varint length, <= 16 bytes) of the least and the greatest
+ *              entry; BLOOM chunk; TOKENS: the filter holds the tokens, too
+ *   chunk    = 24 bytes (seg_format.h)
+ * A column chunk is col_column (sealed). A filter chunk is a split-block Bloom filter (col_bloom.h) of the
+ * values: of FIX columns of 16 bytes, and of dictionaries of more than 64 entries; logs and documents add the
+ * tokens of their strings and JSON. Only the rows relation has filters.
+ *
+ * Zones and filters speak of the rows that have a value. */
+#ifndef STORAGE_SEG_ROWS_H
+#define STORAGE_SEG_ROWS_H
+
+#include "storage/seg.h"
+#include "storage/table.h"
+#include "storage/view.h"
+
+enum { SEG_RELS = 5, ZONE_PREFIX = 16 };
+enum { SEG_COL_INT = 1, SEG_COL_F64 = 2, SEG_COL_STR = 4, SEG_COL_BLOOM = 8, SEG_COL_TOKENS = 16 };
+
+struct seg_col {
+    enum col_type type;
+    enum col_scope scope;
+    uint32_t width;
+    struct str name;
+    struct seg_chunk chunk, bloom;
+    uint32_t nvalid, distinct;
+    unsigned flags;
+    int64_t min, max;
+    double fmin, fmax;
+    struct str smin, smax; /* prefixes */
+};
+struct seg_rel {
+    bool present;
+    uint32_t nrows, ncols;
+    struct seg_chunk link;
+    struct seg_col *cols;
+};
+struct seg_rows {
+    struct seg_rel rel[SEG_RELS]; /* by REL_* */
+};
+
+/* Pure. Names and prefixes are views into meta. nrows: the group's. */
+MUST_CHECK err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a, struct seg_rows *out);
+/* Writes t as one group. */
+MUST_CHECK err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal, struct str index,
+                                const struct table *t) MAY_YIELD;
+MUST_CHECK err_t seg_rows_column(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
+                                 struct column *out) MAY_YIELD;
+/* Resource, scope: dim_row (nrows). Events, links: first (nrows + 1). `nrows` of the rows relation. */
+MUST_CHECK err_t seg_rows_link(struct seg *s, const struct seg_rows *r, int rel, struct arena *a,
+                               const uint32_t **out) MAY_YIELD;
+static inline const struct table *table_relation(const struct table *t, int rel)
+{
+    switch (rel) {
+    case REL_ROWS: return t;
+    case REL_RESOURCE: return t->dim[DIM_RESOURCE];
+    case REL_SCOPE: return t->dim[DIM_SCOPE];
+    case REL_EVENTS: return t->child[CHILD_EVENTS];
+    default: return t->child[CHILD_LINKS];
+    }
+}
+/* Can a row have this string in this column? By zones only. */
+bool seg_col_maybe_str(const struct seg_col *c, struct str v);
+
+#endif
