@@ -1,0 +1,243 @@
+/* Aggregations that need the rows themselves: topk, bottomk, limitk, limit_ratio, quantile, count_values. */
+#include "query/promql/agg.h"
+#include "query/promql/number.h"
+
+#include <math.h>
+#include <stdlib.h>
+
+struct grouping { /* row -> group */
+    struct pq_agg groups; /* labels only */
+    uint32_t *of;
+};
+
+static err_t group_rows(struct pq_env *e, const struct pq_node *n, const struct pq_matrix *m, struct grouping *gr)
+{
+    struct pq_rowset set;
+    struct pq_matrix groups = { 0 };
+    err_t err = OK;
+    pq_rowset_init(&set, &groups);
+    gr->of = ARENA_RAW(e->a, uint32_t, m->n);
+    gr->groups = (struct pq_agg){ 0 };
+    for (uint32_t r = 0; r < m->n; r++) {
+        TRY_OUT(err, pq_checkpoint(e));
+        struct labels l = pq_group_labels(e->a, n, &m->rows[r].labels);
+        gr->of[r] = (uint32_t)(pq_rowset_get(&set, e->a, l, 1) - groups.rows);
+    }
+    gr->groups.n = groups.n;
+    gr->groups.groups = ARENA_ARRAY(e->a, struct pq_agg_group, groups.n);
+    for (uint32_t i = 0; i < groups.n; i++) gr->groups.groups[i].labels = groups.rows[i].labels;
+    for (uint32_t r = 0; r < m->n; r++)
+        if (m->rows[r].drop_name) gr->groups.groups[gr->of[r]].drop_name = true;
+out:
+    pq_rowset_deinit(&set);
+    return err;
+}
+
+struct candidate {
+    double v;
+    uint64_t hash;
+    uint32_t row, group;
+};
+
+static int by_hash(const struct candidate *x, const struct candidate *y)
+{
+    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : x->row < y->row ? -1 : 1;
+}
+
+static int cmp_top(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (x->group != y->group) return x->group < y->group ? -1 : 1;
+    if (isnan(x->v) != isnan(y->v)) return isnan(x->v) ? 1 : -1;
+    if (x->v != y->v && !isnan(x->v)) return x->v > y->v ? -1 : 1;
+    return x->row < y->row ? -1 : 1;
+}
+
+static int cmp_bottom(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (x->group != y->group) return x->group < y->group ? -1 : 1;
+    if (isnan(x->v) != isnan(y->v)) return isnan(x->v) ? 1 : -1;
+    if (x->v != y->v && !isnan(x->v)) return x->v < y->v ? -1 : 1;
+    return x->row < y->row ? -1 : 1;
+}
+
+static int cmp_limit(const void *a, const void *b)
+{
+    const struct candidate *x = a, *y = b;
+    if (x->group != y->group) return x->group < y->group ? -1 : 1;
+    return by_hash(x, y);
+}
+
+static bool ratio_takes(double r, uint64_t hash)
+{
+    double at = (double)hash / 18446744073709551616.0;
+    return r >= 0 ? at < r : at >= 1 + r;
+}
+
+static err_t check_k(struct pq_env *e, const struct pq_node *n, double k)
+{
+    if (n->agg.op == PQ_LIMIT_RATIO) {
+        if (isnan(k)) return pq_exec_error("Ratio value is NaN");
+        if (k < -1 || k > 1)
+            pq_note(&e->notes, PQ_WARN, n->agg.param->start,
+                    "ratio value should be between -1 and 1, got %g, capping to %g", k, k > 1 ? 1.0 : -1.0);
+        return OK;
+    }
+    if (isnan(k)) return pq_exec_error("Parameter value is NaN");
+    if (k <= -9.3e18) return pq_exec_error("Scalar value %g underflows int64", k);
+    if (k >= 9.2e18) return pq_exec_error("Scalar value %g overflows int64", k);
+    return OK;
+}
+
+/* topk, bottomk, limitk, limit_ratio of one step: marks what stays in `take`, in order. */
+static uint32_t pick(const struct pq_node *n, const struct pq_matrix *m, const struct grouping *gr,
+                     const uint64_t *hash, uint32_t i, double k, struct candidate *c, struct pq_env *e)
+{
+    bool limit = n->agg.op == PQ_LIMITK || n->agg.op == PQ_LIMIT_RATIO;
+    uint32_t nc = 0, taken = 0;
+    for (uint32_t r = 0; r < m->n; r++) {
+        const struct pq_row *row = &m->rows[r];
+        if (!row->have[i]) continue;
+        if (row->have[i] == PQ_CELL_HIST && !limit) {
+            pq_note(&e->notes, PQ_INFO, n->agg.expr->start, "ignored histogram in %s aggregation",
+                    pq_agg_name(n->agg.op));
+            continue;
+        }
+        c[nc++] = (struct candidate){ row->v[i], hash[r], r, gr->of[r] };
+    }
+    if (n->agg.op == PQ_LIMIT_RATIO) {
+        double r = k > 1 ? 1 : k < -1 ? -1 : k;
+        for (uint32_t x = 0; x < nc; x++)
+            if (ratio_takes(r, c[x].hash)) c[taken++] = c[x];
+        return taken;
+    }
+    if (nc)
+        qsort(c, nc, sizeof *c, n->agg.op == PQ_TOPK ? cmp_top : n->agg.op == PQ_BOTTOMK ? cmp_bottom : cmp_limit);
+    double in_group = 0;
+    uint32_t prev = UINT32_MAX;
+    for (uint32_t x = 0; x < nc; x++) {
+        in_group = c[x].group == prev ? in_group + 1 : 1;
+        prev = c[x].group;
+        if (in_group <= trunc(k)) c[taken++] = c[x];
+    }
+    return taken;
+}
+
+static err_t eval_pick(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
+                       const struct pq_matrix *m, const double *k, struct pq_matrix *out)
+{
+    struct grouping gr;
+    for (uint32_t i = 0; i < g->n; i++) TRY(check_k(e, n, k[i]));
+    TRY(group_rows(e, n, m, &gr));
+    uint64_t *hash = ARENA_RAW(e->a, uint64_t, m->n);
+    for (uint32_t r = 0; r < m->n; r++) hash[r] = pq_labels_hash(&m->rows[r].labels);
+    struct candidate *c = ARENA_RAW(e->a, struct candidate, m->n);
+    uint32_t *out_of = ARENA_RAW(e->a, uint32_t, m->n);
+    memset(out_of, 0xff, sizeof *out_of * m->n);
+    for (uint32_t i = 0; i < g->n; i++) {
+        TRY(pq_checkpoint(e));
+        if (k[i] < 1 && n->agg.op != PQ_LIMIT_RATIO) continue;
+        uint32_t taken = pick(n, m, &gr, hash, i, k[i], c, e);
+        for (uint32_t x = 0; x < taken; x++) {
+            const struct pq_row *row = &m->rows[c[x].row];
+            if (out_of[c[x].row] == UINT32_MAX) {
+                out_of[c[x].row] = out->n;
+                pq_row_add(e->a, out, row->labels, g->n)->drop_name = row->drop_name;
+            }
+            pq_copy_cell(e->a, &out->rows[out_of[c[x].row]], row, i, g->n);
+        }
+    }
+    return OK;
+}
+
+static err_t eval_quantile(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
+                           const struct pq_matrix *m, const double *q, struct pq_matrix *out)
+{
+    struct grouping gr;
+    TRY(group_rows(e, n, m, &gr));
+    double *v = ARENA_RAW(e->a, double, m->n + 1);
+    uint32_t *start = ARENA_ARRAY(e->a, uint32_t, gr.groups.n + 2), *at = ARENA_RAW(e->a, uint32_t, gr.groups.n + 1);
+    for (uint32_t k = 0; k < gr.groups.n; k++)
+        pq_row_add(e->a, out, gr.groups.groups[k].labels, g->n)->drop_name = gr.groups.groups[k].drop_name;
+    for (uint32_t r = 0; r < m->n; r++) start[gr.of[r] + 1]++;
+    for (uint32_t k = 0; k < gr.groups.n; k++) start[k + 1] += start[k];
+    for (uint32_t i = 0; i < g->n; i++) {
+        TRY(pq_checkpoint(e));
+        if (isnan(q[i]))
+            pq_note(&e->notes, PQ_WARN, n->agg.param->start, "quantile value should be between 0 and 1, got NaN");
+        else if (q[i] < 0 || q[i] > 1)
+            pq_note(&e->notes, PQ_WARN, n->agg.param->start, "quantile value should be between 0 and 1, got %g", q[i]);
+        memcpy(at, start, sizeof *at * gr.groups.n);
+        for (uint32_t r = 0; r < m->n; r++) {
+            if (m->rows[r].have[i] == PQ_CELL_FLOAT) v[at[gr.of[r]]++] = m->rows[r].v[i];
+            if (m->rows[r].have[i] == PQ_CELL_HIST)
+                pq_note(&e->notes, PQ_INFO, n->agg.expr->start, "ignored histogram in quantile aggregation");
+        }
+        for (uint32_t k = 0; k < gr.groups.n; k++)
+            if (at[k] > start[k])
+                pq_set_float(&out->rows[k], i, pq_quantile(q[i], v + start[k], at[k] - start[k]));
+    }
+    return OK;
+}
+
+static err_t eval_count_values(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
+                               const struct pq_matrix *m, struct str label, struct pq_matrix *out)
+{
+    struct pq_rowset set;
+    err_t err = OK;
+    if (!label.n || !str_utf8_valid(label)) {
+        struct buf b;
+        buf_init(&b, 1 << 16, NULL);
+        pq_quote(label, &b);
+        err = pq_exec_error("invalid label name %.*s", (int)b.n, b.p);
+        buf_deinit(&b);
+        return err;
+    }
+    pq_rowset_init(&set, out);
+    for (uint32_t r = 0; r < m->n; r++) {
+        const struct pq_row *row = &m->rows[r];
+        struct labels group = pq_group_labels(e->a, n, &row->labels);
+        for (uint32_t i = 0; i < g->n; i++) {
+            TRY_OUT(err, pq_checkpoint(e));
+            if (!row->have[i]) continue;
+            char num[PQ_NUMBER_MAX];
+            struct str value = row->have[i] == PQ_CELL_HIST ? pq_hist_text(e->a, row->h[i])
+                                                            : arena_str(e->a, str_n(num, pq_format_f(row->v[i], num)));
+            struct pq_row *to = pq_rowset_get(&set, e->a, pq_labels_set(e->a, &group, label, value), g->n);
+            to->drop_name = to->drop_name || (row->drop_name && !str_is(label, "__name__"));
+            pq_set_float(to, i, to->have[i] ? to->v[i] + 1 : 1);
+        }
+    }
+out:
+    pq_rowset_deinit(&set);
+    return err;
+}
+
+err_t pq_eval_agg(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
+{
+    if (pq_agg_mergeable(n->agg.op)) {
+        struct pq_agg s;
+        err_t err = OK;
+        pq_agg_init(&s);
+        if (e->scatter_agg && n->agg.expr->local) {
+            TRY_OUT(err, e->scatter_agg(e, n, g, &s));
+        } else {
+            struct pq_value v;
+            TRY_OUT(err, pq_eval(e, n->agg.expr, g, &v));
+            TRY_OUT(err, pq_agg_add(e, n, g, &v.m, &s));
+        }
+        pq_agg_finish(e, n, g, &s, out);
+    out:
+        pq_agg_deinit(&s);
+        return err;
+    }
+    struct pq_value v, p;
+    TRY(pq_eval(e, n->agg.param, g, &p));
+    TRY(pq_eval(e, n->agg.expr, g, &v));
+    if (n->agg.op == PQ_COUNT_VALUES) return eval_count_values(e, n, g, &v.m, p.str, out);
+    err_t err = n->agg.op == PQ_QUANTILE ? eval_quantile(e, n, g, &v.m, p.scalar, out)
+                                         : eval_pick(e, n, g, &v.m, p.scalar, out);
+    pq_rows_trim(out, g->n);
+    return err;
+}

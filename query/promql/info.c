@@ -1,0 +1,220 @@
+/* info(v, {selector}): adds data labels of info series (target_info by default) that share job and instance.
+ *
+ * Info series are looked up at the time that the base's selector looks at (its offset and @). The newest info
+ * series of a name wins; different names that disagree about a label are an error; labels that the base has are
+ * kept. A base sample without info series stays as it is if every data matcher accepts the empty value. */
+#include "query/promql/eval.h"
+
+#include "storage/regex.h"
+
+static const struct str identifying[] = { { "instance", 8 }, { "job", 3 } };
+
+static bool matcher_hits(const struct matcher *m, struct str v)
+{
+    switch (m->op) {
+    case MATCH_EQ: return str_eq(m->value, v);
+    case MATCH_NE: return !str_eq(m->value, v);
+    case MATCH_RE: return regex_match(m->re, v);
+    default: return !regex_match(m->re, v);
+    }
+}
+
+/* The time shift between a step and the samples that feed it: that of the first selector below n. */
+static bool base_shift(const struct pq_node *n, struct pq_shift *s)
+{
+    const struct pq_shift *own = NULL;
+    const struct pq_node *inner[2] = { NULL, NULL };
+    switch (n->kind) {
+    case PQ_SELECTOR: own = &n->sel->shift; break;
+    case PQ_RANGE: inner[0] = n->range.sel; break;
+    case PQ_SUBQUERY: own = &n->sub.shift; inner[0] = n->sub.expr; break;
+    case PQ_PAREN: inner[0] = n->paren; break;
+    case PQ_UNARY: inner[0] = n->un.expr; break;
+    case PQ_AGG: inner[0] = n->agg.expr; break;
+    case PQ_BINARY: inner[0] = n->bin.lhs; inner[1] = n->bin.rhs; break;
+    case PQ_CALL:
+        for (uint32_t i = 0; i < n->call.nargs; i++)
+            if (n->call.args[i]->selects) return base_shift(n->call.args[i], s);
+        return false;
+    default: return false;
+    }
+    if (own) {
+        if (own->at != PQ_AT_NONE) {
+            s->at = PQ_AT_TIME;
+            s->at_ms = own->at_ms;
+            s->offset_ms = 0;
+        }
+        s->offset_ms += own->offset_ms;
+        if (n->kind == PQ_SELECTOR) return true;
+    }
+    for (int i = 0; i < 2; i++)
+        if (inner[i] && inner[i]->selects && base_shift(inner[i], s)) return true;
+    return false;
+}
+
+struct info {
+    struct pq_env *e;
+    const struct pq_grid *g;
+    struct matcher *names, *data; /* of the selector */
+    uint32_t nnames, ndata;
+    bool needs;                   /* some data matcher refuses the empty value */
+    struct pq_matrix when;        /* timestamp(info series) */
+    uint32_t *of;                 /* info row -> identity */
+    struct pq_rowset ids;
+    struct pq_matrix id_rows;
+};
+
+static void split_matchers(struct info *f, const struct pq_node *n)
+{
+    const struct pq_selector *s = n->call.nargs > 1 ? n->call.args[1]->sel : NULL;
+    uint32_t nm = s ? s->nm : 0;
+    f->names = ARENA_ARRAY(f->e->a, struct matcher, nm + 1);
+    f->data = ARENA_ARRAY(f->e->a, struct matcher, nm + 1);
+    for (uint32_t i = 0; i < nm; i++) {
+        if (str_is(s->m[i].name, "__name__")) {
+            f->names[f->nnames++] = s->m[i];
+        } else {
+            f->data[f->ndata++] = s->m[i];
+            f->needs = f->needs || !matcher_hits(&s->m[i], STR_NONE);
+        }
+    }
+    if (f->nnames == 0)
+        f->names[f->nnames++] =
+            (struct matcher){ .op = MATCH_EQ, .name = STR("__name__"), .value = STR("target_info") };
+}
+
+/* Reads the info series: which of them has a sample at which step, and of what time. */
+static err_t fetch(struct info *f, const struct pq_node *n)
+{
+    struct arena *a = f->e->a;
+    struct pq_selector *sel = ARENA_NEW(a, struct pq_selector);
+    sel->nm = f->nnames + f->ndata;
+    sel->m = ARENA_ARRAY(a, struct matcher, sel->nm);
+    memcpy(sel->m, f->names, sizeof *sel->m * f->nnames);
+    memcpy(sel->m + f->nnames, f->data, sizeof *sel->m * f->ndata);
+    base_shift(n->call.args[0], &sel->shift);
+    struct pq_node *s = ARENA_NEW(a, struct pq_node), *ts = ARENA_NEW(a, struct pq_node);
+    *s = (struct pq_node){ .kind = PQ_SELECTOR, .type = PQ_VECTOR, .start = n->start, .end = n->end, .depth = 1,
+                           .local = true, .selects = true, .sel = sel };
+    *ts = (struct pq_node){ .kind = PQ_CALL, .type = PQ_VECTOR, .start = n->start, .end = n->end, .depth = 2,
+                            .local = true, .selects = true };
+    ts->call.fn = pq_func_find(STR("timestamp"));
+    ts->call.args = ARENA_ARRAY(a, struct pq_node *, 1);
+    ts->call.args[0] = s;
+    ts->call.nargs = 1;
+    struct pq_value v;
+    TRY(pq_eval(f->e, s, f->g, &v));
+    for (uint32_t r = 0; r < v.m.n; r++)
+        if (v.m.rows[r].h) {
+            struct str text = pq_labels_text(a, &v.m.rows[r].labels);
+            return pq_exec_error("info metric should be of type float: " STR_FMT, STR_ARG(text));
+        }
+    TRY(pq_eval(f->e, ts, f->g, &v));
+    f->when = v.m;
+    f->of = ARENA_RAW(a, uint32_t, v.m.n);
+    for (uint32_t r = 0; r < v.m.n; r++) {
+        struct labels id = pq_labels_pick(a, &v.m.rows[r].labels, identifying, 2, true);
+        f->of[r] = (uint32_t)(pq_rowset_get(&f->ids, a, id, 1) - f->id_rows.rows);
+    }
+    return OK;
+}
+
+/* The newest info series of each name at step i that belong to identity `id`: rows into pick. */
+static err_t newest(struct info *f, uint32_t id, uint32_t i, uint32_t *pick, uint32_t *n)
+{
+    *n = 0;
+    for (uint32_t r = 0; r < f->when.n; r++) {
+        const struct pq_row *row = &f->when.rows[r];
+        if (f->of[r] != id || !row->have[i]) continue;
+        struct str name = labels_get(&row->labels, STR("__name__"));
+        uint32_t k = 0;
+        while (k < *n && !str_eq(labels_get(&f->when.rows[pick[k]].labels, STR("__name__")), name)) k++;
+        if (k == *n) {
+            pick[(*n)++] = r;
+        } else if (row->v[i] > f->when.rows[pick[k]].v[i]) {
+            pick[k] = r;
+        } else if (row->v[i] == f->when.rows[pick[k]].v[i]) {
+            struct str x = pq_labels_text(f->e->a, &row->labels);
+            return pq_exec_error("found duplicate series for info metric: " STR_FMT, STR_ARG(x));
+        }
+    }
+    return OK;
+}
+
+static bool wanted(const struct info *f, struct str label)
+{
+    if (str_is(label, "__name__") || pq_label_in(label, identifying, 2)) return false;
+    if (f->ndata == 0) return true;
+    for (uint32_t i = 0; i < f->ndata; i++)
+        if (str_eq(f->data[i].name, label)) return true;
+    return false;
+}
+
+static err_t enrich(struct info *f, const struct labels *base, const uint32_t *pick, uint32_t n, struct labels *out)
+{
+    struct labels l = *base, added = { 0 };
+    for (uint32_t k = 0; k < n; k++) {
+        const struct labels *from = &f->when.rows[pick[k]].labels;
+        for (uint32_t i = 0; i < from->n; i++) {
+            struct str name = from->l[i].name, had = labels_get(&added, name);
+            if (!wanted(f, name) || labels_get(base, name).n) continue;
+            if (had.n && !str_eq(had, from->l[i].value))
+                return pq_exec_error("conflicting label: " STR_FMT, STR_ARG(name));
+            added = pq_labels_set(f->e->a, &added, name, from->l[i].value);
+            l = pq_labels_set(f->e->a, &l, name, from->l[i].value);
+        }
+    }
+    *out = l;
+    return OK;
+}
+
+static bool is_info(const struct info *f, const struct labels *base)
+{
+    for (uint32_t i = 0; i < f->nnames; i++)
+        if (!matcher_hits(&f->names[i], labels_get(base, STR("__name__")))) return false;
+    return true;
+}
+
+static err_t join_row(struct info *f, const struct pq_row *base, uint32_t *pick, struct pq_rowset *out)
+{
+    struct arena *a = f->e->a;
+    bool pass = is_info(f, &base->labels);
+    struct labels id = pq_labels_pick(a, &base->labels, identifying, 2, true);
+    uint32_t before = f->id_rows.n;
+    uint32_t group = (uint32_t)(pq_rowset_get(&f->ids, a, id, 1) - f->id_rows.rows);
+    bool known = group < before && id.n > 0;
+    for (uint32_t i = 0; i < f->g->n; i++) {
+        if (!base->have[i]) continue;
+        TRY(pq_checkpoint(f->e));
+        uint32_t n = 0;
+        if (!pass && known) TRY(newest(f, group, i, pick, &n));
+        if (!pass && n == 0 && f->needs) continue;
+        struct labels last = base->labels;
+        if (n) TRY(enrich(f, &base->labels, pick, n, &last));
+        uint32_t rows = out->m->n;
+        struct pq_row *to = pq_rowset_get(out, a, last, f->g->n);
+        to->drop_name = (rows == out->m->n && to->drop_name) || base->drop_name;
+        if (to->have[i]) return pq_exec_error("vector cannot contain metrics with the same labelset");
+        pq_copy_cell(a, to, base, i, f->g->n);
+    }
+    return OK;
+}
+
+err_t pq_eval_info(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
+{
+    struct info f = { .e = e, .g = g };
+    struct pq_value base;
+    struct pq_rowset set;
+    err_t err = OK;
+    pq_rowset_init(&f.ids, &f.id_rows);
+    pq_rowset_init(&set, out);
+    TRY_OUT(err, pq_eval(e, n->call.args[0], g, &base));
+    split_matchers(&f, n);
+    TRY_OUT(err, fetch(&f, n));
+    uint32_t *pick = ARENA_RAW(e->a, uint32_t, f.when.n + 1);
+    for (uint32_t r = 0; r < base.m.n; r++) TRY_OUT(err, join_row(&f, &base.m.rows[r], pick, &set));
+out:
+    pq_rowset_deinit(&set);
+    pq_rowset_deinit(&f.ids);
+    return err;
+}

@@ -1,0 +1,94 @@
+#include "query/promql/number.h"
+
+#include "base/core/json_out.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+/* The shortest digits of |v| (no zeros at the end) and the decimal exponent of the first one. */
+static size_t digits_of(double v, char digits[32], int *exp10)
+{
+    char text[32];
+    size_t n = f64_shortest(fabs(v), text), nd = 0;
+    int point = -1, exp = 0;
+    for (size_t i = 0; i < n; i++) {
+        if (text[i] == '.') {
+            point = (int)nd;
+        } else if (text[i] == 'e' || text[i] == 'E') {
+            exp = atoi(text + i + 1); /* terminated below */
+            n = i;
+        } else if (text[i] >= '0' && text[i] <= '9') {
+            digits[nd++] = text[i];
+        }
+    }
+    if (point < 0) point = (int)nd;
+    size_t lead = 0;
+    while (lead < nd && digits[lead] == '0') lead++;
+    memmove(digits, digits + lead, nd - lead);
+    nd -= lead;
+    while (nd && digits[nd - 1] == '0') nd--;
+    *exp10 = point - (int)lead - 1 + exp;
+    return nd;
+}
+
+static size_t special(double v, char *out)
+{
+    const char *z = isnan(v) ? "NaN" : v == INFINITY ? "+Inf" : v == -INFINITY ? "-Inf"
+                    : v == 0 ? (signbit(v) ? "-0" : "0") : NULL;
+    if (!z) return 0;
+    memcpy(out, z, strlen(z));
+    return strlen(z);
+}
+
+size_t pq_format_f(double v, char *out)
+{
+    size_t n = special(v, out);
+    if (n) return n;
+    char d[32];
+    int e;
+    size_t nd = digits_of(v, d, &e);
+    if (v < 0) out[n++] = '-';
+    if (e < 0) {
+        out[n++] = '0';
+        out[n++] = '.';
+        for (int i = -1; i > e; i--) out[n++] = '0';
+        memcpy(out + n, d, nd);
+        return n + nd;
+    }
+    for (int i = 0; i <= e; i++) out[n++] = (size_t)i < nd ? d[i] : '0';
+    if (nd > (size_t)e + 1) {
+        out[n++] = '.';
+        for (size_t i = (size_t)e + 1; i < nd; i++) out[n++] = d[i];
+    }
+    return n;
+}
+
+static size_t format_e(double v, char *out)
+{
+    char d[32];
+    int e;
+    size_t nd = digits_of(v, d, &e), n = 0;
+    if (v < 0) out[n++] = '-';
+    out[n++] = d[0];
+    if (nd > 1) {
+        out[n++] = '.';
+        memcpy(out + n, d + 1, nd - 1);
+        n += nd - 1;
+    }
+    return n + (size_t)snprintf(out + n, 8, "e%c%02d", e < 0 ? '-' : '+', abs(e));
+}
+
+size_t pq_format_g(double v, char *out)
+{
+    size_t n = special(v, out);
+    if (n) return n;
+    return fabs(v) < 1e-4 || fabs(v) >= 1e21 ? format_e(v, out) : pq_format_f(v, out);
+}
+
+size_t pq_format_api(double v, char *out)
+{
+    size_t n = special(v, out);
+    if (n) return n;
+    return fabs(v) < 1e-6 || fabs(v) >= 1e21 ? format_e(v, out) : pq_format_f(v, out);
+}

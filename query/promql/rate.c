@@ -1,0 +1,216 @@
+/* rate, increase, delta, irate, idelta.
+ *
+ * Prometheus' rules: the difference of the last and the first sample of the window, plus what counter resets
+ * lost, is extrapolated to the window's edges when they are nearer than 1.1 mean sample distances, else by half
+ * a distance; a counter never below its zero crossing. A start timestamp inside the window is a sample of zero; a
+ * start timestamp behind the previous sample is a reset. */
+#include "query/promql/eval.h"
+
+#include <math.h>
+
+static void note_metric(struct pq_range_ctx *c, enum pq_note_kind kind, const char *text)
+{
+    struct str m = pq_for_metric(c->scratch, c->metric);
+    pq_note(&c->e->notes, kind, c->arg_pos, "%s" STR_FMT, text, STR_ARG(m));
+}
+
+static void note_not(struct pq_range_ctx *c, const char *what)
+{
+    pq_note(&c->e->notes, PQ_WARN, c->arg_pos, "this native histogram metric is not a %s: \"" STR_FMT "\"", what,
+            STR_ARG(c->metric));
+}
+
+static void note_layout(struct pq_range_ctx *c)
+{
+    note_metric(c, PQ_WARN, "vector contains a mix of histograms with exponential and custom buckets schemas");
+}
+
+static void note_reconciled(struct pq_range_ctx *c, const char *what)
+{
+    pq_note(&c->e->notes, PQ_INFO, c->arg_pos, "mismatched custom buckets were reconciled during %s", what);
+}
+
+/* Does the start timestamp of sample i say that the series began anew after sample i - 1? */
+static bool start_reset(const struct pq_window *w, uint32_t i)
+{
+    if (!w->st || w->st[i] == 0 || w->st[i] >= w->t[i]) return false;
+    int64_t st = w->st[i], prev = w->t[i - 1], prev_st = w->st[i - 1];
+    return st > prev || (st == prev && prev_st != 0 && prev_st < prev);
+}
+
+static void check_overlap(struct pq_range_ctx *c, const struct pq_window *w)
+{
+    for (uint32_t i = 1; w->st && i < w->n; i++)
+        if (w->st[i] != 0 && w->st[i] < w->t[i - 1] && w->st[i] != w->st[i - 1])
+            return note_metric(c, PQ_WARN, "sample has start time that overlaps with previous sample timestamp");
+}
+
+static bool mixed(struct pq_range_ctx *c, const struct pq_window *w, bool *hists)
+{
+    uint32_t nh = 0;
+    for (uint32_t i = 0; w->h && i < w->n; i++) nh += w->h[i] != NULL;
+    *hists = nh > 0;
+    if (nh == 0 || nh == w->n) return false;
+    note_metric(c, PQ_WARN, "encountered a mix of histograms and floats");
+    return true;
+}
+
+static const struct pq_hist *empty_like(struct arena *a, const struct pq_hist *h)
+{
+    struct pq_hist *e = ARENA_NEW(a, struct pq_hist);
+    *e = (struct pq_hist){ .schema = h->schema, .zero_threshold = h->zero_threshold, .ncustom = h->ncustom,
+                           .custom = h->custom, .hint = h->hint };
+    return e;
+}
+
+/* Increase of a window of histograms; NULL when there is none (then a warning says why). */
+static const struct pq_hist *hist_increase(struct pq_range_ctx *c, const struct pq_window *w, bool counter, bool zero)
+{
+    uint32_t first = 0, n = w->n;
+    const struct pq_hist *base = w->h[0], *last = w->h[n - 1];
+    if (counter) {
+        bool gauge = false;
+        for (uint32_t i = 0; i < n; i++) gauge = gauge || w->h[i]->hint == NHIST_GAUGE;
+        if (gauge) note_not(c, "counter");
+    } else if (base->hint != NHIST_GAUGE || last->hint != NHIST_GAUGE) {
+        note_not(c, "gauge");
+    }
+    if (zero) {
+        base = empty_like(c->scratch, w->h[0]);
+    } else if (counter && n > 1 && (start_reset(w, 1) || pq_hist_reset(w->h[1], w->h[0], c->scratch))) {
+        base = empty_like(c->scratch, w->h[1]); /* what the first sample counted is not part of the increase */
+        first = 1;
+    }
+    for (uint32_t i = first; i < n; i++)
+        if (pq_hist_custom(w->h[i]) != pq_hist_custom(base)) return note_layout(c), NULL;
+    struct pq_hacc sum;
+    pq_hacc_init(&sum, c->scratch, last);
+    unsigned bits = pq_hacc_add(&sum, base, -1);
+    for (uint32_t i = first + 1; counter && i < n; i++)
+        if (start_reset(w, i) || pq_hist_reset(w->h[i], w->h[i - 1], c->scratch)) {
+            unsigned more = pq_hacc_add(&sum, w->h[i - 1], 1);
+            if (more & PQ_HADD_RECONCILED) note_reconciled(c, "addition");
+        }
+    if (bits & PQ_HADD_MISMATCH) return note_layout(c), NULL;
+    if (bits & PQ_HADD_RECONCILED) note_reconciled(c, "subtraction");
+    sum.h.hint = NHIST_GAUGE;
+    return pq_hacc_done(&sum);
+}
+
+static double float_increase(const struct pq_window *w, bool counter, bool zero)
+{
+    double v = w->v[w->n - 1] - (zero ? 0 : w->v[0]);
+    for (uint32_t i = 1; counter && i < w->n; i++)
+        if (w->v[i] < w->v[i - 1] || start_reset(w, i)) v += w->v[i - 1];
+    return v;
+}
+
+err_t pq_extrapolated(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
+{
+    enum pq_fid f = c->call->call.fn->id;
+    bool counter = f != FN_DELTA, hists;
+    if (w->anchored || w->smoothed) return pq_extended_rate(c, w, out);
+    if (w->n == 0 || mixed(c, w, &hists)) return OK;
+    bool zero = counter && w->st && w->st[0] != 0 && w->st[0] > w->start && w->st[0] < w->t[0];
+    if (w->n < 2 && !zero) return OK;
+    if (counter) check_overlap(c, w);
+    const struct pq_hist *h = NULL;
+    double v = 0, first, total;
+    if (hists) {
+        h = hist_increase(c, w, counter, zero);
+        if (!h) return OK;
+        first = w->h[0]->count;
+        total = h->count;
+    } else {
+        v = total = float_increase(w, counter, zero);
+        first = w->v[0];
+    }
+    double mean = w->n > 1 ? (double)(w->t[w->n - 1] - w->t[0]) / 1000 / (w->n - 1) : 0, limit = mean * 1.1;
+    int64_t from = zero ? w->st[0] : w->t[0];
+    double sampled = (double)(w->t[w->n - 1] - from) / 1000;
+    double to_start = zero ? 0 : (double)(w->t[0] - w->start) / 1000;
+    double to_end = (double)(w->end - w->t[w->n - 1]) / 1000;
+    if (!zero) {
+        if (to_start >= limit) to_start = mean / 2;
+        if (counter && total > 0 && first >= 0) to_start = fmin(to_start, sampled * (first / total));
+    }
+    if (to_end >= limit) to_end = mean / 2;
+    double factor = (sampled + to_start + to_end) / sampled;
+    if (f == FN_RATE) factor /= (double)(w->end - w->start) / 1000;
+    if (h) *out = (struct pq_cell){ PQ_CELL_HIST, 0, pq_hist_scale(c->scratch, h, factor) };
+    else *out = (struct pq_cell){ PQ_CELL_FLOAT, v * factor, NULL };
+    return OK;
+}
+
+err_t pq_instant_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
+{
+    bool rate = c->call->call.fn->id == FN_IRATE;
+    if (w->n < 2) return OK;
+    uint32_t i = w->n - 1;
+    double seconds = (double)(w->t[i] - w->t[i - 1]) / 1000;
+    const struct pq_hist *h1 = w->h ? w->h[i] : NULL, *h0 = w->h ? w->h[i - 1] : NULL;
+    if (!h1 != !h0) return note_metric(c, PQ_WARN, "encountered a mix of histograms and floats"), OK;
+    if (rate && w->st) {
+        struct pq_window two = *w;
+        two.t += i - 1, two.st += i - 1, two.n = 2;
+        check_overlap(c, &two);
+    }
+    bool began = rate && start_reset(w, i);
+    if (!h1) {
+        double v = rate && (began || w->v[i] < w->v[i - 1]) ? w->v[i] : w->v[i] - w->v[i - 1];
+        *out = (struct pq_cell){ PQ_CELL_FLOAT, rate ? v / seconds : v, NULL };
+        return OK;
+    }
+    if (rate && (h1->hint == NHIST_GAUGE || h0->hint == NHIST_GAUGE)) note_not(c, "counter");
+    if (!rate && (h1->hint != NHIST_GAUGE || h0->hint != NHIST_GAUGE)) note_not(c, "gauge");
+    struct pq_hacc sum;
+    pq_hacc_init(&sum, c->scratch, h1);
+    if (!rate || (!began && !pq_hist_reset(h1, h0, c->scratch))) {
+        unsigned bits = pq_hacc_add(&sum, h0, -1);
+        if (bits & PQ_HADD_MISMATCH) return note_layout(c), OK;
+        if (bits & PQ_HADD_RECONCILED) note_reconciled(c, "subtraction");
+    }
+    sum.h.hint = NHIST_GAUGE;
+    if (rate) pq_hacc_div(&sum, seconds);
+    *out = (struct pq_cell){ PQ_CELL_HIST, 0, pq_hacc_done(&sum) };
+    return OK;
+}
+
+/* Value of a float series at t between samples i and i + 1; of a counter that was reset there, it grew from 0. */
+static double between(const struct pq_window *w, int64_t i, int64_t t, bool counter)
+{
+    double v0 = w->v[i], v1 = w->v[i + 1];
+    if (counter && v1 < v0) v0 = 0;
+    return v0 + (v1 - v0) * (double)(t - w->t[i]) / (double)(w->t[i + 1] - w->t[i]);
+}
+
+/* anchored: from the sample at or before the start to the last one, nothing extrapolated. smoothed: from the
+ * interpolated value at the start to that at the end. Floats only. */
+err_t pq_extended_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
+{
+    enum pq_fid f = c->call->call.fn->id;
+    bool counter = f != FN_DELTA, hists;
+    int64_t first = 0, last = (int64_t)w->n - 1;
+    int64_t lookback = c->e->lookback_ms;
+    bool before = w->before && w->t[-1] > w->start - lookback, after = w->after && w->t[w->n] <= w->end + lookback;
+    if (mixed(c, w, &hists) || hists || (w->n == 0 && !(w->smoothed && before && after))) return OK;
+    double head = 0, tail = 0, lost = 0;
+    if (w->anchored) {
+        if (before) first = -1;
+        head = w->v[first];
+        tail = w->v[last];
+    } else {
+        head = before && (w->n == 0 || w->t[0] > w->start) ? between(w, -1, w->start, counter) : w->v[0];
+        tail = after && (w->n == 0 || w->t[last] < w->end) ? between(w, last, w->end, counter) : w->v[last];
+    }
+    double prev = head;
+    for (int64_t i = w->anchored ? first + 1 : 0; counter && i <= last; i++) {
+        if (w->v[i] < prev) lost += prev;
+        prev = w->v[i];
+    }
+    if (counter && tail < prev) lost += prev;
+    double v = tail - head + lost;
+    if (f == FN_RATE) v /= (double)(w->end - w->start) / 1000;
+    *out = (struct pq_cell){ PQ_CELL_FLOAT, v, NULL };
+    return OK;
+}

@@ -1,0 +1,343 @@
+/* Selectors: the value of a series at each step, and the windows of range functions.
+ *
+ * Lookback and ranges are left-open, right-closed. A stale marker ends a series at once in instant selectors
+ * and is skipped in ranges. A window is advanced over the samples of one series, never searched again. */
+#include "query/promql/eval.h"
+
+#include "base/rt/rt.h"
+
+#include <math.h>
+
+static int64_t ref_time(const struct pq_shift *s, int64_t t)
+{
+    return (s->at != PQ_AT_NONE ? s->at_ms : t) - s->offset_ms;
+}
+
+static bool stale_at(const struct pq_samples *s, uint32_t i)
+{
+    return is_stale_nan(s->h && s->h[i] ? s->h[i]->sum : s->v[i]);
+}
+
+static err_t charge(struct pq_env *e, uint32_t n)
+{
+    e->samples += n;
+    if (e->samples_max && e->samples > e->samples_max)
+        return pq_exec_error("query processing would load too many samples into memory in query execution");
+    return pq_checkpoint(e);
+}
+
+/* The value halfway between the samples around t; smoothed instant selectors. */
+static bool interpolate(const struct pq_samples *s, uint32_t i, int64_t t, int64_t lookback, double *v)
+{
+    if (s->t[i] == t || i + 1 >= s->n || s->t[i + 1] > t + lookback || stale_at(s, i + 1)) {
+        *v = s->v[i];
+        return true;
+    }
+    double f = (double)(t - s->t[i]) / (double)(s->t[i + 1] - s->t[i]);
+    *v = s->v[i] + (s->v[i + 1] - s->v[i]) * f;
+    return true;
+}
+
+static void instant_row(struct pq_env *e, const struct pq_selector *sel, const struct pq_grid *g,
+                        const struct pq_samples *s, const struct pq_series *series, enum pq_fid what,
+                        struct pq_matrix *out)
+{
+    struct pq_row *row = NULL;
+    uint32_t next = 0;
+    for (uint32_t i = 0; i < g->n; i++) {
+        int64_t t = ref_time(&sel->shift, pq_grid_at(g, i));
+        while (next < s->n && s->t[next] <= t) next++;
+        if (next == 0) continue;
+        uint32_t at = next - 1;
+        if (s->t[at] <= t - e->lookback_ms || stale_at(s, at)) continue;
+        if (what == FN_START_TIMESTAMP && (!s->st || s->st[at] == 0)) {
+            if (!row) row = pq_row_add(e->a, out, series->labels, g->n);
+            pq_set_float(row, i, 0);
+            continue;
+        }
+        if (!row) row = pq_row_add(e->a, out, series->labels, g->n);
+        double v = s->v[at];
+        if (what == FN_TIMESTAMP) pq_set_float(row, i, (double)s->t[at] / 1000);
+        else if (what == FN_START_TIMESTAMP) pq_set_float(row, i, (double)s->st[at] / 1000);
+        else if (s->h && s->h[at]) pq_set_hist(e->a, row, i, g->n, pq_hist_copy(e->a, s->h[at]));
+        else if (sel->smoothed && interpolate(s, at, t, e->lookback_ms, &v)) pq_set_float(row, i, v);
+        else pq_set_float(row, i, v);
+    }
+}
+
+err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, enum pq_fid what,
+                       struct pq_matrix *out)
+{
+    const struct pq_selector *sel = n->sel;
+    int64_t first = ref_time(&sel->shift, g->start_ms), last = ref_time(&sel->shift, pq_grid_at(g, g->n - 1));
+    if (sel->smoothed) last += e->lookback_ms;
+    struct pq_series *series;
+    uint32_t ns;
+    TRY(e->src->select(e->src, sel->m, sel->nm, first - e->lookback_ms + 1, last, e->a, &series, &ns));
+    struct arena scratch;
+    arena_init(&scratch, e->a->budget);
+    err_t err = OK;
+    for (uint32_t i = 0; i < ns; i++) {
+        struct pq_samples s;
+        arena_reset(&scratch);
+        TRY_OUT(err, e->src->samples(e->src, &series[i], first - e->lookback_ms + 1, last, &scratch, &s));
+        TRY_OUT(err, charge(e, MIN(s.n, g->n)));
+        instant_row(e, sel, g, &s, &series[i], what, out);
+    }
+out:
+    arena_deinit(&scratch);
+    return err;
+}
+
+/* -- range functions --------------------------------------------------------------------------------- */
+struct range_arg { /* the range argument of a call */
+    const struct pq_node *node;
+    const struct pq_shift *shift;
+    int64_t range_ms;
+    bool anchored, smoothed;
+};
+
+static struct range_arg range_arg(const struct pq_node *call)
+{
+    const struct pq_node *n = NULL;
+    for (uint32_t i = 0; i < call->call.nargs && !n; i++)
+        if (call->call.args[i]->type == PQ_MATRIX) n = pq_unparen(call->call.args[i]);
+    struct range_arg r = { .node = n };
+    if (n->kind == PQ_RANGE) {
+        const struct pq_selector *s = n->range.sel->sel;
+        r.shift = &s->shift;
+        r.range_ms = n->range.range_ms;
+        r.anchored = s->anchored;
+        r.smoothed = s->smoothed;
+    } else {
+        r.shift = &n->sub.shift;
+        r.range_ms = n->sub.range_ms;
+    }
+    return r;
+}
+
+/* Samples without stale markers; in place of s when there is none. */
+static void drop_stale(struct pq_samples *s, struct arena *scratch)
+{
+    uint32_t i = 0, n = 0;
+    while (i < s->n && !stale_at(s, i)) i++;
+    if (i == s->n) return;
+    struct pq_samples old = *s;
+    int64_t *t = ARENA_RAW(scratch, int64_t, s->n), *st = s->st ? ARENA_RAW(scratch, int64_t, s->n) : NULL;
+    double *v = ARENA_RAW(scratch, double, s->n);
+    const struct pq_hist **h = s->h ? ARENA_RAW(scratch, const struct pq_hist *, s->n) : NULL;
+    for (i = 0; i < s->n; i++) {
+        if (stale_at(&old, i)) continue;
+        t[n] = old.t[i];
+        v[n] = old.v[i];
+        if (h) h[n] = old.h[i];
+        if (st) st[n] = old.st[i];
+        n++;
+    }
+    *s = (struct pq_samples){ n, t, v, h, st };
+}
+
+static bool ends(struct str s, const char *suffix) { return str_ends(s, str_of(suffix)); }
+
+/* rate and increase of what does not look like a counter. */
+static void counter_info(struct pq_range_ctx *c, const struct labels *l)
+{
+    enum pq_fid f = c->call->call.fn->id;
+    if ((f != FN_RATE && f != FN_INCREASE) || !c->metric.n) return;
+    struct str type = labels_get(l, STR("__type__"));
+    if (type.n) {
+        if (!str_is(type, "counter") && !str_is(type, "histogram"))
+            pq_note(&c->e->notes, PQ_INFO, c->arg_pos, "metric might not be a counter, __type__ label is not set to "
+                    "\"counter\" or \"histogram\", got \"" STR_FMT "\": \"" STR_FMT "\"", STR_ARG(type),
+                    STR_ARG(c->metric));
+    } else if (!ends(c->metric, "_total") && !ends(c->metric, "_sum") && !ends(c->metric, "_count") &&
+               !ends(c->metric, "_bucket")) {
+        pq_note(&c->e->notes, PQ_INFO, c->arg_pos, "metric might not be a counter, name does not end in "
+                "_total/_sum/_count/_bucket: \"" STR_FMT "\"", STR_ARG(c->metric));
+    }
+}
+
+static err_t range_row(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g,
+                       const struct pq_samples *s, const double *p1, const double *p2, struct labels labels,
+                       bool drop, struct pq_matrix *out)
+{
+    struct pq_env *e = c->e;
+    pq_range_fn *fn = pq_range_function(c->call->call.fn->id);
+    struct pq_row *row = NULL;
+    uint32_t lo = 0, hi = 0;
+    c->metric = labels_get(&labels, STR("__name__"));
+    for (uint32_t i = 0; i < g->n; i++) {
+        int64_t end = ref_time(arg->shift, pq_grid_at(g, i)), start = end - arg->range_ms;
+        while (hi < s->n && s->t[hi] <= end) hi++;
+        while (lo < hi && s->t[lo] <= start) lo++;
+        if (lo == hi && !(arg->anchored || arg->smoothed)) continue;
+        struct pq_window w = { s->t + lo, s->v + lo, s->h ? s->h + lo : NULL, s->st ? s->st + lo : NULL, hi - lo,
+                               lo, s->n - hi, start, end, pq_grid_at(g, i), arg->anchored, arg->smoothed };
+        struct pq_cell cell = { 0 };
+        c->p1 = p1 ? p1[i] : 0;
+        c->p2 = p2 ? p2[i] : 0;
+        struct arena_mark mark = arena_mark(c->scratch);
+        TRY(fn(c, &w, &cell));
+        if (cell.kind == PQ_CELL_FLOAT) counter_info(c, &labels);
+        if (cell.kind && !row) {
+            row = pq_row_add(e->a, out, labels, g->n);
+            row->drop_name = drop || !pq_range_keeps_name(c->call->call.fn->id);
+        }
+        if (cell.kind == PQ_CELL_FLOAT) pq_set_float(row, i, cell.v);
+        else if (cell.kind == PQ_CELL_HIST) pq_set_hist(e->a, row, i, g->n, pq_hist_copy(e->a, cell.h));
+        arena_rollback(c->scratch, mark);
+        TRY(pq_checkpoint(e));
+    }
+    return OK;
+}
+
+/* Samples of the present cells of a row of a subquery. */
+static struct pq_samples row_samples(struct arena *a, const struct pq_row *r, const struct pq_grid *g)
+{
+    int64_t *t = ARENA_RAW(a, int64_t, g->n);
+    double *v = ARENA_RAW(a, double, g->n);
+    const struct pq_hist **h = r->h ? ARENA_RAW(a, const struct pq_hist *, g->n) : NULL;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < g->n; i++) {
+        if (!r->have[i]) continue;
+        t[n] = pq_grid_at(g, i);
+        v[n] = r->v[i];
+        if (h) h[n] = r->have[i] == PQ_CELL_HIST ? r->h[i] : NULL;
+        n++;
+    }
+    return (struct pq_samples){ n, t, v, h, NULL };
+}
+
+/* The times at which a subquery evaluates its expression, for all steps of g. */
+static err_t subquery_grid(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_grid *out)
+{
+    int64_t step = n->sub.step_ms, first = ref_time(&n->sub.shift, g->start_ms) - n->sub.range_ms;
+    int64_t last = ref_time(&n->sub.shift, pq_grid_at(g, g->n - 1));
+    int64_t q = first / step;
+    if (first % step < 0) q--;
+    out->start_ms = (q + 1) * step;
+    out->step_ms = step;
+    int64_t count = last < out->start_ms ? 0 : (last - out->start_ms) / step + 1;
+    if (e->samples_max && count > e->samples_max)
+        return pq_exec_error("query processing would load too many samples into memory in query execution");
+    if (count > INT32_MAX) return pq_exec_error("subquery of %lld steps", (long long)count);
+    out->n = (uint32_t)count;
+    return OK;
+}
+
+static err_t subquery_rows(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_grid *grid,
+                           struct pq_matrix *rows)
+{
+    TRY(subquery_grid(e, n, g, grid));
+    *rows = (struct pq_matrix){ 0 };
+    if (grid->n == 0) return OK;
+    struct pq_value v;
+    TRY(pq_eval(e, n->sub.expr, grid, &v));
+    *rows = v.m;
+    return OK;
+}
+
+static err_t range_subquery(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g,
+                            const double *p1, const double *p2, struct pq_matrix *out)
+{
+    struct pq_grid grid;
+    struct pq_matrix rows;
+    TRY(subquery_rows(c->e, arg->node, g, &grid, &rows));
+    for (uint32_t i = 0; i < rows.n; i++) {
+        arena_reset(c->scratch);
+        struct pq_samples s = row_samples(c->scratch, &rows.rows[i], &grid);
+        TRY(range_row(c, arg, g, &s, p1, p2, rows.rows[i].labels, rows.rows[i].drop_name, out));
+    }
+    return OK;
+}
+
+struct range_span { int64_t min, max; };
+static struct range_span range_span(struct pq_env *e, const struct range_arg *arg, const struct pq_grid *g)
+{
+    struct range_span s = { ref_time(arg->shift, g->start_ms) - arg->range_ms + 1,
+                            ref_time(arg->shift, pq_grid_at(g, g->n - 1)) };
+    if (arg->anchored || arg->smoothed) s.min -= e->lookback_ms;
+    if (arg->smoothed) s.max += e->lookback_ms;
+    return s;
+}
+
+static err_t range_selector(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g,
+                            const double *p1, const double *p2, struct pq_matrix *out)
+{
+    struct pq_env *e = c->e;
+    const struct pq_selector *sel = arg->node->range.sel->sel;
+    struct range_span span = range_span(e, arg, g);
+    struct pq_series *series;
+    uint32_t ns;
+    TRY(e->src->select(e->src, sel->m, sel->nm, span.min, span.max, e->a, &series, &ns));
+    for (uint32_t i = 0; i < ns; i++) {
+        struct pq_samples s;
+        arena_reset(c->scratch);
+        TRY(e->src->samples(e->src, &series[i], span.min, span.max, c->scratch, &s));
+        TRY(charge(e, s.n));
+        drop_stale(&s, c->scratch);
+        TRY(range_row(c, arg, g, &s, p1, p2, series[i].labels, false, out));
+    }
+    return OK;
+}
+
+err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
+{
+    struct range_arg arg = range_arg(n);
+    const double *p[2] = { NULL, NULL };
+    uint32_t np = 0;
+    for (uint32_t i = 0; i < n->call.nargs; i++) {
+        if (n->call.args[i]->type != PQ_SCALAR) continue;
+        struct pq_value v;
+        TRY(pq_eval(e, n->call.args[i], g, &v));
+        p[np++] = v.scalar;
+    }
+    struct arena scratch;
+    arena_init(&scratch, e->a->budget);
+    struct pq_range_ctx c = { .e = e, .call = n, .arg_pos = arg.node->start, .scratch = &scratch };
+    for (uint32_t i = 0; i < n->call.nargs; i++)
+        if (n->call.args[i]->type == PQ_MATRIX) c.arg_pos = n->call.args[i]->start;
+    err_t err = arg.node->kind == PQ_RANGE ? range_selector(&c, &arg, g, p[0], p[1], out)
+                                           : range_subquery(&c, &arg, g, p[0], p[1], out);
+    arena_deinit(&scratch);
+    return err;
+}
+
+/* A range vector as the result of an instant query. */
+err_t pq_eval_points(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_points **out,
+                     uint32_t *nout)
+{
+    n = pq_unparen(n);
+    *nout = 0;
+    if (n->kind == PQ_SUBQUERY) {
+        struct pq_grid grid;
+        struct pq_matrix rows;
+        TRY(subquery_rows(e, n, g, &grid, &rows));
+        *out = ARENA_ARRAY(e->a, struct pq_points, rows.n);
+        for (uint32_t i = 0; i < rows.n; i++) {
+            struct pq_samples s = row_samples(e->a, &rows.rows[i], &grid);
+            if (s.n) (*out)[(*nout)++] = (struct pq_points){ rows.rows[i].labels, rows.rows[i].drop_name, s };
+        }
+        return OK;
+    }
+    const struct pq_selector *sel = n->range.sel->sel;
+    int64_t end = ref_time(&sel->shift, g->start_ms), start = end - n->range.range_ms + 1;
+    struct pq_series *series;
+    uint32_t ns;
+    TRY(e->src->select(e->src, sel->m, sel->nm, start, end, e->a, &series, &ns));
+    *out = ARENA_ARRAY(e->a, struct pq_points, ns);
+    for (uint32_t i = 0; i < ns; i++) {
+        struct pq_samples s;
+        TRY(e->src->samples(e->src, &series[i], start, end, e->a, &s));
+        TRY(charge(e, s.n));
+        drop_stale(&s, e->a);
+        if (s.n) (*out)[(*nout)++] = (struct pq_points){ series[i].labels, false, s };
+    }
+    return OK;
+}
+
+err_t pq_checkpoint(struct pq_env *e)
+{
+    TRY(arena_check(e->a));
+    return rt_in_fiber() ? rt_checkpoint() : OK;
+}
