@@ -24,6 +24,7 @@ enum pq_kind {
     PQ_BINARY,
     PQ_UNARY,      /* - or + */
     PQ_PAREN,
+    PQ_GIVEN,      /* a scalar that the coordinator computed; never parsed or printed */
 };
 
 enum pq_op {
@@ -114,6 +115,7 @@ struct pq_node {
         struct { enum pq_op op; struct pq_node *lhs, *rhs; bool ret_bool; struct pq_matching *match; } bin;
         struct { bool minus; struct pq_node *expr; } un;
         struct pq_node *paren;
+        const double *given; /* one a step of the grid that it is evaluated over */
     };
 };
 

@@ -116,6 +116,7 @@ static err_t check_selector(struct pq_ast *ast, struct pq_node *n)
 err_t pq_check(struct pq_ast *ast, struct pq_node *n)
 {
     switch (n->kind) {
+    case PQ_GIVEN:
     case PQ_NUMBER:
     case PQ_STRINGLIT: return OK;
     case PQ_SELECTOR: return check_selector(ast, n);

@@ -14,6 +14,7 @@ struct pq_query {
     int64_t samples_max;               /* 0 = none */
 };
 
+struct scatter;
 struct pq_result {
     struct pq_value value;
     struct pq_grid grid;
@@ -22,13 +23,17 @@ struct pq_result {
     struct pq_notes notes;
     int64_t samples;
     struct str text;
+    struct scatter *kept;              /* memory of the cores that the value uses: pq_result_free */
+    uint32_t nkept;
 };
+void pq_result_free(struct pq_result *r);
 
 /* Over one source, in place. The result lives in `a` (and ast: deinit it after use). */
 MUST_CHECK err_t pq_run_local(const struct pq_query *q, struct pq_source *src, struct arena *a, struct pq_ast *ast,
                               struct pq_result *out);
 struct query;
-/* Over the store: fragments on every core (distribute.c). */
+/* Over the store: fragments on every core (distribute.c). Call pq_result_free before the arena goes, after an
+ * error too. */
 MUST_CHECK err_t pq_run(const struct pq_query *q, struct query *ctx, struct arena *a, struct pq_ast *ast,
                         struct pq_result *out) MAY_YIELD;
 /* The common part: parse, prepare, evaluate with what `e` has for a source. */

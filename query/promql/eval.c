@@ -91,6 +91,7 @@ static err_t prepare_binary(struct pq_env *e, struct pq_node *n)
 err_t pq_prepare(struct pq_env *e, struct pq_node *n)
 {
     switch (n->kind) {
+    case PQ_GIVEN:
     case PQ_NUMBER:
     case PQ_STRINGLIT: n->invariant = true; return OK;
     case PQ_SELECTOR:
@@ -196,6 +197,7 @@ err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g
         for (uint32_t i = 0; i < g->n; i++) out->scalar[i] = n->num.value;
         return OK;
     case PQ_STRINGLIT: out->str = n->str; return OK;
+    case PQ_GIVEN: out->scalar = (double *)arena_dup(e->a, n->given, sizeof(double) * g->n); return OK;
     case PQ_SELECTOR: return pq_eval_selector(e, n, g, PQ_FUNC_COUNT, &out->m);
     case PQ_CALL: return pq_eval_call(e, n, g, out);
     case PQ_AGG: return pq_eval_agg(e, n, g, &out->m);

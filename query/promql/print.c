@@ -215,6 +215,7 @@ void pq_print(const struct pq_node *n, struct buf *out)
         if (n->num.duration) print_seconds(n->num.value, out);
         else print_number(n->num.value, out);
         return;
+    case PQ_GIVEN: return;
     case PQ_STRINGLIT: pq_quote(n->str, out); return;
     case PQ_SELECTOR: print_selector(n->sel, NULL, out); return;
     case PQ_RANGE: print_selector(n->range.sel->sel, n->range.range, out); return;

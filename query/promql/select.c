@@ -281,9 +281,30 @@ static err_t range_selector(struct pq_range_ctx *c, const struct range_arg *arg,
     return OK;
 }
 
+/* On a coordinator: the call with its scalars computed here, so that it can run beside the data. */
+static err_t scatter_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
+{
+    struct pq_node *copy = arena_dup(e->a, n, sizeof *n);
+    copy->local = true;
+    copy->invariant = false;
+    copy->call.args = arena_dup(e->a, n->call.args, sizeof *n->call.args * n->call.nargs);
+    for (uint32_t i = 0; i < n->call.nargs; i++) {
+        struct pq_node *arg = n->call.args[i];
+        if (arg->type != PQ_SCALAR) continue;
+        struct pq_value v;
+        TRY(pq_eval(e, arg, g, &v));
+        struct pq_node *given = ARENA_NEW(e->a, struct pq_node);
+        *given = (struct pq_node){ .kind = PQ_GIVEN, .type = PQ_SCALAR, .start = arg->start, .end = arg->end,
+                                   .depth = 1, .given = v.scalar };
+        copy->call.args[i] = given;
+    }
+    return e->scatter(e, copy, g, out);
+}
+
 err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
 {
     struct range_arg arg = range_arg(n);
+    if (e->scatter && arg.node->local) return scatter_call(e, n, g, out);
     const double *p[2] = { NULL, NULL };
     uint32_t np = 0;
     for (uint32_t i = 0; i < n->call.nargs; i++) {

@@ -1,0 +1,175 @@
+/* PromQL over the store: what is local to series runs on every core over its own, the coordinator joins.
+ *
+ * A fragment is a subtree and a grid; the tree is immutable and shared. A core answers with rows, with partial
+ * aggregation states, or with the points of a range vector; labels and values live in the fragment's arena. */
+#include "query/promql/agg.h"
+#include "query/promql/engine.h"
+#include "query/query.h"
+
+struct store_source {
+    struct pq_source src;
+    struct view *view;
+};
+
+static err_t store_select(struct pq_source *s, const struct matcher *m, uint32_t nm, int64_t tmin, int64_t tmax,
+                          struct arena *a, struct pq_series **out, uint32_t *n)
+{
+    struct view *v = CONTAINER_OF(s, struct store_source, src)->view;
+    struct mseries *ms;
+    TRY(metrics_select(v, m, nm, tmin, tmax, &ms, n));
+    *out = ARENA_RAW(a, struct pq_series, *n);
+    for (uint32_t i = 0; i < *n; i++) (*out)[i] = (struct pq_series){ pq_labels_copy(a, &ms[i].labels), &ms[i] };
+    return arena_check(a);
+}
+
+static err_t store_samples(struct pq_source *s, const struct pq_series *series, int64_t tmin, int64_t tmax,
+                           struct arena *scratch, struct pq_samples *out)
+{
+    struct view *v = CONTAINER_OF(s, struct store_source, src)->view;
+    struct samples got;
+    TRY(metrics_samples(v, series->impl, tmin, tmax, scratch, &got));
+    *out = (struct pq_samples){ got.n, got.t_ms, got.v, NULL, got.st_ms };
+    if (!got.hist) return OK;
+    const struct pq_hist **h = arena_calloc(scratch, got.n + 1u, sizeof *h);
+    for (uint32_t i = 0; i < got.n; i++)
+        if (got.hist[i]) h[i] = pq_hist_of(scratch, got.hist[i]);
+    out->h = h;
+    return OK;
+}
+
+enum ask { ASK_ROWS, ASK_AGG, ASK_POINTS };
+struct plan {
+    enum ask ask;
+    const struct pq_env *env;   /* of the coordinator: times and limits */
+    const struct pq_node *node;
+    struct pq_grid grid;
+};
+struct part { /* a core's answer */
+    struct pq_matrix rows;
+    struct pq_agg agg;
+    struct pq_points *points;
+    uint32_t npoints;
+    struct pq_notes notes;
+    int64_t samples;
+};
+
+static err_t fragment_agg(struct pq_env *e, const struct plan *p, struct pq_agg *out)
+{
+    struct pq_value v;
+    TRY(pq_eval(e, p->node->agg.expr, &p->grid, &v));
+    pq_agg_init(out);
+    err_t err = pq_agg_add(e, p->node, &p->grid, &v.m, out);
+    pq_agg_deinit(out); /* the index only; groups live in the arena */
+    return err;
+}
+
+static err_t fragment(struct query *q, struct view *view, const void *plan, struct arena *a, void **partial)
+{
+    (void)q;
+    const struct plan *p = plan;
+    struct store_source src = { { store_select, store_samples }, view };
+    struct part *out = ARENA_NEW(a, struct part);
+    struct pq_env e = *p->env;
+    e.a = a;
+    e.src = &src.src;
+    e.scatter = NULL;
+    e.scatter_agg = NULL;
+    e.fragment = true;
+    e.notes = (struct pq_notes){ .a = a };
+    *partial = out;
+    if (p->ask == ASK_AGG) {
+        TRY(fragment_agg(&e, p, &out->agg));
+    } else if (p->ask == ASK_POINTS) {
+        TRY(pq_eval_points(&e, p->node, &p->grid, &out->points, &out->npoints));
+    } else {
+        struct pq_value v;
+        TRY(pq_eval(&e, p->node, &p->grid, &v));
+        out->rows = v.m;
+    }
+    out->notes = e.notes;
+    out->samples = e.samples - p->env->samples;
+    return arena_check(a);
+}
+
+/* -- the coordinator ------------------------------------------------------------------------------------ */
+struct coordinator {
+    struct query *q;
+    struct scatter *kept; /* parts whose memory the answer uses */
+    size_t nkept, cap;
+};
+
+static err_t ask_all(struct pq_env *e, enum ask ask, const struct pq_node *n, const struct pq_grid *g,
+                     struct scatter *sc)
+{
+    struct coordinator *c = e->ctx;
+    struct plan plan = { ask, e, n, *g };
+    c->kept = arena_grow(e->a, c->kept, c->nkept, &c->cap, c->nkept + 1, sizeof *c->kept);
+    TRY(scatter_run(c->q, fragment, &plan, sc));
+    c->kept[c->nkept++] = *sc;
+    for (unsigned i = 0; i < sc->n; i++) {
+        const struct part *p = sc->partials[i];
+        pq_notes_merge(&e->notes, &p->notes);
+        e->samples += p->samples;
+    }
+    if (e->samples_max && e->samples > e->samples_max)
+        return pq_exec_error("query processing would load too many samples into memory in query execution");
+    return OK;
+}
+
+static err_t scatter_rows(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
+{
+    struct scatter sc;
+    TRY(ask_all(e, ASK_ROWS, n, g, &sc));
+    uint32_t total = 0;
+    for (unsigned i = 0; i < sc.n; i++) total += ((const struct part *)sc.partials[i])->rows.n;
+    *out = (struct pq_matrix){ 0, total, ARENA_RAW(e->a, struct pq_row, total) };
+    for (unsigned i = 0; i < sc.n; i++) {
+        const struct part *p = sc.partials[i];
+        if (p->rows.n) memcpy(out->rows + out->n, p->rows.rows, sizeof *out->rows * p->rows.n);
+        out->n += p->rows.n;
+    }
+    return OK;
+}
+
+static err_t scatter_groups(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_agg *out)
+{
+    struct scatter sc;
+    TRY(ask_all(e, ASK_AGG, n, g, &sc));
+    for (unsigned i = 0; i < sc.n; i++) TRY(pq_agg_merge(e, n, g, &((struct part *)sc.partials[i])->agg, out));
+    return OK;
+}
+
+static err_t scatter_points(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
+                            struct pq_points **out, uint32_t *nout)
+{
+    struct scatter sc;
+    uint32_t total = 0;
+    if (!n->local) return pq_eval_points(e, n, g, out, nout); /* a subquery over what is not local */
+    TRY(ask_all(e, ASK_POINTS, n, g, &sc));
+    for (unsigned i = 0; i < sc.n; i++) total += ((const struct part *)sc.partials[i])->npoints;
+    *out = ARENA_RAW(e->a, struct pq_points, total);
+    *nout = 0;
+    for (unsigned i = 0; i < sc.n; i++) {
+        const struct part *p = sc.partials[i];
+        if (p->npoints) memcpy(*out + *nout, p->points, sizeof **out * p->npoints);
+        *nout += p->npoints;
+    }
+    return OK;
+}
+
+err_t pq_run(const struct pq_query *q, struct query *ctx, struct arena *a, struct pq_ast *ast, struct pq_result *out)
+{
+    struct coordinator *c = ARENA_NEW(a, struct coordinator);
+    c->q = ctx;
+    struct pq_env e = { .a = a, .scatter = scatter_rows, .scatter_agg = scatter_groups, .ctx = c };
+    err_t err = pq_run_env(q, &e, ast, out, scatter_points);
+    out->kept = c->kept;
+    out->nkept = (uint32_t)c->nkept;
+    return err;
+}
+
+void pq_result_free(struct pq_result *r)
+{
+    for (uint32_t i = 0; i < r->nkept; i++) scatter_free(&r->kept[i]);
+    r->nkept = 0;
+}
