@@ -135,7 +135,7 @@ static err_t put_declared(struct docs_builder *b, const struct doc_field *f, str
             return unfit(path, "a boolean");
         return OK;
     case DOC_DATETIME:
-        if (doc_time(v, f->time_formats, &ns) != OK) return unfit(path, "a datetime in one of its input formats");
+        if (doc_time(v, f, &ns) != OK) return unfit(path, "a datetime in one of its input formats");
         table_set_i64(b->builder, SC_ATTR, path, ns);
         return OK;
     case DOC_JSON: put_plain(b, path, v); return OK;
@@ -146,7 +146,7 @@ static err_t put_declared(struct docs_builder *b, const struct doc_field *f, str
 static err_t put_time(struct docs_builder *b, const struct doc_field *f, struct str path, const struct json_val *v)
 {
     int64_t ns;
-    if (doc_time(v, f ? f->time_formats : 0, &ns) != OK) return unfit(path, "a datetime in one of its input formats");
+    if (doc_time(v, f, &ns) != OK) return unfit(path, "a datetime in one of its input formats");
     table_set_i64(b->builder, SC_SELF, STR("time"), ns);
     b->timed = true;
     return OK;

@@ -20,7 +20,7 @@ enum doc_mode { DOC_DYNAMIC, DOC_LENIENT, DOC_STRICT }; /* fields that are not d
 
 enum doc_type { DOC_TEXT, DOC_I64, DOC_U64, DOC_F64, DOC_BOOL, DOC_DATETIME, DOC_IP, DOC_BYTES, DOC_JSON };
 
-enum { /* input formats of a datetime, tried in this order; 0 = rfc3339 and unix_timestamp */
+enum { /* input formats of a datetime; 0 and no patterns = rfc3339 and unix_timestamp */
     DOC_TIME_RFC3339 = 1,        /* and iso8601 */
     DOC_TIME_UNIX = 2,           /* a number: seconds, ms, us or ns, told apart by its size; fractions are seconds */
     DOC_TIME_RFC2822 = 4,
@@ -30,7 +30,10 @@ struct doc_field {
     struct str path; /* dotted */
     enum doc_type type;
     bool array;
-    unsigned time_formats; /* DOC_DATETIME */
+    /* DOC_DATETIME: */
+    unsigned time_formats;
+    const struct str *time_patterns; /* strptime patterns, tried last */
+    uint32_t ntime_patterns;
 };
 
 struct doc_mapping { /* of an index; lent by the registry until the ingest call returns */
@@ -67,7 +70,7 @@ MUST_CHECK err_t docs_builder_add(struct docs_builder *b, struct str json);
 MUST_CHECK err_t docs_builder_finish(struct docs_builder *b);
 void docs_builder_deinit(struct docs_builder *b);
 
-/* A datetime value in one of the formats, as unix ns. */
-MUST_CHECK err_t doc_time(const struct json_val *v, unsigned formats, int64_t *ns);
+/* A datetime value in one of the field's formats (f == NULL: the default ones), as unix ns. */
+MUST_CHECK err_t doc_time(const struct json_val *v, const struct doc_field *f, int64_t *ns);
 
 #endif

@@ -33,7 +33,7 @@ void ingest_ctx_deinit(struct ingest_ctx *c)
 
 err_t ingest_append(struct ingest_ctx *c, struct batch *const *batches, uint32_t n)
 {
-    err_t e = c->append ? c->append(c->append_arg, batches, n) : store_append(c->store, batches, n);
+    err_t e = store_append(c->store, batches, n);
     if (err_retryable(e)) metric_add(M_INGEST_REFUSED, 1);
     return e;
 }

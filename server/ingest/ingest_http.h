@@ -18,9 +18,6 @@ struct ingest_ctx {
     struct budget *budget;      /* of requests being decoded: a refusal is ERR_OVERLOAD */
     struct rw_cache **rw_cache; /* one a core */
     unsigned cores;
-    /* Installed by a test in place of store_append; NULL in production. */
-    err_t (*append)(void *arg, struct batch *const *batches, uint32_t n);
-    void *append_arg;
 };
 
 enum { INGEST_RETRY_AFTER_S = 1 };

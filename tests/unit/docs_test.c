@@ -145,7 +145,8 @@ Test(docs, times)
         const struct json_val *v;
         int64_t ns = INT64_MIN;
         cr_assert_eq(json_parse(str_of(cases[i].json), &arena, &v), OK);
-        if (doc_time(v, cases[i].formats, &ns) != OK) ns = INT64_MIN;
+        struct doc_field f = { .time_formats = cases[i].formats };
+        if (doc_time(v, &f, &ns) != OK) ns = INT64_MIN;
         cr_expect_eq(ns, cases[i].ns, "%s: %lld", cases[i].json, (long long)ns);
     }
 }
