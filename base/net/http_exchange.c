@@ -311,19 +311,9 @@ static err_t decode_body(struct http_exchange *x) MAY_YIELD
     return OK;
 }
 
-static err_t check_form(const struct http_request *rq)
-{
-    struct str type = http_header(rq, "content-type");
-    if (!str_ieq(str_trim(str_sub(type, 0, str_chr(type, ';'))), STR("application/x-www-form-urlencoded")))
-        return OK;
-    if (http_url_valid(rq->body)) return OK;
-    return err_set(ERR_INVALID, "bad percent-encoding in the form body");
-}
-
 static void run_http(struct http_exchange *x) MAY_YIELD
 {
     err_t e = decode_body(x);
-    if (e == OK) e = check_form(&x->rq);
     if (e == OK) e = x->route->handler(&x->rq, &x->rs);
     if (e == OK) e = buf_check(&x->rs.body);
     if (e != OK) {

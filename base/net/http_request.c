@@ -66,7 +66,8 @@ static bool param_in(struct http_request *rq, struct str list, struct str name, 
         arena_rollback(rq->arena, mark);
         if (!hit || (*i)-- > 0) continue;
         struct str raw = eq < pair.n ? str_sub(pair, eq + 1, pair.n) : STR("");
-        /* Both lists were checked before the handler ran. */
+        /* The query string was checked with the head. A body need not be a form at all, whatever its type says
+         * (curl says so of everything): what cannot be decoded is no parameter. */
         return url_decode(raw, true, rq->arena, value) == OK;
     }
     return false;

@@ -500,6 +500,12 @@ Test(http, router)
                50, NULL);
     cr_expect_str_eq(body_of(out), "1:[x]<1><2 3> tenant=t1");
     free(out);
+    /* curl calls every body a form */
+    out = talk(STR("POST /v1/echo HTTP/1.1\r\n" HOST "Content-Type: application/x-www-form-urlencoded\r\n"
+                   "Content-Length: 5\r\n\r\n100%\n"),
+               50, NULL);
+    cr_expect_str_eq(body_of(out), "100%\n");
+    free(out);
 }
 
 Test(http, cors)
