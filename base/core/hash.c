@@ -7,9 +7,16 @@
 #include <sys/random.h>
 
 static uint64_t process_seed;
+static bool fixed_seed;
+
+void hash_fix_seed(void)
+{
+    fixed_seed = true;
+}
 
 static void draw_seed(void)
 {
+    if (fixed_seed) return;
     if (getrandom(&process_seed, sizeof process_seed, GRND_NONBLOCK) != sizeof process_seed)
         process_seed = (uint64_t)(uintptr_t)&process_seed;
 }

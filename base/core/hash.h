@@ -9,6 +9,8 @@ uint64_t hash64(struct str s);
 uint64_t hash64_with(struct str s, uint64_t seed);
 hash128 hash128_of(struct str s);
 uint64_t hash_seeded64(struct str s);
+/* Makes hash_seeded64 the same in every process (the simulator: same seed, same run). Before its first use. */
+void hash_fix_seed(void);
 
 /* A good mix of one integer (splitmix64's finalizer). */
 static inline uint64_t hash_u64(uint64_t x)

@@ -162,6 +162,7 @@ static void run_fibers(struct reactor *r, unsigned switches_max)
         if (!f) break;
         enum rt_class class = f->class;
         const char *name = f->name;
+        atomic_store_explicit(&r->running, name, memory_order_relaxed);
         fiber_resume(r, f);
         if (r->rt->sim) sim_on_switch(r);
         clock_tick(r);
@@ -171,6 +172,7 @@ static void run_fibers(struct reactor *r, unsigned switches_max)
         if (ns > RT_STALL_NS) note_stall(r, name, ns);
         if (r->now.ns - start > RT_TURN_NS) break;
     }
+    atomic_store_explicit(&r->running, NULL, memory_order_relaxed);
 }
 
 void reactor_turn(struct reactor *r, unsigned switches_max)
@@ -218,6 +220,7 @@ static void reactor_wait(struct reactor *r)
     }
     r->io->ops->reap(r->io, until);
     atomic_store(&r->sleeping, false);
+    atomic_fetch_add_explicit(&r->turns, 1, memory_order_relaxed);
 }
 
 static void wake_all(struct runtime *rt)
@@ -348,6 +351,7 @@ static void *reactor_thread(void *arg)
     }
     pthread_barrier_wait(&s->built);
     if (!atomic_load(&s->failed)) {
+        if (t->core == 0) s->rt->watchdog = watchdog_start(s->rt);
         clock_tick(r);
         if (t->core == 0) reactor_start_main(r, s->main_fn, s->arg);
         reactor_loop(r);
@@ -355,6 +359,7 @@ static void *reactor_thread(void *arg)
     /* Nobody may still ring the bell of a freed io: first all loops end, then the pools. */
     pthread_barrier_wait(&s->built);
     if (t->core == 0) {
+        watchdog_stop(s->rt->watchdog);
         pool_free(s->rt->files);
         pool_free(s->rt->offload);
     }
@@ -380,6 +385,8 @@ static err_t choose(const struct rt_opts *o, bool *uring)
         snprintf(backend_reason, sizeof backend_reason, "epoll: io_uring is not available: %s", why);
     }
     backend_name = *uring ? "io_uring" : "epoll";
+    metric_set(M_IO_URING, *uring);
+    log_info("rt.start", "backend=%s why=\"%s\"", backend_name, backend_reason);
     return OK;
 }
 

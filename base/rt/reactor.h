@@ -35,6 +35,7 @@ enum {
     RT_STALL_NS = 10000000,
     RT_SPIN_NS = 2000,       /* before sleeping, when an answer of another reactor is expected */
     RT_STOP_S = 30,          /* for fibers to end at the stop */
+    RT_STUCK_S = 10,         /* a turn that takes this long aborts the process */
 };
 
 enum fiber_state { FIBER_READY, FIBER_RUNNING, FIBER_WAITING, FIBER_ENDED };
@@ -119,6 +120,8 @@ struct reactor {
     size_t loop_stack_size;
     void *socks; /* sock.c's own */
     uint64_t switches;
+    _Atomic uint64_t turns;              /* read by the watchdog, like the next */
+    _Atomic(const char *) running;       /* name of the running fiber, NULL = callbacks or waiting */
     _Alignas(64) _Atomic(struct io_event *) foreign; /* many producers: newest first */
     _Atomic bool sleeping;
 };
@@ -134,6 +137,7 @@ struct runtime {
     struct reactor **reactors;
     struct ring *rings; /* [from * cores + to] */
     struct pool *files, *offload;
+    struct watchdog *watchdog;
     struct sim *sim;    /* or NULL */
     _Atomic bool stop;      /* main_fn has returned */
     _Atomic bool finished;  /* all reactors are drained */
@@ -179,6 +183,10 @@ void fiber_abandon_all(struct reactor *r);    /* a simulated crash */
 void fiber_free_pool(struct reactor *r);
 void fiber_log_live(struct reactor *r, const char *why);
 int64_t rt_class_share(enum rt_class c);
+
+/* watchdog.c: names reactors that do not come back to their loop, and aborts after RT_STUCK_S. */
+struct watchdog *watchdog_start(struct runtime *rt);
+void watchdog_stop(struct watchdog *w);
 
 /* timer.c */
 void timers_run(struct reactor *r);

@@ -23,7 +23,7 @@
  *  5. FILE_DIRECT checks alignment (EINVAL); it changes nothing about durability.
  *
  * A crash abandons all fibers: their stacks go without unwinding, memory that the node got from malloc
- * leaks. Programs built on this turn leak checking off (__asan_default_options: detect_leaks=0).
+ * leaks. Under ASan leak checking therefore ignores what is allocated inside sim_run.
  *
  * What is not simulated: the network, CPU time (a fiber switch costs 100 ns of virtual time), memory exhaustion. */
 #ifndef BASE_RT_SIM_H

@@ -524,6 +524,7 @@ err_t sock_connect(const char *addr, uint16_t port, const struct sock_ops *ops, 
     struct io_addr a;
     int fd;
     if (r->rt->sim) return err_set(ERR_UNAVAILABLE, "the simulator has no network");
+    if (r->stopping) return err_set(ERR_CANCELED, "the runtime is stopping");
     TRY(io_addr_parse(addr, port, &a));
     TRY(io_stream(&a, &fd));
     struct sock *s = sock_make(r, fd, SOCK_CONNECTING);
@@ -586,6 +587,7 @@ err_t sock_listen(const char *addr, uint16_t port, sock_accept_fn *accept_fn, vo
     struct reactor *r = rt_here();
     int fd;
     if (r->rt->sim) return err_set(ERR_UNAVAILABLE, "the simulator has no network");
+    if (r->stopping) return err_set(ERR_CANCELED, "the runtime is stopping");
     TRY(io_listen(addr, &port, &fd));
     struct sock_listener *l = calloc(1, sizeof *l);
     ASSERT(l);

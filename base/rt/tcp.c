@@ -71,7 +71,7 @@ static err_t broken(const struct tcp *t)
                        : err_set(ERR_IO, "connection to %s is closed", t->name);
 }
 
-/* sock.c has no callback for "connected": the state is asked for, and its change makes a turn. */
+/* sock.h has no callback for "connected", since its sends may be queued before; here it is asked for. */
 static bool connecting(struct tcp *t)
 {
     char name[SOCK_NAME_MAX];
@@ -91,8 +91,9 @@ err_t tcp_connect(const char *addr, uint16_t port, struct tcp **out)
         return e;
     }
     io_addr_name(&a, t->name, sizeof t->name);
-    while (e == OK && t->s && connecting(t))
-        e = fiber_sleep(50 * NS_PER_US);
+    for (int64_t pause = 20 * NS_PER_US; e == OK && t->s && connecting(t);
+         pause = MIN(2 * pause, (int64_t)5 * NS_PER_MS))
+        e = fiber_sleep(pause);
     if (e == OK && !t->s) e = broken(t);
     if (e) {
         struct err_record why = *err_record();

@@ -1,15 +1,22 @@
 /* The runtime on both real backends: fibers, waiting, messages between cores, files, sockets. */
+#include "base/core/errinj.h"
 #include "base/core/log.h"
 #include "base/core/metric.h"
 #include "base/rt/file.h"
 #include "base/rt/sock.h"
 
+#include <errno.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define CHECK(x)                                                                                   \
@@ -124,6 +131,12 @@ static void test_limit_of_fibers(void)
     struct scope s;
     scope_init(&s, NULL);
     unsigned n = 0;
+#ifdef TERCET_DEBUG
+    errinj_arm(EI_FIBER_START, 2);
+    CHECK(fiber_start(&s, &plain, nothing, NULL) == OK);
+    CHECK(fiber_start(&s, &plain, nothing, NULL) == ERR_OVERLOAD);
+    CHECK(strcmp(errinj_name(EI_FIBER_START), "EI_FIBER_START") == 0);
+#endif
     while (fiber_start(&s, &plain, nothing, NULL) == OK)
         n++;
     CHECK(n > 4000 && n <= 4096);
@@ -591,11 +604,48 @@ static void on_backend(enum rt_backend b)
         execvp("rm", argv);
         _exit(127);
     }
+    waitpid(pid, NULL, 0);
+}
+
+/* -- a kernel or container that refuses io_uring ------------------------------------------------------- */
+static err_t say_backend(void *arg)
+{
+    (void)arg;
+    CHECK(strcmp(rt_backend_name(), "epoll") == 0);
+    CHECK(strstr(rt_backend_reason(), "EPERM") && strstr(rt_backend_reason(), "seccomp"));
+    return OK;
+}
+
+static void test_refused(void)
+{
+    pid_t pid = fork();
+    if (pid == 0) {
+        struct sock_filter rules[] = {
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+        };
+        struct sock_fprog prog = { .len = ARRAY_LEN(rules), .filter = rules };
+        struct rt_opts any = { .cores = 1 }, forced = { .cores = 1, .backend = RT_URING };
+        if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0) {
+            fprintf(stderr, "rt_plain: no seccomp here, refusal not tested\n");
+            _exit(0);
+        }
+        CHECK(rt_run(&any, say_backend, NULL) == OK);
+        CHECK(rt_run(&forced, say_backend, NULL) == ERR_UNAVAILABLE);
+        CHECK(strstr(err_detail(), "EPERM") && strstr(err_detail(), "kernel.io_uring_disabled"));
+        _exit(0);
+    }
+    int status;
+    CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
+    CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
 }
 
 int main(void)
 {
     log_init(LOG_INFO, false);
+    test_refused();
     on_backend(RT_EPOLL);
     on_backend(RT_URING);
     return 0;

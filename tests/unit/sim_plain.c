@@ -8,13 +8,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* A simulated crash leaks what the node had allocated. */
-const char *__asan_default_options(void);
-const char *__asan_default_options(void)
-{
-    return "detect_leaks=0";
-}
-
 #define CHECK(x)                                                                                   \
     do {                                                                                           \
         if (!(x)) {                                                                                \
