@@ -1,0 +1,217 @@
+#include "server/node.h"
+
+#include "base/core/log.h"
+#include "base/net/http_server.h"
+#include "server/api/admin.h"
+#include "server/doors.h"
+#include "storage/store.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct node {
+    const struct config *config;
+    struct event stop;       /* on core 0 */
+    bool disk_failed;
+    char why[ERR_DETAIL_MAX];
+    struct budget bodies, answers, queries;
+    struct kv *kv;
+    struct store *store;
+    struct admin_state admin;
+    sigset_t signals;
+};
+
+static struct node node;
+
+/* -- the data directory belongs to one process ------------------------------------------------------ */
+static err_t mkdirs(const char *path)
+{
+    char part[1100];
+    for (size_t i = 1; path[i - 1]; i++) {
+        if (path[i] != '/' && path[i] != 0) continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0750) != 0 && errno != EEXIST)
+            return err_set_errno(errno, "cannot make the data directory %s", part);
+    }
+    return OK;
+}
+
+static err_t lock_dir(const char *dir, int *fd)
+{
+    char path[1200];
+    TRY(mkdirs(dir));
+    snprintf(path, sizeof path, "%s/LOCK", dir);
+    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (*fd < 0) return err_set_errno(errno, "the data directory %s is not usable", dir);
+    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) return OK;
+    int os = errno;
+    close(*fd);
+    if (os == EWOULDBLOCK)
+        return err_set(ERR_INVALID, "another tercet is using the data directory %s", dir);
+    return err_set_errno(os, "cannot lock %s", path);
+}
+
+/* -- signals: one thread waits for them and tells core 0 ----------------------------------------------- */
+static void stop_now(void *arg)
+{
+    (void)arg;
+    event_signal(&node.stop);
+}
+
+static void *signal_thread(void *arg)
+{
+    (void)arg;
+    for (int seen = 0;; seen++) {
+        int sig = 0;
+        if (sigwait(&node.signals, &sig) != 0) continue;
+        if (sig == SIGUSR1) return NULL;
+        if (seen) _exit(1);
+        log_info("node.stop", "signal=%d", sig);
+        rt_post_foreign(0, stop_now, NULL);
+    }
+}
+
+/* A failed write or sync of the log: acks have stopped already, the process goes. */
+static void disk_failed(const char *why)
+{
+    node.disk_failed = true;
+    snprintf(node.why, sizeof node.why, "%s", why);
+    log_error("node.disk_failed", "why=\"%s\"", why);
+    if (rt_core() == 0)
+        event_signal(&node.stop);
+    else
+        rt_post(0, stop_now, NULL);
+}
+
+static void replay_progress(uint64_t done, uint64_t total)
+{
+    node.admin.replay_done = done;
+    node.admin.replay_total = total;
+}
+
+/* -- start and stop --------------------------------------------------------------------------------- */
+static err_t open_storage(void)
+{
+    const struct config *c = node.config;
+    char catalog[1200];
+    snprintf(catalog, sizeof catalog, "%s/catalog", config_text(c, CFG_DATA_DIR));
+    TRY(kv_rocks_open(catalog, &node.kv));
+    int64_t partitions = config_num(c, CFG_DATA_PARTITIONS);
+    if (partitions & (partitions - 1))
+        return err_set(ERR_INVALID, "data.partitions: %lld is no power of two", (long long)partitions);
+    struct store_opts o = {
+        .dir = config_text(c, CFG_DATA_DIR),
+        .kv = node.kv,
+        .partitions = (uint32_t)partitions,
+        .mem_bytes = config_num(c, CFG_STORAGE_MEMORY),
+        .seal_age_ms = config_num(c, CFG_STORAGE_SEAL_AGE),
+        .commit_window_us = config_num(c, CFG_STORAGE_COMMIT_WINDOW) * 1000,
+        .commit_bytes = (uint32_t)config_num(c, CFG_STORAGE_COMMIT_BYTES),
+        .retention_share = config_share(c, CFG_STORAGE_RETENTION_SHARE),
+        .retention_age_ms = config_num(c, CFG_STORAGE_RETENTION_AGE),
+        .refuse_share = config_share(c, CFG_STORAGE_REFUSE_SHARE),
+        .on_failed = disk_failed,
+        .on_progress = replay_progress,
+    };
+    return store_open(&o, &node.store);
+}
+
+static err_t serve(void)
+{
+    const struct config *c = node.config;
+    const struct http_server_opts so = {
+        .body_budget = &node.bodies,
+        .answer_budget = &node.answers,
+        .connections_max = (uint32_t)config_num(c, CFG_LISTEN_CONNECTIONS_MAX),
+        .tenant_check = tenant_check,
+        .tenant_default = TENANT_DEFAULT,
+    };
+    struct doors doors = {
+        .config = c,
+        .admin = &node.admin,
+        .query_budget = &node.queries,
+        .ingest_budget = &node.bodies,
+    };
+    struct http_server *starting = NULL, *server = NULL;
+    TRY(doors_open_starting(&doors, &so, &starting));
+    err_t e = open_storage();
+    http_server_stop(starting, 100);
+    TRY(e);
+    doors.store = node.store;
+    node.admin.store = node.store;
+    TRY(doors_open(&doors, &so, &server));
+    node.admin.ready = true;
+    log_info("node.ready", "backend=%s cores=%u data=%s", rt_backend_name(), rt_cores(),
+             config_text(c, CFG_DATA_DIR));
+    while (event_wait(&node.stop) != OK)
+        ;
+    node.admin.ready = false;
+    http_server_stop(server, 5000);
+    doors_close(&doors);
+    return OK;
+}
+
+static err_t node_main(void *arg)
+{
+    (void)arg;
+    event_init(&node.stop);
+    log_info("node.start", "version=%s backend=%s reason=\"%s\" cores=%u", TERCET_VERSION,
+             rt_backend_name(), rt_backend_reason(), rt_cores());
+    node.admin.backend = rt_backend_name();
+    node.admin.backend_reason = rt_backend_reason();
+    pthread_t signals;
+    if (pthread_create(&signals, NULL, signal_thread, NULL) != 0)
+        return err_set(ERR_INTERNAL, "cannot start the signal thread");
+    err_t e = serve();
+    struct err_record record = *err_record();
+    if (node.store) store_close(node.store);
+    if (node.kv) node.kv->close(node.kv);
+    pthread_kill(signals, SIGUSR1);
+    pthread_join(signals, NULL);
+    if (e != OK) return err_set(e, "%s", record.detail);
+    if (node.disk_failed) return err_set(ERR_IO, "stopped: %s", node.why);
+    return OK;
+}
+
+static err_t backend_of(const char *text, enum rt_backend *out)
+{
+    static const char *const names[] = { "auto", "io_uring", "epoll" };
+    for (unsigned i = 0; i < ARRAY_LEN(names); i++)
+        if (strcmp(text, names[i]) == 0) {
+            *out = (enum rt_backend)i;
+            return OK;
+        }
+    return err_set(ERR_INVALID, "node.backend: '%s' is none of auto, io_uring, epoll", text);
+}
+
+err_t node_run(const struct config *c)
+{
+    struct rt_opts o = { .cores = (unsigned)config_num(c, CFG_NODE_CORES),
+                         .offload_threads = 2,
+                         .pin = config_num(c, CFG_NODE_PIN) != 0 };
+    node.config = c;
+    TRY(backend_of(config_text(c, CFG_NODE_BACKEND), &o.backend));
+    budget_init(&node.bodies, "ingest.bodies", NULL, config_num(c, CFG_INGEST_BODIES), ERR_OVERLOAD);
+    budget_init(&node.answers, "answers", NULL, config_num(c, CFG_QUERY_MEMORY), ERR_OVERLOAD);
+    budget_init(&node.queries, "query.memory", NULL, config_num(c, CFG_QUERY_MEMORY), ERR_OVERLOAD);
+    int lock = -1;
+    TRY(lock_dir(config_text(c, CFG_DATA_DIR), &lock));
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&node.signals);
+    sigaddset(&node.signals, SIGINT);
+    sigaddset(&node.signals, SIGTERM);
+    sigaddset(&node.signals, SIGUSR1);
+    /* Every thread that starts from here on inherits the mask; only signal_thread takes them. */
+    pthread_sigmask(SIG_BLOCK, &node.signals, NULL);
+    err_t e = rt_run(&o, node_main, NULL);
+    close(lock);
+    return e;
+}

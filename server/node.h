@@ -1,0 +1,14 @@
+/* One node: the start and stop order of everything.
+ *
+ *   lock the data directory -> reactors -> catalog -> HTTP ports answer 503 with the progress of the replay ->
+ *   store (replay) -> all ports serve -> wait for SIGINT or SIGTERM (or a failed disk) -> ports stop ->
+ *   store closes -> catalog closes. A second signal ends the process at once. */
+#ifndef SERVER_NODE_H
+#define SERVER_NODE_H
+
+#include "base/core/config.h"
+
+/* Runs until told to stop. The error says why the node could not start, or why it stopped. */
+MUST_CHECK err_t node_run(const struct config *c);
+
+#endif
