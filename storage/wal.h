@@ -74,7 +74,8 @@ struct wal_replayed {
     uint64_t last_check;    /* chain value behind the last valid frame */
 };
 /* Calls fn for each valid frame of a file in order, one in memory at a time. Afterwards what was read is durable: the
- * last group, which the crash may have left in a cache, is written once more where it stands. */
+ * last group, which the crash may have left in a cache, is written once more where it stands. The unused rest of a
+ * sound file is given back. */
 MUST_CHECK err_t wal_replay(const struct wal_log_file *f, wal_replay_fn *fn, void *ctx,
                             struct wal_replayed *out) MAY_YIELD;
 /* Copies a rotten file for people to look at, as <to_dir>/<core>-<name>; a copy that is there is left alone. */

@@ -280,7 +280,10 @@ err_t wal_replay(const struct wal_log_file *f, wal_replay_fn *fn, void *ctx, str
         out->last_check = frame.check;
         TRY_OUT(e, rt_checkpoint());
     }
-    e = rewrite_last(&s);
+    TRY_OUT(e, rewrite_last(&s));
+    /* Preallocated and never used: a node that starts again and again must not fill its disk with it. */
+    uint64_t end = s.any ? (s.group_to + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN : WAL_ALIGN;
+    if (out->rotten == 0 && end < s.r.size) e = file_truncate(&s.r.file, end);
 out:
     reader_close(&s.r);
     return e;

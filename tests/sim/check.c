@@ -1,0 +1,161 @@
+/* Reading everything back, as queries do: view_open, rows_*, metrics_*. */
+#include "base/core/assert.h"
+#include "storage/partition.h"
+#include "tests/sim/model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+
+struct check {
+    struct model *m;
+    struct store *s;
+};
+
+/* A row number read from the store under a tenant: is it one we sent, of this kind and tenant? */
+static void known_row(struct model *m, int64_t i, enum kind kind, uint32_t tenant)
+{
+    pthread_mutex_lock(&m->lock);
+    if (i < 0 || i >= m->nrows) wrong("row %" PRId64 " was never sent", i);
+    struct row *r = &m->rows[i];
+    if (r->kind != kind) wrong("row %" PRId64 " of kind %d is read as kind %d", i, r->kind, kind);
+    if (m->requests[r->request].tenant != tenant)
+        wrong("row %" PRId64 " of tenant %u is read by tenant %u", i, m->requests[r->request].tenant, tenant);
+    if (r->seen < UINT8_MAX) r->seen++;
+    pthread_mutex_unlock(&m->lock);
+}
+
+static err_t need_column(struct rowset *rs, enum col_scope scope, struct str name, enum col_type type,
+                         const struct column **c)
+{
+    TRY(rowset_column(rs, REL_ROWS, scope, name, type, c));
+    if (!*c) wrong("a rowset has no column " STR_FMT, STR_ARG(name));
+    return OK;
+}
+
+static void want_text(const struct column *c, uint32_t row, int64_t i, uint32_t tenant)
+{
+    char text[64];
+    snprintf(text, sizeof text, "row %" PRId64 " of %s", i, tenant_name(tenant).p);
+    if (!column_has(c, row) || !str_is(column_str(c, row), text)) wrong("row %" PRId64 " has lost its text", i);
+}
+
+static err_t check_rowset(struct check *c, struct rowset *rs, enum kind kind, uint32_t tenant)
+{
+    static const struct { enum col_scope scope; const char *name; } text_of[] = {
+        [K_SPAN] = { SC_SELF, "name" }, [K_LOG] = { SC_SELF, "body" }, [K_DOC] = { SC_SELF, "source" },
+        [K_EXEMPLAR] = { SC_ATTR, "text" },
+    };
+    const struct column *n, *owner, *text, *time, *trace = NULL;
+    TRY(need_column(rs, SC_ATTR, STR("n"), COL_I64, &n));
+    TRY(need_column(rs, SC_ATTR, STR("owner"), COL_STR, &owner));
+    TRY(need_column(rs, text_of[kind].scope, str_of(text_of[kind].name), COL_STR, &text));
+    TRY(need_column(rs, SC_SELF, kind == K_SPAN ? STR("start") : STR("time"), COL_I64, &time));
+    if (kind == K_SPAN) TRY(need_column(rs, SC_SELF, STR("trace_id"), COL_FIX, &trace));
+    for (uint32_t k = 0; k < rs->nsel; k++) {
+        uint32_t row = rs->sel ? rs->sel[k] : k;
+        if (!column_has(n, row)) wrong("a row without its number");
+        int64_t i = n->i64[row];
+        known_row(c->m, i, kind, tenant);
+        if (!str_eq(column_str(owner, row), tenant_name(tenant))) wrong("row %" PRId64 " bears another owner", i);
+        want_text(text, row, i, tenant);
+        if (time->i64[row] != row_time_ns((uint64_t)i)) wrong("row %" PRId64 " has another time", i);
+        uint8_t id[16];
+        row_trace_id((uint64_t)i, id);
+        if (trace && memcmp(trace->fix + row * 16, id, 16) != 0) wrong("span %" PRId64 " has another trace", i);
+    }
+    return OK;
+}
+
+static err_t check_rows(struct check *c, struct view *v, enum kind kind, uint32_t tenant)
+{
+    static const enum signal signals[] = { [K_SPAN] = SIG_SPANS, [K_LOG] = SIG_LOGS, [K_DOC] = SIG_DOCS,
+                                           [K_EXEMPLAR] = SIG_EXEMPLARS };
+    const struct rows_req rq = { .signal = signals[kind], .index = kind == K_DOC ? STR("books") : STR(""),
+                                 .tmin_ns = INT64_MIN, .tmax_ns = INT64_MAX };
+    struct rows_scan *scan;
+    TRY(rows_open(v, &rq, &scan));
+    err_t e = OK;
+    for (;;) {
+        struct rowset rs;
+        bool more;
+        TRY_OUT(e, rows_next(scan, &rs, &more));
+        if (!more) break;
+        TRY_OUT(e, check_rowset(c, &rs, kind, tenant));
+    }
+out:
+    rows_close(scan);
+    return e;
+}
+
+static err_t check_series(struct check *c, struct view *v, const struct mseries *s, uint32_t tenant)
+{
+    struct arena a;
+    struct samples sm;
+    arena_init(&a, NULL);
+    if (!str_eq(labels_get(&s->labels, STR("owner")), tenant_name(tenant))) wrong("a series of another owner");
+    err_t e = metrics_samples(v, s, INT64_MIN, INT64_MAX, &a, &sm);
+    for (uint32_t k = 0; e == OK && k < sm.n; k++) {
+        int64_t i = (int64_t)sm.v[k];
+        known_row(c->m, i, K_SAMPLE, tenant);
+        if (sm.t_ms[k] != row_time_ns((uint64_t)i) / NS_PER_MS) wrong("sample %" PRId64 " has another time", i);
+        char inst[16];
+        snprintf(inst, sizeof inst, "i%u", (unsigned)(i % SERIES));
+        if (!str_is(labels_get(&s->labels, STR("inst")), inst)) wrong("sample %" PRId64 " is in another series", i);
+    }
+    arena_deinit(&a);
+    return e;
+}
+
+static err_t check_metrics(struct check *c, struct view *v, uint32_t tenant)
+{
+    struct mseries *series;
+    uint32_t n;
+    TRY(metrics_select(v, NULL, 0, INT64_MIN, INT64_MAX, &series, &n));
+    for (uint32_t k = 0; k < n; k++)
+        TRY(check_series(c, v, &series[k], tenant));
+    return OK;
+}
+
+static err_t check_here(void *arg)
+{
+    struct check *c = arg;
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        struct budget budget;
+        budget_init(&budget, "check", NULL, 1 << 30, ERR_LIMIT);
+        struct view *v;
+        TRY(view_open(c->s, tenant_name(t), &budget, &v));
+        err_t e = check_rows(c, v, K_SPAN, t);
+        if (e == OK) e = check_rows(c, v, K_LOG, t);
+        if (e == OK) e = check_rows(c, v, K_DOC, t);
+        if (e == OK) e = check_rows(c, v, K_EXEMPLAR, t);
+        if (e == OK) e = check_metrics(c, v, t);
+        view_close(v);
+        TRY(e);
+    }
+    return OK;
+}
+
+err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uint32_t nacked)
+{
+    static const char *const names[] = { "span", "log", "document", "sample", "exemplar" };
+    pthread_mutex_lock(&m->lock);
+    uint32_t nrows = m->nrows;
+    for (uint32_t i = 0; i < nrows; i++)
+        m->rows[i].seen = 0;
+    pthread_mutex_unlock(&m->lock);
+    struct check c = { m, s };
+    for (unsigned core = 0; core < rt_cores(); core++)
+        TRY(rt_call(core, RT_QUERY, check_here, &c));
+    pthread_mutex_lock(&m->lock);
+    for (uint32_t i = 0; i < nrows; i++) {
+        const struct row *r = &m->rows[i];
+        bool acked = acked_at ? r->request < nacked && acked_at[r->request]
+                              : m->requests[r->request].outcome == ACKED;
+        if (r->seen > 1) wrong("%s %u is there %u times (request %u)", names[r->kind], i, r->seen, r->request);
+        if (acked && r->seen == 0) wrong("acked %s %u is lost (request %u)", names[r->kind], i, r->request);
+        if (r->seen && m->requests[r->request].outcome == NEW) wrong("%s %u was never sent", names[r->kind], i);
+    }
+    m->checks++;
+    pthread_mutex_unlock(&m->lock);
+    return OK;
+}

@@ -1,0 +1,461 @@
+/* The simulator's driver: the production store over a simulated disk, through several lives a seed.
+ *
+ *   sim --seed N [--seeds COUNT] [--cores K] [--twice] [-v]
+ *   sim --file FILE                              seeds from a file: one a line, `seed [cores]`, # comments
+ *   sim --real DIR --seed N [--cores K] [-v]     no simulation: the same work on a real disk, with RocksDB
+ *
+ * A seed runs in a process of its own (what a crashed node held in memory is never freed). It draws lives: a
+ * number of cores, faults of the disk, a step at which the node loses power. In each life clients on every core send
+ * small requests, again and again until acked, while others seal and read. Readers check while it runs; after the last
+ * life the faults stop, and everything is checked: after the start, after a seal, after a clean restart.
+ * The catalog (kv_mem) survives every crash and is not faulty. */
+#include "base/core/assert.h"
+#include "base/core/errinj.h"
+#include "base/core/log.h"
+#include "base/rt/sim.h"
+#include "tests/sim/model.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+const char *__asan_default_options(void);
+const char *__asan_default_options(void)
+{
+    return "detect_leaks=0";
+}
+
+enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600 };
+
+struct world { /* of a seed */
+    struct prng rnd;
+    struct sim_disk *disk;
+    struct kv *kv;
+    struct model m;
+    int64_t mem_bytes, seal_age_ms;
+    int64_t wall_ns;
+    bool verbose, small_disk;
+    const char *dir; /* of the data, on a real disk; NULL: simulated */
+};
+struct life {
+    struct world *w;
+    struct store *s;
+    struct prng rnd;
+    unsigned clients, requests; /* a core; each */
+    bool failed, done, calm, opened, crash_when_failed;
+};
+struct client {
+    struct life *l;
+    unsigned core;
+    struct prng rnd;
+};
+
+struct report { /* of a seed, sent to the parent */
+    uint64_t hash;
+    uint64_t crashes, lives, opens_failed, failed_stores;
+    uint64_t requests, acked, rows, checks;
+    struct sim_stats faults;
+    bool whole;
+};
+
+static struct life *life_now;
+static void on_failed(const char *why)
+{
+    (void)why;
+    life_now->failed = true;
+}
+
+static void open_opts(const struct life *l, struct store_opts *o)
+{
+    *o = (struct store_opts){ .dir = l->w->dir ? l->w->dir : "/data", .kv = l->w->kv, .partitions = 16, .mem_bytes = l->w->mem_bytes,
+                              .seal_age_ms = l->w->seal_age_ms, .commit_window_us = 5000,
+                              .commit_bytes = 1 << 20, .refuse_share = 0.95, .on_failed = on_failed };
+}
+
+/* -- a life --------------------------------------------------------------------------------------------------- */
+
+static err_t nap(struct prng *r, int64_t most_us)
+{
+    return fiber_sleep((int64_t)prng_below(r, (uint64_t)most_us) * NS_PER_US);
+}
+
+static err_t send_request(struct life *l, uint32_t i)
+{
+    struct built b;
+    model_build(&l->w->m, i, &b);
+    err_t e = store_append(l->s, b.p, b.n);
+    model_built_free(&b);
+    return e;
+}
+
+static err_t client_here(void *arg)
+{
+    struct client *c = arg;
+    struct life *l = c->l;
+    for (unsigned k = 0; k < l->requests && !l->failed; k++) {
+        uint32_t i = model_begin(&l->w->m, &c->rnd, 0.4);
+        err_t e = send_request(l, i);
+        model_end(&l->w->m, i, e == OK);
+        if (e == ERR_IO) break;
+        /* Now and then the answer gets lost on its way: the client sends it once more. */
+        if (e == OK && prng_chance(&c->rnd, 0.1)) e = send_request(l, i);
+        TRY(nap(&c->rnd, 20000));
+    }
+    return OK;
+}
+static void client_fiber(void *arg)
+{
+    struct client *c = arg;
+    if (rt_call(c->core, RT_INGEST, client_here, c) != OK && c->l->w->verbose)
+        fprintf(stderr, "client: %s\n", err_detail());
+}
+
+static void sealer_fiber(void *arg)
+{
+    struct life *l = arg;
+    while (!l->done && !l->failed) {
+        if (nap(&l->rnd, 400000) != OK) return;
+        if (l->done) return;
+        if (store_seal(l->s) != OK && l->w->verbose) fprintf(stderr, "seal: %s\n", err_detail());
+    }
+}
+
+/* What was acked before a read began is in it, whatever goes on meanwhile. */
+static void reader_fiber(void *arg)
+{
+    struct life *l = arg;
+    struct model *m = &l->w->m;
+    while (!l->done && !l->failed) {
+        if (nap(&l->rnd, 600000) != OK) return;
+        if (l->done) return;
+        uint32_t n;
+        uint8_t *acked = model_acked(m, &n);
+        if (model_check(m, l->s, acked, n) != OK && l->w->verbose) fprintf(stderr, "reader: %s\n", err_detail());
+        free(acked);
+    }
+}
+
+static void work(struct life *l)
+{
+    static struct client clients[CLIENTS_MAX * 8];
+    struct scope s, others;
+    const struct fiber_opts in = { .name = "client", .class = RT_INGEST };
+    scope_init(&s, NULL);
+    scope_init(&others, NULL);
+    unsigned n = 0;
+    for (unsigned core = 0; core < rt_cores(); core++)
+        for (unsigned k = 0; k < l->clients; k++) {
+            clients[n] = (struct client){ .l = l, .core = core };
+            prng_init(&clients[n].rnd, prng_next(&l->rnd));
+            ASSERT(fiber_start(&s, &in, client_fiber, &clients[n]) == OK);
+            n++;
+        }
+    ASSERT(fiber_start(&others, &in, sealer_fiber, l) == OK);
+    ASSERT(fiber_start(&others, &in, reader_fiber, l) == OK);
+    ASSERT(scope_join(&s) == OK);
+    l->done = true;
+    ASSERT(scope_join(&others) == OK);
+    scope_deinit(&s);
+    scope_deinit(&others);
+}
+
+static err_t life_main(void *arg)
+{
+    struct life *l = arg;
+    struct store_opts o;
+    open_opts(l, &o);
+    TRY(store_open(&o, &l->s));
+    l->opened = true;
+    work(l);
+    if (l->failed && l->crash_when_failed) sim_crash();
+    store_close(l->s);
+    return OK;
+}
+
+static void must(err_t e, const char *what)
+{
+    if (e != OK) wrong("%s without faults: %s: %s", what, err_name(e), err_detail());
+}
+
+/* After the faults: everything is there, before and after a seal and a clean restart. */
+static err_t last_main(void *arg)
+{
+    struct life *l = arg;
+    struct store_opts o;
+    struct model *m = &l->w->m;
+    open_opts(l, &o);
+    must(store_open(&o, &l->s), "open");
+    must(model_check(m, l->s, NULL, 0), "check");
+    while (!model_all_acked(m)) {
+        uint32_t i = model_begin(m, &l->rnd, 1);
+        err_t e = send_request(l, i);
+        /* Full memtables are sealed soon; nothing else is an excuse now. */
+        for (unsigned k = 0; k < PATIENCE && (e == ERR_OVERLOAD || e == ERR_NOSPC); k++) {
+            must(fiber_sleep(50 * NS_PER_MS), "sleep");
+            e = send_request(l, i);
+        }
+        if (e == ERR_NOSPC && l->w->small_disk) {
+            must(model_check(m, l->s, NULL, 0), "check on a full disk");
+            return OK;
+        }
+        must(e, "append");
+        model_end(m, i, true);
+    }
+    must(model_check(m, l->s, NULL, 0), "check after retries");
+    must(store_seal(l->s), "seal");
+    must(model_check(m, l->s, NULL, 0), "check after seal");
+    store_close(l->s);
+    must(store_open(&o, &l->s), "open again");
+    must(model_check(m, l->s, NULL, 0), "check after restart");
+    store_close(l->s);
+    return OK;
+}
+
+/* -- a seed -------------------------------------------------------------------------------------------------------- */
+
+static void draw_faults(struct prng *r, struct sim_faults *f)
+{
+    *f = (struct sim_faults){ .slow_ns = 200 * NS_PER_MS };
+    if (prng_chance(r, 0.3)) f->eio_read = 0.002;
+    if (prng_chance(r, 0.3)) f->eio_write = 0.002;
+    if (prng_chance(r, 0.3)) f->eio_sync = 0.004;
+    if (prng_chance(r, 0.3)) f->enospc = 0.01;
+    if (prng_chance(r, 0.4)) f->short_write = 0.05;
+    if (prng_chance(r, 0.4)) f->short_read = 0.05;
+    if (prng_chance(r, 0.2)) f->slow = 0.01;
+}
+
+static void add_stats(struct sim_stats *to, const struct sim_stats *s)
+{
+    const uint64_t *from = (const uint64_t *)s;
+    for (size_t i = 0; i < sizeof *s / sizeof *from; i++)
+        ((uint64_t *)to)[i] += from[i];
+}
+
+static void run_life(struct world *w, unsigned cores, bool last, struct report *rep)
+{
+    struct prng *r = &w->rnd;
+    struct life l = { .w = w, .calm = last, .clients = 1 + (unsigned)prng_below(r, CLIENTS_MAX),
+                      .requests = 1 + (unsigned)prng_below(r, REQUESTS_MAX), .crash_when_failed = prng_chance(r, 0.5) };
+    struct sim_opts o = { .wall_start_ns = w->wall_ns };
+    struct sim_result res;
+    prng_init(&l.rnd, prng_next(r));
+    life_now = &l;
+    if (!last) {
+        draw_faults(r, &o.faults);
+        uint64_t within = prng_chance(r, 0.3) ? 300 : 6000;
+        if (prng_chance(r, 0.7)) o.crash_at = 20 + prng_below(r, within);
+        errinj_arm(EI_SEAL_BEFORE_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
+        errinj_arm(EI_SEAL_AFTER_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
+        errinj_arm(EI_WAL_APPEND, prng_chance(r, 0.1) ? 1 + (unsigned)prng_below(r, 50) : 0);
+    } else {
+        errinj_arm(EI_SEAL_BEFORE_COMMIT, 0);
+        errinj_arm(EI_SEAL_AFTER_COMMIT, 0);
+        errinj_arm(EI_WAL_APPEND, 0);
+    }
+    sim_run(prng_next(r), cores, w->disk, &o, last ? last_main : life_main, &l, &res);
+    if (res.stuck) wrong("stuck after %" PRIu64 " steps", res.stats.steps);
+    if (last && res.crashed) wrong("a crash without faults");
+    if (w->verbose)
+        printf("  life of %u cores: %s, %" PRIu64 " steps, %.3f s, hash %016" PRIx64 "\n", cores,
+               res.crashed ? "crashed" : err_name(res.result), res.stats.steps, (double)res.virtual_ns / 1e9,
+               res.trace_hash);
+    rep->lives++;
+    rep->crashes += res.crashed;
+    rep->opens_failed += !res.crashed && !l.opened && !last;
+    rep->failed_stores += l.failed;
+    rep->hash = hash_u64(rep->hash ^ res.trace_hash);
+    add_stats(&rep->faults, &res.stats);
+    w->wall_ns += res.virtual_ns + NS_PER_S;
+    for (uint32_t i = 0; i < w->m.nrequests; i++)
+        w->m.requests[i].busy = false;
+    if (!res.crashed && !last && prng_chance(r, 0.5)) {
+        struct sim_stats lost = { 0 };
+        sim_disk_crash(w->disk, prng_next(r), &lost);
+        add_stats(&rep->faults, &lost);
+    }
+}
+
+static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report *rep)
+{
+    struct world w = { .verbose = verbose, .wall_ns = INT64_C(1767225600) * NS_PER_S };
+    *rep = (struct report){ 0 };
+    current_seed = seed;
+    log_init(verbose ? LOG_INFO : (enum log_level)(LOG_ERROR + 1), false);
+    prng_init(&w.rnd, seed);
+    w.small_disk = prng_chance(&w.rnd, 0.1);
+    w.disk = sim_disk_new(w.small_disk ? 16 << 20 : 512 << 20);
+    w.kv = kv_mem_new();
+    w.mem_bytes = prng_chance(&w.rnd, 0.2) ? 1 << 20 : 16 << 20;
+    w.seal_age_ms = prng_chance(&w.rnd, 0.5) ? 100 + (int64_t)prng_below(&w.rnd, 1000) : 60000;
+    model_init(&w.m, prng_next(&w.rnd));
+    unsigned lives = 1 + (unsigned)prng_below(&w.rnd, LIVES_MAX);
+    for (unsigned i = 0; i < lives; i++)
+        run_life(&w, cores ? cores : 1 + (unsigned)prng_below(&w.rnd, 3), false, rep);
+    run_life(&w, cores ? cores : 1 + (unsigned)prng_below(&w.rnd, 3), true, rep);
+    rep->requests = w.m.nrequests;
+    rep->acked = w.m.acked;
+    rep->rows = w.m.nrows;
+    rep->checks = w.m.checks;
+    rep->whole = true;
+    model_free(&w.m);
+    kv_mem_free(w.kv);
+    sim_disk_free(w.disk);
+}
+
+/* -- all seeds -------------------------------------------------------------------------------------------------------- */
+
+/* In a child: false when it failed. */
+static bool run_apart(uint64_t seed, unsigned cores, bool verbose, struct report *rep)
+{
+    int fd[2];
+    if (pipe(fd) != 0) return false;
+    fflush(NULL);
+    pid_t pid = fork();
+    if (pid == 0) {
+        run_seed(seed, cores, verbose, rep);
+        fflush(NULL);
+        _exit(write(fd[1], rep, sizeof *rep) == (ssize_t)sizeof *rep ? 0 : 1);
+    }
+    close(fd[1]);
+    rep->whole = false;
+    bool ok = pid > 0 && read(fd[0], rep, sizeof *rep) == (ssize_t)sizeof *rep;
+    close(fd[0]);
+    int status = 0;
+    if (pid > 0) waitpid(pid, &status, 0);
+    if (ok && rep->whole && status == 0) return true;
+    fprintf(stderr, "sim: seed %" PRIu64 " FAILED (status %d)\n", seed, status);
+    return false;
+}
+
+/* -- on the real runtime ---------------------------------------------------------------------------------------------- */
+
+static err_t real_main(void *arg)
+{
+    struct life *l = arg;
+    char path[1024];
+    snprintf(path, sizeof path, "%s/catalog", l->w->dir);
+    for (unsigned round = 0; round < 3; round++) {
+        TRY(kv_rocks_open(path, &l->w->kv));
+        l->done = false;
+        TRY(round < 2 ? life_main(l) : last_main(l));
+        l->w->kv->close(l->w->kv);
+    }
+    return OK;
+}
+
+static int run_real(const char *dir, uint64_t seed, unsigned cores, bool verbose)
+{
+    struct world w = { .verbose = verbose, .dir = dir, .mem_bytes = 64 << 20, .seal_age_ms = 300 };
+    struct life l = { .w = &w, .clients = 4, .requests = 100 };
+    current_seed = seed;
+    life_now = &l;
+    log_init(verbose ? LOG_INFO : LOG_ERROR, false);
+    prng_init(&l.rnd, seed);
+    model_init(&w.m, seed);
+    err_t e = rt_run(&(struct rt_opts){ .cores = cores ? cores : 1 }, real_main, &l);
+    printf("real: %s, backend %s; %u requests, %" PRIu64 " acked, %u rows, %" PRIu64 " checks\n", err_name(e),
+           rt_backend_name(), w.m.nrequests, w.m.acked, w.m.nrows, w.m.checks);
+    model_free(&w.m);
+    return e == OK ? 0 : 1;
+}
+
+/* -- totals --------------------------------------------------------------------------------------------------------- */
+
+struct totals {
+    bool twice, verbose, quiet;
+    uint64_t seeds, failures;
+    struct report sum;
+};
+
+static void run_one(struct totals *t, uint64_t seed, unsigned cores)
+{
+    struct report r, again, *sum = &t->sum;
+    t->seeds++;
+    if (!run_apart(seed, cores, t->verbose, &r)) {
+        t->failures++;
+        return;
+    }
+    if (!t->quiet) printf("seed %" PRIu64 " hash %016" PRIx64 "\n", seed, r.hash);
+    if (t->twice && (!run_apart(seed, cores, false, &again) || again.hash != r.hash)) {
+        fprintf(stderr, "sim: seed %" PRIu64 ": another hash the second time\n", seed);
+        t->failures++;
+    }
+    sum->lives += r.lives;
+    sum->crashes += r.crashes;
+    sum->opens_failed += r.opens_failed;
+    sum->failed_stores += r.failed_stores;
+    sum->requests += r.requests;
+    sum->acked += r.acked;
+    sum->rows += r.rows;
+    sum->checks += r.checks;
+    add_stats(&sum->faults, &r.faults);
+}
+
+static bool run_file(struct totals *t, const char *path)
+{
+    FILE *f = fopen(path, "r");
+    if (!f) return false;
+    char line[256];
+    while (fgets(line, sizeof line, f)) {
+        uint64_t seed;
+        unsigned cores = 0;
+        if (sscanf(line, "%" SCNu64 " %u", &seed, &cores) >= 1) run_one(t, seed, cores);
+    }
+    fclose(f);
+    return true;
+}
+
+static int print_totals(const struct totals *t)
+{
+    const struct report *s = &t->sum;
+    const struct sim_stats *f = &s->faults;
+    printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " lives, %" PRIu64 " crashes, %" PRIu64
+           " failed opens, %" PRIu64 " failed stores; %" PRIu64 " requests, %" PRIu64 " acked, %" PRIu64
+           " rows, %" PRIu64 " checks\n", t->seeds, t->failures, s->lives, s->crashes, s->opens_failed,
+           s->failed_stores, s->requests, s->acked, s->rows, s->checks);
+    printf("sim: faults fired: eio_read %" PRIu64 ", eio_write %" PRIu64 ", eio_sync %" PRIu64 ", enospc %" PRIu64
+           ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
+           ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "\n",
+           f->eio_read, f->eio_write, f->eio_sync, f->enospc, f->short_write, f->short_read, f->slow,
+           f->crash_writes_lost, f->crash_writes_kept, f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept);
+    return t->failures ? 1 : 0;
+}
+
+static int usage(void)
+{
+    fprintf(stderr, "sim [--real DIR] --seed N [--seeds COUNT] [--cores K] [--twice] [-v]\n");
+    return 2;
+}
+
+int main(int argc, char **argv)
+{
+    uint64_t seed = 1, seeds = 1;
+    unsigned cores = 0;
+    struct totals t = { 0 };
+    const char *real = NULL, *file = NULL;
+    for (int i = 1; i < argc; i++) {
+        uint64_t v = 0;
+        bool number = i + 1 < argc && str_to_u64(str_of(argv[i + 1]), &v);
+        if (!strcmp(argv[i], "--twice")) t.twice = true;
+        else if (!strcmp(argv[i], "-v")) t.verbose = true;
+        else if (!strcmp(argv[i], "--real") && i + 1 < argc) real = argv[++i];
+        else if (!strcmp(argv[i], "--file") && i + 1 < argc) file = argv[++i];
+        else if (!number) return usage();
+        else if (!strcmp(argv[i], "--seed")) seed = v, i++;
+        else if (!strcmp(argv[i], "--seeds")) seeds = v, i++;
+        else if (!strcmp(argv[i], "--cores") && v <= 8) cores = (unsigned)v, i++;
+        else return usage();
+    }
+    if (real) return run_real(real, seed, cores, t.verbose);
+    t.quiet = seeds > 100 && !t.verbose;
+    if (file) {
+        if (!run_file(&t, file)) return usage();
+    } else {
+        for (uint64_t k = 0; k < seeds; k++)
+            run_one(&t, seed + k, cores);
+    }
+    return print_totals(&t);
+}

@@ -1,0 +1,255 @@
+#include "tests/sim/model.h"
+
+#include "base/core/assert.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+uint64_t current_seed;
+
+void wrong(const char *fmt, ...)
+{
+    va_list ap;
+    va_start(ap, fmt);
+    fprintf(stderr, "sim: seed %llu: ", (unsigned long long)current_seed);
+    vfprintf(stderr, fmt, ap);
+    fputc('\n', stderr);
+    va_end(ap);
+    exit(1);
+}
+
+static void *grow(void *p, uint32_t *cap, uint32_t want, size_t elem)
+{
+    if (want <= *cap) return p;
+    *cap = MAX(want, *cap ? *cap * 2 : 64);
+    p = realloc(p, *cap * elem);
+    ASSERT(p != NULL);
+    return p;
+}
+
+void model_init(struct model *m, uint64_t seed)
+{
+    *m = (struct model){ 0 };
+    prng_init(&m->rnd, seed);
+    pthread_mutex_init(&m->lock, NULL);
+}
+void model_free(struct model *m)
+{
+    free(m->requests);
+    free(m->rows);
+}
+
+struct str tenant_name(uint32_t tenant)
+{
+    static const char *const names[TENANTS] = { "alpha", "beta", "gamma" };
+    return str_of(names[tenant]);
+}
+
+static uint32_t new_request(struct model *m)
+{
+    struct prng *r = &m->rnd;
+    m->requests = grow(m->requests, &m->requests_cap, m->nrequests + 1, sizeof *m->requests);
+    struct request *q = &m->requests[m->nrequests];
+    *q = (struct request){ .first = m->nrows, .tenant = (uint32_t)prng_below(r, TENANTS),
+                           .content = { prng_next(r), prng_next(r) } };
+    uint32_t most = prng_chance(r, 0.02) ? 300 : 6, sum = 0;
+    for (unsigned k = 0; k < K_COUNT; k++) {
+        q->n[k] = prng_chance(r, 0.4) ? (uint32_t)prng_below(r, most) : 0;
+        sum += q->n[k];
+    }
+    if (sum == 0) q->n[K_LOG] = sum = 1;
+    for (unsigned k = 0; k < K_COUNT; k++) {
+        for (uint32_t i = 0; i < q->n[k]; i++) {
+            m->rows = grow(m->rows, &m->rows_cap, m->nrows + 1, sizeof *m->rows);
+            m->rows[m->nrows++] = (struct row){ .request = m->nrequests, .kind = (uint8_t)k };
+        }
+    }
+    return m->nrequests++;
+}
+
+static uint32_t unanswered(const struct model *m, uint64_t from)
+{
+    for (uint32_t i = 0; i < m->nrequests; i++) {
+        uint32_t at = (uint32_t)((from + i) % m->nrequests);
+        if (m->requests[at].outcome == UNKNOWN && !m->requests[at].busy) return at;
+    }
+    return UINT32_MAX;
+}
+
+uint32_t model_begin(struct model *m, struct prng *r, double again)
+{
+    pthread_mutex_lock(&m->lock);
+    uint32_t i = UINT32_MAX;
+    if (m->nrequests && prng_chance(r, again)) i = unanswered(m, prng_next(r));
+    if (i == UINT32_MAX) i = new_request(m);
+    m->requests[i].outcome = UNKNOWN;
+    m->requests[i].busy = true;
+    pthread_mutex_unlock(&m->lock);
+    return i;
+}
+
+void model_end(struct model *m, uint32_t request, bool acked)
+{
+    pthread_mutex_lock(&m->lock);
+    m->requests[request].busy = false;
+    if (acked) m->requests[request].outcome = ACKED;
+    m->acked += acked;
+    pthread_mutex_unlock(&m->lock);
+}
+
+bool model_all_acked(const struct model *m)
+{
+    return m->nrequests == 0 || unanswered(m, 0) == UINT32_MAX;
+}
+
+uint8_t *model_acked(struct model *m, uint32_t *n)
+{
+    pthread_mutex_lock(&m->lock);
+    uint8_t *acked = calloc(m->nrequests + 1, 1);
+    ASSERT(acked != NULL);
+    *n = m->nrequests;
+    for (uint32_t i = 0; i < *n; i++)
+        acked[i] = m->requests[i].outcome == ACKED;
+    pthread_mutex_unlock(&m->lock);
+    return acked;
+}
+
+/* -- rows ------------------------------------------------------------------------------------------------- */
+
+void row_trace_id(uint64_t i, uint8_t out[16])
+{
+    uint64_t half[2] = { hash_u64(i / 4 + 1), hash_u64(i / 4 + 77) };
+    memcpy(out, half, 16);
+}
+int64_t row_time_ns(uint64_t i)
+{
+    return INT64_C(1767225600) * NS_PER_S + (int64_t)i * NS_PER_MS;
+}
+
+static void set_common(struct table_builder *b, uint64_t i, uint32_t tenant)
+{
+    table_set_i64(b, SC_ATTR, STR("n"), (int64_t)i);
+    table_set_str(b, SC_ATTR, STR("owner"), COL_STR, tenant_name(tenant));
+}
+
+static void set_resource(struct table_builder *b, uint64_t i)
+{
+    char name[16];
+    snprintf(name, sizeof name, "svc-%u", (unsigned)(i % 3));
+    table_resource(b);
+    table_set_str(b, SC_ATTR, STR("service.name"), COL_STR, str_of(name));
+    table_scope(b);
+}
+
+static void set_row(struct table_builder *b, enum kind kind, uint64_t i, uint32_t tenant)
+{
+    char text[64];
+    uint8_t trace[16];
+    uint64_t id = i + 1;
+    snprintf(text, sizeof text, "row %llu of %s", (unsigned long long)i, tenant_name(tenant).p);
+    row_trace_id(i, trace);
+    if (kind == K_SPAN || kind == K_LOG) set_resource(b, i);
+    table_row(b);
+    set_common(b, i, tenant);
+    if (kind == K_SPAN) {
+        table_set_i64(b, SC_SELF, STR("start"), row_time_ns(i));
+        table_set_i64(b, SC_SELF, STR("duration"), (int64_t)i * 1000);
+        table_set_i64(b, SC_SELF, STR("kind"), 1);
+        table_set_fix(b, SC_SELF, STR("trace_id"), trace, 16);
+        table_set_fix(b, SC_SELF, STR("span_id"), &id, 8);
+        table_set_str(b, SC_SELF, STR("name"), COL_STR, str_of(text));
+        return;
+    }
+    table_set_i64(b, SC_SELF, STR("time"), row_time_ns(i));
+    if (kind == K_DOC) {
+        table_set_str(b, SC_SELF, STR("source"), COL_STR, str_of(text));
+        return;
+    }
+    if (kind == K_LOG) {
+        table_set_str(b, SC_SELF, STR("body"), COL_STR, str_of(text));
+        if (i % 2) table_set_fix(b, SC_SELF, STR("trace_id"), trace, 16);
+        return;
+    }
+    table_set_f64(b, SC_SELF, STR("value"), (double)i);
+    table_set_fix(b, SC_SELF, STR("trace_id"), trace, 16);
+    table_set_str(b, SC_ATTR, STR("text"), COL_STR, str_of(text));
+}
+
+static struct table *build_table(enum kind kind, uint32_t first, uint32_t n, uint32_t tenant)
+{
+    struct table_builder *b = table_builder_new(NULL);
+    for (uint32_t i = 0; i < n; i++)
+        set_row(b, kind, first + i, tenant);
+    return table_builder_finish(b, kind == K_SPAN ? STR("start") : STR("time"));
+}
+
+static void build_samples(struct metric_batch *mb, struct arena *a, uint32_t first, uint32_t n, uint32_t tenant)
+{
+    uint32_t place[SERIES];
+    memset(place, 0xff, sizeof place);
+    mb->id = ARENA_ARRAY(a, hash128, SERIES);
+    mb->canonical = ARENA_ARRAY(a, struct str, SERIES);
+    mb->series = ARENA_ARRAY(a, uint32_t, n);
+    mb->t_ms = ARENA_ARRAY(a, int64_t, n);
+    mb->value = ARENA_ARRAY(a, double, n);
+    mb->nsamples = n;
+    for (uint32_t k = 0; k < n; k++) {
+        uint64_t i = first + k;
+        uint32_t which = (uint32_t)(i % SERIES);
+        if (place[which] == UINT32_MAX) {
+            place[which] = mb->nseries;
+            struct label l[3] = { { STR("__name__"), arena_printf(a, "m%u", which % 5) },
+                                  { STR("inst"), arena_printf(a, "i%u", which) },
+                                  { STR("owner"), tenant_name(tenant) } };
+            struct labels ls = { 3, l };
+            mb->canonical[mb->nseries] = labels_encode(&ls, a);
+            mb->id[mb->nseries] = series_id(mb->canonical[mb->nseries]);
+            mb->nseries++;
+        }
+        mb->series[k] = place[which];
+        mb->t_ms[k] = row_time_ns(i) / NS_PER_MS;
+        mb->value[k] = (double)i;
+    }
+}
+
+static struct batch *add_batch(struct built *b, const struct request *q, enum signal signal)
+{
+    struct batch *t = &b->batches[b->n];
+    *t = (struct batch){ .tenant = tenant_name(q->tenant), .signal = signal, .content = q->content };
+    b->p[b->n++] = t;
+    return t;
+}
+
+void model_build(struct model *m, uint32_t request, struct built *b)
+{
+    static const enum signal signals[] = { SIG_SPANS, SIG_LOGS, SIG_DOCS };
+    pthread_mutex_lock(&m->lock);
+    const struct request copy = m->requests[request], *q = &copy;
+    pthread_mutex_unlock(&m->lock);
+    memset(b, 0, sizeof *b);
+    arena_init(&b->a, NULL);
+    uint32_t at = q->first;
+    for (unsigned k = K_SPAN; k <= K_DOC; at += q->n[k++]) {
+        if (q->n[k] == 0) continue;
+        struct batch *t = add_batch(b, q, signals[k]);
+        t->tables = ARENA_ARRAY(&b->a, struct table *, 1);
+        t->tables[t->ntables++] = build_table((enum kind)k, at, q->n[k], q->tenant);
+        t->nrows = q->n[k];
+        if (k == K_DOC) t->index = STR("books");
+    }
+    if (q->n[K_SAMPLE] + q->n[K_EXEMPLAR] == 0) return;
+    struct batch *t = add_batch(b, q, SIG_METRICS);
+    t->metrics = ARENA_NEW(&b->a, struct metric_batch);
+    t->nrows = q->n[K_SAMPLE];
+    build_samples(t->metrics, &b->a, at, q->n[K_SAMPLE], q->tenant);
+    at += q->n[K_SAMPLE];
+    if (q->n[K_EXEMPLAR]) t->metrics->exemplars = build_table(K_EXEMPLAR, at, q->n[K_EXEMPLAR], q->tenant);
+}
+
+void model_built_free(struct built *b)
+{
+    for (uint32_t i = 0; i < b->n; i++)
+        batch_release(&b->batches[i]);
+    arena_deinit(&b->a);
+}

@@ -1,0 +1,74 @@
+/* What the simulated clients sent, and what they were told: the truth that the store is checked against. It lives outside
+ * the simulated node and survives its crashes.
+ *
+ * Every row has a number of its own; all its fields follow from the number, so that a reader knows from the
+ * row alone whose it is and what it must look like. A request is sent again, the same bytes under the same
+ * content hash, until it is acked. */
+#ifndef TESTS_SIM_MODEL_H
+#define TESTS_SIM_MODEL_H
+
+#include "base/core/prng.h"
+#include "storage/view.h"
+
+#include <pthread.h>
+
+enum kind { K_SPAN, K_LOG, K_DOC, K_SAMPLE, K_EXEMPLAR, K_COUNT };
+enum { TENANTS = 3, SERIES = 23 };
+
+enum outcome { NEW, UNKNOWN, ACKED }; /* UNKNOWN: sent, no good answer (yet) */
+
+struct request {
+    uint32_t first;              /* its rows are [first, first + sum of n) in the order of kinds */
+    uint32_t n[K_COUNT];
+    uint32_t tenant;
+    hash128 content;
+    enum outcome outcome;
+    bool busy;                   /* a client of this life has it */
+};
+struct row {
+    uint32_t request;
+    uint8_t kind;
+    uint8_t seen;                /* of the check that runs */
+};
+struct model {
+    pthread_mutex_t lock;        /* on the real runtime cores are threads */
+    struct prng rnd;             /* what is sent */
+    struct request *requests;
+    uint32_t nrequests, requests_cap;
+    struct row *rows;
+    uint32_t nrows, rows_cap;
+    uint64_t acked, repeated, refused, checks;
+};
+
+void model_init(struct model *m, uint64_t seed);
+void model_free(struct model *m);
+/* Picks a request without an answer (with probability `again`, if there is one that nobody has) or makes one: it is UNKNOWN
+ * and busy from here on. */
+uint32_t model_begin(struct model *m, struct prng *r, double again);
+void model_end(struct model *m, uint32_t request, bool acked);
+bool model_all_acked(const struct model *m);
+struct str tenant_name(uint32_t tenant);
+
+struct built { /* a request as batches */
+    struct arena a;
+    struct batch batches[K_COUNT], *p[K_COUNT];
+    uint32_t n;
+};
+void model_build(struct model *m, uint32_t request, struct built *b);
+void model_built_free(struct built *b);
+
+/* On every core, every tenant and signal: reads all there is.
+ * acked_at: requests acked before (a copy of their outcomes, or NULL for the present ones). Aborts with a
+ * message on a row that is missing, twice there, changed, or another tenant's. */
+MUST_CHECK err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uint32_t nacked) MAY_YIELD;
+
+/* One byte a request: is it acked? malloc'd. */
+uint8_t *model_acked(struct model *m, uint32_t *n);
+
+/* The fields of row i. */
+void row_trace_id(uint64_t i, uint8_t out[16]);
+int64_t row_time_ns(uint64_t i);
+_Noreturn void wrong(const char *fmt, ...) PRINTF(1, 2);
+extern uint64_t current_seed;
+
+#endif

@@ -1,0 +1,331 @@
+/* The store on a real disk, one property at a time. (Crashes, faults and interleavings: tests/sim.) */
+#include "base/core/assert.h"
+#include "base/core/errinj.h"
+#include "base/core/log.h"
+#include "base/rt/file.h"
+#include "storage/view.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+static char dir[] = "/tmp/tercet_store_XXXXXX";
+static char data[64], catalog[64];
+static struct kv *kv;
+static struct store *st;
+
+/* -- helpers ------------------------------------------------------------------------------------------------ */
+
+static struct store_opts opts(void)
+{
+    return (struct store_opts){ .dir = data, .kv = kv, .partitions = 16, .mem_bytes = 64 << 20,
+                                .seal_age_ms = 3600000, .commit_window_us = 5000, .commit_bytes = 1 << 20 };
+}
+static void open_with(const struct store_opts *o)
+{
+    err_t e = store_open(o, &st);
+    if (e != OK) fprintf(stderr, "open: %s\n", err_detail());
+    ASSERT(e == OK);
+}
+static void reopen(void)
+{
+    store_close(st);
+    struct store_opts o = opts();
+    open_with(&o);
+}
+
+static struct table *logs(uint32_t first, uint32_t n, int64_t time_ns, const char *pad)
+{
+    struct table_builder *b = table_builder_new(NULL);
+    table_resource(b);
+    table_set_str(b, SC_ATTR, STR("service.name"), COL_STR, STR("svc"));
+    table_scope(b);
+    for (uint32_t i = first; i < first + n; i++) {
+        uint8_t id[16] = { (uint8_t)i, (uint8_t)(i >> 8), 1 };
+        table_row(b);
+        table_set_i64(b, SC_SELF, STR("time"), time_ns);
+        table_set_i64(b, SC_ATTR, STR("n"), i);
+        table_set_fix(b, SC_SELF, STR("trace_id"), id, 16);
+        if (pad) table_set_str(b, SC_SELF, STR("body"), COL_STR, str_of(pad));
+    }
+    return table_builder_finish(b, STR("time"));
+}
+
+static err_t append_table(struct table *t, uint64_t content)
+{
+    struct batch b = { .tenant = STR("anonymous"), .signal = SIG_LOGS, .content = { content, content ? 1 : 0 },
+                       .ntables = 1, .tables = &t, .nrows = t->nrows };
+    struct batch *p = &b;
+    err_t e = store_append(st, &p, 1);
+    table_put(t);
+    return e;
+}
+static err_t append(uint32_t first, uint32_t n, uint64_t content)
+{
+    return append_table(logs(first, n, 1, NULL), content);
+}
+
+struct count {
+    uint32_t rows;
+    uint64_t sum; /* of n */
+};
+static err_t count_here(void *arg)
+{
+    struct count *c = arg;
+    struct view *v;
+    TRY(view_open(st, STR("anonymous"), NULL, &v));
+    const struct rows_req rq = { .signal = SIG_LOGS, .tmin_ns = INT64_MIN, .tmax_ns = INT64_MAX };
+    struct rows_scan *s;
+    TRY(rows_open(v, &rq, &s));
+    for (;;) {
+        struct rowset rs;
+        bool more;
+        TRY(rows_next(s, &rs, &more));
+        if (!more) break;
+        const struct column *n;
+        TRY(rowset_column(&rs, REL_ROWS, SC_ATTR, STR("n"), COL_I64, &n));
+        ASSERT(n != NULL);
+        for (uint32_t k = 0; k < rs.nsel; k++)
+            c->sum += (uint64_t)n->i64[rs.sel ? rs.sel[k] : k];
+        c->rows += rs.nsel;
+    }
+    rows_close(s);
+    view_close(v);
+    return OK;
+}
+static void want_rows(uint32_t n)
+{
+    struct count c = { 0 };
+    for (unsigned core = 0; core < rt_cores(); core++) {
+        err_t e = rt_call(core, RT_QUERY, count_here, &c);
+        if (e != OK) fprintf(stderr, "read: %s\n", err_detail());
+        ASSERT(e == OK);
+    }
+    if (c.rows != n) fprintf(stderr, "%u rows, not %u\n", c.rows, n);
+    ASSERT(c.rows == n);
+    ASSERT(c.sum == (uint64_t)n * (n - 1) / 2);
+}
+static size_t files_in(const char *sub)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    struct str *names;
+    size_t n = 0;
+    err_t e = fs_list(arena_printf(&a, "%s/%s", data, sub).p, &a, &names, &n);
+    ASSERT(e == OK || e == ERR_NOT_FOUND);
+    arena_deinit(&a);
+    return n;
+}
+
+/* -- tests ---------------------------------------------------------------------------------------------------- */
+
+static void visible_then_replayed_then_sealed(void)
+{
+    ASSERT(append(0, 10, 0) == OK);
+    want_rows(10);
+    reopen();
+    want_rows(10);
+    ASSERT(store_seal(st) == OK);
+    want_rows(10);
+    ASSERT(append(10, 5, 0) == OK);
+    want_rows(15);
+    reopen();
+    want_rows(15);
+    struct store_stats s;
+    store_stats(st, &s);
+    ASSERT(s.segments > 0 && s.segment_bytes > 0);
+    ASSERT(s.sealed_gen + 1 < s.generation);
+    ASSERT(s.wal_rotten == 0);
+}
+
+static void repeated_requests(void)
+{
+    ASSERT(append(0, 10, 77) == OK);
+    ASSERT(append(0, 10, 77) == OK);
+    want_rows(10);
+    reopen();
+    ASSERT(append(0, 10, 77) == OK);
+    want_rows(10);
+    ASSERT(store_seal(st) == OK);
+    ASSERT(append(0, 10, 77) == OK);
+    want_rows(10);
+    reopen(); /* its log is gone: the catalog remembers */
+    ASSERT(append(0, 10, 77) == OK);
+    want_rows(10);
+}
+
+static void interrupted_seals(void)
+{
+    ASSERT(append(0, 10, 0) == OK);
+    errinj_arm(EI_SEAL_BEFORE_COMMIT, 1);
+    ASSERT(store_seal(st) == ERR_IO);
+    want_rows(10);
+    ASSERT(append(10, 10, 0) == OK);
+    want_rows(20);
+    reopen();
+    want_rows(20);
+    errinj_arm(EI_SEAL_AFTER_COMMIT, 1);
+    ASSERT(store_seal(st) == ERR_IO);
+    want_rows(20);
+    ASSERT(append(20, 10, 0) == OK);
+    reopen();
+    want_rows(30);
+    ASSERT(store_seal(st) == OK);
+    want_rows(30);
+    reopen();
+    want_rows(30);
+}
+
+static void overload_and_full_disk(void)
+{
+    struct store_opts o = opts();
+    store_close(st);
+    o.mem_bytes = 1 << 20;
+    o.refuse_share = 0.0000001;
+    open_with(&o);
+    err_t e = OK;
+    for (unsigned i = 0; i < 100 && e == OK; i++) {
+        e = append(i, 1, 0);
+        ASSERT(fiber_sleep(20 * NS_PER_MS) == OK);
+    }
+    ASSERT(e == ERR_NOSPC);
+    store_close(st);
+    o.refuse_share = 0;
+    open_with(&o);
+    char *pad = calloc(1, 300001);
+    ASSERT(pad != NULL);
+    memset(pad, 'x', 300000);
+    /* Without a yield to maintenance in between, memory fills before it is sealed; afterwards there is room again. */
+    for (unsigned i = 0; i < 40 && e != ERR_OVERLOAD; i++)
+        e = append_table(logs(1000 + i, 1, 1, pad), 0);
+    ASSERT(e == ERR_OVERLOAD);
+    for (unsigned i = 0; i < 100 && e != OK; i++) {
+        ASSERT(fiber_sleep(50 * NS_PER_MS) == OK);
+        e = append(0, 1, 0);
+    }
+    ASSERT(e == OK);
+    free(pad);
+    reopen();
+}
+
+static void retention_by_age(void)
+{
+    ASSERT(append_table(logs(0, 3, 0, NULL), 0) == OK); /* 1970 */
+    ASSERT(store_seal(st) == OK);
+    ASSERT(fiber_sleep(300 * NS_PER_MS) == OK);
+    want_rows(3);
+    store_close(st);
+    struct store_opts o = opts();
+    o.retention_age_ms = 1000;
+    open_with(&o);
+    for (unsigned i = 0; i < 100 && files_in("seg") > 0; i++)
+        ASSERT(fiber_sleep(20 * NS_PER_MS) == OK);
+    ASSERT(files_in("seg") == 0);
+    want_rows(0);
+    reopen();
+    want_rows(0);
+}
+
+static void big_request(void)
+{
+    char *pad = calloc(1, 30000001);
+    ASSERT(pad != NULL);
+    uint64_t x = 1;
+    for (size_t i = 0; i < 30000000; i++) {
+        x = x * UINT64_C(6364136223846793005) + 1;
+        pad[i] = (char)('a' + (x >> 59) % 26);
+    }
+    ASSERT(append_table(logs(0, 1, 1, pad), 0) == OK);
+    free(pad);
+    ASSERT(append(1, 1, 0) == OK);
+    want_rows(2);
+    reopen();
+    want_rows(2);
+}
+
+static void files_do_not_pile_up(void)
+{
+    for (unsigned i = 0; i < 12; i++) {
+        ASSERT(append(i, 1, 0) == OK);
+        ASSERT(store_seal(st) == OK);
+    }
+    want_rows(12);
+    ASSERT(files_in("wal/0") <= 6);
+    store_close(st);
+    char path[128];
+    snprintf(path, sizeof path, "%s/seg/leftover.seg", data);
+    struct file f;
+    ASSERT(file_open(&f, path, FILE_WRITE | FILE_CREATE) == OK);
+    file_close(&f);
+    struct store_opts o = opts();
+    size_t before = files_in("seg");
+    open_with(&o);
+    ASSERT(files_in("seg") == before - 1);
+    want_rows(12);
+}
+
+/* -- driver --------------------------------------------------------------------------------------------------- */
+
+static err_t one(void *arg)
+{
+    void (*fn)(void);
+    memcpy(&fn, arg, sizeof fn);
+    TRY(fs_mkdirs(data));
+    TRY(kv_rocks_open(catalog, &kv));
+    struct store_opts o = opts();
+    open_with(&o);
+    fn();
+    store_close(st);
+    kv->close(kv);
+    return OK;
+}
+
+static void more_cores_later(void)
+{
+    ASSERT(append(0, 200, 5) == OK);
+    ASSERT(store_seal(st) == OK);
+    ASSERT(append(200, 200, 6) == OK);
+    want_rows(400);
+}
+static void still_there(void)
+{
+    want_rows(400);
+    ASSERT(append(0, 200, 5) == OK);
+    ASSERT(append(200, 200, 6) == OK);
+    want_rows(400);
+    ASSERT(store_seal(st) == OK);
+    want_rows(400);
+}
+
+static void run(const char *name, void (*fn)(void), unsigned cores, bool fresh)
+{
+    char cmd[128];
+    snprintf(cmd, sizeof cmd, "rm -rf %s/data %s/catalog", dir, dir);
+    if (fresh) ASSERT(system(cmd) == 0);
+    printf("%s, %u cores\n", name, cores);
+    fflush(stdout);
+    err_t e = rt_run(&(struct rt_opts){ .cores = cores }, one, &fn);
+    ASSERT(e == OK);
+}
+
+int main(void)
+{
+    if (!mkdtemp(dir)) return 1;
+    log_init((enum log_level)(LOG_ERROR + 1), false);
+    snprintf(data, sizeof data, "%s/data", dir);
+    snprintf(catalog, sizeof catalog, "%s/catalog", dir);
+    for (unsigned cores = 1; cores <= 2; cores++) {
+        run("visible, replayed, sealed", visible_then_replayed_then_sealed, cores, true);
+        run("repeated requests", repeated_requests, cores, true);
+        run("interrupted seals", interrupted_seals, cores, true);
+        run("overload and full disk", overload_and_full_disk, cores, true);
+        run("retention by age", retention_by_age, cores, true);
+        run("files do not pile up", files_do_not_pile_up, cores, true);
+    }
+    run("big request", big_request, 1, true);
+    run("another number of cores", more_cores_later, 1, true);
+    run("more", still_there, 3, false);
+    run("fewer", still_there, 2, false);
+    char cmd[128];
+    snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
+    return system(cmd) == 0 ? 0 : 1;
+}
