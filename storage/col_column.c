@@ -40,7 +40,7 @@ err_t cur_take(struct cur *c, size_t n, const uint8_t **p)
 err_t cur_str(struct cur *c, size_t max, struct str *s)
 {
     uint64_t n;
-    const uint8_t *p;
+    const uint8_t *p = NULL;
     TRY(cur_varint(c, &n));
     if (n > max) return err_set(ERR_CORRUPT, "a string of %llu bytes, at most %zu", (unsigned long long)n, max);
     TRY(cur_take(c, (size_t)n, &p));

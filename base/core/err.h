@@ -48,8 +48,14 @@ struct err_record *err_record(void);
 void err_record_use(struct err_record *r);
 
 /* Writes code and detail into the current record and returns code. */
-#define err_set(code, ...) err_set_at(__FILE__, __LINE__, (code), __VA_ARGS__)
+#define err_set(code, ...) err_same_((code), err_set_at(__FILE__, __LINE__, (code), __VA_ARGS__))
 err_t err_set_at(const char *file, int line, err_t code, const char *fmt, ...) PRINTF(4, 5);
+/* Lets the compiler see which code a constant err_set returns: that it is not OK. */
+static inline err_t err_same_(err_t code, err_t returned)
+{
+    (void)returned;
+    return code;
+}
 /* The same from errno-like os_errno (positive): ENOSPC and EDQUOT are ERR_NOSPC, all others ERR_IO. */
 #define err_set_errno(os, ...) err_set_errno_at(__FILE__, __LINE__, (os), __VA_ARGS__)
 err_t err_set_errno_at(const char *file, int line, int os_errno, const char *fmt, ...) PRINTF(4, 5);

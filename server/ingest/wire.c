@@ -13,21 +13,22 @@ static const char *type_name(uint32_t type)
     }
 }
 
-err_t wire_bad(const struct wire *w, uint32_t tag)
+void wire_bad_detail(const struct wire *w, uint32_t tag)
 {
     size_t at = (size_t)(w->p - w->base);
-    if (tag == 0)
-        return err_set(ERR_INVALID, "malformed protobuf at byte %zu: not a field tag or number", at);
     uint32_t type = tag & 7;
-    if (type == 3 || type == 4 || type > 5)
-        return err_set(ERR_INVALID, "malformed protobuf at byte %zu: field %u has wire type %u (%s), which is refused",
-                       at, tag >> 3, type, type_name(type));
-    return err_set(ERR_INVALID, "malformed protobuf at byte %zu: field %u (%s) runs past the end of its message", at,
-                   tag >> 3, type_name(type));
+    if (tag == 0)
+        err_set(ERR_INVALID, "malformed protobuf at byte %zu: not a field tag or number", at);
+    else if (type == 3 || type == 4 || type > 5)
+        err_set(ERR_INVALID, "malformed protobuf at byte %zu: field %u has wire type %u (%s), which is refused", at,
+                tag >> 3, type, type_name(type));
+    else
+        err_set(ERR_INVALID, "malformed protobuf at byte %zu: field %u (%s) runs past the end of its message", at,
+                tag >> 3, type_name(type));
 }
 
-err_t wire_mistyped(const struct wire *w, const struct wire_field *f, const char *message)
+void wire_mistyped_detail(const struct wire *w, const struct wire_field *f, const char *message)
 {
-    return err_set(ERR_INVALID, "malformed protobuf before byte %zu: field %u of %s must not be %s",
-                   (size_t)(w->p - w->base), f->tag >> 3, message, type_name(f->tag & 7));
+    err_set(ERR_INVALID, "malformed protobuf before byte %zu: field %u of %s must not be %s",
+            (size_t)(w->p - w->base), f->tag >> 3, message, type_name(f->tag & 7));
 }

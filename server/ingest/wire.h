@@ -58,17 +58,23 @@ static inline bool wire_more(const struct wire *w)
     return w->p < w->end;
 }
 
-/* What is wrong at w->p (cold). */
-MUST_CHECK err_t wire_bad(const struct wire *w, uint32_t tag);
+/* What is wrong at w->p (cold). The codes are returned here, where the compiler sees that they are not OK. */
+void wire_bad_detail(const struct wire *w, uint32_t tag);
+void wire_mistyped_detail(const struct wire *w, const struct wire_field *f, const char *message);
+MUST_CHECK static inline err_t wire_bad(const struct wire *w, uint32_t tag)
+{
+    wire_bad_detail(w, tag);
+    return ERR_INVALID;
+}
 /* A field that the caller's switch does not take: skipped, unless its number is in `known` (numbers below
  * 64): then it came with a wrong wire type. */
-MUST_CHECK err_t wire_mistyped(const struct wire *w, const struct wire_field *f, const char *message);
 MUST_CHECK static inline err_t wire_other(const struct wire *w, const struct wire_field *f, uint64_t known,
                                           const char *message)
 {
     uint32_t num = f->tag >> 3;
-    if (__builtin_expect(num < 64 && (known >> num & 1), 0)) return wire_mistyped(w, f, message);
-    return OK;
+    if (__builtin_expect(num >= 64 || !(known >> num & 1), 1)) return OK;
+    wire_mistyped_detail(w, f, message);
+    return ERR_INVALID;
 }
 
 MUST_CHECK static inline err_t wire_next(struct wire *w, struct wire_field *f)
