@@ -1,0 +1,408 @@
+#include "server/api/prometheus_int.h"
+
+#include "base/core/datetime.h"
+#include "base/core/metric.h"
+#include "query/promql/lex.h"
+
+#include <math.h>
+#include <unistd.h>
+
+/* -- one request ------------------------------------------------------------------------------------ */
+err_t prom_begin(struct prom_run *r, struct http_request *rq)
+{
+    const struct prom_ctx *ctx = rq->user;
+    int64_t timeout_ms;
+    *r = (struct prom_run){ .ctx = ctx };
+    budget_init(&r->budget, "query.memory_one", ctx->budget, ctx->query_bytes_max, ERR_LIMIT);
+    arena_init(&r->arena, &r->budget);
+    r->q = (struct query){ .store = ctx->store, .tenant = rq->tenant, .arena = &r->arena, .budget = &r->budget,
+                           .samples_max = ctx->samples_max };
+    TRY(prom_duration(rq, "timeout", ctx->timeout_ns / NS_PER_MS, &timeout_ms));
+    int64_t ns = MIN(timeout_ms, ctx->timeout_ns / NS_PER_MS) * NS_PER_MS;
+    if (ns > 0) fiber_set_deadline(mono_add(rt_now(), ns));
+    metric_add(M_QUERIES, 1);
+    return OK;
+}
+
+void prom_end(struct prom_run *r)
+{
+    struct err_record why = *err_record(); /* of the request; freeing must not change it */
+    metric_add(M_QUERY_SAMPLES, (int64_t)r->q.stats.samples);
+    arena_deinit(&r->arena);
+    *err_record() = why;
+}
+
+void prom_data(struct prom_run *r, struct http_response *rs)
+{
+    json_init(&r->j, &rs->body);
+    json_obj(&r->j);
+    json_keyz(&r->j, "status");
+    json_z(&r->j, "success");
+    json_keyz(&r->j, "data");
+}
+
+void prom_done(struct prom_run *r)
+{
+    if (r->cut) {
+        json_keyz(&r->j, "warnings");
+        json_arr(&r->j);
+        json_z(&r->j, "results truncated due to limit");
+        json_arr_end(&r->j);
+    }
+    json_obj_end(&r->j);
+}
+
+static const char *error_type(int status, err_t code)
+{
+    if (code == ERR_LIMIT) return "execution";
+    if (code == ERR_TIMEOUT) return "timeout";
+    if (code == ERR_CANCELED) return "canceled";
+    if (status == 404) return "not_found";
+    if (status == 406) return "not_acceptable";
+    if (status >= 400 && status < 500) return "bad_data";
+    if (status == 503 || code == ERR_OVERLOAD) return "unavailable";
+    return "internal";
+}
+
+void prometheus_on_error(const struct http_request *rq, int status, err_t code, const char *detail,
+                         struct http_response *rs)
+{
+    struct json_out j;
+    (void)rq;
+    rs->status = code == ERR_TIMEOUT ? 503 : code == ERR_LIMIT ? 422 : status;
+    rs->content_type = "application/json";
+    buf_clear(&rs->body);
+    json_init(&j, &rs->body);
+    json_obj(&j);
+    json_keyz(&j, "status");
+    json_z(&j, "error");
+    json_keyz(&j, "errorType");
+    json_z(&j, error_type(status, code));
+    json_keyz(&j, "error");
+    json_z(&j, code == ERR_TIMEOUT ? "query timed out in expression evaluation"
+              : code == ERR_CANCELED ? "query was canceled in expression evaluation"
+              : detail && *detail ? detail : "no detail");
+    json_obj_end(&j);
+}
+
+/* -- parameters -------------------------------------------------------------------------------------- */
+bool prom_param(struct http_request *rq, const char *name, struct str *v)
+{
+    return http_param(rq, name, 0, v) && v->n;
+}
+
+err_t prom_bad_param(const char *name)
+{
+    char why[ERR_DETAIL_MAX];
+    memcpy(why, err_detail(), strlen(err_detail()) + 1);
+    return err_set(ERR_INVALID, "invalid parameter \"%s\": %.400s", name, why);
+}
+
+static err_t seconds_ms(double s, int64_t *ms)
+{
+    if (!(fabs(s) < 4e15)) return err_set(ERR_INVALID, "time is out of range");
+    *ms = (int64_t)llround(s * 1000);
+    return OK;
+}
+
+err_t prom_time(struct http_request *rq, const char *name, int64_t def_ms, int64_t *ms)
+{
+    struct str v;
+    double s;
+    int64_t ns;
+    *ms = def_ms;
+    if (!prom_param(rq, name, &v)) return OK;
+    if (str_to_f64(v, &s) && isfinite(s)) {
+        if (seconds_ms(s, ms) == OK) return OK;
+    } else if (datetime_parse(v, &ns)) {
+        *ms = ns >= 0 ? ns / NS_PER_MS : -((-ns) / NS_PER_MS);
+        return OK;
+    }
+    return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"" STR_FMT "\" to a valid timestamp", name,
+                   (int)MIN(v.n, 100), v.p);
+}
+
+err_t prom_duration(struct http_request *rq, const char *name, int64_t def_ms, int64_t *ms)
+{
+    struct str v;
+    double s;
+    *ms = def_ms;
+    if (!prom_param(rq, name, &v)) return OK;
+    if (str_to_f64(v, &s)) {
+        if (seconds_ms(s, ms) == OK) return OK;
+    } else if (pq_duration_ms(v, ms)) {
+        return OK;
+    }
+    return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"" STR_FMT "\" to a valid duration", name,
+                   (int)MIN(v.n, 100), v.p);
+}
+
+err_t prom_limit(struct http_request *rq, const char *name, uint64_t *n)
+{
+    struct str v;
+    *n = 0;
+    if (!prom_param(rq, name, &v) || str_to_u64(v, n)) return OK;
+    return err_set(ERR_INVALID, "invalid parameter \"%s\": \"" STR_FMT "\" is no number of at least 0", name,
+                   (int)MIN(v.n, 100), v.p);
+}
+
+static int64_t now_ms(void) { return rt_wall().ns / NS_PER_MS; }
+
+/* -- queries ----------------------------------------------------------------------------------------- */
+static void put_stats(struct prom_run *r, const struct pq_result *res)
+{
+    struct json_out *j = &r->j;
+    json_keyz(j, "stats");
+    json_obj(j);
+    json_keyz(j, "samples");
+    json_obj(j);
+    json_keyz(j, "totalQueryableSamples");
+    json_i64(j, res->samples);
+    json_keyz(j, "peakSamples");
+    json_i64(j, res->samples);
+    json_obj_end(j);
+    json_keyz(j, "storage");
+    json_obj(j);
+    json_keyz(j, "samplesRead");
+    json_u64(j, r->q.stats.samples);
+    json_keyz(j, "bytesRead");
+    json_u64(j, r->q.stats.bytes);
+    json_obj_end(j);
+    json_obj_end(j);
+}
+
+static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_response *rs, struct pq_query *q)
+{
+    struct pq_ast ast = { 0 };
+    struct pq_result res = { 0 };
+    uint64_t limit;
+    struct str stats;
+    err_t e;
+    bool cut;
+    TRY(prom_limit(rq, "limit", &limit));
+    TRY(prom_duration(rq, "lookback_delta", 0, &q->lookback_ms));
+    q->samples_max = r->ctx->samples_max;
+    e = pq_run(q, &r->q, &r->arena, &ast, &res);
+    if (e == ERR_INVALID) {
+        e = prom_bad_param("query");
+        goto out;
+    }
+    if (e != OK) goto out;
+    prom_data(r, rs);
+    prom_json_result(&r->j, &res, q->instant, limit, &cut, &r->arena);
+    if (prom_param(rq, "stats", &stats)) {
+        /* The stats stand inside `data`: reopen it. */
+        rs->body.n--;
+        r->j.comma = true;
+        put_stats(r, &res);
+        json_obj_end(&r->j);
+    }
+    if (cut) pq_note(&res.notes, PQ_WARN, UINT32_MAX, "results truncated due to limit");
+    prom_json_notes(&r->j, &res, &r->arena);
+    prom_done(r);
+    e = buf_check(&rs->body);
+out:;
+    struct err_record why = *err_record();
+    pq_result_free(&res);
+    pq_ast_deinit(&ast);
+    *err_record() = why;
+    return e;
+}
+
+static err_t query_instant(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct pq_query q = { .instant = true };
+    err_t e;
+    TRY_OUT(e, prom_begin(&r, rq));
+    (void)http_param(rq, "query", 0, &q.text);
+    TRY_OUT(e, prom_time(rq, "time", now_ms(), &q.start_ms));
+    q.end_ms = q.start_ms;
+    TRY_OUT(e, run_query(&r, rq, rs, &q));
+out:
+    prom_end(&r);
+    return e;
+}
+
+static err_t range_params(struct http_request *rq, struct pq_query *q)
+{
+    struct str v;
+    static const char *const needed[] = { "start", "end", "step" };
+    for (size_t i = 0; i < ARRAY_LEN(needed); i++)
+        if (!prom_param(rq, needed[i], &v))
+            return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"\" to a valid %s", needed[i],
+                           i == 2 ? "duration" : "timestamp");
+    TRY(prom_time(rq, "start", 0, &q->start_ms));
+    TRY(prom_time(rq, "end", 0, &q->end_ms));
+    if (q->end_ms < q->start_ms)
+        return err_set(ERR_INVALID, "invalid parameter \"end\": end timestamp must not be before start time");
+    TRY(prom_duration(rq, "step", 0, &q->step_ms));
+    if (q->step_ms <= 0)
+        return err_set(ERR_INVALID, "invalid parameter \"step\": zero or negative query resolution step widths are not "
+                       "accepted. Try a positive integer");
+    if ((q->end_ms - q->start_ms) / q->step_ms > PQ_STEPS_MAX)
+        return err_set(ERR_INVALID, "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the "
+                       "query resolution (?step=XX)");
+    return OK;
+}
+
+static err_t query_range(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct pq_query q = { 0 };
+    err_t e;
+    TRY_OUT(e, prom_begin(&r, rq));
+    (void)http_param(rq, "query", 0, &q.text);
+    TRY_OUT(e, range_params(rq, &q));
+    TRY_OUT(e, run_query(&r, rq, rs, &q));
+out:
+    prom_end(&r);
+    return e;
+}
+
+static err_t format_query(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct pq_ast ast = { 0 };
+    struct str text = STR_NONE;
+    struct buf b;
+    err_t e;
+    buf_init(&b, 1 << 22, NULL);
+    TRY_OUT(e, prom_begin(&r, rq));
+    (void)http_param(rq, "query", 0, &text);
+    if (pq_parse(text, &r.arena, &ast) != OK) {
+        e = prom_bad_param("query");
+        goto out;
+    }
+    pq_print(ast.root, &b);
+    prom_data(&r, rs);
+    json_str(&r.j, buf_view(&b));
+    prom_done(&r);
+out:
+    pq_ast_deinit(&ast);
+    buf_deinit(&b);
+    prom_end(&r);
+    return e;
+}
+
+/* -- status -------------------------------------------------------------------------------------------- */
+static err_t plain(struct http_response *rs, const char *text)
+{
+    rs->content_type = "text/plain; charset=utf-8";
+    buf_z(&rs->body, text);
+    return OK;
+}
+static err_t healthy(struct http_request *rq, struct http_response *rs)
+{
+    (void)rq;
+    return plain(rs, "Prometheus Server is Healthy.\n");
+}
+static err_t ready(struct http_request *rq, struct http_response *rs)
+{
+    (void)rq;
+    return plain(rs, "Prometheus Server is Ready.\n");
+}
+
+static void pair(struct json_out *j, const char *key, const char *value)
+{
+    json_keyz(j, key);
+    json_z(j, value);
+}
+
+static err_t success(struct http_response *rs, const char *data)
+{
+    buf_printf(&rs->body, "{\"status\":\"success\",\"data\":%s}", data);
+    return OK;
+}
+
+/* No `features` map: with one, Grafana takes the server for Mimir. The version is the API level. */
+static err_t buildinfo(struct http_request *rq, struct http_response *rs)
+{
+    (void)rq;
+    return success(rs, "{\"version\":\"3.14.0+tercet." TERCET_VERSION "\",\"revision\":\"\",\"branch\":\"\","
+                       "\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}");
+}
+
+static err_t status_config(struct http_request *rq, struct http_response *rs)
+{
+    const struct prom_ctx *ctx = rq->user;
+    struct json_out j;
+    json_init(&j, &rs->body);
+    json_obj(&j);
+    pair(&j, "status", "success");
+    json_keyz(&j, "data");
+    json_obj(&j);
+    json_keyz(&j, "yaml");
+    json_str(&j, ctx->config);
+    json_obj_end(&j);
+    json_obj_end(&j);
+    return OK;
+}
+
+static err_t status_flags(struct http_request *rq, struct http_response *rs)
+{
+    (void)rq;
+    return success(rs, "{}");
+}
+
+static err_t runtimeinfo(struct http_request *rq, struct http_response *rs)
+{
+    const struct prom_ctx *ctx = rq->user;
+    struct json_out j;
+    char when[DATETIME_TEXT_MAX];
+    size_t n = datetime_format(ctx->started_ms * NS_PER_MS, when);
+    json_init(&j, &rs->body);
+    json_obj(&j);
+    pair(&j, "status", "success");
+    json_keyz(&j, "data");
+    json_obj(&j);
+    json_keyz(&j, "startTime");
+    json_str(&j, str_n(when, n));
+    pair(&j, "CWD", "");
+    json_keyz(&j, "reloadConfigSuccess");
+    json_bool(&j, true);
+    json_keyz(&j, "corruptionCount");
+    json_i64(&j, 0);
+    json_keyz(&j, "goroutineCount");
+    json_i64(&j, 0);
+    json_keyz(&j, "GOMAXPROCS");
+    json_u64(&j, rt_cores());
+    pair(&j, "storageRetention", "");
+    json_obj_end(&j);
+    json_obj_end(&j);
+    return OK;
+}
+
+/* Rules are not evaluated: there are none. Grafana asks to expand recording rules. */
+static err_t rules(struct http_request *rq, struct http_response *rs)
+{
+    (void)rq;
+    return success(rs, "{\"groups\":[]}");
+}
+static err_t alerts(struct http_request *rq, struct http_response *rs)
+{
+    (void)rq;
+    return success(rs, "{\"alerts\":[]}");
+}
+
+#define ROUTE(methods, path, fn) { methods, path, fn, RT_QUERY, 4 << 20, prometheus_on_error, NULL }
+const struct http_route prometheus_routes[] = {
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query", query_instant),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query_range", query_range),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query_exemplars", prom_exemplars),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/format_query", format_query),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/labels", prom_labels),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/label/{name}/values", prom_label_values),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/series", prom_series),
+    ROUTE(HTTP_GET, "/api/v1/metadata", prom_metadata),
+    ROUTE(HTTP_GET, "/api/v1/rules", rules),
+    ROUTE(HTTP_GET, "/api/v1/alerts", alerts),
+    ROUTE(HTTP_GET, "/api/v1/status/buildinfo", buildinfo),
+    ROUTE(HTTP_GET, "/api/v1/status/config", status_config),
+    ROUTE(HTTP_GET, "/api/v1/status/flags", status_flags),
+    ROUTE(HTTP_GET, "/api/v1/status/runtimeinfo", runtimeinfo),
+    ROUTE(HTTP_GET, "/api/v1/status/tsdb", prom_tsdb),
+    ROUTE(HTTP_GET, "/-/healthy", healthy),
+    ROUTE(HTTP_GET, "/-/ready", ready),
+};
+const uint32_t prometheus_nroutes = ARRAY_LEN(prometheus_routes);

@@ -1,0 +1,434 @@
+/* Labels, series, metadata, exemplars, cardinality: what is known about series, without their samples. */
+#include "server/api/prometheus_int.h"
+
+#include "storage/regex.h"
+
+#include <stdlib.h>
+
+/* -- a set of strings ---------------------------------------------------------------------------- */
+struct names {
+    struct str *v;
+    uint64_t *count;
+    uint32_t n;
+    size_t cap, ccap;
+    struct htab index;
+};
+
+static uint32_t names_add(struct names *s, struct arena *a, struct str name)
+{
+    uint64_t h = hash_seeded64(name);
+    for (uint32_t it = 0, v; htab_next(&s->index, h, &it, &v);)
+        if (str_eq(s->v[v], name)) return s->count[v]++, v;
+    htab_insert(&s->index, h, s->n);
+    s->v = arena_grow(a, s->v, s->n, &s->cap, s->n + 1, sizeof *s->v);
+    s->count = arena_grow(a, s->count, s->n, &s->ccap, s->n + 1, sizeof *s->count);
+    s->v[s->n] = arena_str(a, name);
+    s->count[s->n] = 1;
+    return s->n++;
+}
+
+static int name_cmp(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
+
+/* -- match[] -------------------------------------------------------------------------------------------- */
+struct selection {
+    struct pq_ast asts[PROM_MATCH_MAX];
+    uint32_t n;
+    int64_t tmin, tmax;
+};
+
+static void selection_free(struct selection *s)
+{
+    for (uint32_t i = 0; i < s->n; i++) pq_ast_deinit(&s->asts[i]);
+}
+
+static err_t selection_read(struct http_request *rq, struct arena *a, struct selection *s)
+{
+    struct str m;
+    s->n = 0;
+    TRY(prom_time(rq, "start", PROM_TIME_MIN, &s->tmin));
+    TRY(prom_time(rq, "end", PROM_TIME_MAX, &s->tmax));
+    if (s->tmax < s->tmin) return err_set(ERR_INVALID, "end timestamp must not be before start time");
+    while (http_param(rq, "match[]", s->n, &m)) {
+        if (s->n == PROM_MATCH_MAX) return err_set(ERR_INVALID, "more than %d match[] parameters", PROM_MATCH_MAX);
+        err_t e = pq_parse_selector(m, a, &s->asts[s->n++]);
+        if (e != OK) return prom_bad_param("match[]");
+    }
+    return OK;
+}
+
+/* -- fragments ------------------------------------------------------------------------------------------ */
+enum want { WANT_NAMES, WANT_VALUES, WANT_SERIES };
+struct plan {
+    const struct selection *sel;
+    enum want want;
+    struct str name;
+};
+struct part {
+    struct names names;
+    struct pq_matrix series;
+};
+
+static err_t take(const struct plan *p, const struct mseries *ms, uint32_t n, struct arena *a, struct part *out,
+                  struct pq_rowset *rows)
+{
+    for (uint32_t i = 0; i < n; i++) {
+        const struct labels *l = &ms[i].labels;
+        TRY(rt_checkpoint());
+        TRY(arena_check(a));
+        if (p->want == WANT_SERIES) {
+            pq_rowset_get(rows, a, pq_labels_copy(a, l), 1);
+        } else if (p->want == WANT_VALUES) {
+            struct str v = labels_get(l, p->name);
+            if (v.n) names_add(&out->names, a, v);
+        } else {
+            for (uint32_t k = 0; k < l->n; k++) names_add(&out->names, a, l->l[k].name);
+        }
+    }
+    return OK;
+}
+
+static err_t fragment(struct query *q, struct view *view, const void *plan, struct arena *a, void **partial)
+{
+    const struct plan *p = plan;
+    struct part *out = ARENA_NEW(a, struct part);
+    struct pq_rowset rows;
+    err_t e = OK;
+    (void)q;
+    *partial = out;
+    htab_init(&out->names.index, NULL);
+    pq_rowset_init(&rows, &out->series);
+    for (uint32_t i = 0; i < MAX(p->sel->n, 1u); i++) {
+        const struct pq_selector *s = p->sel->n ? p->sel->asts[i].root->sel : NULL;
+        struct mseries *ms;
+        uint32_t n;
+        TRY_OUT(e, metrics_select(view, s ? s->m : NULL, s ? s->nm : 0, p->sel->tmin, p->sel->tmax, &ms, &n));
+        TRY_OUT(e, take(p, ms, n, a, out, &rows));
+    }
+out:
+    pq_rowset_deinit(&rows);
+    htab_deinit(&out->names.index);
+    return e;
+}
+
+/* Runs the fragment and merges: names (sorted) or series (sorted). */
+static err_t gather(struct prom_run *r, const struct plan *p, struct names *names, struct pq_matrix *series)
+{
+    struct scatter sc;
+    struct pq_rowset rows;
+    TRY(scatter_run(&r->q, fragment, p, &sc));
+    htab_init(&names->index, NULL);
+    pq_rowset_init(&rows, series);
+    for (unsigned i = 0; i < sc.n; i++) {
+        const struct part *part = sc.partials[i];
+        for (uint32_t k = 0; k < part->names.n; k++) names_add(names, &r->arena, part->names.v[k]);
+        for (uint32_t k = 0; k < part->series.n; k++)
+            pq_rowset_get(&rows, &r->arena, pq_labels_copy(&r->arena, &part->series.rows[k].labels), 1);
+    }
+    pq_rowset_deinit(&rows);
+    htab_deinit(&names->index);
+    scatter_free(&sc);
+    if (names->n) qsort(names->v, names->n, sizeof *names->v, name_cmp);
+    return arena_check(&r->arena);
+}
+
+static err_t answer_names(struct prom_run *r, struct http_request *rq, struct http_response *rs, struct plan *p)
+{
+    struct selection *sel = ARENA_NEW(&r->arena, struct selection);
+    struct names names = { 0 };
+    struct pq_matrix none = { 0 };
+    uint64_t limit;
+    err_t e;
+    TRY(prom_limit(rq, "limit", &limit));
+    TRY_OUT(e, selection_read(rq, &r->arena, sel));
+    p->sel = sel;
+    TRY_OUT(e, gather(r, p, &names, &none));
+    prom_data(r, rs);
+    json_arr(&r->j);
+    for (uint32_t i = 0; i < names.n && (!limit || i < limit); i++) json_str(&r->j, names.v[i]);
+    json_arr_end(&r->j);
+    r->cut = limit && names.n > limit;
+    prom_done(r);
+out:
+    selection_free(sel);
+    return e;
+}
+
+err_t prom_labels(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct plan p = { .want = WANT_NAMES };
+    err_t e;
+    TRY_OUT(e, prom_begin(&r, rq));
+    TRY_OUT(e, answer_names(&r, rq, rs, &p));
+out:
+    prom_end(&r);
+    return e;
+}
+
+static int hex_digit(char c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    c = (char)(c | 0x20);
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* U__ escaping of UTF-8 names: `__` is '_', `_HEX_` a code point. What does not unescape is taken as it is. */
+static struct str unescape(struct arena *a, struct str s)
+{
+    if (!str_starts(s, STR("U__"))) return s;
+    char *out = ARENA_RAW(a, char, s.n + 1);
+    size_t n = 0;
+    for (size_t i = 3; i < s.n; i++) {
+        if (s.p[i] != '_') {
+            out[n++] = s.p[i];
+            continue;
+        }
+        if (i + 1 < s.n && s.p[i + 1] == '_') {
+            out[n++] = '_';
+            i++;
+            continue;
+        }
+        uint32_t c = 0, digits = 0;
+        for (i++; i < s.n && hex_digit(s.p[i]) >= 0 && digits < 6; i++, digits++)
+            c = c << 4 | (uint32_t)hex_digit(s.p[i]);
+        if (i >= s.n || s.p[i] != '_' || digits == 0 || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return s;
+        if (c < 0x80) {
+            out[n++] = (char)c;
+        } else {
+            int more = c < 0x800 ? 1 : c < 0x10000 ? 2 : 3;
+            static const unsigned char lead[] = { 0, 0xC0, 0xE0, 0xF0 };
+            if (digits < (uint32_t)more) return s; /* "_80_" takes at least as many bytes as it writes */
+            out[n++] = (char)(lead[more] | c >> (6 * more));
+            while (more--) out[n++] = (char)(0x80 | (c >> (6 * more) & 0x3F));
+        }
+    }
+    return str_n(out, n);
+}
+
+err_t prom_label_values(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct plan p = { .want = WANT_VALUES };
+    err_t e;
+    TRY_OUT(e, prom_begin(&r, rq));
+    p.name = unescape(&r.arena, rq->params[0]);
+    if (!p.name.n || !str_utf8_valid(p.name)) {
+        e = err_set(ERR_INVALID, "invalid label name: \"" STR_FMT "\"", (int)MIN(p.name.n, 100), p.name.p);
+        goto out;
+    }
+    TRY_OUT(e, answer_names(&r, rq, rs, &p));
+out:
+    prom_end(&r);
+    return e;
+}
+
+static int row_cmp(const void *a, const void *b)
+{
+    return pq_labels_cmp(&((const struct pq_row *)a)->labels, &((const struct pq_row *)b)->labels);
+}
+
+err_t prom_series(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct selection *sel = NULL;
+    struct names none = { 0 };
+    struct pq_matrix m = { 0 };
+    uint64_t limit;
+    err_t e;
+    TRY_OUT(e, prom_begin(&r, rq));
+    sel = ARENA_NEW(&r.arena, struct selection);
+    TRY_OUT(e, prom_limit(rq, "limit", &limit));
+    TRY_OUT(e, selection_read(rq, &r.arena, sel));
+    if (sel->n == 0) {
+        e = err_set(ERR_INVALID, "no match[] parameter provided");
+        goto out;
+    }
+    struct plan p = { .want = WANT_SERIES, .sel = sel };
+    TRY_OUT(e, gather(&r, &p, &none, &m));
+    if (m.n) qsort(m.rows, m.n, sizeof *m.rows, row_cmp);
+    prom_data(&r, rs);
+    json_arr(&r.j);
+    for (uint32_t i = 0; i < m.n && (!limit || i < limit); i++) prom_json_labels(&r.j, &m.rows[i].labels);
+    json_arr_end(&r.j);
+    r.cut = limit && m.n > limit;
+    prom_done(&r);
+out:
+    if (sel) selection_free(sel);
+    prom_end(&r);
+    return e;
+}
+
+/* -- cardinality ---------------------------------------------------------------------------------------- */
+struct counted { struct str name; uint64_t n; };
+static int counted_cmp(const void *a, const void *b)
+{
+    const struct counted *x = a, *y = b;
+    if (x->n != y->n) return x->n > y->n ? -1 : 1;
+    return str_cmp(x->name, y->name);
+}
+
+static void put_top(struct json_out *j, struct arena *a, const char *key, const struct names *s, uint64_t top)
+{
+    struct counted *c = ARENA_RAW(a, struct counted, s->n + 1);
+    for (uint32_t i = 0; i < s->n; i++) c[i] = (struct counted){ s->v[i], s->count[i] };
+    if (s->n) qsort(c, s->n, sizeof *c, counted_cmp);
+    json_keyz(j, key);
+    json_arr(j);
+    for (uint32_t i = 0; i < s->n && i < top; i++) {
+        json_obj(j);
+        json_keyz(j, "name");
+        json_str(j, c[i].name);
+        json_keyz(j, "value");
+        json_u64(j, c[i].n);
+        json_obj_end(j);
+    }
+    json_arr_end(j);
+}
+
+err_t prom_tsdb(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct names metrics = { 0 }, pairs = { 0 }, values = { 0 }, none = { 0 }, bytes = { 0 };
+    struct names *sets[] = { &metrics, &pairs, &values, &bytes };
+    struct pq_matrix m = { 0 };
+    uint64_t limit;
+    err_t e;
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++) htab_init(&sets[i]->index, NULL);
+    TRY_OUT(e, prom_begin(&r, rq));
+    TRY_OUT(e, prom_limit(rq, "limit", &limit));
+    if (limit > 10000) {
+        e = err_set(ERR_INVALID, "invalid parameter \"limit\": at most 10000");
+        goto out;
+    }
+    if (limit == 0) limit = 10;
+    struct selection *sel = ARENA_NEW(&r.arena, struct selection);
+    sel->tmin = PROM_TIME_MIN;
+    sel->tmax = PROM_TIME_MAX;
+    struct plan p = { .want = WANT_SERIES, .sel = sel };
+    TRY_OUT(e, gather(&r, &p, &none, &m));
+    for (uint32_t i = 0; i < m.n; i++) {
+        const struct labels *l = &m.rows[i].labels;
+        TRY_OUT(e, rt_checkpoint());
+        for (uint32_t k = 0; k < l->n; k++) {
+            if (str_is(l->l[k].name, "__name__")) names_add(&metrics, &r.arena, l->l[k].value);
+            uint32_t before = pairs.n;
+            names_add(&pairs, &r.arena, arena_printf(&r.arena, STR_FMT "=" STR_FMT, STR_ARG(l->l[k].name),
+                                                     STR_ARG(l->l[k].value)));
+            if (pairs.n == before) continue;
+            names_add(&values, &r.arena, l->l[k].name);
+            uint32_t b = names_add(&bytes, &r.arena, l->l[k].name);
+            bytes.count[b] += l->l[k].value.n - (bytes.count[b] ? 1 : 0);
+        }
+        TRY_OUT(e, arena_check(&r.arena));
+    }
+    prom_data(&r, rs);
+    json_obj(&r.j);
+    json_keyz(&r.j, "headStats");
+    json_obj(&r.j);
+    json_keyz(&r.j, "numSeries");
+    json_u64(&r.j, m.n);
+    json_keyz(&r.j, "numLabelPairs");
+    json_u64(&r.j, pairs.n);
+    json_obj_end(&r.j);
+    put_top(&r.j, &r.arena, "seriesCountByMetricName", &metrics, limit);
+    put_top(&r.j, &r.arena, "labelValueCountByLabelName", &values, limit);
+    put_top(&r.j, &r.arena, "memoryInBytesByLabelName", &bytes, limit);
+    put_top(&r.j, &r.arena, "seriesCountByLabelValuePair", &pairs, limit);
+    json_obj_end(&r.j);
+    prom_done(&r);
+out:
+    for (size_t i = 0; i < ARRAY_LEN(sets); i++) htab_deinit(&sets[i]->index);
+    prom_end(&r);
+    return e;
+}
+
+/* -- metadata ---------------------------------------------------------------------------------------------- */
+struct meta_part { struct metric_meta *m; uint32_t n; };
+
+static err_t meta_fragment(struct query *q, struct view *view, const void *plan, struct arena *a, void **partial)
+{
+    struct meta_part *out = ARENA_NEW(a, struct meta_part);
+    (void)q;
+    *partial = out;
+    TRY(metrics_meta(view, *(const struct str *)plan, a, &out->m, &out->n));
+    struct metric_meta *copy = ARENA_RAW(a, struct metric_meta, out->n);
+    for (uint32_t i = 0; i < out->n; i++) {
+        const struct metric_meta *m = &out->m[i];
+        copy[i] = (struct metric_meta){ arena_str(a, m->family), arena_str(a, m->type), arena_str(a, m->unit),
+                                        arena_str(a, m->help) };
+    }
+    out->m = copy;
+    return arena_check(a);
+}
+
+static int meta_cmp(const void *a, const void *b)
+{
+    const struct metric_meta *x = a, *y = b;
+    int c = str_cmp(x->family, y->family);
+    if (!c) c = str_cmp(x->type, y->type);
+    if (!c) c = str_cmp(x->help, y->help);
+    return c ? c : str_cmp(x->unit, y->unit);
+}
+
+static void put_metadata(struct json_out *j, const struct metric_meta *m, uint32_t n, uint64_t limit, uint64_t per)
+{
+    uint64_t families = 0, in_family = 0;
+    bool open = false;
+    json_obj(j);
+    for (uint32_t i = 0; i < n; i++) {
+        bool same = i && str_eq(m[i].family, m[i - 1].family);
+        if (!same) {
+            if (open) json_arr_end(j);
+            open = false;
+            if (limit && families == limit) break;
+            families++;
+            in_family = 0;
+            json_key(j, m[i].family);
+            json_arr(j);
+            open = true;
+        }
+        if (same && meta_cmp(&m[i], &m[i - 1]) == 0) continue;
+        if (per && in_family++ >= per) continue;
+        json_obj(j);
+        json_keyz(j, "type");
+        json_str(j, m[i].type.n ? m[i].type : STR("unknown"));
+        json_keyz(j, "help");
+        json_str(j, m[i].help);
+        json_keyz(j, "unit");
+        json_str(j, m[i].unit);
+        json_obj_end(j);
+    }
+    if (open) json_arr_end(j);
+    json_obj_end(j);
+}
+
+err_t prom_metadata(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    struct scatter sc;
+    struct str family = STR_NONE;
+    uint64_t limit, per;
+    err_t e;
+    TRY_OUT(e, prom_begin(&r, rq));
+    TRY_OUT(e, prom_limit(rq, "limit", &limit));
+    TRY_OUT(e, prom_limit(rq, "limit_per_metric", &per));
+    (void)prom_param(rq, "metric", &family);
+    TRY_OUT(e, scatter_run(&r.q, meta_fragment, &family, &sc));
+    uint32_t n = 0;
+    for (unsigned i = 0; i < sc.n; i++) n += ((struct meta_part *)sc.partials[i])->n;
+    struct metric_meta *all = ARENA_RAW(&r.arena, struct metric_meta, n + 1);
+    n = 0;
+    for (unsigned i = 0; i < sc.n; i++) {
+        const struct meta_part *p = sc.partials[i];
+        if (p->n) memcpy(all + n, p->m, sizeof *all * p->n);
+        n += p->n;
+    }
+    if (n) qsort(all, n, sizeof *all, meta_cmp);
+    prom_data(&r, rs);
+    put_metadata(&r.j, all, n, limit, per);
+    prom_done(&r);
+    scatter_free(&sc);
+out:
+    prom_end(&r);
+    return e;
+}
