@@ -5,7 +5,7 @@
 
 #include <stdlib.h>
 
-enum { FAN_IN = 8, SMALL_ROWS = 1024, SMALL_BYTES = 4 << 20 };
+enum { FAN_IN = 8, SMALL_ROWS = 256, SMALL_BYTES = 4 << 20 };
 
 struct mem_rows {
     struct budget *budget;

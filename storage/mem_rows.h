@@ -3,8 +3,8 @@
  * queries slow. Owned by one reactor.
  *
  * A part is a table with its selection; parts are immutable and counted, so that a scan keeps what it began
- * with while inserts go on. Parts of under 1,024 rows are merged eight by eight: a row is copied at most
- * three times, and an insert merges at most about 8,000 rows a level. */
+ * with while inserts go on. Parts of under 256 rows are merged eight by eight: a row is copied at most about
+ * three times (270 ns a span of 20 columns and copy), and an insert merges at most about 2,000 rows. */
 #ifndef STORAGE_MEM_ROWS_H
 #define STORAGE_MEM_ROWS_H
 

@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { GROUP_BYTES = 48 << 20, PAUSE_EVERY = 8192, INSERTION_RUN = 16 };
+enum { GROUP_BYTES = 24 << 20, PAUSE_EVERY = 8192, INSERTION_RUN = 16 };
 
 struct sort_row {
     uint32_t service, name; /* ranks */

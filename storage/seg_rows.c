@@ -93,22 +93,48 @@ static err_t write_chunk(struct seg_writer *w, struct buf *bytes, size_t raw_siz
     return OK;
 }
 
-static err_t write_column(struct seg_writer *w, const struct column *c, enum signal signal, bool filters,
-                          struct buf *work, struct buf *meta)
+/* The bytes of a column and of its filter. Large ones are made on the offload pool: compressing a column of
+ * log bodies takes tens of milliseconds, during which the reactor has others to serve. */
+struct encode_job {
+    const struct column *c;
+    enum signal signal;
+    bool filters;
+    struct buf *data, *filter;
+    unsigned zone_flags, filter_flags;
+};
+enum { OFFLOAD_BYTES = 512 << 10 };
+
+static err_t encode_column(void *arg)
 {
+    struct encode_job *j = arg;
+    col_column_encode(j->c, COL_SEAL, j->data);
+    j->zone_flags = zone_flags(j->c);
+    j->filter_flags = j->filters ? build_filter(j->c, j->signal, j->filter) : 0;
+    return OK;
+}
+
+struct group_work {
+    struct buf data, filter, meta;
+};
+
+static err_t write_column(struct seg_writer *w, const struct column *c, enum signal signal, bool filters,
+                          struct group_work *g)
+{
+    struct buf *meta = &g->meta;
     buf_byte(meta, (uint8_t)c->type);
     buf_byte(meta, (uint8_t)c->scope);
     buf_byte(meta, (uint8_t)c->width);
     buf_lstr(meta, c->name);
-    col_column_encode(c, COL_SEAL, work);
     size_t raw = (size_t)c->nrows * col_value_size(c->type, c->width);
     if (col_is_dict(c->type)) raw += c->dict.offset[c->dict.count] + c->dict.count * sizeof(uint32_t);
-    TRY(write_chunk(w, work, raw, meta));
+    struct encode_job j = { .c = c, .signal = signal, .filters = filters, .data = &g->data, .filter = &g->filter };
+    TRY(rt_in_fiber() && raw > OFFLOAD_BYTES ? rt_offload(encode_column, &j) : encode_column(&j));
+    TRY(write_chunk(w, &g->data, raw, meta));
     buf_varint(meta, c->nvalid);
-    unsigned zone = zone_flags(c), filter = filters ? build_filter(c, signal, work) : 0;
-    buf_byte(meta, (uint8_t)(zone | filter));
-    put_zone(c, zone, meta);
-    if (filter) TRY(write_chunk(w, work, 0, meta));
+    buf_byte(meta, (uint8_t)(j.zone_flags | j.filter_flags));
+    put_zone(c, j.zone_flags, meta);
+    if (j.filter_flags) TRY(write_chunk(w, &g->filter, 0, meta));
+    buf_clear(&g->filter);
     return rt_in_fiber() ? rt_checkpoint() : OK;
 }
 
@@ -132,28 +158,30 @@ static err_t write_link(struct seg_writer *w, const struct table *t, int rel, st
 err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal, struct str index,
                      const struct table *t)
 {
-    struct buf work, meta;
-    buf_init(&work, SEG_CHUNK_MAX, NULL);
-    buf_init(&meta, SEG_META_MAX, NULL);
-    buf_byte(&meta, META_VERSION);
+    struct group_work g;
+    buf_init(&g.data, SEG_CHUNK_MAX, NULL);
+    buf_init(&g.filter, SEG_CHUNK_MAX, NULL);
+    buf_init(&g.meta, SEG_META_MAX, NULL);
+    buf_byte(&g.meta, META_VERSION);
     err_t e = OK;
     for (int rel = 0; rel < SEG_RELS; rel++) {
         const struct table *part = table_relation(t, rel);
-        buf_byte(&meta, part != NULL);
+        buf_byte(&g.meta, part != NULL);
         if (!part) continue;
-        buf_varint(&meta, part->nrows);
-        if (rel != REL_ROWS) TRY_OUT(e, write_link(w, t, rel, &work, &meta));
-        buf_varint(&meta, part->ncols);
+        buf_varint(&g.meta, part->nrows);
+        if (rel != REL_ROWS) TRY_OUT(e, write_link(w, t, rel, &g.data, &g.meta));
+        buf_varint(&g.meta, part->ncols);
         for (uint32_t i = 0; i < part->ncols; i++)
-            TRY_OUT(e, write_column(w, &part->cols[i], signal, rel == REL_ROWS, &work, &meta));
+            TRY_OUT(e, write_column(w, &part->cols[i], signal, rel == REL_ROWS, &g));
     }
-    TRY_OUT(e, buf_check(&meta));
-    struct seg_group g = { .tenant = tenant, .index = index, .signal = signal, .nrows = t->nrows,
-                           .tmin_ns = t->tmin_ns, .tmax_ns = t->tmax_ns, .meta = buf_view(&meta) };
-    e = seg_writer_group(w, &g);
+    TRY_OUT(e, buf_check(&g.meta));
+    struct seg_group group = { .tenant = tenant, .index = index, .signal = signal, .nrows = t->nrows,
+                               .tmin_ns = t->tmin_ns, .tmax_ns = t->tmax_ns, .meta = buf_view(&g.meta) };
+    e = seg_writer_group(w, &group);
 out:
-    buf_deinit(&work);
-    buf_deinit(&meta);
+    buf_deinit(&g.data);
+    buf_deinit(&g.filter);
+    buf_deinit(&g.meta);
     return e;
 }
 

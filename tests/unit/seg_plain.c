@@ -262,7 +262,7 @@ static void test_one_core(struct seen *seen)
         const struct mem_stream *st = mem_rows_stream(m, i);
         uint32_t small = 0;
         for (uint32_t k = 0; k < st->nparts; k++)
-            small += st->parts[k]->nsel < 1024;
+            small += st->parts[k]->nsel < 256;
         CHECK(small <= 21);
     }
     check_all_once(&v, SIG_SPANS, seen);
@@ -471,6 +471,35 @@ static void test_golden(void)
     seg_put(s);
 }
 
+/* A query without memory is refused; what it held is given back. */
+static void test_budget(struct seen *seen)
+{
+    struct mem_rows *m = fill(seen->max, 1, 0);
+    struct seg *s = seal(m, 0, 1);
+    struct budget small;
+    budget_init(&small, "query", NULL, 100 << 10, ERR_LIMIT);
+    struct view v = view_of(NULL, &s, 0, 1);
+    v.budget = &small;
+    struct rows_req rq = all_rows(SIG_SPANS);
+    struct rows_scan *sc;
+    struct rowset rs;
+    CHECK(rows_open(&v, &rq, &sc) == OK);
+    CHECK(next(sc, &rs));
+    const struct column_key *keys;
+    const struct column *c;
+    uint32_t n;
+    err_t e = rowset_keys(&rs, REL_ROWS, &keys, &n);
+    for (uint32_t k = 0; k < n && e == OK; k++)
+        e = rowset_column(&rs, REL_ROWS, keys[k].scope, keys[k].name, keys[k].type, &c);
+    CHECK(e == ERR_LIMIT);
+    rows_close(sc);
+    CHECK(small.used == 0);
+    arena_deinit(&v.mem);
+    mem_rows_free(m);
+    seg_doom(s);
+    seg_put(s);
+}
+
 static void test_tokens_and_filters(void)
 {
     struct hash_set set = { 0 };
@@ -513,6 +542,7 @@ static err_t all(void *arg)
     test_scan_keeps_its_parts(&seen);
     test_indexes_and_wide_tables();
     test_damage();
+    test_budget(&seen);
     test_one_core(&seen);
     seen.max = 2000;
     test_other_core_counts(&seen);
