@@ -7,9 +7,34 @@
 
 /* -- where columns come from ------------------------------------------------------------------------ */
 
+static bool is_below(const struct attr_ref *ref, struct str name)
+{
+    if (ref->name.n == 0) return true;
+    return name.n > ref->name.n && name.p[ref->name.n] == '.' && str_starts(name, ref->name);
+}
+
+static err_t rowset_below(struct rowset *rs, const struct attr_ref *ref, struct attr_reader *r)
+{
+    const struct column_key *keys;
+    uint32_t n;
+    TRY(rowset_keys(rs, ref->rel, &keys, &n));
+    r->col = ARENA_ARRAY(r->mem, const struct column *, n + 1);
+    for (uint32_t i = 0; i < n; i++) {
+        if (keys[i].scope != ref->scope || !is_below(ref, keys[i].name)) continue;
+        TRY(rowset_column(rs, ref->rel, keys[i].scope, keys[i].name, keys[i].type, &r->col[r->n]));
+        if (r->col[r->n]) r->n++;
+    }
+    return OK;
+}
+
 static err_t bind_rowset(struct rowset *rs, const struct attr_ref *ref, struct attr_reader *r)
 {
-    TRY(rowset_columns(rs, ref->rel, ref->scope, ref->name, r->col, ATTR_COLS_MAX, &r->n));
+    if (ref->below) {
+        TRY(rowset_below(rs, ref, r));
+    } else {
+        r->col = ARENA_ARRAY(r->mem, const struct column *, ATTR_TYPES_MAX);
+        TRY(rowset_columns(rs, ref->rel, ref->scope, ref->name, r->col, ATTR_TYPES_MAX, &r->n));
+    }
     if (r->n == 0) return OK;
     if (ref->rel == REL_ROWS) {
         r->rel_rows = rs->nrows;
@@ -47,8 +72,12 @@ static void bind_table(const struct table *t, const struct attr_ref *ref, struct
     const struct table *own = bind_relation(t, ref->rel, r);
     if (!own) return;
     r->rel_rows = own->nrows;
-    for (uint32_t i = 0; i < own->ncols && r->n < ATTR_COLS_MAX; i++)
-        if (own->cols[i].scope == ref->scope && str_eq(own->cols[i].name, ref->name)) r->col[r->n++] = &own->cols[i];
+    r->col = ARENA_ARRAY(r->mem, const struct column *, own->ncols + 1);
+    for (uint32_t i = 0; i < own->ncols; i++) {
+        const struct column *c = &own->cols[i];
+        if (c->scope != ref->scope) continue;
+        if (ref->below ? is_below(ref, c->name) : str_eq(c->name, ref->name)) r->col[r->n++] = c;
+    }
 }
 
 err_t attr_bind(const struct rows_src *src, const struct attr_ref *ref, struct arena *mem,
@@ -58,6 +87,7 @@ err_t attr_bind(const struct rows_src *src, const struct attr_ref *ref, struct a
     if (src->rs) TRY(bind_rowset(src->rs, ref, out));
     else bind_table(src->table, ref, out);
     uint32_t kept = 0;
+    out->json = ARENA_ARRAY(mem, struct val_list *, out->n + 1);
     for (uint32_t i = 0; i < out->n; i++) {
         const struct column *c = out->col[i];
         if (ref->path.n && c->type != COL_JSON) continue;

@@ -18,6 +18,8 @@ struct attr_ref {
     enum col_scope scope;
     struct str name;
     struct str path;     /* empty: the value itself */
+    bool below;          /* instead: every attribute whose name begins with name + "." (all of them when name is
+                            empty). For existence; other conditions hold when any of them fits */
 };
 
 struct rows_src { /* exactly one of the two */
@@ -41,17 +43,17 @@ struct val {
 };
 struct val_list { uint32_t n; const struct val *v; };
 
-enum { ATTR_COLS_MAX = 8 };
+enum { ATTR_TYPES_MAX = 8 }; /* columns of one name */
 struct attr_reader {
     int rel;
     struct str path;
-    uint32_t n;                           /* columns; of distinct types */
-    const struct column *col[ATTR_COLS_MAX];
+    uint32_t n;                           /* columns; of distinct types unless `below` */
+    const struct column **col;
     uint32_t rel_rows;                    /* rows of the relation's own table */
     const uint32_t *map;                  /* REL_RESOURCE, REL_SCOPE: row -> row of the relation */
     const uint32_t *first;                /* REL_EVENTS, REL_LINKS: offsets, nrows + 1 */
     struct arena *mem;
-    struct val_list *json[ATTR_COLS_MAX]; /* COL_JSON: values a dictionary entry; n = UINT32_MAX: not yet parsed */
+    struct val_list **json;               /* COL_JSON: values a dictionary entry; n = UINT32_MAX: not yet parsed */
     struct val one[1];                    /* what attr_read hands out for plain columns */
     struct val *many;                     /* ... and for children */
     uint32_t many_cap;

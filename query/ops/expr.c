@@ -176,8 +176,8 @@ static void hint_range(struct hints *hs, const struct leaf *l)
 
 static void hint_leaf(struct hints *hs, const struct leaf *l)
 {
-    if (l->nrefs != 1) return;
     const struct attr_ref *r = &l->refs[0];
+    if (l->nrefs != 1 || r->below) return;
     if (l->op == LEAF_RANGE) {
         hint_range(hs, l);
     } else if (l->op == LEAF_EQ && l->nlits == 1 && !l->words && !l->fold) {

@@ -53,7 +53,7 @@ struct leaf {
     struct phrase phrase;
     const struct regex *re;
     bool words; /* strings are cut into words (lower case) and any word may satisfy EQ, RANGE, PREFIX, ... */
-    bool fold;  /* ASCII case does not count in EQ, PREFIX, WILDCARD */
+    bool fold;  /* ASCII case does not count in EQ, PREFIX, WILDCARD; in RANGE too, whose bounds are lower case */
 };
 struct expr {
     enum expr_kind kind;

@@ -14,7 +14,7 @@ struct col_state {
 };
 struct ref_state {
     struct attr_reader r;
-    struct col_state cols[ATTR_COLS_MAX];
+    struct col_state *cols;  /* r.n */
     uint64_t *rel; /* dims and children: a bit a row of the relation, NULL until asked for */
 };
 struct leaf_state {
@@ -48,6 +48,24 @@ static bool in_range(const struct val_range *g, const struct val *v)
     return true;
 }
 
+/* Byte order of s, ASCII folded, against a bound that is in lower case. */
+static int fold_cmp(struct str s, struct str lower)
+{
+    for (size_t i = 0; i < s.n && i < lower.n; i++) {
+        uint8_t c = (uint8_t)s.p[i], d = (uint8_t)lower.p[i];
+        if (c >= 'A' && c <= 'Z') c = (uint8_t)(c + 32);
+        if (c != d) return c < d ? -1 : 1;
+    }
+    return s.n < lower.n ? -1 : s.n > lower.n;
+}
+
+static bool in_fold_range(const struct val_range *g, struct str s)
+{
+    if ((g->lo.type && g->lo.type != COL_STR) || (g->hi.type && g->hi.type != COL_STR)) return false;
+    int lo = g->lo.type ? fold_cmp(s, g->lo.s) : 1, hi = g->hi.type ? fold_cmp(s, g->hi.s) : -1;
+    return (lo > 0 || (lo == 0 && !g->lo_open)) && (hi < 0 || (hi == 0 && !g->hi_open));
+}
+
 static bool str_holds(const struct leaf *l, struct str s)
 {
     struct val v = { .type = COL_STR, .s = s };
@@ -61,7 +79,7 @@ static bool str_holds(const struct leaf *l, struct str s)
         return false;
     case LEAF_RANGE:
         for (uint32_t i = 0; i < l->nranges; i++)
-            if (in_range(&l->ranges[i], &v)) return true;
+            if (l->fold ? in_fold_range(&l->ranges[i], s) : in_range(&l->ranges[i], &v)) return true;
         return false;
     case LEAF_REGEX:
     case LEAF_NREGEX: return regex_match(l->re, s);
@@ -203,6 +221,7 @@ static err_t bind_leaf(struct expr_exec *x, const struct leaf *l, struct leaf_st
     for (uint32_t i = 0; i < l->nrefs; i++) {
         struct ref_state *rs = &ls->refs[i];
         TRY(attr_bind(src, &l->refs[i], &x->mem, &rs->r));
+        rs->cols = ARENA_ARRAY(&x->mem, struct col_state, rs->r.n + 1);
         for (uint32_t c = 0; c < rs->r.n; c++) {
             struct col_state *cs = &rs->cols[c];
             cs->col = rs->r.col[c];

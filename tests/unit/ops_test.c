@@ -18,6 +18,18 @@ WEAK rowset_columns(struct rowset *rs, int rel, enum col_scope s, struct str n, 
     *count = 0;
     return OK;
 }
+WEAK rowset_column(struct rowset *rs, int rel, enum col_scope s, struct str n, enum col_type t, const struct column **c)
+{
+    (void)rs, (void)rel, (void)s, (void)n, (void)t;
+    *c = NULL;
+    return OK;
+}
+WEAK rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n)
+{
+    (void)rs, (void)rel, (void)keys;
+    *n = 0;
+    return OK;
+}
 WEAK rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows)
 {
     (void)rs, (void)rel, (void)dim_rows;
@@ -194,13 +206,13 @@ static struct val random_val(struct prng *r)
 
 static struct expr *random_leaf(struct prng *r, struct expr_builder *b)
 {
-    static const struct attr_ref x = { REL_ROWS, SC_ATTR, { "x", 1 }, { NULL, 0 } };
-    static const struct attr_ref xk = { REL_ROWS, SC_ATTR, { "x", 1 }, { "k", 1 } };
-    static const struct attr_ref svc = { REL_RESOURCE, SC_ATTR, { "service.name", 12 }, { NULL, 0 } };
-    static const struct attr_ref rank = { REL_RESOURCE, SC_ATTR, { "rank", 4 }, { NULL, 0 } };
-    static const struct attr_ref ev = { REL_EVENTS, SC_ATTR, { "n", 1 }, { NULL, 0 } };
-    static const struct attr_ref body = { REL_ROWS, SC_SELF, { "body", 4 }, { NULL, 0 } };
-    static const struct attr_ref id = { REL_ROWS, SC_SELF, { "span_id", 7 }, { NULL, 0 } };
+    static const struct attr_ref x = { REL_ROWS, SC_ATTR, { "x", 1 }, { NULL, 0 }, false };
+    static const struct attr_ref xk = { REL_ROWS, SC_ATTR, { "x", 1 }, { "k", 1 }, false };
+    static const struct attr_ref svc = { REL_RESOURCE, SC_ATTR, { "service.name", 12 }, { NULL, 0 }, false };
+    static const struct attr_ref rank = { REL_RESOURCE, SC_ATTR, { "rank", 4 }, { NULL, 0 }, false };
+    static const struct attr_ref ev = { REL_EVENTS, SC_ATTR, { "n", 1 }, { NULL, 0 }, false };
+    static const struct attr_ref body = { REL_ROWS, SC_SELF, { "body", 4 }, { NULL, 0 }, false };
+    static const struct attr_ref id = { REL_ROWS, SC_SELF, { "span_id", 7 }, { NULL, 0 }, false };
     static const struct attr_ref *const refs[] = { &x, &x, &svc, &rank, &ev };
     const struct attr_ref *ref = refs[prng_below(r, ARRAY_LEN(refs))];
     struct leaf l = { .refs = ref, .nrefs = 1 };
@@ -317,8 +329,8 @@ Test(ops, hints_are_necessary_conditions)
     struct expr_builder b;
     expr_builder_init(&b, &mem);
     static const uint8_t raw[16] = { 1 };
-    struct attr_ref id = { REL_ROWS, SC_SELF, STR("trace_id"), STR_NONE }, time = { REL_ROWS, SC_SELF, STR("time"), STR_NONE };
-    struct attr_ref svc = { REL_RESOURCE, SC_ATTR, STR("service.name"), STR_NONE }, x = { REL_ROWS, SC_ATTR, STR("x"), STR_NONE };
+    struct attr_ref id = { REL_ROWS, SC_SELF, STR("trace_id"), STR_NONE, false }, time = { REL_ROWS, SC_SELF, STR("time"), STR_NONE, false };
+    struct attr_ref svc = { REL_RESOURCE, SC_ATTR, STR("service.name"), STR_NONE, false }, x = { REL_ROWS, SC_ATTR, STR("x"), STR_NONE, false };
     struct expr *kids[] = {
         expr_cmp(&b, id, CMP_EQ, (struct val){ .type = COL_FIX, .s = str_n(raw, 16) }),
         expr_cmp(&b, time, CMP_GT, (struct val){ .type = COL_I64, .i64 = 5 }),
@@ -431,9 +443,9 @@ Test(ops, distinct_exact_then_close)
     cr_expect(fabs(got - 100000) < 6000, "%g", got);
 }
 
-static struct attr_ref ref_x = { REL_ROWS, SC_ATTR, { "x", 1 }, { NULL, 0 } };
-static struct attr_ref ref_time = { REL_ROWS, SC_SELF, { "time", 4 }, { NULL, 0 } };
-static struct attr_ref ref_svc = { REL_RESOURCE, SC_ATTR, { "service.name", 12 }, { NULL, 0 } };
+static struct attr_ref ref_x = { REL_ROWS, SC_ATTR, { "x", 1 }, { NULL, 0 }, false };
+static struct attr_ref ref_time = { REL_ROWS, SC_SELF, { "time", 4 }, { NULL, 0 }, false };
+static struct attr_ref ref_svc = { REL_RESOURCE, SC_ATTR, { "service.name", 12 }, { NULL, 0 }, false };
 
 static void run_agg(struct op_agg *a, struct table *t)
 {
