@@ -297,6 +297,7 @@ static bool collect_codes(struct op_agg *a, struct agg_node *n, const struct chu
         struct agg_bucket **b = &n->by_code[col->code[r]];
         if (!*b) {
             struct val key = { .type = COL_STR, .s = column_str(col, r) };
+            if (n->field.field->lower) key.s = text_lower(&a->bind_mem, key.s);
             *b = bucket_get(a, n->spec, st, &key, 1);
         }
         count_in(a, n, c, *b, row[i]);
@@ -315,9 +316,12 @@ static void collect_terms(struct op_agg *a, struct agg_node *n, const struct chu
             vals = &n->spec->missing;
             nvals = 1;
         }
-        for (uint32_t k = 0; k < nvals; k++)
-            if (vals[k].type != COL_JSON && !seen_before(vals, k))
-                count_in(a, n, c, bucket_get(a, n->spec, &parent[i]->subs[n->slot], &vals[k], 1), row[i]);
+        for (uint32_t k = 0; k < nvals; k++) {
+            struct val key = vals[k];
+            if (key.type == COL_JSON || seen_before(vals, k)) continue;
+            if (key.type == COL_STR && n->field.field->lower) key.s = text_lower(&a->bind_mem, key.s);
+            count_in(a, n, c, bucket_get(a, n->spec, &parent[i]->subs[n->slot], &key, 1), row[i]);
+        }
     }
 }
 

@@ -33,6 +33,7 @@ enum agg_kind {
 struct agg_field {
     const struct attr_ref *refs; /* the first that has a value counts */
     uint32_t nrefs;
+    bool lower;                  /* strings count in lower case */
 };
 struct agg_source { /* of AGG_COMPOSITE */
     enum agg_kind kind;          /* AGG_TERMS, AGG_HISTOGRAM, AGG_HISTOGRAM_I64 */
