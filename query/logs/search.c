@@ -1,0 +1,376 @@
+#include "query/logs/search.h"
+
+#include "base/core/hash.h"
+#include "query/logs/source.h"
+#include "query/ops/op_scan.h"
+
+enum { SOURCE_BYTES_MAX = 256 << 20 };
+
+/* -- plan ------------------------------------------------------------------------------------------------------ */
+
+struct plan { /* of one index; immutable while the fragments run */
+    const struct log_search *s;
+    const struct log_index *ix;
+    struct expr_builder b;
+    struct expr *filter;
+    struct agg_spec *aggs;
+    struct topn_spec top;
+    struct log_field key[TOPN_KEYS_MAX];
+    uint32_t nkeys;
+    int64_t tmin, tmax;
+};
+
+struct partial {
+    uint64_t count;
+    struct op_topn top;
+    struct op_agg agg;
+    bool agg_open;
+};
+
+struct payload { /* what a kept entry carries */
+    int64_t time_ns;
+    struct str source;
+};
+
+static err_t plan_sort(struct plan *p, struct arena *a)
+{
+    const struct log_search *s = p->s;
+    struct topn_spec *t = &p->top;
+    bool by_doc = false;
+    t->n = s->offset + s->size;
+    t->addr_desc = true;
+    for (uint32_t i = 0; i < s->nsort; i++) {
+        struct str name = s->sort[i].field;
+        if (str_is(name, "_score")) continue;
+        if (str_is(name, "_doc") || str_is(name, "_shard_doc")) {
+            t->addr_desc = s->sort[i].desc;
+            by_doc = true;
+            continue;
+        }
+        if (!log_field_resolve(p->ix, name, a, &p->key[p->nkeys])) p->key[p->nkeys] = (struct log_field){ .kind = LF_OBJECT };
+        t->desc[p->nkeys] = s->sort[i].desc;
+        if (p->nkeys == 0 && !by_doc) t->addr_desc = s->sort[i].desc;
+        p->nkeys++;
+    }
+    if (s->nsort == 0) {
+        p->key[0] = (struct log_field){ .kind = LF_DATE, .refs = { log_time_ref(p->ix) }, .nrefs = 1 };
+        t->desc[0] = true;
+        p->nkeys = 1;
+    }
+    t->nkeys = p->nkeys;
+    t->has_after = s->has_after;
+    t->has_addr = s->has_after_addr;
+    memcpy(t->after.key, s->after, sizeof s->after);
+    t->after.addr = s->after_addr;
+    return OK;
+}
+
+static err_t plan_make(struct plan *p, const struct log_search *s, const struct log_index *ix, struct arena *a)
+{
+    struct expr *kids[3];
+    uint32_t n = 0;
+    *p = (struct plan){ .s = s, .ix = ix, .tmin = s->start_ns, .tmax = s->end_ns == INT64_MAX ? INT64_MAX : s->end_ns - 1 };
+    expr_builder_init(&p->b, a);
+    TRY(log_compile(ix, s->query, &p->b, &kids[n++]));
+    if (s->start_ns != INT64_MIN)
+        kids[n++] = expr_cmp(&p->b, log_time_ref(ix), CMP_GE, (struct val){ .type = COL_I64, .i64 = s->start_ns });
+    if (s->end_ns != INT64_MAX)
+        kids[n++] = expr_cmp(&p->b, log_time_ref(ix), CMP_LT, (struct val){ .type = COL_I64, .i64 = s->end_ns });
+    p->filter = expr_and(&p->b, kids, n);
+    TRY(expr_finish(&p->b, p->filter));
+    TRY(aggs_specs(s->aggs, s->naggs, ix, &p->b, &p->aggs));
+    struct scan_hint hints[SCAN_HINTS_MAX];
+    uint32_t nh = expr_hints(p->filter, hints, SCAN_HINTS_MAX);
+    for (uint32_t i = 0; i < nh; i++) {
+        if (hints[i].kind != HINT_I64_RANGE || !str_eq(hints[i].name, log_time_ref(ix).name)) continue;
+        p->tmin = MAX(p->tmin, hints[i].min);
+        p->tmax = MIN(p->tmax, hints[i].max);
+    }
+    return plan_sort(p, a);
+}
+
+/* -- fragment --------------------------------------------------------------------------------------------------- */
+
+enum { ADDR_COLS_MAX = 6 };
+struct run { /* one fragment at work */
+    const struct plan *p;
+    struct partial *out;
+    struct arena *a;
+    struct arena bind;                /* of the current rowset */
+    struct op_scan scan;
+    struct attr_reader key[TOPN_KEYS_MAX][LF_REFS_MAX];
+    struct attr_reader addr[ADDR_COLS_MAX];
+    uint32_t naddr;
+    uint64_t bound_seq;
+    struct source_reader source;
+    bool source_bound;
+    uint64_t bytes;
+};
+
+/* The fields whose values make the address of a row: what tells it from others of the same instant. */
+static err_t bind_addr(struct run *r)
+{
+    static const char *const logs[] = { "time", "trace_id", "span_id", "body", "severity_number", "observed_time" };
+    static const char *const spans[] = { "start", "trace_id", "span_id" };
+    static const char *const docs[] = { "time", "source" };
+    enum signal sig = r->p->ix->signal;
+    const char *const *names = sig == SIG_LOGS ? logs : sig == SIG_SPANS ? spans : docs;
+    r->naddr = sig == SIG_LOGS ? ARRAY_LEN(logs) : sig == SIG_SPANS ? ARRAY_LEN(spans) : ARRAY_LEN(docs);
+    for (uint32_t i = 0; i < r->naddr; i++) {
+        struct attr_ref ref = { .rel = REL_ROWS, .scope = SC_SELF, .name = str_of(names[i]) };
+        TRY(attr_bind(&r->scan.src, &ref, &r->bind, &r->addr[i]));
+    }
+    return OK;
+}
+
+static err_t bind_run(struct run *r)
+{
+    arena_reset(&r->bind);
+    for (uint32_t k = 0; k < r->p->nkeys; k++)
+        for (uint32_t i = 0; i < r->p->key[k].nrefs; i++)
+            TRY(attr_bind(&r->scan.src, &r->p->key[k].refs[i], &r->bind, &r->key[k][i]));
+    TRY(bind_addr(r));
+    if (r->out->agg_open) TRY(op_agg_bind(&r->out->agg, &r->scan.src));
+    r->source_bound = false;
+    r->bound_seq = r->scan.rowset_seq;
+    return OK;
+}
+
+static uint64_t row_addr(struct run *r, uint32_t row)
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i < r->naddr; i++) {
+        if (r->addr[i].n == 0) continue;
+        for (uint32_t c = 0; c < r->addr[i].n; c++) {
+            struct val v = column_val(r->addr[i].col[c], row);
+            if (v.type) h = hash_u64(h + val_hash(&v) + i);
+        }
+    }
+    return h >> 11;
+}
+
+static int64_t row_time(struct run *r, uint32_t row)
+{
+    const struct val *v;
+    return attr_read(&r->addr[0], row, &v) && v->type == COL_I64 ? v->i64 : 0;
+}
+
+static struct val sort_key(struct run *r, uint32_t k, uint32_t row)
+{
+    const struct log_field *f = &r->p->key[k];
+    const struct val *v;
+    for (uint32_t i = 0; i < f->nrefs; i++) {
+        if (f->refs[i].below || attr_read(&r->key[k][i], row, &v) == 0) continue;
+        struct val out = *v;
+        if (f->unit && out.type == COL_I64) out.i64 /= f->unit;
+        return out;
+    }
+    return (struct val){ .type = f->missing.p ? COL_STR : 0, .s = f->missing };
+}
+
+static err_t take_chunk(struct run *r)
+{
+    const struct chunk *c = &r->scan.chunk;
+    struct partial *out = r->out;
+    out->count += c->nsel;
+    for (uint32_t i = 0; r->p->top.n && i < c->nsel; i++) {
+        struct topn_entry e = { .row = c->base + (c->sel ? c->sel[i] : i) };
+        for (uint32_t k = 0; k < r->p->nkeys; k++)
+            e.key[k] = sort_key(r, k, e.row);
+        if (!op_topn_wants(&out->top, e.key)) continue;
+        e.addr = row_addr(r, e.row);
+        (void)op_topn_offer(&out->top, &e);
+    }
+    if (out->agg_open) TRY(op_agg_chunk(&out->agg, c));
+    return arena_check(r->a);
+}
+
+static err_t keep_row(void *ctx, struct topn_entry *e)
+{
+    struct run *r = ctx;
+    struct buf b;
+    err_t err = OK;
+    struct payload *p = ARENA_NEW(r->a, struct payload);
+    p->time_ns = row_time(r, e->row);
+    e->payload = str_n(p, sizeof *p);
+    if (!r->p->s->want_source) return OK;
+    if (!r->source_bound) TRY(source_bind(&r->source, r->p->ix, &r->scan.rowset, &r->bind));
+    r->source_bound = true;
+    buf_init(&b, SOURCE_BYTES_MAX, r->a->budget);
+    source_write(&r->source, e->row, &b);
+    TRY_OUT(err, buf_check(&b));
+    p->source = arena_str(r->a, buf_view(&b));
+    TRY_OUT(err, arena_check(r->a));
+out:
+    buf_deinit(&b);
+    return err;
+}
+
+static err_t leave_rowset(void *ctx, struct op_scan *s)
+{
+    struct run *r = ctx;
+    (void)s;
+    return op_topn_fresh(&r->out->top, keep_row, r);
+}
+
+/* With newest rowsets first and hits sorted by time, older rowsets cannot matter once the hits are full. */
+static bool may_stop(const struct run *r)
+{
+    const struct plan *p = r->p;
+    if (p->s->count_all || p->s->naggs || p->nkeys == 0 || p->key[0].kind != LF_DATE || !p->top.desc[0]) return false;
+    if (!str_eq(p->key[0].refs[0].name, log_time_ref(p->ix).name) || p->key[0].refs[0].scope != SC_SELF) return false;
+    return op_topn_full_beyond(&r->out->top, r->scan.rowset.tmax_ns);
+}
+
+static err_t run_scan(struct run *r)
+{
+    enum op_status st;
+    for (;;) {
+        TRY(op_scan_next(&r->scan, &st));
+        if (st == OP_FINISHED) return OK;
+        if (r->scan.rowset_seq != r->bound_seq) {
+            if (may_stop(r)) return OK;
+            TRY(bind_run(r));
+        }
+        TRY(take_chunk(r));
+    }
+}
+
+static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+{
+    const struct plan *p = plan;
+    struct run *r = ARENA_NEW(a, struct run);
+    struct partial *out = ARENA_NEW(a, struct partial);
+    err_t e = OK;
+    r->p = p;
+    r->out = out;
+    r->a = a;
+    arena_init(&r->bind, q->budget);
+    op_topn_init(&out->top, &p->top, a);
+    struct scan_opts o = { .filter = p->filter, .builder = &p->b, .rowset_end = leave_rowset, .ctx = r };
+    o.req = (struct rows_req){ .signal = p->ix->signal, .tmin_ns = p->tmin, .tmax_ns = p->tmax, .newest_first = true };
+    if (p->ix->signal == SIG_DOCS) o.req.index = p->ix->id;
+    e = op_scan_open(&r->scan, v, &o, q->budget);
+    if (e == OK && p->s->naggs) {
+        out->agg_open = true;
+        e = op_agg_init(&out->agg, p->aggs, p->s->naggs, a, AGG_BUCKETS_MAX);
+    }
+    if (e == OK) e = run_scan(r);
+    op_scan_close(&r->scan);
+    if (out->agg_open) op_agg_deinit(&out->agg); /* its states live in the arena */
+    arena_deinit(&r->bind);
+    *partial = out;
+    return e;
+}
+
+/* -- coordinator ------------------------------------------------------------------------------------------------- */
+
+struct merged { /* across indexes */
+    struct op_topn top;
+    struct topn_spec spec;
+    struct op_agg agg;
+    bool agg_open;
+};
+
+/* Payloads and buckets of an index move out of the scatter's arenas. */
+static void adopt_hits(struct query *q, struct merged *m, const struct log_index *ix, const struct op_topn *from)
+{
+    for (uint32_t i = 0; i < from->count; i++) {
+        struct topn_entry e = from->heap[i];
+        if (!op_topn_wants(&m->top, e.key)) continue;
+        const struct payload *p = (const struct payload *)(const void *)e.payload.p;
+        struct log_hit *h = ARENA_NEW(q->arena, struct log_hit);
+        *h = (struct log_hit){ .index = ix->id, .source = arena_str(q->arena, p->source), .addr = e.addr, .time_ns = p->time_ns };
+        for (uint32_t k = 0; k < m->spec.nkeys; k++) {
+            h->key[k] = e.key[k];
+            if (h->key[k].type >= COL_STR) h->key[k].s = arena_str(q->arena, h->key[k].s);
+            e.key[k] = h->key[k];
+        }
+        e.payload = str_n(h, sizeof *h);
+        struct op_topn one = { .heap = &e, .count = 1 };
+        op_topn_merge(&m->top, &one);
+    }
+}
+
+struct index_run {
+    struct plan plan;
+    struct scatter sc;
+    bool ran;
+};
+
+static err_t run_index(struct query *q, struct index_run *x, struct merged *m, struct log_result *out)
+{
+    TRY(scatter_run(q, fragment, &x->plan, &x->sc));
+    x->ran = true;
+    for (unsigned c = 0; c < x->sc.n; c++) {
+        struct partial *p = x->sc.partials[c];
+        out->num_hits += p->count;
+        adopt_hits(q, m, x->plan.ix, &p->top);
+        if (!p->agg_open) continue;
+        if (!m->agg_open) TRY(op_agg_init(&m->agg, x->plan.aggs, x->plan.s->naggs, q->arena, AGG_BUCKETS_MAX));
+        m->agg_open = true;
+        TRY(op_agg_merge(&m->agg, &p->agg));
+    }
+    return OK;
+}
+
+static err_t finish_aggs(struct query *q, const struct log_search *s, struct merged *m, struct log_result *out)
+{
+    struct buf b;
+    struct json_out j;
+    err_t e = OK;
+    if (s->naggs == 0) return OK;
+    struct agg_state *none = ARENA_ARRAY(q->arena, struct agg_state, s->naggs);
+    buf_init(&b, SOURCE_BYTES_MAX, q->budget);
+    json_init(&j, &b);
+    TRY_OUT(e, aggs_render(s->aggs, s->naggs, m->agg_open ? m->agg.root.subs : none, q->arena, &j));
+    TRY_OUT(e, buf_check(&b));
+    out->aggregations = arena_str(q->arena, buf_view(&b));
+out:
+    buf_deinit(&b);
+    return e;
+}
+
+static void finish_hits(struct query *q, const struct log_search *s, struct merged *m, struct log_result *out)
+{
+    op_topn_finish(&m->top);
+    out->nkeys = m->spec.nkeys;
+    out->hits = ARENA_ARRAY(q->arena, struct log_hit, m->top.count + 1);
+    for (uint32_t i = s->offset; i < m->top.count; i++)
+        out->hits[out->nhits++] = *(const struct log_hit *)(const void *)m->top.heap[i].payload.p;
+}
+
+err_t log_search(struct query *q, const struct log_search *s, const struct log_index *indexes, uint32_t n,
+                 struct log_result *out)
+{
+    struct merged m = { 0 };
+    err_t e = OK;
+    *out = (struct log_result){ 0 };
+    if (n > LOG_INDEXES_MAX) return err_set(ERR_LIMIT, "the search covers over %d indexes", LOG_INDEXES_MAX);
+    struct index_run *runs = ARENA_ARRAY(q->arena, struct index_run, n + 1);
+    op_topn_init(&m.top, &m.spec, q->arena);
+    uint32_t planned = 0;
+    for (; planned < n; planned++) {
+        struct plan *p = &runs[planned].plan;
+        e = plan_make(p, s, &indexes[planned], q->arena);
+        m.spec = p->top;
+        for (uint32_t k = 0; k < p->nkeys; k++)
+            out->key_is_date[k] |= p->key[k].kind == LF_DATE;
+        if (e != OK) {
+            planned++;
+            goto out;
+        }
+    }
+    for (uint32_t i = 0; i < n; i++)
+        TRY_OUT(e, run_index(q, &runs[i], &m, out));
+    TRY_OUT(e, finish_aggs(q, s, &m, out));
+    finish_hits(q, s, &m, out);
+    TRY_OUT(e, arena_check(q->arena));
+out:
+    if (m.agg_open) op_agg_deinit(&m.agg);
+    for (uint32_t i = 0; i < planned; i++) {
+        if (runs[i].ran) scatter_free(&runs[i].sc);
+        expr_builder_deinit(&runs[i].plan.b);
+    }
+    return e;
+}
