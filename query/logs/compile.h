@@ -11,8 +11,9 @@
 
 struct log_index {
     enum signal signal;  /* SIG_LOGS, SIG_SPANS, SIG_DOCS */
-    struct str id;
-    const struct doc_mapping *mapping;
+    struct str id;       /* its name */
+    struct str stored;   /* SIG_DOCS: the index id that its rows carry (a name made again gets a new one) */
+    const struct index_mapping *mapping;
 };
 
 enum lf_kind {
@@ -36,7 +37,7 @@ struct log_field {
     uint32_t id_width;
     struct str missing;   /* value of rows without one, or p == NULL */
     bool fast_lower;      /* buckets and ranges are lower case */
-    const struct doc_field *doc; /* its description, or NULL */
+    const struct index_field *doc; /* its description, or NULL */
 };
 
 /* False: the index has no such field (never in dynamic mode). */

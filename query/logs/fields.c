@@ -147,14 +147,14 @@ static enum lf_kind kind_of(enum field_type t)
     }
 }
 
-static bool is_object(const struct doc_mapping *m, struct str name)
+static bool is_object(const struct index_mapping *m, struct str name)
 {
     for (uint32_t i = 0; i < m->nobjects; i++)
         if (str_eq(m->objects[i], name)) return true;
     return false;
 }
 
-static void describe(struct log_field *f, const struct doc_field *d)
+static void describe(struct log_field *f, const struct index_field *d)
 {
     f->kind = kind_of(d->type);
     /* Not indexed: only the column can be asked, which holds whole values. */
@@ -166,9 +166,9 @@ static void describe(struct log_field *f, const struct doc_field *d)
 
 static bool resolve_docs(const struct log_index *ix, struct str name, struct log_field *f)
 {
-    const struct doc_mapping *m = ix->mapping;
+    const struct index_mapping *m = ix->mapping;
     struct str rest;
-    const struct doc_field *d = mapping_field(m, name, &rest);
+    const struct index_field *d = mapping_field(m, name, &rest);
     if (d && d->type == FT_CONCAT) {
         describe(f, d);
         f->kind = LF_DYNAMIC;

@@ -4,7 +4,7 @@
 
 struct parse {
     struct arena *a;
-    struct doc_field *fields;
+    struct index_field *fields;
     size_t nfields, fields_cap;
     struct str *objects;
     size_t nobjects, objects_cap;
@@ -70,7 +70,7 @@ err_t index_id_check(struct str id)
 
 /* -- fields --------------------------------------------------------------------------------------------- */
 
-static err_t parse_type(struct str s, struct doc_field *f, bool *object)
+static err_t parse_type(struct str s, struct index_field *f, bool *object)
 {
     static const struct { const char *name; enum field_type type; } types[] = {
         { "text", FT_TEXT }, { "i64", FT_I64 }, { "u64", FT_U64 }, { "f64", FT_F64 }, { "bool", FT_BOOL },
@@ -114,7 +114,7 @@ static err_t parse_precision(const struct json_val *v, int64_t *ns)
 }
 
 /* Everything but name and type; also of dynamic_mapping. */
-static err_t parse_options(const struct json_val *v, struct arena *a, struct doc_field *f)
+static err_t parse_options(const struct json_val *v, struct arena *a, struct index_field *f)
 {
     const struct json_val *c = json_get(v, "fast");
     TRY(get_bool(v, "stored", &f->stored));
@@ -152,7 +152,7 @@ static err_t parse_field(struct parse *p, const struct json_val *v, struct str p
     if (!type || type->type != JSON_STR)
         return err_set(ERR_INVALID, "field `" STR_FMT "` needs a type", STR_ARG(name->str));
     TRY(known_keys(v, "a field mapping", keys, ARRAY_LEN(keys)));
-    struct doc_field f = { .stored = true, .indexed = true, .input_formats = rfc3339, .ninput_formats = 2,
+    struct index_field f = { .stored = true, .indexed = true, .input_formats = rfc3339, .ninput_formats = 2,
         .output_format = STR("rfc3339") };
     bool object;
     TRY(parse_type(type->str, &f, &object));
@@ -187,7 +187,7 @@ static err_t parse_fields(struct parse *p, const struct json_val *list, struct s
 
 /* -- the whole ------------------------------------------------------------------------------------------- */
 
-static err_t parse_mode(const struct json_val *dm, struct doc_mapping *m)
+static err_t parse_mode(const struct json_val *dm, struct index_mapping *m)
 {
     const struct json_val *mode = json_get(dm, "mode");
     m->mode = MODE_DYNAMIC;
@@ -200,11 +200,11 @@ static err_t parse_mode(const struct json_val *dm, struct doc_mapping *m)
     return OK;
 }
 
-static err_t check_timestamp(const struct doc_mapping *m)
+static err_t check_timestamp(const struct index_mapping *m)
 {
     struct str rest;
     if (m->timestamp_field.n == 0) return OK;
-    const struct doc_field *f = mapping_field(m, m->timestamp_field, &rest);
+    const struct index_field *f = mapping_field(m, m->timestamp_field, &rest);
     if (!f || rest.n) return err_set(ERR_INVALID, "timestamp field `" STR_FMT "` is not described", STR_ARG(m->timestamp_field));
     if (f->type != FT_DATETIME || f->array)
         return err_set(ERR_INVALID, "timestamp field `" STR_FMT "` must be a datetime", STR_ARG(m->timestamp_field));
@@ -212,11 +212,11 @@ static err_t check_timestamp(const struct doc_mapping *m)
     return OK;
 }
 
-static err_t check_tags(const struct doc_mapping *m, const struct str *tags, uint32_t n)
+static err_t check_tags(const struct index_mapping *m, const struct str *tags, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++) {
         struct str rest;
-        const struct doc_field *f = mapping_field(m, tags[i], &rest);
+        const struct index_field *f = mapping_field(m, tags[i], &rest);
         if (!f || rest.n) {
             if (m->mode == MODE_DYNAMIC) continue;
             return err_set(ERR_INVALID, "tag field `" STR_FMT "` is not described", STR_ARG(tags[i]));
@@ -228,11 +228,11 @@ static err_t check_tags(const struct doc_mapping *m, const struct str *tags, uin
     return OK;
 }
 
-static err_t check_defaults(const struct doc_mapping *m)
+static err_t check_defaults(const struct index_mapping *m)
 {
     for (uint32_t i = 0; i < m->ndefault_fields; i++) {
         struct str rest;
-        const struct doc_field *f = mapping_field(m, m->default_fields[i], &rest);
+        const struct index_field *f = mapping_field(m, m->default_fields[i], &rest);
         if (!f && m->mode != MODE_DYNAMIC)
             return err_set(ERR_INVALID, "unknown default search field `" STR_FMT "`", STR_ARG(m->default_fields[i]));
         if (f && !f->indexed)
@@ -241,7 +241,7 @@ static err_t check_defaults(const struct doc_mapping *m)
     return OK;
 }
 
-static err_t parse_doc_mapping(const struct json_val *dm, struct arena *a, struct doc_mapping *m)
+static err_t parse_doc_mapping(const struct json_val *dm, struct arena *a, struct index_mapping *m)
 {
     static const char *const keys[] = { "mode", "dynamic_mapping", "field_mappings", "timestamp_field", "tag_fields",
         "partition_key", "max_num_partitions", "store_source", "index_field_presence", "store_document_size",
@@ -256,7 +256,7 @@ static err_t parse_doc_mapping(const struct json_val *dm, struct arena *a, struc
     m->nfields = (uint32_t)p.nfields;
     m->objects = p.objects;
     m->nobjects = (uint32_t)p.nobjects;
-    m->dynamic = (struct doc_field){ .type = FT_JSON, .stored = true, .indexed = true, .fast = true, .tokenizer = TOK_RAW };
+    m->dynamic = (struct index_field){ .type = FT_JSON, .stored = true, .indexed = true, .fast = true, .tokenizer = TOK_RAW };
     if ((c = json_get(dm, "dynamic_mapping")) && c->type == JSON_OBJ) TRY(parse_options(c, a, &m->dynamic));
     if ((c = json_get(dm, "timestamp_field")) && c->type != JSON_NULL) {
         TRY(want(c, JSON_STR, "timestamp_field", "a string"));
@@ -296,13 +296,13 @@ err_t index_config_parse(struct str text, struct arena *a, struct index_config *
     return check_defaults(&out->mapping);
 }
 
-const struct doc_field *mapping_field(const struct doc_mapping *m, struct str path, struct str *rest)
+const struct index_field *mapping_field(const struct index_mapping *m, struct str path, struct str *rest)
 {
     *rest = STR("");
     for (uint32_t i = 0; i < m->nfields; i++)
         if (str_eq(m->fields[i].path, path)) return &m->fields[i];
     for (uint32_t i = 0; i < m->nfields; i++) {
-        const struct doc_field *f = &m->fields[i];
+        const struct index_field *f = &m->fields[i];
         if (f->type != FT_JSON || !str_starts(path, f->path) || path.n <= f->path.n || path.p[f->path.n] != '.') continue;
         *rest = str_sub(path, f->path.n + 1, path.n);
         return f;
@@ -310,7 +310,7 @@ const struct doc_field *mapping_field(const struct doc_mapping *m, struct str pa
     return NULL;
 }
 
-err_t mapping_read_date(const struct doc_field *f, const struct json_val *v, int64_t *ns)
+err_t mapping_read_date(const struct index_field *f, const struct json_val *v, int64_t *ns)
 {
     char text[32];
     struct str s = v->type == JSON_STR ? v->str : STR("");

@@ -14,7 +14,7 @@ enum field_type { FT_TEXT, FT_I64, FT_U64, FT_F64, FT_BOOL, FT_DATETIME, FT_IP, 
 enum tokenizer { TOK_RAW, TOK_LOWERCASE, TOK_DEFAULT, TOK_WHITESPACE };
 enum mapping_mode { MODE_DYNAMIC, MODE_LENIENT, MODE_STRICT };
 
-struct doc_field {
+struct index_field {
     struct str path;          /* dotted, from the root */
     enum field_type type;
     bool array, stored, indexed, fast;
@@ -32,14 +32,14 @@ struct doc_field {
     bool concat_dynamic;      /* include_dynamic_fields */
 };
 
-struct doc_mapping {
+struct index_mapping {
     enum mapping_mode mode;
-    const struct doc_field *fields; /* objects flattened to dotted paths */
+    const struct index_field *fields; /* objects flattened to dotted paths */
     uint32_t nfields;
     const struct str *objects;      /* paths of type object */
     uint32_t nobjects;
     struct str timestamp_field;     /* empty: none */
-    struct doc_field dynamic;       /* how fields are read that nothing describes (MODE_DYNAMIC) */
+    struct index_field dynamic;       /* how fields are read that nothing describes (MODE_DYNAMIC) */
     const struct str *default_fields; /* search_settings.default_search_fields */
     uint32_t ndefault_fields;
     bool store_document_size, index_field_presence;
@@ -47,7 +47,7 @@ struct doc_mapping {
 
 struct index_config {
     struct str index_id;
-    struct doc_mapping mapping;
+    struct index_mapping mapping;
     const struct json_val *json; /* the whole configuration */
 };
 
@@ -56,9 +56,9 @@ MUST_CHECK err_t index_config_parse(struct str json, struct arena *a, struct ind
 /* [a-zA-Z][a-zA-Z0-9-_.]{2,254} */
 MUST_CHECK err_t index_id_check(struct str id);
 /* The field at that path, or the FT_JSON field that holds it (*rest = what follows inside); NULL = not described. */
-const struct doc_field *mapping_field(const struct doc_mapping *m, struct str path, struct str *rest);
+const struct index_field *mapping_field(const struct index_mapping *m, struct str path, struct str *rest);
 /* Reads a date as the field's input formats have it: OK or ERR_INVALID. Numbers come as text too. */
-MUST_CHECK err_t mapping_read_date(const struct doc_field *f, const struct json_val *v, int64_t *ns);
+MUST_CHECK err_t mapping_read_date(const struct index_field *f, const struct json_val *v, int64_t *ns);
 /* Configurations of the OpenTelemetry indexes, as JSON text. */
 struct str mapping_otel_logs(void);
 struct str mapping_otel_traces(void);

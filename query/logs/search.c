@@ -249,7 +249,7 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     op_topn_init(&out->top, &p->top, a);
     struct scan_opts o = { .filter = p->filter, .builder = &p->b, .rowset_end = leave_rowset, .ctx = r };
     o.req = (struct rows_req){ .signal = p->ix->signal, .tmin_ns = p->tmin, .tmax_ns = p->tmax, .newest_first = true };
-    if (p->ix->signal == SIG_DOCS) o.req.index = p->ix->id;
+    if (p->ix->signal == SIG_DOCS) o.req.index = p->ix->stored;
     e = op_scan_open(&r->scan, v, &o, q->budget);
     if (e == OK && p->s->naggs) {
         out->agg_open = true;

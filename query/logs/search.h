@@ -48,9 +48,4 @@ struct log_result {
 MUST_CHECK err_t log_search(struct query *q, const struct log_search *s, const struct log_index *indexes, uint32_t n,
                             struct log_result *out) MAY_YIELD;
 
-/* The columns of an index with what is known of them: for field capabilities. */
-struct log_column { struct str name; enum col_type type; uint32_t rel; enum col_scope scope; };
-MUST_CHECK err_t log_columns(struct query *q, const struct log_index *ix, int64_t start_ns, int64_t end_ns,
-                             struct log_column **out, uint32_t *n) MAY_YIELD;
-
 #endif

@@ -32,8 +32,8 @@ static err_t bind_rowset(struct rowset *rs, const struct attr_ref *ref, struct a
     if (ref->below) {
         TRY(rowset_below(rs, ref, r));
     } else {
-        r->col = ARENA_ARRAY(r->mem, const struct column *, ATTR_TYPES_MAX);
-        TRY(rowset_columns(rs, ref->rel, ref->scope, ref->name, r->col, ATTR_TYPES_MAX, &r->n));
+        r->col = ARENA_ARRAY(r->mem, const struct column *, ATTR_COLS_MAX);
+        TRY(rowset_columns(rs, ref->rel, ref->scope, ref->name, r->col, ATTR_COLS_MAX, &r->n));
     }
     if (r->n == 0) return OK;
     if (ref->rel == REL_ROWS) {

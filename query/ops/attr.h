@@ -43,7 +43,7 @@ struct val {
 };
 struct val_list { uint32_t n; const struct val *v; };
 
-enum { ATTR_TYPES_MAX = 8 }; /* columns of one name */
+enum { ATTR_COLS_MAX = 8 }; /* columns of one name */
 struct attr_reader {
     int rel;
     struct str path;

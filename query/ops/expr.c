@@ -156,18 +156,11 @@ static void hint_add(struct hints *hs, const struct attr_ref *r, struct scan_hin
     hs->h[hs->n++] = h;
 }
 
-/* Attributes may also come as arrays or as another type, which these hints do not know. */
-static bool is_plain_string(const struct attr_ref *r)
-{
-    return r->path.n == 0
-           && (r->scope == SC_SELF || (r->rel == REL_RESOURCE && str_is(r->name, "service.name")));
-}
-
 static void hint_range(struct hints *hs, const struct leaf *l)
 {
     const struct val_range *g = &l->ranges[0];
     struct scan_hint h = { .kind = HINT_I64_RANGE, .min = INT64_MIN, .max = INT64_MAX };
-    if (l->nranges != 1 || l->refs[0].scope != SC_SELF || l->refs[0].rel != REL_ROWS || l->refs[0].path.n) return;
+    if (l->nranges != 1) return;
     if ((g->lo.type && g->lo.type != COL_I64) || (g->hi.type && g->hi.type != COL_I64)) return;
     if (g->lo.type) h.min = g->lo.i64;
     if (g->hi.type) h.max = g->hi.i64;
@@ -177,17 +170,17 @@ static void hint_range(struct hints *hs, const struct leaf *l)
 static void hint_leaf(struct hints *hs, const struct leaf *l)
 {
     const struct attr_ref *r = &l->refs[0];
-    if (l->nrefs != 1 || r->below) return;
+    if (l->nrefs != 1 || r->below || r->path.n) return;
     if (l->op == LEAF_RANGE) {
         hint_range(hs, l);
     } else if (l->op == LEAF_EQ && l->nlits == 1 && !l->words && !l->fold) {
         const struct val *v = &l->lits[0];
         if (v->type == COL_FIX) hint_add(hs, r, (struct scan_hint){ .kind = HINT_FIX_EQ, .value = v->s });
-        else if (v->type == COL_STR && is_plain_string(r))
+        else if (v->type == COL_STR)
             hint_add(hs, r, (struct scan_hint){ .kind = HINT_STR_EQ, .value = v->s });
-        else if (v->type == COL_I64 && r->scope == SC_SELF && r->rel == REL_ROWS && r->path.n == 0)
+        else if (v->type == COL_I64)
             hint_add(hs, r, (struct scan_hint){ .kind = HINT_I64_RANGE, .min = v->i64, .max = v->i64 });
-    } else if (l->op == LEAF_PHRASE && is_plain_string(r)) {
+    } else if (l->op == LEAF_PHRASE) {
         uint32_t whole = l->phrase.n - (l->phrase.last_prefix ? 1 : 0);
         for (uint32_t i = 0; i < whole; i++)
             if (token_is_ascii(l->phrase.tokens[i]))

@@ -92,8 +92,8 @@ MUST_CHECK err_t expr_regex(struct expr_builder *b, struct str pattern, const st
 /* To be called once on the root. ERR_LIMIT past depth or size. */
 MUST_CHECK err_t expr_finish(struct expr_builder *b, struct expr *root);
 
-/* Necessary conditions of the tree, for rows_open: at most max. Only what is certain under the storage's
- * rules: own fields, the service name, words of named text fields. */
+/* Necessary conditions of the tree, for rows_open: at most max. A hint is about one type of column; the scan
+ * keeps rowsets where the name comes with another type (arrays, say). */
 uint32_t expr_hints(const struct expr *root, struct scan_hint *hints, uint32_t max);
 
 /* -- evaluation ------------------------------------------------------------------------------------ */

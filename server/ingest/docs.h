@@ -41,6 +41,7 @@ struct doc_mapping { /* of an index; lent by the registry until the ingest call 
     struct str timestamp_field; /* a declared DOC_DATETIME field; n == 0: none */
     const struct doc_field *fields;
     uint32_t nfields;
+    struct str stored; /* the index id that its rows carry, when it is not the name itself */
 };
 
 enum { DOC_BYTES_MAX = 20 << 20, DOC_LEAVES_MAX = 1000, DOC_FAILURES_MAX = 100 };

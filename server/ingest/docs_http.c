@@ -67,6 +67,7 @@ static void ndjson_answer(const struct ndjson *n, bool detailed, struct http_res
 
 static struct batch batch_of(const struct docs_builder *b, struct str tenant, struct str index)
 {
+    if (b->mapping->stored.n) index = b->mapping->stored;
     return (struct batch){ .tenant = tenant, .signal = SIG_DOCS, .index = index, .ntables = b->ntables,
                            .tables = b->tables, .nrows = b->accepted };
 }
