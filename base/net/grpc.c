@@ -153,7 +153,7 @@ bool grpc_head(struct http_exchange *x, struct str path)
     x->call.headers = rq->headers;
     x->call.nheaders = rq->nheaders;
     x->call.arena = &x->arena;
-    x->call.user = s->router ? s->router->user : NULL;
+    x->call.user = s->user || !s->router ? s->user : s->router->user;
     return true;
 }
 

@@ -261,12 +261,11 @@ void h1_tick(struct http_conn *c, mono_ns now)
         else http_conn_resume(c);
         break;
     case H1_LENGTH:
-    case H1_CHUNKS: {
-        int64_t due = (in_state / NS_PER_S - HTTP_BODY_GRACE_S) * HTTP_BODY_RATE_MIN;
-        if (quiet > HTTP_BODY_TIMEOUT_S * NS_PER_S || (due > 0 && c->body_seen < (uint64_t)due))
+    case H1_CHUNKS:
+        if (quiet > HTTP_BODY_TIMEOUT_S * NS_PER_S ||
+            http_body_late(in_state, c->body_seen, c->left ? c->body_seen + c->left : 0))
             answer_late(c);
         break;
-    }
     case H1_RUN: break;
     case H1_LINGER:
         if (in_state > HTTP_LINGER_S * NS_PER_S) http_conn_close(c);

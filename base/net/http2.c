@@ -48,9 +48,12 @@ static void unlink_stream(struct http_conn *c, struct http_exchange *x)
 
 static void trailer(struct http_exchange *x, nghttp2_nv *nv, size_t *n)
 {
+    if (x->grpc_status == 0) {
+        nv[(*n)++] = NV(STR("grpc-status"), STR("0"));
+        return;
+    }
     struct str code = arena_printf(&x->arena, "%d", x->grpc_status);
     nv[(*n)++] = NV(STR("grpc-status"), code);
-    if (x->grpc_status == 0) return;
     metric_add(M_HTTP_ERRORS, 1);
     struct str text = grpc_message_escape(&x->arena, x->grpc_message);
     nv[(*n)++] = NV(STR("grpc-message"), text);
@@ -110,7 +113,7 @@ static int submit_http(struct http_conn *c, struct http_exchange *x)
     nghttp2_nv nv[ARRAY_LEN(h.h) + 2];
     http_answer_headers(x, &h);
     size_t n = 0;
-    struct str status = arena_printf(&x->arena, "%d", x->rs.status);
+    struct str status = x->rs.status == 200 ? STR("200") : arena_printf(&x->arena, "%d", x->rs.status);
     nv[n++] = NV(STR(":status"), status);
     for (uint32_t i = 0; i < h.n; i++)
         nv[n++] = NV(h.h[i].name, h.h[i].value);
@@ -330,8 +333,7 @@ void h2_tick(struct http_conn *c, mono_ns now)
     bool late = false;
     for (struct http_exchange *x = c->streams; x; x = x->next) {
         if (x->answered || x->running) continue;
-        int64_t due = ((now.ns - x->since.ns) / NS_PER_S - HTTP_BODY_GRACE_S) * HTTP_BODY_RATE_MIN;
-        if (due <= 0 || x->body.n >= (uint64_t)due) continue;
+        if (!http_body_late(now.ns - x->since.ns, x->body.n, x->body.cap)) continue;
         (void)nghttp2_submit_rst_stream(c->h2, NGHTTP2_FLAG_NONE, x->stream_id, NGHTTP2_CANCEL);
         late = true;
     }

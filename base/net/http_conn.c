@@ -28,6 +28,12 @@ void http_conn_abort(struct http_conn *c)
     c->core->io->abort(c->user);
 }
 
+bool http_body_late(int64_t ns, uint64_t got, uint64_t total)
+{
+    int64_t s = ns / NS_PER_S - HTTP_BODY_GRACE_S;
+    return s > 0 && got < (uint64_t)s * MAX((uint64_t)HTTP_BODY_RATE_MIN, total / HTTP_BODY_WHOLE_S);
+}
+
 bool http_conn_idle(const struct http_conn *c)
 {
     return !c->cur && !c->streams;

@@ -39,7 +39,8 @@ enum {
     HTTP_HEAD_TIMEOUT_S = 10,
     HTTP_BODY_TIMEOUT_S = 60,          /* without a byte */
     HTTP_BODY_GRACE_S = 30,            /* after it at least HTTP_BODY_RATE_MIN is asked for */
-    HTTP_BODY_RATE_MIN = 1024,         /* bytes a second */
+    HTTP_BODY_RATE_MIN = 1024,         /* bytes a second, and */
+    HTTP_BODY_WHOLE_S = 300,           /* fast enough to be whole in about this time: its memory is held */
     HTTP_IDLE_TIMEOUT_S = 120,
     HTTP_SEND_TIMEOUT_S = 60,          /* without the peer taking a byte */
     HTTP_LINGER_S = 5,                 /* reading over what comes behind a last answer */
@@ -84,6 +85,7 @@ struct http_service {
     const struct http_router *router; /* or NULL */
     const struct grpc_method *methods;
     uint32_t nmethods;
+    void *user;                       /* of gRPC calls; or NULL */
 };
 
 struct http_exchange {
@@ -171,6 +173,8 @@ void http_conn_stop(struct http_conn *c);    /* no new requests; closes when idl
 void http_conn_deinit(struct http_conn *c);  /* abandons what runs; after io said that it is over */
 bool http_conn_idle(const struct http_conn *c); /* no exchange is open */
 void http_conn_close(struct http_conn *c);
+/* Is a body too slow that began `ns` ago and has `got` of `total` bytes (0 = not told)? */
+bool http_body_late(int64_t ns, uint64_t got, uint64_t total);
 void http_conn_abort(struct http_conn *c);
 
 /* -- http1_conn.c ------------------------------------------------------------------------------------- */

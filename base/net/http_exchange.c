@@ -70,6 +70,7 @@ struct http_exchange *http_exchange_new(struct http_conn *c)
         .core = core, .service = c->service, .conn = c, .arena = arena, .body_max = HTTP_BODY_MAX_BYTES
     };
     x->rq.arena = &x->arena;
+    x->rq.user = c->service->router ? c->service->router->user : NULL;
     x->rs.status = 200;
     buf_init(&x->body, HTTP_BODY_MAX_BYTES, core->body_budget);
     buf_init(&x->plain, HTTP_BODY_MAX_BYTES, core->body_budget);

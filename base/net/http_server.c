@@ -219,7 +219,7 @@ static err_t core_start(void *arg) MAY_YIELD
     for (uint32_t i = 0; i < s->nlistens; i++) {
         const struct http_listen *l = &s->listens[i];
         struct server_listen *sl = &core->listens[i];
-        *sl = (struct server_listen){ core, { l->router, l->methods, l->nmethods }, NULL };
+        *sl = (struct server_listen){ core, { l->router, l->methods, l->nmethods, l->user }, NULL };
         TRY(sock_listen(l->addr, l->port, on_accept, sl, &sl->listener));
         /* Port 0: the first reactor picks, the others follow. */
         if (l->port == 0) s->listens[i].port = sock_listener_port(sl->listener);

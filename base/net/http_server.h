@@ -100,6 +100,7 @@ struct http_listen {
     const struct http_router *router;        /* or NULL */
     const struct grpc_method *methods;       /* or NULL */
     uint32_t nmethods;
+    void *user;            /* grpc_call.user; NULL = the router's */
 };
 
 struct http_server_opts {

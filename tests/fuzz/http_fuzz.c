@@ -37,7 +37,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct http_server_opts o = { .body_budget = &bodies, .answer_budget = &answers, .tenant_default = STR("t") };
     struct http_core core;
     http_core_init(&core, &mem_io, &o);
-    struct http_service service = { &router, methods, ARRAY_LEN(methods) };
+    struct http_service service = { &router, methods, ARRAY_LEN(methods), NULL };
     struct mem_conn m;
     mem_open(&m, &core, &service);
     mem_defer = data[0] & 8;

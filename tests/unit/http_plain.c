@@ -79,16 +79,14 @@ static err_t g_export(struct grpc_call *call, struct buf *out)
     buf_printf(out, "%zu", call->message.n);
     return OK;
 }
-static const struct grpc_method methods[] = { { "/t.T/Export", g_export } };
-
-/* Enough of the service for a load generator: takes a message, answers nothing. */
+/* For a load generator: takes a message, answers nothing. */
 static err_t g_empty(struct grpc_call *call, struct buf *out)
 {
     (void)call;
     (void)out;
     return OK;
 }
-static const struct grpc_method serve_methods[] = { { "/t.T/Export", g_empty } };
+static const struct grpc_method methods[] = { { "/t.T/Export", g_export }, { "/t.T/Empty", g_empty } };
 
 static struct http_server_opts server_opts(uint32_t connections_max)
 {
@@ -412,7 +410,7 @@ static err_t test_main(void *arg)
 {
     (void)arg;
     struct http_server_opts o = server_opts(30);
-    struct http_listen l = { "127.0.0.1", 0, &router, methods, ARRAY_LEN(methods) };
+    struct http_listen l = { "127.0.0.1", 0, &router, methods, ARRAY_LEN(methods), NULL };
     struct http_server *s, *second;
     CHECK(http_server_start(&o, &l, 1, &s) == OK);
     port = http_server_port(s, 0);
@@ -425,7 +423,7 @@ static err_t test_main(void *arg)
     test_grpc();
     test_connection_cap();
     /* An address that cannot be had: an error that names it, and nothing left behind. */
-    l = (struct http_listen){ "192.0.2.1", 1, &router, NULL, 0 };
+    l = (struct http_listen){ "192.0.2.1", 1, &router, NULL, 0, NULL };
     CHECK(http_server_start(&o, &l, 1, &second) == ERR_IO);
     CHECK(strstr(err_detail(), "192.0.2.1"));
     /* A stop with a handler in flight: it is cancelled after the grace. */
@@ -447,7 +445,7 @@ static err_t serve_main(void *arg)
 {
     char **argv = arg;
     struct http_server_opts o = server_opts(10000);
-    struct http_listen l = { "127.0.0.1", (uint16_t)atoi(argv[3]), &router, serve_methods, 1 };
+    struct http_listen l = { "127.0.0.1", (uint16_t)atoi(argv[3]), &router, methods, ARRAY_LEN(methods), NULL };
     struct http_server *s;
     CHECK(http_server_start(&o, &l, 1, &s) == OK);
     printf("serving on %u with %s\n", http_server_port(s, 0), rt_backend_name());

@@ -82,7 +82,7 @@ static err_t g_echo(struct grpc_call *call, struct buf *out)
     return OK;
 }
 static const struct grpc_method methods[] = { { "/test.Echo/Echo", g_echo } };
-static const struct http_service service = { &router, methods, ARRAY_LEN(methods) };
+static const struct http_service service = { &router, methods, ARRAY_LEN(methods), NULL };
 
 static err_t tenant_check(struct str t)
 {
