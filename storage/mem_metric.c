@@ -5,10 +5,7 @@
 
 #include <stdlib.h>
 
-enum { OPEN_MAX = 62, LOOKAHEAD = 12, NOT_MINE = UINT32_MAX };
-static const uint16_t OPEN_BYTES[OPEN_CLASSES] = { 64, 128, 256, 512, 768 };
-static const uint8_t OPEN_CAP[OPEN_CLASSES] = { 4, 9, 20, 41, OPEN_MAX };
-_Static_assert(sizeof(struct mem_open) + OPEN_MAX * sizeof(struct mem_sample) <= 768, "open blocks fit");
+enum { LOOKAHEAD = 12, NOT_MINE = UINT32_MAX };
 
 /* -- life ---------------------------------------------------------------------------------------------- */
 
@@ -97,76 +94,62 @@ void *mem_metric_grow(struct mem_metric *m, void *p, uint32_t used, size_t *cap,
 
 /* -- blocks --------------------------------------------------------------------------------------------- */
 
-static struct mem_open *open_new(struct mem_metric *m, unsigned class)
-{
-    struct mem_open *o = m->free_open[class];
-    if (o) memcpy(&m->free_open[class], o, sizeof(void *));
-    else o = arena_alloc(&m->mem, OPEN_BYTES[class]);
-    *o = (struct mem_open){ .cap = OPEN_CAP[class], .size_class = (uint8_t)class };
-    return o;
-}
-
-static void open_free(struct mem_metric *m, struct mem_open *o)
-{
-    unsigned class = o->size_class;
-    memcpy(o, &m->free_open[class], sizeof(void *));
-    m->free_open[class] = o;
-}
-
 static void pack(struct mem_metric *m, struct mem_series *s)
 {
-    struct mem_open *o = s->open;
     int64_t t[OPEN_MAX], tmin = INT64_MAX, tmax = INT64_MIN;
     double v[OPEN_MAX];
     uint8_t bytes[2 * COL_SAMPLE_BOUND(OPEN_MAX)];
-    for (uint32_t i = 0; i < o->n; i++) {
-        t[i] = o->base_ms + o->s[i].dt;
-        memcpy(&v[i], o->s[i].v, 8);
-        tmin = MIN(tmin, t[i]);
-        tmax = MAX(tmax, t[i]);
+    uint32_t from = OPEN_MAX, first_seq = 0;
+    /* From the newest chunk back to the oldest: samples fill the arrays from their end. */
+    for (struct mem_open *o = s->open, *older; o; o = older) {
+        from -= o->n;
+        for (uint32_t i = 0; i < o->n; i++) {
+            t[from + i] = o->base_ms + o->s[i].dt;
+            memcpy(&v[from + i], o->s[i].v, 8);
+            tmin = MIN(tmin, t[from + i]);
+            tmax = MAX(tmax, t[from + i]);
+        }
+        first_seq = o->first_seq;
+        older = o->older;
+        o->older = m->free_open;
+        m->free_open = o;
     }
-    size_t n = sample_i64_encode(t, o->n, bytes);
-    n += sample_f64_encode(v, o->n, bytes + n);
+    s->open = NULL;
+    uint32_t count = OPEN_MAX - from;
+    size_t n = sample_i64_encode(t + from, count, bytes);
+    n += sample_f64_encode(v + from, count, bytes + n);
     struct mem_packed *p = arena_alloc_aligned(&m->mem, sizeof *p + n, 8);
-    *p = (struct mem_packed){ .older = s->packed, .tmin = tmin, .tmax = tmax, .first_seq = o->first_seq, .n = o->n,
-                              .bytes = (uint16_t)n };
+    *p = (struct mem_packed){ .older = s->packed, .tmin = tmin, .tmax = tmax, .first_seq = first_seq,
+                              .n = (uint16_t)count, .bytes = (uint16_t)n };
     memcpy(p->data, bytes, n);
     s->packed = p;
 }
 
-/* Called when the open block of s cannot take a sample at t: the one that can. */
-static struct mem_open *make_room(struct mem_metric *m, struct mem_series *s, int64_t t)
+/* Called when the open chunk of s cannot take a sample at t: a new one. */
+static struct mem_open *next_chunk(struct mem_metric *m, struct mem_series *s, int64_t t)
 {
-    struct mem_open *o = s->open;
-    bool far = o && (t - o->base_ms) != (int32_t)(t - o->base_ms);
-    if (!o) {
-        o = open_new(m, 0);
-    } else if (!far && o->size_class < OPEN_CLASSES - 1) {
-        struct mem_open *bigger = open_new(m, o->size_class + 1u);
-        bigger->base_ms = o->base_ms;
-        bigger->first_seq = o->first_seq;
-        bigger->n = o->n;
-        memcpy(bigger->s, o->s, o->n * sizeof *o->s);
-        open_free(m, o);
-        return s->open = bigger;
-    } else {
-        uint32_t seq = o->first_seq + o->n;
-        pack(m, s);
-        open_free(m, o);
-        o = open_new(m, far ? 0 : 1);
-        o->first_seq = seq;
-    }
-    o->base_ms = t;
-    return s->open = o;
+    struct mem_open *o = s->open, *fresh;
+    uint32_t seq = o ? o->first_seq + o->n : 0;
+    if (o && o->chunks == OPEN_CHUNKS) pack(m, s);
+    fresh = m->free_open;
+    if (fresh) m->free_open = fresh->older;
+    else fresh = arena_alloc_aligned(&m->mem, sizeof *fresh, 64);
+    o = s->open;
+    fresh->older = o;
+    fresh->base_ms = t;
+    fresh->first_seq = seq;
+    fresh->n = 0;
+    fresh->chunks = o ? (uint16_t)(o->chunks + 1) : 1;
+    return s->open = fresh;
 }
 
 static inline void append(struct mem_metric *m, struct mem_series *s, int64_t t, double v)
 {
     struct mem_open *o = s->open;
     int64_t dt = o ? (int64_t)((uint64_t)t - (uint64_t)o->base_ms) : INT64_MAX;
-    if (__builtin_expect(dt != (int32_t)dt || o->n == o->cap, 0)) {
-        o = make_room(m, s, t);
-        dt = t - o->base_ms;
+    if (__builtin_expect(dt != (int32_t)dt || o->n == OPEN_SAMPLES, 0)) {
+        o = next_chunk(m, s, t);
+        dt = 0;
     }
     struct mem_sample *e = &o->s[o->n++];
     e->dt = (int32_t)dt;

@@ -1,9 +1,10 @@
 /* Inside of the metrics memtable, for mem_metric*.c, seg_metric.c (sealing) and metric_select.c (reading).
  *
- * A series is one cache line (struct mem_series) beside its label bytes. Its float samples go into an open block
- * (time as a 32-bit difference to the block's base, value: 12 bytes a sample) that grows from 4 to 62 samples and
- * is then packed by col_sample into a block of its own; blocks are chained newest first. Start timestamps and
- * histograms are rare: they hang off `side`. Samples keep their order of arrival; reading settles it.
+ * A series is one cache line (struct mem_series) beside its label bytes. Its float samples go into open chunks of
+ * 8 (time as a 32-bit difference to the chunk's base, value: 12 bytes a sample); 5 of them are packed by
+ * col_sample into a block. Chunks and blocks are chained newest first. Chunks are all of one size, because series
+ * of one scrape fill and empty in step: arrays that grow would leave all their smaller ones behind. Start
+ * timestamps and histograms are rare: they hang off `side`. Samples keep their order of arrival; reading settles it.
  * `seq` is the arrival number of a float sample in its series. */
 #ifndef STORAGE_MEM_METRIC_IMPL_H
 #define STORAGE_MEM_METRIC_IMPL_H
@@ -16,12 +17,16 @@ struct mem_sample { /* 12 bytes: a block of them stays within few cache lines */
     int32_t dt;
     uint32_t v[2]; /* the double's bits */
 };
+enum { OPEN_SAMPLES = 8, OPEN_CHUNKS = 5, OPEN_MAX = OPEN_SAMPLES * OPEN_CHUNKS };
 struct mem_open {
+    struct mem_open *older; /* of at most OPEN_CHUNKS */
     int64_t base_ms;
     uint32_t first_seq;
-    uint8_t n, cap, size_class;
-    struct mem_sample s[];
+    uint16_t n, chunks; /* chunks: with the older ones */
+    struct mem_sample s[OPEN_SAMPLES];
+    uint64_t unused; /* two cache lines */
 };
+_Static_assert(sizeof(struct mem_open) == 128, "two cache lines");
 struct mem_packed {
     struct mem_packed *older;
     int64_t tmin, tmax;
@@ -91,14 +96,14 @@ struct mem_tenant {
     size_t cap_meta;
 };
 
-enum { OPEN_CLASSES = 5, BLOCK_CLASSES = 32 };
+enum { BLOCK_CLASSES = 32 };
 struct mem_metric {
     struct budget *budget;
     struct arena mem;
     struct mem_tenant **tenant;
     uint32_t ntenants;
     size_t cap_tenants;
-    void *free_open[OPEN_CLASSES];
+    struct mem_open *free_open; /* chained by `older` */
     void *free_block[BLOCK_CLASSES]; /* of 2^i bytes: arrays that grow */
     uint32_t *scratch;
     size_t cap_scratch;

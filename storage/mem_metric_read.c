@@ -178,7 +178,7 @@ static err_t take_packed(struct floats *f, const struct mem_packed *p)
     return OK;
 }
 
-static void take_open(struct floats *f, const struct mem_open *o)
+static void take_chunk(struct floats *f, const struct mem_open *o)
 {
     for (uint32_t i = 0; i < o->n; i++) {
         f->t[f->n + i] = o->base_ms + o->s[i].dt;
@@ -187,9 +187,19 @@ static void take_open(struct floats *f, const struct mem_open *o)
     keep_in_range(f, o->n, o->first_seq);
 }
 
+static void take_open(struct floats *f, const struct mem_open *newest)
+{
+    const struct mem_open *list[OPEN_CHUNKS];
+    uint32_t n = 0;
+    for (const struct mem_open *o = newest; o; o = o->older)
+        list[n++] = o;
+    while (n-- > 0)
+        take_chunk(f, list[n]);
+}
+
 static err_t take_floats(const struct mem_series *s, struct arena *a, bool with_seq, struct floats *f)
 {
-    uint32_t blocks = 0, samples = s->open ? s->open->n : 0;
+    uint32_t blocks = 0, samples = s->open ? OPEN_MAX : 0;
     for (const struct mem_packed *p = s->packed; p; p = p->older) {
         if (p->tmin > f->tmax || p->tmax < f->tmin) continue;
         blocks++;
@@ -205,7 +215,7 @@ static err_t take_floats(const struct mem_series *s, struct arena *a, bool with_
         if (p->tmin <= f->tmax && p->tmax >= f->tmin) list[--at] = p;
     for (uint32_t i = 0; i < blocks; i++)
         TRY(take_packed(f, list[i]));
-    if (s->open) take_open(f, s->open);
+    take_open(f, s->open);
     return OK;
 }
 
