@@ -362,7 +362,7 @@ static void *connection(void *arg)
             refused++;
             usleep(20000);
         } else {
-            failed++;
+            if (failed++ == 0) fprintf(stderr, "status %d\n", status);
         }
     }
     close(fd);
