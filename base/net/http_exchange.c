@@ -257,7 +257,9 @@ bool http_exchange_head(struct http_exchange *x, struct str target)
     if (x->route->class != RT_INGEST) arena_budget(&x->arena, x->core->answer_budget);
     x->body_max = x->route->body_max ? x->route->body_max : HTTP_BODY_MAX_BYTES;
     e = find_tenant(x);
-    if (e == OK) e = inflate_kind_of(str_trim(http_header(rq, "content-encoding")), &x->encoding);
+    struct str encoding = str_trim(http_header(rq, "content-encoding"));
+    bool own = x->route->own_encoding && str_ieq(encoding, str_of(x->route->own_encoding));
+    if (e == OK && !own) e = inflate_kind_of(encoding, &x->encoding);
     return e == OK || refuse_err(x, e);
 }
 

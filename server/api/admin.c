@@ -61,16 +61,16 @@ static err_t starting(struct http_request *rq, struct http_response *rs)
 }
 
 #define ADMIN_ROUTES                                                                               \
-    { HTTP_GET | HTTP_HEAD, "/healthz", healthz, RT_MEMBERSHIP, 0, NULL, NULL },                   \
-        { HTTP_GET | HTTP_HEAD, "/readyz", readyz, RT_MEMBERSHIP, 0, NULL, NULL },                 \
-        { HTTP_GET, "/metrics", metrics, RT_MEMBERSHIP, 0, NULL, NULL }
+    { HTTP_GET | HTTP_HEAD, "/healthz", healthz, RT_MEMBERSHIP, 0, NULL, NULL, NULL },                   \
+        { HTTP_GET | HTTP_HEAD, "/readyz", readyz, RT_MEMBERSHIP, 0, NULL, NULL, NULL },                 \
+        { HTTP_GET, "/metrics", metrics, RT_MEMBERSHIP, 0, NULL, NULL, NULL }
 
 const struct http_route admin_routes[] = { ADMIN_ROUTES };
 const uint32_t admin_nroutes = ARRAY_LEN(admin_routes);
 
 const struct http_route starting_routes[] = {
     ADMIN_ROUTES,
-    { ~0u, "/{rest*}", starting, RT_MEMBERSHIP, 0, NULL, NULL },
+    { ~0u, "/{rest*}", starting, RT_MEMBERSHIP, 0, NULL, NULL, NULL },
 };
 const uint32_t starting_nroutes = ARRAY_LEN(starting_routes);
 

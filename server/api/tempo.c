@@ -680,7 +680,7 @@ void tempo_on_error(const struct http_request *rq, int status, err_t code, const
 }
 
 #define GET(pattern, handler)                                                                      \
-    { HTTP_GET, pattern, handler, RT_QUERY, 0, NULL, NULL }
+    { HTTP_GET, pattern, handler, RT_QUERY, 0, NULL, NULL, NULL }
 
 const struct http_route tempo_routes[] = {
     GET("/api/echo", echo),

@@ -376,7 +376,8 @@ const struct http_route ingest_otlp_routes[] = {
 const uint32_t ingest_otlp_nroutes = ARRAY_LEN(ingest_otlp_routes);
 
 const struct http_route ingest_prometheus_routes[] = {
-    POST("/api/v1/write", ingest_remote_write, ingest_plain_on_error),
+    { .methods = HTTP_POST, .pattern = "/api/v1/write", .handler = ingest_remote_write, .class = RT_INGEST,
+      .on_error = ingest_plain_on_error, .own_encoding = "snappy" },
     POST("/api/v1/otlp/v1/metrics", ingest_otlp_metrics, ingest_otlp_on_error),
 };
 const uint32_t ingest_prometheus_nroutes = ARRAY_LEN(ingest_prometheus_routes);
