@@ -132,7 +132,7 @@ static void test_crash_at_every_step(void)
 static err_t write_unsynced(void *arg)
 {
     struct file f;
-    uint8_t page[8192];
+    static uint8_t page[8192];
     (void)arg;
     TRY(file_open(&f, "/f", FILE_WRITE | FILE_CREATE));
     memset(page, 'a', sizeof page);
@@ -263,7 +263,7 @@ static void test_faults_fire(void)
 static err_t fill_disk(void *arg)
 {
     struct file f;
-    char page[4096] = { 1 };
+    static char page[4096] = { 1 };
     struct fs_space sp;
     (void)arg;
     TRY(file_open(&f, "/f", FILE_WRITE | FILE_CREATE));
