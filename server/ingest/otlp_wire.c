@@ -41,7 +41,7 @@ static err_t kv_parse(const struct wire *w, struct str bytes, struct otlp_kv *kv
     return OK;
 }
 
-err_t otlp_wire_kv(const struct wire *w, struct str bytes, struct otlp_scratch *s)
+err_t otlp_wire_kv_slow(const struct wire *w, struct str bytes, struct otlp_scratch *s)
 {
     return kv_parse(w, bytes, SCRATCH_PUSH(s, kv, struct otlp_kv));
 }

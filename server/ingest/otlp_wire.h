@@ -8,12 +8,47 @@
 
 /* Room for one more element in an array of the scratch; returns it zeroed. */
 #define SCRATCH_PUSH(s, arr, T)                                                                    \
-    ((T *)((s)->arr = arena_grow((s)->arena, (s)->arr, (s)->n##arr, &(s)->arr##_cap,               \
-                                 (s)->n##arr + 1, sizeof(T)),                                      \
-           memset(&(s)->arr[(s)->n##arr], 0, sizeof(T)), &(s)->arr[(s)->n##arr++]))
+    (__builtin_expect((s)->n##arr == (s)->arr##_cap, 0)                                            \
+         ? (void)((s)->arr = arena_grow((s)->arena, (s)->arr, (s)->n##arr, &(s)->arr##_cap,        \
+                                        (s)->n##arr + 1, sizeof(T)))                               \
+         : (void)0,                                                                                \
+     memset(&(s)->arr[(s)->n##arr], 0, sizeof(T)), &(s)->arr[(s)->n##arr++])
 
 /* One KeyValue message onto the scratch's kv. */
-MUST_CHECK err_t otlp_wire_kv(const struct wire *w, struct str bytes, struct otlp_scratch *s);
+MUST_CHECK err_t otlp_wire_kv_slow(const struct wire *w, struct str bytes, struct otlp_scratch *s);
+
+/* The shape that nearly all attributes have: key, value, each once and in this order, lengths below 128. */
+static inline bool otlp_kv_usual(const uint8_t *p, size_t n, struct otlp_kv *kv)
+{
+    if (n < 4 || p[0] != WIRE_LEN(1) || p[1] > 127 || n < (size_t)p[1] + 6) return false;
+    size_t key_n = p[1];
+    const uint8_t *v = p + 2 + key_n + 2; /* the AnyValue's fields */
+    size_t vn = n - key_n - 4;
+    if (v[-2] != WIRE_LEN(2) || v[-1] != vn || vn > 127) return false;
+    kv->key = str_n(p + 2, key_n);
+    if (v[0] == WIRE_LEN(1) && v[1] == vn - 2) {
+        kv->value = (struct otlp_value){ .type = OTLP_STR, .s = str_n(v + 2, vn - 2) };
+        return true;
+    }
+    if (v[0] == WIRE_VARINT(3)) {
+        uint64_t i;
+        kv->value.type = OTLP_INT;
+        if (varint_get(v + 1, v + vn, &i) != v + vn) return false;
+        kv->value.i = (int64_t)i;
+        return true;
+    }
+    return false;
+}
+
+MUST_CHECK static inline err_t otlp_wire_kv(const struct wire *w, struct str bytes, struct otlp_scratch *s)
+{
+    if (__builtin_expect(s->nkv == s->kv_cap, 0))
+        s->kv = arena_grow(s->arena, s->kv, s->nkv, &s->kv_cap, s->nkv + 1, sizeof *s->kv);
+    if (__builtin_expect(!otlp_kv_usual((const uint8_t *)bytes.p, bytes.n, &s->kv[s->nkv]), 0))
+        return otlp_wire_kv_slow(w, bytes, s);
+    s->nkv++;
+    return OK;
+}
 MUST_CHECK err_t otlp_wire_value(const struct wire *w, struct str bytes, struct otlp_value *v);
 
 /* The attributes pushed since kv index `from`. Views of several lists may be open at once, but pushing may
