@@ -86,7 +86,8 @@ static void add_float(enum pq_aggop op, struct pq_agg_cell *s, double v)
     }
 }
 
-static void add_hist(struct pq_env *e, const struct pq_node *n, struct pq_agg_cell *s, const struct pq_hist *h)
+static void add_hist(struct pq_env *e, const struct pq_node *n, struct pq_agg_cell *s, const struct pq_hist *h,
+                     double scale)
 {
     s->hists++;
     if (n->agg.op != PQ_SUM && n->agg.op != PQ_AVG) return;
@@ -95,10 +96,10 @@ static void add_hist(struct pq_env *e, const struct pq_node *n, struct pq_agg_ce
     s->not_reset = s->not_reset || h->hint == NHIST_NOT_RESET;
     if (!s->h) {
         s->h = ARENA_NEW(e->a, struct pq_hacc);
-        pq_hacc_init(s->h, e->a, h);
+        pq_hacc_init(s->h, e->a, scale == 1 ? h : pq_hist_scale(e->a, h, scale));
         return;
     }
-    unsigned bits = pq_hacc_add(s->h, h, 1);
+    unsigned bits = pq_hacc_add(s->h, h, scale);
     if (bits & PQ_HADD_MISMATCH) {
         s->broken = true;
         pq_note(&e->notes, PQ_WARN, n->agg.expr->start,
@@ -122,7 +123,7 @@ err_t pq_agg_add(struct pq_env *e, const struct pq_node *n, const struct pq_grid
                 add_float(n->agg.op, &group->cells[i], row->v[i]);
             } else if (row->have[i] == PQ_CELL_HIST) {
                 if (skips_hists(n->agg.op)) note_ignored(e, n);
-                else add_hist(e, n, &group->cells[i], row->h[i]);
+                else add_hist(e, n, &group->cells[i], row->h[i], n->agg.op == PQ_AVG ? PQ_AVG_SCALE : 1);
             }
         }
     }
@@ -196,7 +197,7 @@ err_t pq_agg_merge(struct pq_env *e, const struct pq_node *n, const struct pq_gr
             struct pq_agg_cell *c = &s->cells[i];
             merge_floats(n->agg.op, c, &f->cells[i]);
             if (f->cells[i].h) {
-                add_hist(e, n, c, pq_hacc_done(f->cells[i].h));
+                add_hist(e, n, c, pq_hacc_done(f->cells[i].h), 1);
                 c->hists--;
             }
             c->hists += f->cells[i].hists;
@@ -220,7 +221,7 @@ static void finish_sum(struct pq_env *e, const struct pq_node *n, uint32_t steps
         if (s->broken) return;
         if (s->reset && s->not_reset)
             pq_note(&e->notes, PQ_WARN, n->agg.expr->start, "conflicting counter resets during histogram aggregation");
-        if (avg) pq_hacc_div(s->h, s->hists);
+        if (avg) pq_hacc_div(s->h, s->hists * PQ_AVG_SCALE);
         pq_set_hist(e->a, row, i, steps, pq_hacc_done(s->h));
     } else if (avg) {
         pq_set_float(row, i, mean_of(s));

@@ -70,6 +70,7 @@ struct pq_selector {
     uint32_t nm;
     struct pq_shift shift;
     bool anchored, smoothed;
+    bool stats;                 /* under histogram_count, _sum or _avg: resets are detected as samples are read */
 };
 
 enum pq_card { PQ_ONE_TO_ONE, PQ_MANY_TO_ONE, PQ_ONE_TO_MANY, PQ_MANY_TO_MANY };

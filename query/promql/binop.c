@@ -274,10 +274,13 @@ static err_t vector_vector(struct pq_env *e, const struct pq_node *n, const stru
 {
     const struct pq_matching *m = n->bin.match;
     struct join j = { .e = e, .n = n, .g = g, .match = m, .swap = m->card == PQ_ONE_TO_MANY };
-    struct side sides[2] = { { lhs, NULL, m->fill_lhs, m->fill_lhs_value }, { rhs, NULL, m->fill_rhs, m->fill_rhs_value } };
+    struct side sides[2] = { { .m = lhs }, { .m = rhs } };
     TRY(group_sides(e, m, sides, 2, &j.group_labels, &j.ngroups));
     j.many = sides[j.swap];
     j.one = sides[!j.swap];
+    /* Prometheus fills after it has swapped the sides of group_right: fill_left is the many side's there too. */
+    j.many.fill = m->fill_lhs, j.many.fill_value = m->fill_lhs_value;
+    j.one.fill = m->fill_rhs, j.one.fill_value = m->fill_rhs_value;
     j.one_at = ARENA_RAW(e->a, uint32_t, j.ngroups);
     j.many_at = ARENA_RAW(e->a, uint32_t, j.ngroups);
     pq_rowset_init(&j.out, out);

@@ -52,6 +52,7 @@ err_t pq_run_env(const struct pq_query *q, struct pq_env *e, struct pq_ast *ast,
     out->grid = (struct pq_grid){ q->start_ms, q->instant ? 1 : q->step_ms,
                                   q->instant ? 1 : (uint32_t)((q->end_ms - q->start_ms) / q->step_ms + 1) };
     TRY(pq_prepare(e, ast->root));
+    pq_mark_stats(ast->root, false);
     if (ast->root->type == PQ_MATRIX) {
         out->value.type = PQ_MATRIX;
         TRY(points(e, ast->root, &out->grid, &out->points, &out->npoints));

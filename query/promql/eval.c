@@ -88,6 +88,37 @@ static err_t prepare_binary(struct pq_env *e, struct pq_node *n)
     return OK;
 }
 
+/* Prometheus reads histograms whose counts and sums alone are asked for by another iterator, which tells resets
+ * apart as it goes; what it finds shows in annotations. Not below subqueries and binary operators. */
+void pq_mark_stats(struct pq_node *n, bool on)
+{
+    switch (n->kind) {
+    case PQ_SELECTOR: n->sel->stats = on; return;
+    case PQ_RANGE: n->range.sel->sel->stats = on; return;
+    case PQ_SUBQUERY: pq_mark_stats(n->sub.expr, false); return;
+    case PQ_PAREN: pq_mark_stats(n->paren, on); return;
+    case PQ_UNARY: pq_mark_stats(n->un.expr, on); return;
+    case PQ_AGG: pq_mark_stats(n->agg.expr, on); return;
+    case PQ_BINARY:
+        pq_mark_stats(n->bin.lhs, false);
+        pq_mark_stats(n->bin.rhs, false);
+        return;
+    case PQ_CALL:
+        switch (n->call.fn->id) {
+        case FN_HISTOGRAM_COUNT:
+        case FN_HISTOGRAM_SUM:
+        case FN_HISTOGRAM_AVG: on = true; break;
+        case FN_HISTOGRAM_QUANTILE:
+        case FN_HISTOGRAM_QUANTILES:
+        case FN_HISTOGRAM_FRACTION: on = false; break;
+        default: break;
+        }
+        for (uint32_t i = 0; i < n->call.nargs; i++) pq_mark_stats(n->call.args[i], on);
+        return;
+    default: return;
+    }
+}
+
 err_t pq_prepare(struct pq_env *e, struct pq_node *n)
 {
     switch (n->kind) {

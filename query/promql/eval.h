@@ -84,6 +84,7 @@ struct pq_env {
 MUST_CHECK err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_value *out);
 /* Fills durations, offsets, @ start()/end(), invariance and locality. */
 MUST_CHECK err_t pq_prepare(struct pq_env *e, struct pq_node *n);
+void pq_mark_stats(struct pq_node *root, bool on);
 /* Removes dropped names and merges rows that became equal; ERR_LIMIT-class execution error on overlap. */
 MUST_CHECK err_t pq_finish(struct pq_env *e, const struct pq_grid *g, struct pq_value *v);
 

@@ -31,7 +31,7 @@ static bool almost(double x, double y)
 
 struct forced { bool yes; double lo, hi, diff; };
 
-/* Sorts, merges equal bounds, raises dips; false when there is no +Inf bucket or fewer than two. */
+/* Sorts, merges equal bounds, raises dips; false when there is no +Inf bucket. */
 static bool buckets_ready(struct le *b, uint32_t *n, struct forced *f)
 {
     *f = (struct forced){ 0 };
@@ -57,7 +57,7 @@ static bool buckets_ready(struct le *b, uint32_t *n, struct forced *f)
             b[i].count = prev;
         }
     }
-    return *n >= 2;
+    return true;
 }
 
 static double classic_quantile(double q, struct le *b, uint32_t n, struct forced *f)
@@ -66,7 +66,7 @@ static double classic_quantile(double q, struct le *b, uint32_t n, struct forced
     if (isnan(q)) return NAN;
     if (q < 0) return -INFINITY;
     if (q > 1) return INFINITY;
-    if (!ready || b[n - 1].count == 0 || isnan(b[n - 1].count)) return NAN;
+    if (!ready || n < 2 || b[n - 1].count == 0 || isnan(b[n - 1].count)) return NAN;
     double rank = q * b[n - 1].count;
     uint32_t i = 0;
     while (i < n - 1 && b[i].count < rank) i++;
@@ -76,12 +76,14 @@ static double classic_quantile(double q, struct le *b, uint32_t n, struct forced
     return start + (b[i].upper - start) * ((rank - below) / (b[i].count - below));
 }
 
+/* How many observations lie below v. Those of a bucket of infinite width are taken to be at its finite end. */
 static double classic_rank(const struct le *b, uint32_t n, double v)
 {
     for (uint32_t i = 0; i < n; i++) {
         double lower = i ? b[i - 1].upper : b[0].upper > 0 ? 0 : -INFINITY, below = i ? b[i - 1].count : 0;
         if (v >= b[i].upper) continue;
-        if (v <= lower || lower == -INFINITY || b[i].upper == INFINITY) return below;
+        if (v <= lower || b[i].upper == INFINITY) return below;
+        if (lower == -INFINITY) return b[i].count;
         return below + (b[i].count - below) * (v - lower) / (b[i].upper - lower);
     }
     return b[n - 1].count;
@@ -275,7 +277,7 @@ err_t pq_hist_function(struct pq_env *e, const struct pq_node *n, const struct p
             TRY_OUT(err, pq_eval(e, n->call.args[i], g, &p[0]));
             k.p1 = p[0].scalar;
             k.q_pos = n->call.args[i]->start;
-            k.value = arena_str(e->a, str_n(num, pq_format_f(k.p1[0], num)));
+            k.value = arena_str(e->a, str_n(num, pq_format_openmetrics(k.p1[0], num)));
             TRY_OUT(err, ask_all(&k, &hs, rows_max));
         }
     }

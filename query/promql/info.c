@@ -57,6 +57,7 @@ struct info {
     const struct pq_grid *g;
     struct matcher *names, *data; /* of the selector */
     uint32_t nnames, ndata;
+    bool suffix;                  /* only negative name matchers: info series are those named *_info */
     bool needs;                   /* some data matcher refuses the empty value */
     struct pq_matrix when;        /* timestamp(info series) */
     uint32_t *of;                 /* info row -> identity */
@@ -78,9 +79,18 @@ static void split_matchers(struct info *f, const struct pq_node *n)
             f->needs = f->needs || !matcher_hits(&s->m[i], STR_NONE);
         }
     }
+    f->suffix = f->nnames > 0;
+    for (uint32_t i = 0; i < f->nnames; i++)
+        f->suffix = f->suffix && (f->names[i].op == MATCH_NE || f->names[i].op == MATCH_NRE);
     if (f->nnames == 0)
         f->names[f->nnames++] =
             (struct matcher){ .op = MATCH_EQ, .name = STR("__name__"), .value = STR("target_info") };
+}
+
+static bool named_info(const struct labels *l)
+{
+    struct str name = labels_get(l, STR("__name__"));
+    return name.n > 5 && str_ends(name, STR("_info"));
 }
 
 /* Reads the info series: which of them has a sample at which step, and of what time. */
@@ -105,15 +115,18 @@ static err_t fetch(struct info *f, const struct pq_node *n)
     struct pq_value v;
     TRY(pq_eval(f->e, s, f->g, &v));
     for (uint32_t r = 0; r < v.m.n; r++)
-        if (v.m.rows[r].h) {
+        if (v.m.rows[r].h && (!f->suffix || named_info(&v.m.rows[r].labels))) {
             struct str text = pq_labels_text(a, &v.m.rows[r].labels);
             return pq_exec_error("info metric should be of type float: " STR_FMT, STR_ARG(text));
         }
     TRY(pq_eval(f->e, ts, f->g, &v));
     f->when = v.m;
-    f->of = ARENA_RAW(a, uint32_t, v.m.n);
-    for (uint32_t r = 0; r < v.m.n; r++) {
-        struct labels id = pq_labels_pick(a, &v.m.rows[r].labels, identifying, 2, true);
+    f->when.n = 0;
+    for (uint32_t r = 0; r < v.m.n; r++)
+        if (!f->suffix || named_info(&v.m.rows[r].labels)) f->when.rows[f->when.n++] = v.m.rows[r];
+    f->of = ARENA_RAW(a, uint32_t, f->when.n + 1);
+    for (uint32_t r = 0; r < f->when.n; r++) {
+        struct labels id = pq_labels_pick(a, &f->when.rows[r].labels, identifying, 2, true);
         f->of[r] = (uint32_t)(pq_rowset_get(&f->ids, a, id, 1) - f->id_rows.rows);
     }
     return OK;
@@ -170,6 +183,7 @@ static err_t enrich(struct info *f, const struct labels *base, const uint32_t *p
 
 static bool is_info(const struct info *f, const struct labels *base)
 {
+    if (f->suffix && !named_info(base)) return false;
     for (uint32_t i = 0; i < f->nnames; i++)
         if (!matcher_hits(&f->names[i], labels_get(base, STR("__name__")))) return false;
     return true;

@@ -404,7 +404,7 @@ uint32_t pq_hist_buckets(const struct pq_hist *h, struct pq_bucket *out)
         if (up > -zt && up < 0) up = -zt;
         out[n++] = (struct pq_bucket){ lo, up, h->neg.count[i] };
     }
-    if (!pq_hist_custom(h) && h->zero_count != 0) out[n++] = (struct pq_bucket){ -zt, zt, h->zero_count };
+    if (!pq_hist_custom(h) && h->zero_count > 0) out[n++] = (struct pq_bucket){ -zt, zt, h->zero_count };
     for (uint32_t i = 0; i < h->pos.n; i++) {
         if (h->pos.count[i] == 0) continue;
         double lo = pq_hist_bound(h, h->pos.idx[i] - 1), up = pq_hist_bound(h, h->pos.idx[i]);
@@ -474,16 +474,22 @@ double pq_hist_quantile(double q, const struct pq_hist *h, struct arena *scratch
     return -exp2(hi + (lo - hi) * (1 - f));
 }
 
-/* How much of bucket b lies below v, as a fraction. */
+/* How much of bucket b lies below v, as a fraction; its bounds are finite. */
 static double part_below(const struct pq_hist *h, const struct pq_bucket *b, double v)
 {
     if (v <= b->lower) return 0;
     if (v >= b->upper) return 1;
-    if (b->lower == -INFINITY) return b->upper <= 0 ? 0 : v / b->upper;
-    if (b->upper == INFINITY) return 0;
     if (pq_hist_custom(h) || (b->lower <= 0 && b->upper >= 0)) return (v - b->lower) / (b->upper - b->lower);
     double lo = log2(fabs(b->lower)), hi = log2(fabs(b->upper)), at = log2(fabs(v));
     return v > 0 ? (at - lo) / (hi - lo) : 1 - (at - hi) / (lo - hi);
+}
+
+/* The same; a bucket of infinite width counts as if all of it were at its finite end. */
+static double cut(const struct pq_hist *h, const struct pq_bucket *b, double v)
+{
+    if (v <= b->lower) return 0;
+    if (b->upper == INFINITY) return 0;
+    return b->lower == -INFINITY ? 1 : part_below(h, b, v);
 }
 
 double pq_hist_fraction(double lower, double upper, const struct pq_hist *h, struct arena *scratch)
@@ -496,9 +502,9 @@ double pq_hist_fraction(double lower, double upper, const struct pq_hist *h, str
     for (uint32_t i = 0; i < n; i++) {
         struct pq_bucket b = all[i];
         one_sided(h, &b);
-        if (pq_hist_custom(h) && b.lower == -INFINITY && b.upper > 0 ) b.lower = 0;
-        if (lo < 0 && lower < b.upper) lo = rank + b.count * part_below(h, &b, lower);
-        if (hi < 0 && upper < b.upper) hi = rank + b.count * part_below(h, &b, upper);
+        if (pq_hist_custom(h) && b.lower == -INFINITY && b.upper > 0) b.lower = 0;
+        if (lo < 0 && lower < b.upper) lo = rank + b.count * cut(h, &b, lower);
+        if (hi < 0 && upper < b.upper) hi = rank + b.count * cut(h, &b, upper);
         rank += b.count;
     }
     if (lo < 0) lo = rank;
@@ -523,36 +529,68 @@ double pq_hist_stdvar(const struct pq_hist *h, struct arena *scratch)
     return (var + comp) / h->count;
 }
 
+/* What stays of a bucket: its share, and the mean value of what stays. Buckets of infinite width are kept or
+ * dropped whole, and count as observed at the finite end of what is kept. */
+static void trim_bucket(const struct pq_hist *h, struct pq_bucket b, double bound, bool keep_lower, double *part,
+                        double *mean)
+{
+    *mean = 0;
+    if (isinf(bound)) { /* everything, or nothing */
+        *part = (bound > 0) == keep_lower;
+    } else if (b.lower == -INFINITY && b.upper == INFINITY) {
+        *part = 0;
+    } else if (b.lower == -INFINITY && b.upper <= 0) {
+        *part = keep_lower;
+        *mean = fmin(bound, b.upper);
+        return;
+    } else if (b.upper == INFINITY) {
+        *part = !keep_lower;
+        *mean = fmax(bound, b.lower);
+        return;
+    } else if (b.lower == -INFINITY && !keep_lower && bound < 0) {
+        *part = 0; /* its lower end is taken for 0 only when the cut is at or above 0 */
+    } else {
+        if (b.lower == -INFINITY) b.lower = 0;
+        double below = part_below(h, &b, bound);
+        *part = keep_lower ? below : 1 - below;
+    }
+    if (*part == 0) return;
+    if (b.lower == -INFINITY) b.lower = b.upper > 0 ? 0 : b.upper;
+    if (b.upper == INFINITY) b.upper = fmax(b.lower, 0);
+    double lo = keep_lower ? b.lower : fmax(b.lower, bound), up = keep_lower ? fmin(b.upper, bound) : b.upper;
+    if (pq_hist_custom(h) || (b.lower <= 0 && b.upper >= 0)) *mean = (lo + up) / 2;
+    else *mean = copysign(sqrt(fabs(lo)) * sqrt(fabs(up)), up);
+}
+
 const struct pq_hist *pq_hist_trim(struct arena *a, const struct pq_hist *h, double bound, bool keep_lower)
 {
     struct pq_hist *out = (struct pq_hist *)pq_hist_copy(a, h);
-    double count = 0, comp = 0, sum = 0, sum_comp = 0;
-    double kept_all = true;
+    double count = 0, comp = 0, sum = 0, sum_comp = 0, part, mean;
+    bool kept_all = true;
     struct pq_buckets *sides[] = { &out->neg, &out->pos };
     for (int s = 0; s < 2; s++)
         for (uint32_t i = 0; i < sides[s]->n; i++) {
-            struct pq_bucket b = { pq_hist_bound(h, sides[s]->idx[i] - 1), pq_hist_bound(h, sides[s]->idx[i]),
-                                   sides[s]->count[i] };
-            if (s == 0) b = (struct pq_bucket){ -b.upper, -b.lower, b.count };
-            double below = part_below(h, &b, bound), part = keep_lower ? below : 1 - below;
+            struct pq_bucket b = { pq_hist_bound(h, sides[s]->idx[i] - 1), pq_hist_bound(h, sides[s]->idx[i]), 0 };
+            if (s == 0) b = (struct pq_bucket){ -b.upper, -b.lower, 0 };
+            trim_bucket(h, b, bound, keep_lower, &part, &mean);
             if (part < 1) kept_all = false;
             sides[s]->count[i] *= part;
-            double mid = pq_hist_custom(h) ? (b.lower + b.upper) / 2 : copysign(sqrt(b.lower * b.upper), b.upper);
             pq_kahan(sides[s]->count[i], &count, &comp);
-            pq_kahan(sides[s]->count[i] * mid, &sum, &sum_comp);
+            if (part > 0) pq_kahan(sides[s]->count[i] * mean, &sum, &sum_comp);
         }
     if (!pq_hist_custom(h) && h->zero_count > 0) {
-        struct pq_bucket b = { -h->zero_threshold, h->zero_threshold, h->zero_count };
+        struct pq_bucket b = { -h->zero_threshold, h->zero_threshold, 0 };
         one_sided(h, &b);
-        double below = part_below(h, &b, bound), part = keep_lower ? below : 1 - below;
+        trim_bucket(h, b, bound, keep_lower, &part, &mean);
         if (part < 1) kept_all = false;
         out->zero_count *= part;
         pq_kahan(out->zero_count, &count, &comp);
+        pq_kahan(out->zero_count * mean, &sum, &sum_comp);
     }
+    /* The sum of what was observed is only an estimate when something went. */
     if (kept_all) return h;
     out->count = count + comp;
     out->sum = sum + sum_comp;
-    out->hint = NHIST_GAUGE;
     return out;
 }
 

@@ -50,6 +50,9 @@ static inline void pq_kahan(double x, double *s, double *c)
     *s = t;
 }
 
+/* Averages add up histograms times this power of two (exact), so that the sum does not overflow. */
+#define PQ_AVG_SCALE 0x1p-33
+
 const struct pq_hist *pq_hist_of(struct arena *a, const struct nhist *h);
 const struct pq_hist *pq_hist_copy(struct arena *a, const struct pq_hist *h);
 bool pq_hist_equal(const struct pq_hist *a, const struct pq_hist *b); /* buckets, count, sum; hints apart */

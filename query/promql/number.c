@@ -92,3 +92,11 @@ size_t pq_format_api(double v, char *out)
     if (n) return n;
     return fabs(v) < 1e-6 || fabs(v) >= 1e21 ? format_e(v, out) : pq_format_f(v, out);
 }
+
+size_t pq_format_openmetrics(double v, char *out)
+{
+    size_t n = pq_format_g(v, out);
+    if (!isfinite(v) || memchr(out, '.', n) || memchr(out, 'e', n)) return n;
+    memcpy(out + n, ".0", 2);
+    return n + 2;
+}

@@ -11,5 +11,6 @@ enum { PQ_NUMBER_MAX = 352 };
 size_t pq_format_f(double v, char *out);   /* 'f': no exponent */
 size_t pq_format_g(double v, char *out);   /* 'g': exponent when < 1e-4 or >= 1e21 */
 size_t pq_format_api(double v, char *out); /* 'f', but 'e' when < 1e-6 or >= 1e21 */
+size_t pq_format_openmetrics(double v, char *out); /* 'g', integers with ".0" */
 
 #endif

@@ -45,12 +45,12 @@ static err_t hist_sum(struct pq_range_ctx *c, const struct pq_window *w, bool av
 {
     struct pq_hacc s;
     unsigned bits = 0;
-    pq_hacc_init(&s, c->scratch, w->h[0]);
+    pq_hacc_init(&s, c->scratch, avg ? pq_hist_scale(c->scratch, w->h[0], PQ_AVG_SCALE) : w->h[0]);
     bool reset = w->h[0]->hint == NHIST_RESET, not_reset = w->h[0]->hint == NHIST_NOT_RESET;
     for (uint32_t i = 1; i < w->n; i++) {
         reset = reset || w->h[i]->hint == NHIST_RESET;
         not_reset = not_reset || w->h[i]->hint == NHIST_NOT_RESET;
-        bits |= pq_hacc_add(&s, w->h[i], 1);
+        bits |= pq_hacc_add(&s, w->h[i], avg ? PQ_AVG_SCALE : 1);
         if (bits & PQ_HADD_MISMATCH)
             return note_metric(c, PQ_WARN,
                                "vector contains a mix of histograms with exponential and custom buckets schemas"), OK;
@@ -59,7 +59,7 @@ static err_t hist_sum(struct pq_range_ctx *c, const struct pq_window *w, bool av
         pq_note(&c->e->notes, PQ_WARN, c->arg_pos, "conflicting counter resets during histogram aggregation");
     if (bits & PQ_HADD_RECONCILED)
         pq_note(&c->e->notes, PQ_INFO, c->arg_pos, "mismatched custom buckets were reconciled during aggregation");
-    if (avg) pq_hacc_div(&s, w->n);
+    if (avg) pq_hacc_div(&s, w->n * PQ_AVG_SCALE);
     *out = (struct pq_cell){ PQ_CELL_HIST, 0, pq_hacc_done(&s) };
     return OK;
 }
@@ -181,6 +181,8 @@ static err_t mad(struct pq_range_ctx *c, const struct pq_window *all, struct pq_
 {
     struct pq_window w = floats_only(c, all);
     if (w.n == 0) return OK;
+    for (uint32_t i = 0; i < w.n; i++)
+        if (isnan(w.v[i])) return put(out, NAN);
     double *v = arena_dup(c->scratch, w.v, sizeof(double) * w.n);
     double median = pq_quantile(0.5, v, w.n);
     for (uint32_t i = 0; i < w.n; i++) v[i] = fabs(v[i] - median);

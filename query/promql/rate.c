@@ -42,7 +42,8 @@ static void check_overlap(struct pq_range_ctx *c, const struct pq_window *w)
 {
     for (uint32_t i = 1; w->st && i < w->n; i++)
         if (w->st[i] != 0 && w->st[i] < w->t[i - 1] && w->st[i] != w->st[i - 1])
-            return note_metric(c, PQ_WARN, "sample has start time that overlaps with previous sample timestamp");
+            return pq_note(&c->e->notes, PQ_WARN, c->arg_pos, "sample has start time that overlaps with previous sample "
+                           "timestamp for metric \"" STR_FMT "\"", STR_ARG(c->metric));
 }
 
 static bool mixed(struct pq_range_ctx *c, const struct pq_window *w, bool *hists)

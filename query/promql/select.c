@@ -18,6 +18,25 @@ static bool stale_at(const struct pq_samples *s, uint32_t i)
     return is_stale_nan(s->h && s->h[i] ? s->h[i]->sum : s->v[i]);
 }
 
+/* Hints of histograms that have none, from the sample before. */
+static void detect_resets(struct pq_samples *s, struct arena *scratch)
+{
+    const struct pq_hist *prev = NULL, **out;
+    if (!s->h) return;
+    out = ARENA_RAW(scratch, const struct pq_hist *, s->n);
+    for (uint32_t i = 0; i < s->n; i++) {
+        out[i] = s->h[i];
+        if (!s->h[i] || stale_at(s, i)) continue;
+        if (prev && s->h[i]->hint == NHIST_UNKNOWN) {
+            struct pq_hist *h = arena_dup(scratch, s->h[i], sizeof *h);
+            h->hint = pq_hist_reset(s->h[i], prev, scratch) ? NHIST_RESET : NHIST_NOT_RESET;
+            out[i] = h;
+        }
+        prev = s->h[i];
+    }
+    s->h = out;
+}
+
 static err_t charge(struct pq_env *e, uint32_t n)
 {
     e->samples += n;
@@ -82,6 +101,7 @@ err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct p
         arena_reset(&scratch);
         TRY_OUT(err, e->src->samples(e->src, &series[i], first - e->lookback_ms + 1, last, &scratch, &s));
         TRY_OUT(err, charge(e, MIN(s.n, g->n)));
+        if (sel->stats) detect_resets(&s, &scratch);
         instant_row(e, sel, g, &s, &series[i], what, out);
     }
 out:
@@ -267,6 +287,7 @@ static err_t range_selector(struct pq_range_ctx *c, const struct range_arg *arg,
     struct pq_env *e = c->e;
     const struct pq_selector *sel = arg->node->range.sel->sel;
     struct range_span span = range_span(e, arg, g);
+    if (sel->stats) span.min -= e->lookback_ms; /* the sample before tells of a reset at the first */
     struct pq_series *series;
     uint32_t ns;
     TRY(e->src->select(e->src, sel->m, sel->nm, span.min, span.max, e->a, &series, &ns));
@@ -276,6 +297,7 @@ static err_t range_selector(struct pq_range_ctx *c, const struct range_arg *arg,
         TRY(e->src->samples(e->src, &series[i], span.min, span.max, c->scratch, &s));
         TRY(charge(e, s.n));
         drop_stale(&s, c->scratch);
+        if (sel->stats) detect_resets(&s, c->scratch);
         TRY(range_row(c, arg, g, &s, p1, p2, series[i].labels, false, out));
     }
     return OK;
