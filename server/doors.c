@@ -1,6 +1,7 @@
 #include "server/doors.h"
 
 #include "base/core/assert.h"
+#include "server/api/prometheus.h"
 #include "server/api/start_page.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
@@ -14,6 +15,7 @@ static const uint16_t ports[DOORS] = {
 
 struct contexts {
     struct ingest_ctx ingest;
+    struct prom_ctx prom;
     struct tempo_ctx tempo;
     struct start_page_ctx start;
 };
@@ -81,6 +83,8 @@ static void fill_contexts(struct doors *d, struct contexts *c)
     const struct config *cf = d->config;
     int64_t timeout_ns = config_num(cf, CFG_QUERY_TIMEOUT) * NS_PER_MS, one = config_num(cf, CFG_QUERY_MEMORY_ONE);
     ingest_ctx_init(&c->ingest, d->store, d->ingest_budget, rt_cores());
+    c->prom = (struct prom_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
+                                 .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
     c->tempo = (struct tempo_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns };
     c->start = (struct start_page_ctx){ .backend = rt_backend_name(), .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
 }
@@ -93,6 +97,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     fill_contexts(d, c);
     const struct api admin = { admin_routes, admin_nroutes, d->admin, admin_on_error };
     const struct api otlp = { ingest_otlp_routes, ingest_otlp_nroutes, &c->ingest, ingest_otlp_on_error };
+    const struct api prom = { prometheus_routes, prometheus_nroutes, &c->prom, prometheus_on_error };
     const struct api prom_in = { ingest_prometheus_routes, ingest_prometheus_nroutes, &c->ingest, ingest_plain_on_error };
     const struct api tempo = { tempo_routes, tempo_nroutes, &c->tempo, tempo_on_error };
     const struct api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, &c->ingest, ingest_otlp_on_error };
@@ -100,7 +105,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     lay(d, DOOR_OTLP_GRPC, (struct api[]){ otlp, admin }, 2, true);
     lay(d, DOOR_OTLP_HTTP, (struct api[]){ otlp, admin }, 2, true);
     /* Ours first: Prometheus' and Quickwit's tables have /metrics of their own kind only where ours has none. */
-    lay(d, DOOR_PROMETHEUS, (struct api[]){ prom_in, admin }, 2, true);
+    lay(d, DOOR_PROMETHEUS, (struct api[]){ prom, prom_in, admin }, 3, true);
     lay(d, DOOR_TEMPO, (struct api[]){ tempo, admin }, 2, true);
     lay(d, DOOR_QUICKWIT, (struct api[]){ quickwit_in, admin }, 2, true);
     lay(d, DOOR_UI, (struct api[]){ page, admin }, 2, false);
