@@ -37,7 +37,7 @@ void mem_metric_free(struct mem_metric *m)
 bool mem_metric_empty(const struct mem_metric *m)
 {
     for (uint32_t i = 0; i < m->ntenants; i++)
-        if (m->tenant[i]->nseries || m->tenant[i]->nmeta) return false;
+        if (m->tenant[i]->nsamples || m->tenant[i]->nmeta) return false;
     return true;
 }
 
