@@ -956,3 +956,23 @@ Test(http, streams_that_are_reset_leave_nothing)
     cr_expect_eq(core.live, 0);
     client_close_all(&k);
 }
+
+Test(http, a_flood_of_resets_ends_the_connection)
+{
+    struct client k;
+    client_open(&k);
+    mem_defer = true;
+    unsigned n = 0;
+    while (!k.m.closed && n < 2 * HTTP_RESETS_MAX) {
+        int32_t id = client_call(&k, "/test.Echo/Echo", STR("\0\0\0\0\x01x"), "identity");
+        client_turn(&k, 1000);
+        nghttp2_submit_rst_stream(k.h2, 0, id, NGHTTP2_CANCEL);
+        client_turn(&k, 1000);
+        while (mem_run_one())
+            ;
+        n++;
+    }
+    cr_expect(k.m.closed);
+    cr_expect_leq(n, HTTP_RESETS_MAX + 1, "%u", n);
+    client_close_all(&k);
+}
