@@ -148,15 +148,13 @@ static err_t admit(struct store *s)
 {
     if (atomic_load_explicit(&s->failed, memory_order_relaxed))
         return err_set(ERR_IO, "the log of this node failed: nothing is stored until it restarts");
-    err_t e = OK;
     if (atomic_load_explicit(&s->refusing, memory_order_relaxed))
-        e = err_set(ERR_NOSPC, "the disk of %s is more than %.0f%% full: ingest is refused until there is room",
+        return err_set(ERR_NOSPC, "the disk of %s is more than %.0f%% full: ingest is refused until there is room",
                     s->o.dir, s->o.refuse_share * 100);
-    else if (budget_check(&s->mem) != OK)
-        e = err_set(ERR_OVERLOAD, "memtables hold %lld of %lld bytes: waiting for the seal",
+    if (budget_check(&s->mem) != OK)
+        return err_set(ERR_OVERLOAD, "memtables hold %lld of %lld bytes: waiting for the seal",
                     (long long)atomic_load(&s->mem.used), (long long)s->o.mem_bytes);
-    if (e != OK) metric_add(M_INGEST_REFUSED, 1);
-    return e;
+    return OK;
 }
 
 err_t store_append(struct store *s, struct batch *const *batches, uint32_t n)

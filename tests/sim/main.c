@@ -8,7 +8,8 @@
  * number of cores, faults of the disk, a step at which the node loses power. In each life clients on every core send
  * small requests, again and again until acked, while others seal and read. Readers check while it runs; after the last
  * life the faults stop, and everything is checked: after the start, after a seal, after a clean restart.
- * The catalog (kv_mem) survives every crash and is not faulty. */
+ * In a tenth of the seeds bits of log files flip between lives: then acked rows may be missing, but nothing may be changed,
+ * doubled, or another tenant's. The catalog (kv_mem) survives every crash and is not faulty. */
 #include "base/core/assert.h"
 #include "base/core/errinj.h"
 #include "base/core/log.h"
@@ -37,6 +38,8 @@ struct world { /* of a seed */
     int64_t mem_bytes, seal_age_ms;
     int64_t wall_ns;
     bool verbose, small_disk;
+    bool rot;        /* bits of log files flip between lives */
+    uint64_t proven; /* rot that replay could tell from a torn tail */
     const char *dir; /* of the data, on a real disk; NULL: simulated */
 };
 struct life {
@@ -55,7 +58,7 @@ struct client {
 struct report { /* of a seed, sent to the parent */
     uint64_t hash;
     uint64_t crashes, lives, opens_failed, failed_stores;
-    uint64_t requests, acked, rows, checks;
+    uint64_t requests, acked, rows, checks, rot_proven, rows_rotten;
     struct sim_stats faults;
     bool whole;
 };
@@ -161,6 +164,14 @@ static void work(struct life *l)
     scope_deinit(&others);
 }
 
+static void count_rot(struct life *l)
+{
+    struct store_stats st;
+    store_stats(l->s, &st);
+    l->w->proven += st.wal_rotten;
+    if (st.wal_rotten && !l->w->m.rot) wrong("rot is seen on a sound disk");
+}
+
 static err_t life_main(void *arg)
 {
     struct life *l = arg;
@@ -168,6 +179,7 @@ static err_t life_main(void *arg)
     open_opts(l, &o);
     TRY(store_open(&o, &l->s));
     l->opened = true;
+    count_rot(l);
     work(l);
     if (l->failed && l->crash_when_failed) sim_crash();
     store_close(l->s);
@@ -187,6 +199,7 @@ static err_t last_main(void *arg)
     struct model *m = &l->w->m;
     open_opts(l, &o);
     must(store_open(&o, &l->s), "open");
+    count_rot(l);
     must(model_check(m, l->s, NULL, 0), "check");
     while (!model_all_acked(m)) {
         uint32_t i = model_begin(m, &l->rnd, 1);
@@ -234,6 +247,25 @@ static void add_stats(struct sim_stats *to, const struct sim_stats *s)
         ((uint64_t *)to)[i] += from[i];
 }
 
+struct victim {
+    uint64_t left; /* log files before the one that is hit */
+    char path[256];
+};
+static void count_file(const char *path, uint64_t size, void *ctx)
+{
+    struct victim *v = ctx;
+    if (str_find(str_of(path), STR("/wal/")) == SIZE_MAX || size == 0) return;
+    if (v->left-- == 0) snprintf(v->path, sizeof v->path, "%s", path);
+}
+
+static void rot(struct world *w)
+{
+    struct victim v = { .left = prng_below(&w->rnd, 8) };
+    sim_disk_walk(w->disk, count_file, &v);
+    if (v.path[0] && sim_disk_rot(w->disk, v.path, prng_next(&w->rnd), 1 + (unsigned)prng_below(&w->rnd, 200)))
+        w->m.rot = true;
+}
+
 static void run_life(struct world *w, unsigned cores, bool last, struct report *rep)
 {
     struct prng *r = &w->rnd;
@@ -270,12 +302,13 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
     add_stats(&rep->faults, &res.stats);
     w->wall_ns += res.virtual_ns + NS_PER_S;
     for (uint32_t i = 0; i < w->m.nrequests; i++)
-        w->m.requests[i].busy = false;
+        w->m.requests[i].busy = 0;
     if (!res.crashed && !last && prng_chance(r, 0.5)) {
         struct sim_stats lost = { 0 };
         sim_disk_crash(w->disk, prng_next(r), &lost);
         add_stats(&rep->faults, &lost);
     }
+    if (w->rot && !last) rot(w);
 }
 
 static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report *rep)
@@ -285,6 +318,7 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     current_seed = seed;
     log_init(verbose ? LOG_INFO : (enum log_level)(LOG_ERROR + 1), false);
     prng_init(&w.rnd, seed);
+    w.rot = prng_chance(&w.rnd, 0.1);
     w.small_disk = prng_chance(&w.rnd, 0.1);
     w.disk = sim_disk_new(w.small_disk ? 16 << 20 : 512 << 20);
     w.kv = kv_mem_new();
@@ -299,6 +333,8 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->acked = w.m.acked;
     rep->rows = w.m.nrows;
     rep->checks = w.m.checks;
+    rep->rot_proven = w.proven;
+    rep->rows_rotten = w.m.rows_rotten;
     rep->whole = true;
     model_free(&w.m);
     kv_mem_free(w.kv);
@@ -391,6 +427,8 @@ static void run_one(struct totals *t, uint64_t seed, unsigned cores)
     sum->acked += r.acked;
     sum->rows += r.rows;
     sum->checks += r.checks;
+    sum->rot_proven += r.rot_proven;
+    sum->rows_rotten += r.rows_rotten;
     add_stats(&sum->faults, &r.faults);
 }
 
@@ -418,9 +456,11 @@ static int print_totals(const struct totals *t)
            s->failed_stores, s->requests, s->acked, s->rows, s->checks);
     printf("sim: faults fired: eio_read %" PRIu64 ", eio_write %" PRIu64 ", eio_sync %" PRIu64 ", enospc %" PRIu64
            ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
-           ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "\n",
+           ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "; rot: places proven %" PRIu64
+           ", acked rows lost %" PRIu64 "\n",
            f->eio_read, f->eio_write, f->eio_sync, f->enospc, f->short_write, f->short_read, f->slow,
-           f->crash_writes_lost, f->crash_writes_kept, f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept);
+           f->crash_writes_lost, f->crash_writes_kept, f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept,
+           s->rot_proven, s->rows_rotten);
     return t->failures ? 1 : 0;
 }
 

@@ -68,11 +68,11 @@ static uint32_t new_request(struct model *m)
     return m->nrequests++;
 }
 
-static uint32_t unanswered(const struct model *m, uint64_t from)
+static uint32_t unanswered(const struct model *m, uint64_t from, bool busy_too)
 {
     for (uint32_t i = 0; i < m->nrequests; i++) {
         uint32_t at = (uint32_t)((from + i) % m->nrequests);
-        if (m->requests[at].outcome == UNKNOWN && !m->requests[at].busy) return at;
+        if (m->requests[at].outcome == UNKNOWN && (busy_too || !m->requests[at].busy)) return at;
     }
     return UINT32_MAX;
 }
@@ -81,10 +81,10 @@ uint32_t model_begin(struct model *m, struct prng *r, double again)
 {
     pthread_mutex_lock(&m->lock);
     uint32_t i = UINT32_MAX;
-    if (m->nrequests && prng_chance(r, again)) i = unanswered(m, prng_next(r));
+    if (m->nrequests && prng_chance(r, again)) i = unanswered(m, prng_next(r), prng_chance(r, 0.2));
     if (i == UINT32_MAX) i = new_request(m);
     m->requests[i].outcome = UNKNOWN;
-    m->requests[i].busy = true;
+    m->requests[i].busy++;
     pthread_mutex_unlock(&m->lock);
     return i;
 }
@@ -92,15 +92,15 @@ uint32_t model_begin(struct model *m, struct prng *r, double again)
 void model_end(struct model *m, uint32_t request, bool acked)
 {
     pthread_mutex_lock(&m->lock);
-    m->requests[request].busy = false;
+    if (m->requests[request].busy > 0) m->requests[request].busy--;
+    m->acked += acked && m->requests[request].outcome != ACKED;
     if (acked) m->requests[request].outcome = ACKED;
-    m->acked += acked;
     pthread_mutex_unlock(&m->lock);
 }
 
 bool model_all_acked(const struct model *m)
 {
-    return m->nrequests == 0 || unanswered(m, 0) == UINT32_MAX;
+    return m->nrequests == 0 || unanswered(m, 0, false) == UINT32_MAX;
 }
 
 uint8_t *model_acked(struct model *m, uint32_t *n)

@@ -23,7 +23,7 @@ struct request {
     uint32_t tenant;
     hash128 content;
     enum outcome outcome;
-    bool busy;                   /* a client of this life has it */
+    uint32_t busy;               /* clients of this life that have it on its way */
 };
 struct row {
     uint32_t request;
@@ -37,13 +37,15 @@ struct model {
     uint32_t nrequests, requests_cap;
     struct row *rows;
     uint32_t nrows, rows_cap;
-    uint64_t acked, repeated, refused, checks;
+    uint64_t acked, checks;
+    bool rot;                    /* the disk was given flipped bits: acked rows may be missing, all else holds */
+    uint64_t rows_rotten;        /* acked rows missing at the last check */
 };
 
 void model_init(struct model *m, uint64_t seed);
 void model_free(struct model *m);
-/* Picks a request without an answer (with probability `again`, if there is one that nobody has) or makes one: it is UNKNOWN
- * and busy from here on. */
+/* Picks a request without an answer (with probability `again`, if there is one; mostly one that nobody has), or makes
+ * one: it is UNKNOWN and busy from here on. */
 uint32_t model_begin(struct model *m, struct prng *r, double again);
 void model_end(struct model *m, uint32_t request, bool acked);
 bool model_all_acked(const struct model *m);
