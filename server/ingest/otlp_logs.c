@@ -20,7 +20,10 @@ static err_t log_row(const struct wire *w, struct str bytes, struct otlp_scratch
         case WIRE_VARINT(2): rec.severity_number = (int32_t)f.v; break;
         case WIRE_LEN(3): rec.severity_text = f.bytes; break;
         case WIRE_LEN(5): TRY(otlp_wire_value(&in, f.bytes, &rec.body)); break;
-        case WIRE_LEN(6): TRY(otlp_wire_kv(&in, f.bytes, s)); break;
+        case WIRE_LEN(6):
+            TRY(otlp_wire_kv(&in, f.bytes, s));
+            otlp_wire_kv_run(&in, WIRE_LEN(6), s);
+            break;
         case WIRE_VARINT(7): dropped = (uint32_t)f.v; break;
         case WIRE_32(8): rec.flags = (uint32_t)f.v; break;
         case WIRE_LEN(9): rec.trace_id = f.bytes; break;

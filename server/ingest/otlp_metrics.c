@@ -94,7 +94,10 @@ static err_t number_point(const struct wire *w, struct str bytes, struct otlp_sc
             p.i = (int64_t)f.v;
             p.value_type = OTLP_INT;
             break;
-        case WIRE_LEN(7): TRY(otlp_wire_kv(&in, f.bytes, s)); break;
+        case WIRE_LEN(7):
+            TRY(otlp_wire_kv(&in, f.bytes, s));
+            otlp_wire_kv_run(&in, WIRE_LEN(7), s);
+            break;
         case WIRE_VARINT(8): p.flags = (uint32_t)f.v; break;
         default:
             TRY(wire_other(&in, &f,
@@ -137,7 +140,10 @@ static err_t histogram_point(const struct wire *w, struct str bytes, struct otlp
             break;
         case WIRE_64(7): *SCRATCH_PUSH(s, f64, double) = wire_f64(f.v); break;
         case WIRE_LEN(8): has_exemplars = true; break;
-        case WIRE_LEN(9): TRY(otlp_wire_kv(&in, f.bytes, s)); break;
+        case WIRE_LEN(9):
+            TRY(otlp_wire_kv(&in, f.bytes, s));
+            otlp_wire_kv_run(&in, WIRE_LEN(9), s);
+            break;
         case WIRE_VARINT(10): p.flags = (uint32_t)f.v; break;
         case WIRE_64(11):
         case WIRE_64(12): break; /* min and max: Prometheus has no place for them */

@@ -63,8 +63,8 @@ static err_t status_fields(const struct wire *w, struct str bytes, struct otlp_s
     return OK;
 }
 
-/* Events and links with their attributes come after those of the span: in a second, shorter pass, so that
- * every attribute list is one run of the array whatever the order on the wire. */
+/* Events and links with their attributes come after those of the span: in a second pass from the first of them on, so
+ * that every attribute list is one run of the array whatever the order on the wire. */
 static err_t events(struct wire in, struct otlp_scratch *s)
 {
     struct wire_field f;
@@ -113,10 +113,11 @@ static err_t span_row(const struct wire *w, struct str bytes, struct otlp_scratc
     struct otlp_span span = { 0 };
     struct wire in = wire_sub(w, bytes);
     struct wire_field f;
-    bool has_events = false, has_links = false;
+    const uint8_t *first_event = NULL, *first_link = NULL;
     uint32_t dropped = 0;
     s->nkv = s->nevents = s->nlinks = 0;
     while (wire_more(&in)) {
+        const uint8_t *at = in.p;
         TRY(wire_next(&in, &f));
         switch (f.tag) {
         case WIRE_LEN(1): span.trace_id = f.bytes; break;
@@ -127,11 +128,18 @@ static err_t span_row(const struct wire *w, struct str bytes, struct otlp_scratc
         case WIRE_VARINT(6): span.kind = (int32_t)f.v; break;
         case WIRE_64(7): span.start_ns = f.v; break;
         case WIRE_64(8): span.end_ns = f.v; break;
-        case WIRE_LEN(9): TRY(otlp_wire_kv(&in, f.bytes, s)); break;
+        case WIRE_LEN(9):
+            TRY(otlp_wire_kv(&in, f.bytes, s));
+            otlp_wire_kv_run(&in, WIRE_LEN(9), s);
+            break;
         case WIRE_VARINT(10): dropped = (uint32_t)f.v; break;
-        case WIRE_LEN(11): has_events = true; break;
+        case WIRE_LEN(11):
+            if (!first_event) first_event = at;
+            break;
         case WIRE_VARINT(12): span.dropped_events = (uint32_t)f.v; break;
-        case WIRE_LEN(13): has_links = true; break;
+        case WIRE_LEN(13):
+            if (!first_link) first_link = at;
+            break;
         case WIRE_VARINT(14): span.dropped_links = (uint32_t)f.v; break;
         case WIRE_LEN(15): TRY(status_fields(&in, f.bytes, &span)); break;
         case WIRE_32(16): span.flags = (uint32_t)f.v; break;
@@ -139,8 +147,8 @@ static err_t span_row(const struct wire *w, struct str bytes, struct otlp_scratc
         }
     }
     size_t own = s->nkv;
-    if (has_events) TRY(events(wire_sub(w, bytes), s));
-    if (has_links) TRY(links(wire_sub(w, bytes), s));
+    if (first_event) TRY(events((struct wire){ first_event, in.end, in.base }, s));
+    if (first_link) TRY(links((struct wire){ first_link, in.end, in.base }, s));
     span.attrs = scratch_attrs(s, 0, own, dropped);
     point_attrs(s, &span, own);
     return sink->span(sink->ctx, &span);

@@ -51,6 +51,17 @@ MUST_CHECK static inline err_t otlp_wire_kv(const struct wire *w, struct str byt
 }
 MUST_CHECK err_t otlp_wire_value(const struct wire *w, struct str bytes, struct otlp_value *v);
 
+/* Attributes mostly come one after another: takes usual ones as long as they follow under the same tag byte. What is
+ * left, be it malformed, is the caller's loop's. */
+static inline void otlp_wire_kv_run(struct wire *w, uint8_t tag, struct otlp_scratch *s)
+{
+    while (w->end - w->p > 2 && w->p[0] == tag && w->p[1] < 0x80 && (size_t)(w->end - w->p) - 2 >= w->p[1] &&
+           s->nkv < s->kv_cap && otlp_kv_usual(w->p + 2, w->p[1], &s->kv[s->nkv])) {
+        s->nkv++;
+        w->p += 2 + w->p[1];
+    }
+}
+
 /* The attributes pushed since kv index `from`. Views of several lists may be open at once, but pushing may
  * move the array: pointers are made when all lists of a row are complete. */
 static inline struct otlp_attrs scratch_attrs(const struct otlp_scratch *s, size_t from, size_t to,
