@@ -127,9 +127,10 @@ void *mem_metric_grow(struct mem_metric *m, void *p, uint32_t used, size_t *cap,
 struct mem_tenant *mem_metric_tenant(const struct mem_metric *m, struct str tenant); /* or NULL */
 /* Enters some more series into the index; true while there are others left. */
 bool mem_index_some(struct mem_metric *m, struct mem_tenant *t);
-/* Numbers of the series that match, of those in the index, and overlap the time range; ascending. */
+/* Numbers of the series that match, of those in the index now, and overlap the time range; ascending. Inserts and
+ * other selections may run meanwhile: they only add. */
 MUST_CHECK err_t mem_tenant_select(struct mem_tenant *t, const struct matcher *ms, uint32_t nm, int64_t tmin_ms,
-                                   int64_t tmax_ms, struct arena *a, uint32_t **out, uint32_t *n);
+                                   int64_t tmax_ms, struct arena *a, uint32_t **out, uint32_t *n) MAY_YIELD;
 /* Settled samples in [tmin_ms, tmax_ms]. */
 MUST_CHECK err_t mem_series_read(const struct mem_series *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
                                  struct sample_set *out);

@@ -78,7 +78,7 @@ static struct str next_str(const uint8_t **p, const uint8_t *end)
     return s;
 }
 
-enum { INDEX_STEP = 256 };
+enum { INDEX_STEP = 256, CHECK_EVERY = 512 };
 
 bool mem_index_some(struct mem_metric *m, struct mem_tenant *t)
 {
@@ -106,19 +106,24 @@ static void unite(struct bitset *to, const struct mem_value *v)
         if (s[i] < to->n) bitset_add(to, s[i]);
 }
 
-static void unite_values(const struct mem_index *x, const struct match_plan *p, struct bitset *to)
+/* Yields: values keep their numbers, but the arrays may move, so nothing points into them over a yield. */
+static err_t unite_values(const struct mem_index *x, const struct match_plan *p, struct bitset *to)
 {
     uint32_t name = UINT32_MAX;
     for (uint32_t it = 0, v; htab_next(&x->names, hash_seeded64(p->m->name), &it, &v);)
         if (str_eq(x->name[v].name, p->m->name)) name = v;
-    if (name == UINT32_MAX) return;
+    if (name == UINT32_MAX) return OK;
     for (uint32_t i = 0; i < p->nexact; i++) {
         const struct mem_value *v = find_value(x, name, p->exact[i]);
         if (v) unite(to, v);
     }
-    if (p->nexact) return;
-    for (uint32_t v = x->name[name].first; v; v = x->value[v - 1].next)
+    if (p->nexact) return OK;
+    uint32_t seen = 0;
+    for (uint32_t v = x->name[name].first; v; v = x->value[v - 1].next) {
         if (match_plan_unites(p, str_n(x->value[v - 1].p, x->value[v - 1].n))) unite(to, &x->value[v - 1]);
+        if (++seen % CHECK_EVERY == 0) TRY(metric_checkpoint());
+    }
+    return OK;
 }
 
 err_t mem_tenant_select(struct mem_tenant *t, const struct matcher *ms, uint32_t nm, int64_t tmin_ms,
@@ -131,7 +136,7 @@ err_t mem_tenant_select(struct mem_tenant *t, const struct matcher *ms, uint32_t
         struct match_plan p;
         match_plan(&ms[i], &p);
         if (i) bitset_clear(&some);
-        unite_values(&t->index, &p, &some);
+        TRY(unite_values(&t->index, &p, &some));
         bitset_keep(&found, &some, p.subtract);
     }
     *n = bitset_list(&found, a, out);
@@ -139,6 +144,7 @@ err_t mem_tenant_select(struct mem_tenant *t, const struct matcher *ms, uint32_t
     for (uint32_t i = 0; i < *n; i++) {
         const struct mem_series *s = mem_series_at(t, (*out)[i]);
         if (s->tmin <= tmax_ms && s->tmax >= tmin_ms) (*out)[kept++] = (*out)[i];
+        if (i % CHECK_EVERY == CHECK_EVERY - 1) TRY(metric_checkpoint());
     }
     *n = kept;
     return arena_check(a);

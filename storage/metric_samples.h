@@ -21,4 +21,10 @@ void sample_set_settle(struct sample_set *s, struct arena *a);
 void sample_set_merge(const struct sample_set *older, const struct sample_set *newer, struct arena *a,
                       struct sample_set *out);
 
+/* For loops over data that may run outside of fibers too (tests). */
+MUST_CHECK static inline err_t metric_checkpoint(void)
+{
+    return rt_in_fiber() ? rt_checkpoint() : OK;
+}
+
 #endif

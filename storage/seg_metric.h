@@ -70,10 +70,4 @@ MUST_CHECK err_t seg_series_read(const struct seg_series *s, int64_t tmin_ms, in
                                  struct sample_set *out) MAY_YIELD;
 MUST_CHECK err_t seg_metric_meta(struct seg_metric *s, struct metric_meta **out, uint32_t *n) MAY_YIELD;
 
-/* For loops over data that may run outside of fibers too (tests). */
-MUST_CHECK static inline err_t metric_checkpoint(void)
-{
-    return rt_in_fiber() ? rt_checkpoint() : OK;
-}
-
 #endif
