@@ -114,7 +114,6 @@ struct reactor {
     mono_ns stop_by;
     struct timer stop_timer;
     struct overflow *out; /* [cores] */
-    struct io_queue local; /* events of our own for the next turn */
     void *loop_ctx, *loop_fake, *loop_tsan;
     const void *loop_stack;
     size_t loop_stack_size;

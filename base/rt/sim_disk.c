@@ -23,9 +23,9 @@ struct names {
     struct name *v;
     size_t n, cap;
 };
-enum rename_kind { NAME_LINK, NAME_UNLINK, NAME_RENAME };
+enum name_kind { NAME_LINK, NAME_UNLINK, NAME_RENAME };
 struct name_change {
-    enum rename_kind kind;
+    enum name_kind kind;
     char *dir, *path, *path2;
     struct sim_node *node;
 };
@@ -358,7 +358,7 @@ static void change_free(struct name_change *c)
 }
 
 /* Applies to `now` and remembers for `safe`. */
-static void change(struct sim_disk *d, enum rename_kind kind, const char *path, const char *path2,
+static void change(struct sim_disk *d, enum name_kind kind, const char *path, const char *path2,
                    struct sim_node *node)
 {
     char dir[SIM_PATH_MAX];
