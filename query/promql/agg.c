@@ -86,20 +86,8 @@ static void add_float(enum pq_aggop op, struct pq_agg_cell *s, double v)
     }
 }
 
-static void add_hist(struct pq_env *e, const struct pq_node *n, struct pq_agg_cell *s, const struct pq_hist *h,
-                     double scale)
+static void note_bits(struct pq_env *e, const struct pq_node *n, struct pq_agg_cell *s, unsigned bits)
 {
-    s->hists++;
-    if (n->agg.op != PQ_SUM && n->agg.op != PQ_AVG) return;
-    if (s->broken) return;
-    s->reset = s->reset || h->hint == NHIST_RESET;
-    s->not_reset = s->not_reset || h->hint == NHIST_NOT_RESET;
-    if (!s->h) {
-        s->h = ARENA_NEW(e->a, struct pq_hacc);
-        pq_hacc_init(s->h, e->a, scale == 1 ? h : pq_hist_scale(e->a, h, scale));
-        return;
-    }
-    unsigned bits = pq_hacc_add(s->h, h, scale);
     if (bits & PQ_HADD_MISMATCH) {
         s->broken = true;
         pq_note(&e->notes, PQ_WARN, n->agg.expr->start,
@@ -107,6 +95,21 @@ static void add_hist(struct pq_env *e, const struct pq_node *n, struct pq_agg_ce
     }
     if (bits & PQ_HADD_RECONCILED)
         pq_note(&e->notes, PQ_INFO, n->agg.expr->start, "mismatched custom buckets were reconciled during aggregation");
+}
+
+static void add_hist(struct pq_env *e, const struct pq_node *n, struct pq_agg_cell *s, const struct pq_hist *h)
+{
+    double scale = n->agg.op == PQ_AVG ? PQ_AVG_SCALE : 1;
+    s->hists++;
+    if ((n->agg.op != PQ_SUM && n->agg.op != PQ_AVG) || s->broken) return;
+    s->reset = s->reset || h->hint == NHIST_RESET;
+    s->not_reset = s->not_reset || h->hint == NHIST_NOT_RESET;
+    if (s->h) {
+        note_bits(e, n, s, pq_hacc_add(s->h, h, scale));
+        return;
+    }
+    s->h = ARENA_NEW(e->a, struct pq_hacc);
+    pq_hacc_init(s->h, e->a, scale == 1 ? h : pq_hist_scale(e->a, h, scale));
 }
 
 err_t pq_agg_add(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, const struct pq_matrix *m,
@@ -123,7 +126,7 @@ err_t pq_agg_add(struct pq_env *e, const struct pq_node *n, const struct pq_grid
                 add_float(n->agg.op, &group->cells[i], row->v[i]);
             } else if (row->have[i] == PQ_CELL_HIST) {
                 if (skips_hists(n->agg.op)) note_ignored(e, n);
-                else add_hist(e, n, &group->cells[i], row->h[i], n->agg.op == PQ_AVG ? PQ_AVG_SCALE : 1);
+                else add_hist(e, n, &group->cells[i], row->h[i]);
             }
         }
     }
@@ -196,9 +199,11 @@ err_t pq_agg_merge(struct pq_env *e, const struct pq_node *n, const struct pq_gr
         for (uint32_t i = 0; i < g->n; i++) {
             struct pq_agg_cell *c = &s->cells[i];
             merge_floats(n->agg.op, c, &f->cells[i]);
-            if (f->cells[i].h) {
-                add_hist(e, n, c, pq_hacc_done(f->cells[i].h), 1);
-                c->hists--;
+            if (f->cells[i].h && c->h) {
+                note_bits(e, n, c, pq_hacc_merge(c->h, f->cells[i].h));
+            } else if (f->cells[i].h) {
+                c->h = f->cells[i].h;
+                c->h->a = e->a;
             }
             c->hists += f->cells[i].hists;
             c->broken = c->broken || f->cells[i].broken;

@@ -269,6 +269,26 @@ unsigned pq_hacc_add(struct pq_hacc *s, const struct pq_hist *h, double sign)
     return bits;
 }
 
+static void comp_side(struct arena *a, const struct pq_buckets *from, struct pq_buckets *to)
+{
+    *to = buckets_new(a, from->n, false);
+    for (uint32_t i = 0; i < from->n; i++) bucket_put(to, from->idx[i], isnan(from->comp[i]) ? 0 : from->comp[i], 0);
+}
+
+unsigned pq_hacc_merge(struct pq_hacc *s, const struct pq_hacc *from)
+{
+    unsigned bits = pq_hacc_add(s, &from->h, 1);
+    if (bits & PQ_HADD_MISMATCH) return bits;
+    struct pq_hist c = from->h; /* the compensations, as a histogram of the same layout */
+    c.hint = s->h.hint;
+    c.zero_count = isnan(from->zero_comp) ? 0 : from->zero_comp;
+    c.count = isnan(from->count_comp) ? 0 : from->count_comp;
+    c.sum = isnan(from->sum_comp) ? 0 : from->sum_comp;
+    comp_side(s->a, &from->h.pos, &c.pos);
+    comp_side(s->a, &from->h.neg, &c.neg);
+    return bits | pq_hacc_add(s, &c, 1);
+}
+
 static void apply(struct pq_hacc *s, double v, double (*f)(double, double))
 {
     double *one[] = { &s->h.zero_count, &s->h.count, &s->h.sum, &s->zero_comp, &s->count_comp, &s->sum_comp };

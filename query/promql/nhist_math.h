@@ -68,6 +68,9 @@ void pq_hacc_init(struct pq_hacc *s, struct arena *a, const struct pq_hist *h);
 enum { PQ_HADD_MISMATCH = 1, PQ_HADD_COLLISION = 2, PQ_HADD_RECONCILED = 4 };
 /* s += sign * h. Bits: MISMATCH (nothing was added), COLLISION of counter reset hints, RECONCILED bounds. */
 unsigned pq_hacc_add(struct pq_hacc *s, const struct pq_hist *h, double sign);
+/* s += from, compensations included: partial sums of two cores. `from` may live in another arena, which must
+ * outlive s only until pq_hacc_done. */
+unsigned pq_hacc_merge(struct pq_hacc *s, const struct pq_hacc *from);
 void pq_hacc_scale(struct pq_hacc *s, double factor);
 void pq_hacc_div(struct pq_hacc *s, double by);
 const struct pq_hist *pq_hacc_done(struct pq_hacc *s);
