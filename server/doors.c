@@ -2,6 +2,7 @@
 
 #include "base/core/assert.h"
 #include "server/api/prometheus.h"
+#include "server/api/quickwit.h"
 #include "server/api/start_page.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
@@ -17,6 +18,7 @@ struct contexts {
     struct ingest_ctx ingest;
     struct prom_ctx prom;
     struct tempo_ctx tempo;
+    struct quickwit_ctx quickwit;
     struct start_page_ctx start;
 };
 
@@ -86,6 +88,7 @@ static void fill_contexts(struct doors *d, struct contexts *c)
     c->prom = (struct prom_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
                                  .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
     c->tempo = (struct tempo_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns };
+    c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest, .query_bytes_max = one, .timeout_ns = timeout_ns };
     c->start = (struct start_page_ctx){ .backend = rt_backend_name(), .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
 }
 
@@ -100,6 +103,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     const struct api prom = { prometheus_routes, prometheus_nroutes, &c->prom, prometheus_on_error };
     const struct api prom_in = { ingest_prometheus_routes, ingest_prometheus_nroutes, &c->ingest, ingest_plain_on_error };
     const struct api tempo = { tempo_routes, tempo_nroutes, &c->tempo, tempo_on_error };
+    const struct api quickwit = { quickwit_routes, quickwit_nroutes, &c->quickwit, quickwit_on_error };
     const struct api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, &c->ingest, ingest_otlp_on_error };
     const struct api page = { start_page_routes, start_page_nroutes, &c->start, admin_on_error };
     lay(d, DOOR_OTLP_GRPC, (struct api[]){ otlp, admin }, 2, true);
@@ -107,7 +111,8 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     /* Ours first: Prometheus' and Quickwit's tables have /metrics of their own kind only where ours has none. */
     lay(d, DOOR_PROMETHEUS, (struct api[]){ prom, prom_in, admin }, 3, true);
     lay(d, DOOR_TEMPO, (struct api[]){ tempo, admin }, 2, true);
-    lay(d, DOOR_QUICKWIT, (struct api[]){ quickwit_in, admin }, 2, true);
+    lay(d, DOOR_QUICKWIT, (struct api[]){ quickwit_in, admin, quickwit }, 3, true);
+    d->routers[DOOR_QUICKWIT].on_error = quickwit_on_error;
     lay(d, DOOR_UI, (struct api[]){ page, admin }, 2, false);
     d->routers[DOOR_OTLP_GRPC].user = &c->ingest; /* what gRPC calls get */
     return listen_all(d, o, true, out);
