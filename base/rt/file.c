@@ -102,7 +102,7 @@ err_t file_read(struct file *f, void *to, size_t n, uint64_t off, size_t *got)
     return OK;
 }
 
-/* The part [*done, n) by one operation of this kind; short writes go on. */
+/* Short writes go on with the rest, by the same kind of operation. */
 static err_t write_all(struct file *f, enum io_kind kind, const void *from, size_t n, uint64_t off)
 {
     ASSERT(f->fd >= 0);
@@ -115,9 +115,13 @@ static err_t write_all(struct file *f, enum io_kind kind, const void *from, size
         if (r == 0 && n)
             return err_set(ERR_IO, "write %s: the file takes no bytes at %llu", f->path,
                            (unsigned long long)(off + done));
+        size_t before = done;
         done += (size_t)r;
-        /* A direct write goes on at an aligned place: the sector cut short is written again. */
+        /* A direct write goes on at an aligned place: the block cut short is written again. */
         if (done < n && (f->flags & FILE_DIRECT)) done -= done % FILE_ALIGN;
+        if (done == before && n)
+            return err_set(ERR_IO, "write %s: the file takes %lld bytes of a block at %llu", f->path, (long long)r,
+                           (unsigned long long)(off + done));
     } while (done < n);
     return OK;
 }

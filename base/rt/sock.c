@@ -252,6 +252,7 @@ size_t sock_unsent(const struct sock *s)
 }
 
 static void linger(struct sock *s);
+static void arm_close_timer(struct sock *s);
 
 /* Takes n sent bytes off the queue. */
 static void consume(struct sock *s, size_t n)
@@ -293,7 +294,12 @@ static void on_sent(struct io_event *e)
         s->above_high = false;
         if (s->state == SOCK_OPEN && s->head.ops->on_drained) s->head.ops->on_drained(s);
     }
-    if (s->state == SOCK_CLOSING && !s->out) linger(s);
+    if (s->state != SOCK_CLOSING) return;
+    if (s->out) {
+        arm_close_timer(s);
+    } else {
+        linger(s);
+    }
 }
 
 static struct sender *get_sender(struct socks *all)
@@ -448,8 +454,16 @@ static void linger(struct sock *s)
         return;
     }
     s->state = SOCK_LINGERING;
+    free(s->kept);
+    s->kept = NULL;
+    s->nkept = 0;
     timer_arm(&s->timer, mono_add(s->r->now, LINGER_S * NS_PER_S), on_close_late);
     sock_resume_recv(s);
+}
+
+static void arm_close_timer(struct sock *s)
+{
+    timer_arm(&s->timer, mono_add(s->r->now, CLOSE_FLUSH_S * NS_PER_S), on_close_late);
 }
 
 void sock_close(struct sock *s)
@@ -465,7 +479,7 @@ void sock_close(struct sock *s)
         linger(s);
         return;
     }
-    timer_arm(&s->timer, mono_add(s->r->now, CLOSE_FLUSH_S * NS_PER_S), on_close_late);
+    arm_close_timer(s);
     mark_dirty(s);
 }
 

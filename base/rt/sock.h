@@ -74,7 +74,7 @@ size_t sock_unsent(const struct sock *s); /* bytes queued and not yet taken by t
 void sock_pause_recv(struct sock *s);
 void sock_resume_recv(struct sock *s);
 bool sock_closing(const struct sock *s); /* sock_close or sock_abort was called, or the connection broke */
-/* Orderly: no more on_data; output is flushed (bounded by 30 s), then FIN, then on_closed. */
+/* Orderly: no more on_data; output is flushed (at most 30 s without progress), then FIN, then on_closed. */
 void sock_close(struct sock *s);
 /* At once: output is dropped. on_closed follows at a later turn. */
 void sock_abort(struct sock *s);
