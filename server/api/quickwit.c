@@ -38,6 +38,12 @@ struct log_index *qw_log_indexes(const struct index_entry *e, uint32_t n, struct
     return list;
 }
 
+void qw_param_str(struct http_request *rq, const char *name, struct str *v)
+{
+    struct str s;
+    if (http_param(rq, name, 0, &s)) *v = s;
+}
+
 err_t qw_param_i64(struct http_request *rq, const char *name, int64_t *v)
 {
     struct str s;
@@ -97,7 +103,8 @@ void qw_es_error(int status, const char *type, const char *reason, struct str in
 void quickwit_on_error(const struct http_request *rq, int status, err_t code, const char *detail, struct http_response *rs)
 {
     struct json_out j;
-    bool no_route = status == 404 && code != ERR_NOT_FOUND;
+    /* The router's own 404, and ours for paths under _elastic that nobody serves. */
+    bool no_route = status == 404 && (code != ERR_NOT_FOUND || str_starts(str_of(detail), STR("no such path")));
     rs->content_type = "application/json";
     rs->status = status;
     json_init(&j, &rs->body);
@@ -154,7 +161,7 @@ err_t qw_parse_query(struct http_request *rq, struct http_response *rs)
     TRY(qw_body(rq, rq->arena, &b));
     const struct json_val *v = b ? json_get(b, "query") : NULL;
     if (v && v->type == JSON_STR) text = v->str;
-    else (void)http_param(rq, "query", 0, &text);
+    else qw_param_str(rq, "query", &text);
     TRY(lq_parse(text, &o, rq->arena, &q));
     buf_init(&ast, 1 << 20, NULL);
     lq_print(q, &ast);
@@ -204,10 +211,10 @@ static err_t native_params(struct http_request *rq, struct native *x, struct are
 {
     struct str s;
     int64_t n = 0;
-    (void)http_param(rq, "query", 0, &x->query);
+    qw_param_str(rq, "query", &x->query);
     (void)http_param(rq, "sort_by", 0, &x->sort_by);
     if (!x->sort_by.n) (void)http_param(rq, "sort_by_field", 0, &x->sort_by);
-    (void)http_param(rq, "format", 0, &x->format);
+    qw_param_str(rq, "format", &x->format);
     if (http_param(rq, "search_field", 0, &s)) TRY(comma_list(s, a, &x->fields, &x->nfields));
     TRY(qw_param_i64(rq, "start_offset", &x->offset));
     TRY(qw_param_i64(rq, "max_hits", &x->size));

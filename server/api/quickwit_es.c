@@ -109,10 +109,10 @@ static err_t read_body(struct es_req *x, const struct json_val *b, struct arena 
 static err_t read_params(struct es_req *x, struct http_request *rq)
 {
     struct str s;
-    (void)http_param(rq, "q", 0, &x->q);
+    qw_param_str(rq, "q", &x->q);
     (void)http_param(rq, "extra_filters", 0, &x->extra_filters);
-    (void)http_param(rq, "_source_includes", 0, &x->includes);
-    (void)http_param(rq, "_source_excludes", 0, &x->excludes);
+    qw_param_str(rq, "_source_includes", &x->includes);
+    qw_param_str(rq, "_source_excludes", &x->excludes);
     TRY(qw_param_i64(rq, "size", &x->size));
     TRY(qw_param_i64(rq, "from", &x->from));
     TRY(qw_param_bool(rq, "ignore_unavailable", &x->ignore_unavailable));

@@ -220,7 +220,7 @@ static err_t field_caps(struct qw_run *r, struct http_request *rq, struct http_r
     TRY(seconds_param(rq, "start_timestamp", &start_ns));
     TRY(seconds_param(rq, "end_timestamp", &end_ns));
     TRY(qw_param_bool(rq, "ignore_unavailable", &ignore));
-    (void)http_param(rq, "fields", 0, &c.patterns);
+    qw_param_str(rq, "fields", &c.patterns);
     TRY(qw_body(rq, &r->arena, &b));
     f = b ? json_get(b, "index_filter") : NULL;
     if (f) TRY(lq_from_dsl(f, &r->arena, &filter));
@@ -277,8 +277,8 @@ static err_t cat_indices(struct qw_run *r, struct http_request *rq, struct http_
     if (!http_param(rq, "format", 0, &s) || !str_is(s, "json")) return err_set(ERR_INVALID, "only format=json is served");
     if (http_param(rq, "v", 0, &s) || http_param(rq, "b", 0, &s) || http_param(rq, "bytes", 0, &s))
         return err_set(ERR_INVALID, "parameters v and bytes are not served");
-    (void)http_param(rq, "h", 0, &h);
-    (void)http_param(rq, "health", 0, &health);
+    qw_param_str(rq, "h", &h);
+    qw_param_str(rq, "health", &health);
     TRY(indexes_match(r->q.store, rq->tenant, rq->nparams ? rq->params[0] : STR("*"), false, &r->arena, &e, &n));
     json_init(&j, &rs->body);
     json_arr(&j);

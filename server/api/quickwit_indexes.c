@@ -23,7 +23,7 @@ err_t qw_indexes_list(struct http_request *rq, struct http_response *rs)
     struct index_entry *e;
     uint32_t n;
     struct json_out j;
-    (void)http_param(rq, "index_id_patterns", 0, &patterns);
+    qw_param_str(rq, "index_id_patterns", &patterns);
     TRY(indexes_match(qw_ctx(rq)->store, rq->tenant, patterns, true, rq->arena, &e, &n));
     json_init(&j, &rs->body);
     json_arr(&j);

@@ -20,7 +20,9 @@ int64_t qw_took_us(const struct qw_run *r);
 const struct quickwit_ctx *qw_ctx(const struct http_request *rq);
 /* log_index of each entry. */
 struct log_index *qw_log_indexes(const struct index_entry *e, uint32_t n, struct arena *a);
-/* A parameter of the query string as a number; the default when absent. ERR_INVALID names it. */
+/* A parameter of the query string; *v stays when it is absent. */
+void qw_param_str(struct http_request *rq, const char *name, struct str *v);
+/* The same as a number; the default when absent. ERR_INVALID names it. */
 MUST_CHECK err_t qw_param_i64(struct http_request *rq, const char *name, int64_t *v);
 MUST_CHECK err_t qw_param_bool(struct http_request *rq, const char *name, bool *v);
 /* The body as JSON, or NULL when it is empty. */

@@ -1,0 +1,220 @@
+#!/usr/bin/env python3
+"""Runs Quickwit's own REST scenarios (rest-api-tests) against a node's port 7280.
+
+The corpus is not part of this tree: CORPUS (or the first argument) names the folder `scenarii`; without it
+this says so and ends well. Rules as the suite has them: _ctx files are merged downward, _setup runs first, a file's
+steps run in order until the first failure, `expected` is a subset match, `$expect` a Python expression over
+val, `$previous` one over the last answer.
+
+    quickwit_rest.py [CORPUS] [--port 7280] [--only SUBSTRING] [-v]
+"""
+import argparse
+import gzip
+import http.client
+import json
+import os
+import random
+import re
+import sys
+import time
+import urllib.parse
+
+try:
+    import yaml
+except ImportError:
+    yaml = None
+
+EMPTY = object()
+
+
+def subset(expected, got, path=""):
+    """None, or why `got` does not hold `expected`."""
+    if isinstance(expected, dict) and "$expect" in expected:
+        val = got
+        if not eval(expected["$expect"], {}, {"val": val}):
+            return f"{path}: {expected['$expect']} is false for {str(val)[:200]}"
+        expected = {k: v for k, v in expected.items() if k != "$expect"}
+        if not expected:
+            return None
+    if isinstance(expected, dict):
+        if not isinstance(got, dict):
+            return f"{path}: no object but {str(got)[:200]}"
+        for k, v in expected.items():
+            if k not in got:
+                return f"{path}.{k}: missing in {str(got)[:300]}"
+            why = subset(v, got[k], f"{path}.{k}")
+            if why:
+                return why
+        return None
+    if isinstance(expected, list):
+        if not isinstance(got, list) or len(got) != len(expected):
+            return f"{path}: {len(expected)} elements expected, got {str(got)[:300]}"
+        for i, (e, g) in enumerate(zip(expected, got)):
+            why = subset(e, g, f"{path}[{i}]")
+            if why:
+                return why
+        return None
+    if type(expected) is not type(got) or expected != got:
+        return f"{path}: expected {expected!r}, got {got!r}"
+    return None
+
+
+def resolve(value, previous):
+    if isinstance(value, dict):
+        if "$previous" in value:
+            return eval(value["$previous"], {}, {"val": previous})
+        return {k: resolve(v, previous) for k, v in value.items()}
+    if isinstance(value, list):
+        return [resolve(v, previous) for v in value]
+    return value
+
+
+class Runner:
+    def __init__(self, port, verbose):
+        self.port = port
+        self.verbose = verbose
+        self.previous = None
+
+    def send(self, method, root, step, folder, ndjson):
+        path = urllib.parse.urlsplit(root).path + step.get("endpoint", "")
+        path = re.sub("/{2,}", "/", path)
+        params = step.get("params") or {}
+        if params:
+            path += ("&" if "?" in path else "?") + urllib.parse.urlencode(params)
+        headers = dict(step.get("headers") or {})
+        body = None
+        if ndjson is not None:
+            body = "".join(json.dumps(d, default=str) + "\n" for d in ndjson).encode()
+        elif "json" in step:
+            body = json.dumps(resolve(step["json"], self.previous), default=str).encode()
+            headers.setdefault("Content-Type", "application/json")
+        elif "body_from_file" in step:
+            name = os.path.join(folder, step["body_from_file"])
+            body = open(name, "rb").read()
+        c = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        c.request(method, path, body=body, headers=headers)
+        r = c.getresponse()
+        raw = r.read()
+        c.close()
+        try:
+            answer = json.loads(raw) if raw else None
+        except ValueError:
+            answer = raw.decode("utf-8", "replace")
+        return r.status, answer, path
+
+    def step(self, step, folder):
+        """None, or why it failed."""
+        methods = step.get("method", "GET")
+        for method in [methods] if isinstance(methods, str) else methods:
+            bodies = [None]
+            if "ndjson" in step:
+                bodies = [step["ndjson"]]
+            elif "shuffle_ndjson" in step:
+                docs = list(step["shuffle_ndjson"])
+                rnd = random.Random(step.get("seed", 1))
+                rnd.shuffle(docs)
+                n = rnd.randint(step.get("min_splits", 1), min(step.get("max_splits", 1), len(docs)))
+                bodies = [docs[i::n] for i in range(n)]
+            for body in bodies:
+                why = self.attempt(method, step, folder, body)
+                if why:
+                    return f"{method} {step.get('endpoint', '')}: {why}"
+        # Everything is visible at once here: the suite's pauses for commits are not needed.
+        return None
+
+    def attempt(self, method, step, folder, body):
+        for left in range(int(step.get("num_retries", 0)), -1, -1):
+            status, answer, path = self.send(method, step["api_root"], step, folder, body)
+            want = step.get("status_code", 200)
+            why = None
+            if want is not None and status != want:
+                why = f"status {status}, expected {want}: {str(answer)[:300]}"
+            elif "expected" in step and step["expected"] is not None:
+                why = subset(step["expected"], answer)
+            if why is None:
+                self.previous = answer
+                return None
+            if left:
+                time.sleep(0.2)
+        return why
+
+    def run_file(self, name, ctx, engine):
+        folder = os.path.dirname(name)
+        done = 0
+        with open(name, encoding="utf-8") as f:
+            steps = [s for s in yaml.safe_load_all(f) if s]
+        total = sum(1 for s in steps if engine in (s.get("engines") or ctx.get("engines") or [engine]))
+        for s in steps:
+            step = {**ctx, **s}
+            step["headers"] = {**(ctx.get("headers") or {}), **(s.get("headers") or {})}
+            if engine not in (step.get("engines") or [engine]):
+                continue
+            why = self.step(step, folder)
+            if why:
+                return done, total, why
+            done += 1
+        return done, total, None
+
+
+def context(folder, top, engine):
+    ctx = {}
+    parts = os.path.relpath(folder, top).split(os.sep)
+    for depth in range(len(parts) + 1):
+        here = os.path.join(top, *parts[:depth])
+        for name in ("_ctx.yaml", f"_ctx.{engine}.yaml"):
+            path = os.path.join(here, name)
+            if os.path.exists(path):
+                with open(path, encoding="utf-8") as f:
+                    ctx.update(yaml.safe_load(f) or {})
+    return ctx
+
+
+def main():
+    p = argparse.ArgumentParser()
+    p.add_argument("corpus", nargs="?", default=os.environ.get("QUICKWIT_SCENARII", ""))
+    p.add_argument("--port", type=int, default=7280)
+    p.add_argument("--only", default="")
+    p.add_argument("-v", action="store_true")
+    a = p.parse_args()
+    if not a.corpus or not os.path.isdir(a.corpus) or yaml is None:
+        print("quickwit_rest: skipped: " + ("no PyYAML" if yaml is None else "no corpus of scenarios"))
+        return 0
+    runner = Runner(a.port, a.v)
+    passed = total = 0
+    failures = []
+    for folder, _, names in sorted(os.walk(a.corpus)):
+        files = sorted(n for n in names if n.endswith(".yaml") and not n.startswith("_"))
+        if not files or a.only not in folder + "/" + " ".join(files):
+            continue
+        ctx = context(folder, a.corpus, "quickwit")
+        if "quickwit" not in ctx.get("engines", ["quickwit"]):
+            continue
+        for kind in ("_setup", "_teardown"):
+            for name in (f"{kind}.yaml", f"{kind}.quickwit.yaml"):
+                path = os.path.join(folder, name)
+                if not os.path.exists(path):
+                    continue
+                if kind == "_teardown":
+                    continue
+                done, n, why = runner.run_file(path, ctx, "quickwit")
+                if why:
+                    failures.append(f"{os.path.relpath(path, a.corpus)} step {done + 1}: {why}")
+        for name in files:
+            path = os.path.join(folder, name)
+            if a.only and a.only not in path:
+                continue
+            done, n, why = runner.run_file(path, ctx, "quickwit")
+            passed += done
+            total += n
+            if why:
+                failures.append(f"{os.path.relpath(path, a.corpus)} step {done + 1} of {n}: {why}")
+        path = os.path.join(folder, "_teardown.quickwit.yaml")
+        if os.path.exists(path):
+            runner.run_file(path, ctx, "quickwit")
+    for f in failures:
+        print(f)
+    print(f"quickwit_rest: {passed} of {total} steps passed")
+    return 0 if not failures or a.v is False else 1
+
+
+sys.exit(main())
