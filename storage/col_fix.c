@@ -47,7 +47,9 @@ void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, struct buf *ou
     if (n >= 4) {
         codes = malloc((size_t)n * 2 * sizeof *codes);
         ASSERT(codes);
-        count = number_distinct(v, n, width, n / 2, codes, codes + n);
+        /* A code takes at most 2 bytes up to a full group. */
+        uint32_t max = width > 2 ? (uint32_t)((uint64_t)n * (width - 2) / width) : 0;
+        if (max) count = number_distinct(v, n, width, max, codes, codes + n);
     }
     buf_byte(out, count ? FIX_DICT : FIX_RAW);
     if (count) {

@@ -6,11 +6,13 @@
  *   FRAME         zigzag varint min; u8 width; packed (v - min) / 10^(3s)
  *   DELTA         zigzag varint first, zigzag varint least delta; u8 width; packed (delta - least) / 10^(3s),
  *                 the first value's own delta being the least
+ *   u8 16         FEW: u8 count (2 to 16), that many zigzag varints, each the difference from the one before (the
+ *                 first from 0); packed numbers of the values, in as many bits as count - 1 has
  * Arithmetic wraps at 64 bits, so that every pattern of bits decodes to something. */
 #include "base/core/assert.h"
 #include "storage/col_codec.h"
 
-enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA };
+enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA, MODE_FEW = 16, FEW_MAX = 16 };
 static const uint64_t scales[4] = { 1, 1000, 1000000, 1000000000 };
 
 static _Thread_local uint64_t work[COL_BLOCK], packed[COL_BLOCK];
@@ -25,6 +27,38 @@ static unsigned scale_of(const uint64_t *v, uint32_t n, uint64_t min)
         while (s && (v[i] - min) % scales[s])
             s--;
     return s;
+}
+
+/* Numbers the values into `packed` when there are at most FEW_MAX of them (status codes, kinds, ports); 0 = more. */
+static uint32_t number_few(const uint64_t *v, uint32_t n, uint64_t few[FEW_MAX])
+{
+    uint32_t count = 0, k = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!count || few[k] != v[i]) {
+            for (k = 0; k < count && few[k] != v[i]; k++)
+                ;
+            if (k == FEW_MAX) return 0;
+            if (k == count) few[count++] = v[i];
+        }
+        packed[i] = k;
+    }
+    return count;
+}
+
+/* False when `width` bits a value are as good. */
+static bool put_few(const uint64_t *v, uint32_t n, unsigned width, struct buf *out)
+{
+    uint64_t few[FEW_MAX];
+    if (width < 2) return false;
+    uint32_t count = number_few(v, n, few);
+    unsigned bits = count ? bits_of(count - 1) : 64;
+    if (bits >= width || (width - bits) * n / 8 < count * 3) return false;
+    buf_byte(out, MODE_FEW);
+    buf_byte(out, (uint8_t)count);
+    for (uint32_t k = 0; k < count; k++)
+        put_zigzag(out, few[k] - (k ? few[k - 1] : 0));
+    col_pack(packed, n, bits, out);
+    return true;
 }
 
 static void put_block(const uint64_t *v, uint32_t n, struct buf *out)
@@ -56,6 +90,7 @@ static void put_block(const uint64_t *v, uint32_t n, struct buf *out)
     unsigned width = bits_of(range / scale), dwidth = 64;
     if (tame) dwidth = bits_of(((uint64_t)dmax - (uint64_t)dmin) / scale);
     bool delta = dwidth + 1 < width;
+    if (put_few(v, n, delta ? dwidth : width, out)) return;
     buf_byte(out, (uint8_t)((delta ? MODE_DELTA : MODE_FRAME) | s << 2));
     put_zigzag(out, delta ? v[0] : (uint64_t)min);
     if (delta) {
@@ -75,11 +110,33 @@ static void put_block(const uint64_t *v, uint32_t n, struct buf *out)
     col_pack(packed, n, width, out);
 }
 
+static err_t get_few(struct cur *c, uint32_t n, uint64_t *out)
+{
+    uint64_t few[FEW_MAX], d;
+    uint8_t count;
+    const uint8_t *p;
+    TRY(cur_u8(c, &count));
+    if (count < 2 || count > FEW_MAX) return err_set(ERR_CORRUPT, "an integer block of %u values", count);
+    for (uint32_t k = 0; k < count; k++) {
+        TRY(cur_varint(c, &d));
+        few[k] = (k ? few[k - 1] : 0) + (uint64_t)unzigzag(d);
+    }
+    unsigned bits = bits_of(count - 1u);
+    TRY(cur_take(c, col_pack_bytes(n, bits), &p));
+    col_unpack(p, n, bits, out);
+    for (uint32_t i = 0; i < n; i++) {
+        if (out[i] >= count) return err_set(ERR_CORRUPT, "value %u of %u", (unsigned)out[i], count);
+        out[i] = few[out[i]];
+    }
+    return OK;
+}
+
 static err_t get_block(struct cur *c, uint32_t n, uint64_t *out)
 {
     uint8_t head, width;
     uint64_t base, step = 0;
     TRY(cur_u8(c, &head));
+    if (head == MODE_FEW) return get_few(c, n, out);
     unsigned mode = head & 3, s = head >> 2;
     if (s > 3) return err_set(ERR_CORRUPT, "integer block of mode %u", head);
     TRY(cur_varint(c, &base));

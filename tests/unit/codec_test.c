@@ -23,6 +23,9 @@ static int64_t sample(struct prng *r, int shape, uint32_t i)
     case 4: return INT64_C(1700000000000000000) + (int64_t)i * 1000000 + (int64_t)prng_below(r, 50);
     case 5: return prng_chance(r, 0.5) ? INT64_MIN : INT64_MAX;
     case 6: return -(int64_t)prng_below(r, 100);
+    case 7: return prng_chance(r, 0.1) ? 500 : prng_chance(r, 0.5) ? -200 : INT64_MIN;
+    case 8: return (int64_t)prng_below(r, 16) * 1000003;
+    case 9: return (int64_t)prng_below(r, 17) * 1000003;
     default: return (int64_t)(prng_next(r) >> prng_below(r, 64));
     }
 }
@@ -31,7 +34,7 @@ Test(codec, ints_round_trip_and_stay_in_bounds)
 {
     struct prng r;
     prng_init(&r, 1);
-    for (int shape = 0; shape < 8; shape++)
+    for (int shape = 0; shape < 11; shape++)
         for (unsigned s = 0; s < ARRAY_LEN(sizes); s++) {
             uint32_t n = sizes[s];
             for (uint32_t i = 0; i < n; i++)
@@ -49,6 +52,8 @@ Test(codec, ints_round_trip_and_stay_in_bounds)
             }
             if (n == 2048 && shape <= 1) cr_assert_leq(b.n, 20);
             if (n == 2048 && shape == 3) cr_assert_leq(b.n, 2048 * 20 / 8 + 64); /* 20 bits: the scale was found */
+            if (n == 2048 && shape == 7) cr_assert_leq(b.n, 2048 * 2 / 8 + 64); /* three values: two bits */
+            if (n == 2048 && shape == 8) cr_assert_leq(b.n, 2048 * 4 / 8 + 200);
             if (n == 2048 && shape == 4) cr_assert_leq(b.n, 2048 * 7 / 8 + 64);
             buf_deinit(&b);
         }
