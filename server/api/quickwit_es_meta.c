@@ -151,7 +151,7 @@ static void out_cap(const struct cap *k, const struct index_entry *e, uint32_t n
 {
     uint32_t in = 0;
     for (uint32_t i = 0; i < n; i++)
-        in += k->in[i / 64] >> (i % 64) & 1;
+        in += (uint32_t)(k->in[i / 64] >> (i % 64) & 1);
     json_key(j, k->type);
     json_obj(j);
     json_keyz(j, "type");
