@@ -164,10 +164,7 @@ static err_t eval_quantile(struct pq_env *e, const struct pq_node *n, const stru
     for (uint32_t k = 0; k < gr.groups.n; k++) start[k + 1] += start[k];
     for (uint32_t i = 0; i < g->n; i++) {
         TRY(pq_checkpoint(e));
-        if (isnan(q[i]))
-            pq_note(&e->notes, PQ_WARN, n->agg.param->start, "quantile value should be between 0 and 1, got NaN");
-        else if (q[i] < 0 || q[i] > 1)
-            pq_note(&e->notes, PQ_WARN, n->agg.param->start, "quantile value should be between 0 and 1, got %g", q[i]);
+        pq_note_quantile(&e->notes, n->agg.param->start, q[i]);
         memcpy(at, start, sizeof *at * gr.groups.n);
         for (uint32_t r = 0; r < m->n; r++) {
             if (m->rows[r].have[i] == PQ_CELL_FLOAT) v[at[gr.of[r]]++] = m->rows[r].v[i];

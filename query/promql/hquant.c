@@ -228,18 +228,6 @@ static err_t collect(struct pq_env *e, const struct pq_grid *g, const struct pq_
     return OK;
 }
 
-static void note_quantile(struct ask *k)
-{
-    for (uint32_t i = 0; i < k->g->n; i++) {
-        double q = k->p1[i];
-        if (isnan(q)) pq_note(&k->e->notes, PQ_WARN, k->q_pos, "quantile value should be between 0 and 1, got NaN");
-        else if (q < 0 || q > 1)
-            pq_note(&k->e->notes, PQ_WARN, k->q_pos, isinf(q) ? (q > 0 ? "quantile value should be between 0 and 1, got +Inf"
-                    : "quantile value should be between 0 and 1, got -Inf")
-                    : "quantile value should be between 0 and 1, got %g", q);
-    }
-}
-
 static err_t ask_all(struct ask *k, struct histograms *hs, uint32_t rows_max)
 {
     struct le *buf = ARENA_RAW(k->e->a, struct le, rows_max);
@@ -247,7 +235,7 @@ static err_t ask_all(struct ask *k, struct histograms *hs, uint32_t rows_max)
         TRY(pq_checkpoint(k->e));
         ask_classic(k, &hs->h[i], buf);
     }
-    if (!k->fraction) note_quantile(k);
+    for (uint32_t i = 0; !k->fraction && i < k->g->n; i++) pq_note_quantile(&k->e->notes, k->q_pos, k->p1[i]);
     return OK;
 }
 

@@ -1,6 +1,7 @@
 #include "query/promql/notes.h"
 
 #include "query/promql/ast.h"
+#include "query/promql/number.h"
 
 #include "base/core/buf.h"
 
@@ -56,6 +57,13 @@ void pq_note_forced(struct pq_notes *ns, uint32_t pos, struct str metric, int64_
     struct pq_note *n = note_find(ns, PQ_INFO, pos, s);
     if (!n) n = note_add(ns, PQ_INFO, pos, s);
     if (n) forced_join(n, t, t, lo, hi, diff, 1);
+}
+
+void pq_note_quantile(struct pq_notes *ns, uint32_t pos, double q)
+{
+    char num[PQ_NUMBER_MAX];
+    if (q >= 0 && q <= 1) return;
+    pq_note(ns, PQ_WARN, pos, "quantile value should be between 0 and 1, got %.*s", (int)pq_format_g(q, num), num);
 }
 
 void pq_notes_merge(struct pq_notes *into, const struct pq_notes *from)

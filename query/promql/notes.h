@@ -26,6 +26,8 @@ struct pq_notes {
 void pq_note(struct pq_notes *ns, enum pq_note_kind kind, uint32_t pos, const char *fmt, ...) PRINTF(4, 5);
 void pq_note_forced(struct pq_notes *ns, uint32_t pos, struct str metric, int64_t t, double min_bucket,
                     double max_bucket, double max_diff);
+/* A quantile outside 0..1, NaN included; nothing otherwise. */
+void pq_note_quantile(struct pq_notes *ns, uint32_t pos, double q);
 void pq_notes_merge(struct pq_notes *into, const struct pq_notes *from);
 /* As the API prints it: "PromQL warning: ... (1:6)". */
 struct str pq_note_text(struct arena *a, const struct pq_note *n, struct str query);

@@ -168,12 +168,7 @@ static err_t quantile(struct pq_range_ctx *c, const struct pq_window *all, struc
 {
     struct pq_window w = floats_only(c, all);
     if (w.n == 0) return OK;
-    if (isnan(c->p1) || c->p1 < 0 || c->p1 > 1)
-        pq_note(&c->e->notes, PQ_WARN, c->call->call.args[0]->start,
-                isnan(c->p1) ? "quantile value should be between 0 and 1, got NaN"
-                : isinf(c->p1) ? (c->p1 > 0 ? "quantile value should be between 0 and 1, got +Inf"
-                                            : "quantile value should be between 0 and 1, got -Inf")
-                               : "quantile value should be between 0 and 1, got %g", c->p1);
+    pq_note_quantile(&c->e->notes, c->call->call.args[0]->start, c->p1);
     return put(out, pq_quantile(c->p1, arena_dup(c->scratch, w.v, sizeof(double) * w.n), w.n));
 }
 
@@ -198,6 +193,8 @@ static err_t changes(struct pq_range_ctx *c, const struct pq_window *w, struct p
     for (int64_t i = anchor ? 0 : 1; i < w->n; i++) {
         const struct pq_hist *h1 = w->h ? w->h[i] : NULL, *h0 = w->h ? w->h[i - 1] : NULL;
         bool hit;
+        if (w->anchored && (h1 || h0))
+            return pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
         if (!h1 != !h0) hit = true;
         else if (h1) hit = resets ? pq_hist_reset(h1, h0, c->scratch) : !pq_hist_equal(h1, h0);
         else if (resets) hit = w->v[i] < w->v[i - 1];

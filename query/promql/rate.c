@@ -194,7 +194,9 @@ err_t pq_extended_rate(struct pq_range_ctx *c, const struct pq_window *w, struct
     int64_t first = 0, last = (int64_t)w->n - 1;
     int64_t lookback = c->e->lookback_ms;
     bool before = w->before && w->t[-1] > w->start - lookback, after = w->after && w->t[w->n] <= w->end + lookback;
-    if (mixed(c, w, &hists) || hists || (w->n == 0 && !(w->smoothed && before && after))) return OK;
+    if (mixed(c, w, &hists) || hists)
+        return pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
+    if (w->n == 0 && !(w->smoothed && before && after)) return OK;
     double head = 0, tail = 0, lost = 0;
     if (w->anchored) {
         if (before) first = -1;

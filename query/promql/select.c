@@ -18,6 +18,27 @@ static bool stale_at(const struct pq_samples *s, uint32_t i)
     return is_stale_nan(s->h && s->h[i] ? s->h[i]->sum : s->v[i]);
 }
 
+/* Samples without stale markers; in place of s when there is none. */
+static void drop_stale(struct pq_samples *s, struct arena *scratch)
+{
+    uint32_t i = 0, n = 0;
+    while (i < s->n && !stale_at(s, i)) i++;
+    if (i == s->n) return;
+    struct pq_samples old = *s;
+    int64_t *t = ARENA_RAW(scratch, int64_t, s->n), *st = s->st ? ARENA_RAW(scratch, int64_t, s->n) : NULL;
+    double *v = ARENA_RAW(scratch, double, s->n);
+    const struct pq_hist **h = s->h ? ARENA_RAW(scratch, const struct pq_hist *, s->n) : NULL;
+    for (i = 0; i < s->n; i++) {
+        if (stale_at(&old, i)) continue;
+        t[n] = old.t[i];
+        v[n] = old.v[i];
+        if (h) h[n] = old.h[i];
+        if (st) st[n] = old.st[i];
+        n++;
+    }
+    *s = (struct pq_samples){ n, t, v, h, st };
+}
+
 /* Hints of histograms that have none, from the sample before. */
 static void detect_resets(struct pq_samples *s, struct arena *scratch)
 {
@@ -102,6 +123,12 @@ err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct p
         TRY_OUT(err, e->src->samples(e->src, &series[i], first - e->lookback_ms + 1, last, &scratch, &s));
         TRY_OUT(err, charge(e, MIN(s.n, g->n)));
         if (sel->stats) detect_resets(&s, &scratch);
+        if (sel->smoothed) drop_stale(&s, &scratch);
+        for (uint32_t k = 0; sel->smoothed && s.h && k < s.n; k++)
+            if (s.h[k]) {
+                err = pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
+                goto out;
+            }
         instant_row(e, sel, g, &s, &series[i], what, out);
     }
 out:
@@ -134,27 +161,6 @@ static struct range_arg range_arg(const struct pq_node *call)
         r.range_ms = n->sub.range_ms;
     }
     return r;
-}
-
-/* Samples without stale markers; in place of s when there is none. */
-static void drop_stale(struct pq_samples *s, struct arena *scratch)
-{
-    uint32_t i = 0, n = 0;
-    while (i < s->n && !stale_at(s, i)) i++;
-    if (i == s->n) return;
-    struct pq_samples old = *s;
-    int64_t *t = ARENA_RAW(scratch, int64_t, s->n), *st = s->st ? ARENA_RAW(scratch, int64_t, s->n) : NULL;
-    double *v = ARENA_RAW(scratch, double, s->n);
-    const struct pq_hist **h = s->h ? ARENA_RAW(scratch, const struct pq_hist *, s->n) : NULL;
-    for (i = 0; i < s->n; i++) {
-        if (stale_at(&old, i)) continue;
-        t[n] = old.t[i];
-        v[n] = old.v[i];
-        if (h) h[n] = old.h[i];
-        if (st) st[n] = old.st[i];
-        n++;
-    }
-    *s = (struct pq_samples){ n, t, v, h, st };
 }
 
 static bool ends(struct str s, const char *suffix) { return str_ends(s, str_of(suffix)); }
