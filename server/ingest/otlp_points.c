@@ -1,5 +1,6 @@
 #include "server/ingest/otlp_points.h"
 
+#include "base/rt/rt.h"
 #include "server/ingest/exp_hist.h"
 #include "server/ingest/float_text.h"
 #include "server/ingest/otlp_labels.h"
@@ -14,6 +15,7 @@ enum {
     TARGET_STEP_MS = 150000,   /* half of the lookback of a query */
     TARGET_SAMPLES_MAX = 1000, /* a batch that spans more gets wider steps */
     EXEMPLAR_CHARS_MAX = 128,  /* OpenMetrics: all labels of an exemplar together */
+    CHECK_EVERY = 128,         /* points between two looks at the fiber's quota */
     TRACE_LABEL_CHARS = 63,    /* trace_id and span_id with their hex digits */
 };
 
@@ -339,6 +341,7 @@ static err_t on_point(void *ctx, const struct otlp_point *pt)
     p->accepted++;
     p->first_ms = MIN(p->first_ms, time_of(p, pt));
     p->last_ms = MAX(p->last_ms, time_of(p, pt));
+    if (p->accepted % CHECK_EVERY == 0 && rt_in_fiber()) TRY(rt_checkpoint());
     return metric_builder_check(&p->builder);
 }
 

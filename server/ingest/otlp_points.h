@@ -42,6 +42,7 @@ struct otlp_points {
 };
 
 void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct str request, unix_ns now);
+/* In a fiber, a walk into this sink yields when the fiber's quota is used up. */
 struct otlp_sink otlp_points_sink(struct otlp_points *p);
 /* Then metric_builder_finish(&p->builder) gives the batch. */
 MUST_CHECK err_t otlp_points_finish(struct otlp_points *p);

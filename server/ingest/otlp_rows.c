@@ -1,5 +1,6 @@
 #include "server/ingest/otlp_rows.h"
 
+#include "base/rt/rt.h"
 #include "server/ingest/otlp_wire.h"
 #include "server/ingest/text.h"
 
@@ -177,6 +178,7 @@ static err_t room(struct otlp_rows *r)
     if (r->accepted % CHECK_EVERY == 0) {
         TRY(table_builder_check(r->builder));
         TRY(arena_check(r->arena));
+        if (rt_in_fiber()) TRY(rt_checkpoint());
     }
     return OK;
 }

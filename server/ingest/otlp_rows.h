@@ -36,6 +36,7 @@ struct otlp_rows {
 
 void otlp_rows_init(struct otlp_rows *r, enum signal signal, struct arena *a, struct budget *budget, struct str request,
                     unix_ns now);
+/* In a fiber, a walk into this sink yields when the fiber's quota is used up. */
 struct otlp_sink otlp_rows_sink(struct otlp_rows *r);
 /* The last table; then tables[0..ntables) hold the accepted rows. */
 MUST_CHECK err_t otlp_rows_finish(struct otlp_rows *r);
