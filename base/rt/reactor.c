@@ -369,6 +369,12 @@ static void *reactor_thread(void *arg)
     return NULL;
 }
 
+static void use_backend(bool uring)
+{
+    backend_name = uring ? "io_uring" : "epoll";
+    metric_set(M_IO_URING, uring);
+}
+
 /* Picks the backend and says why. */
 static err_t choose(const struct rt_opts *o, bool *uring)
 {
@@ -384,9 +390,8 @@ static err_t choose(const struct rt_opts *o, bool *uring)
     } else {
         snprintf(backend_reason, sizeof backend_reason, "epoll: io_uring is not available: %s", why);
     }
-    backend_name = *uring ? "io_uring" : "epoll";
-    metric_set(M_IO_URING, *uring);
-    log_info("rt.start", "backend=%s why=\"%s\"", backend_name, backend_reason);
+    use_backend(*uring);
+    log_debug("rt.start", "backend=%s why=\"%s\"", backend_name, backend_reason);
     return OK;
 }
 
@@ -430,6 +435,26 @@ static void run_threads(struct start *s)
     free(args);
 }
 
+/* One life of the runtime on the backend chosen. */
+static err_t run_once(struct start *s, unsigned cores)
+{
+    struct runtime *rt = s->rt;
+    runtime_init(rt, cores);
+    pthread_barrier_init(&s->built, NULL, cores);
+    for (unsigned i = 0; i < cores; i++)
+        ASSERT(reactor_new(rt, i, &rt->reactors[i]) == OK);
+    rt->files = pool_new("files", s->uring ? 2 : 4);
+    rt->offload = pool_new("offload", s->opts->offload_threads ? s->opts->offload_threads : 2);
+    rt_running = rt;
+    run_threads(s);
+    rt_running = NULL;
+    pthread_barrier_destroy(&s->built);
+    runtime_deinit(rt);
+    if (s->failed) *err_record() = s->why;
+    else if (rt->result) *err_record() = rt->result_err;
+    return s->failed ? s->err : rt->result;
+}
+
 err_t rt_run(const struct rt_opts *o, err_t (*main_fn)(void *arg), void *arg)
 {
     ASSERT(!rt_self && !rt_running);
@@ -437,23 +462,16 @@ err_t rt_run(const struct rt_opts *o, err_t (*main_fn)(void *arg), void *arg)
     struct runtime *rt = calloc(1, sizeof *rt);
     ASSERT(s && rt);
     *s = (struct start){ .rt = rt, .opts = o, .main_fn = main_fn, .arg = arg };
+    unsigned cores = count_cores(o, s->cpus);
     err_t e = choose(o, &s->uring);
-    if (e) goto out;
-    runtime_init(rt, count_cores(o, s->cpus));
-    pthread_barrier_init(&s->built, NULL, rt->cores);
-    for (unsigned i = 0; i < rt->cores && !e; i++)
-        e = reactor_new(rt, i, &rt->reactors[i]);
-    ASSERT(e == OK);
-    rt->files = pool_new("files", s->uring ? 2 : 4);
-    rt->offload = pool_new("offload", o->offload_threads ? o->offload_threads : 2);
-    rt_running = rt;
-    run_threads(s);
-    rt_running = NULL;
-    pthread_barrier_destroy(&s->built);
-    e = s->failed ? s->err : rt->result;
-    if (e) *err_record() = s->failed ? s->why : rt->result_err;
-    runtime_deinit(rt);
-out:
+    if (e == OK) e = run_once(s, cores);
+    if (s->failed && s->uring && o->backend == RT_AUTO) {
+        /* The probe passed and a full-sized ring did not: short of memory or descriptors. */
+        s->uring = s->failed = false;
+        use_backend(false);
+        snprintf(backend_reason, sizeof backend_reason, "epoll: io_uring failed at the start: %.380s", err_detail());
+        e = run_once(s, cores);
+    }
     free(rt);
     free(s);
     return e;

@@ -616,30 +616,66 @@ static err_t say_backend(void *arg)
     return OK;
 }
 
-static void test_refused(void)
+static void check_refused(void)
+{
+    struct rt_opts any = { .cores = 1 }, forced = { .cores = 1, .backend = RT_URING };
+    CHECK(rt_run(&any, say_backend, NULL) == OK);
+    CHECK(rt_run(&forced, say_backend, NULL) == ERR_UNAVAILABLE);
+    CHECK(strstr(err_detail(), "EPERM") && strstr(err_detail(), "kernel.io_uring_disabled"));
+}
+
+static err_t say_fallback(void *arg)
+{
+    (void)arg;
+    CHECK(strcmp(rt_backend_name(), "epoll") == 0 && strstr(rt_backend_reason(), "failed at the start"));
+    return err_set(ERR_LIMIT, "the end");
+}
+
+static void check_fallback(void)
+{
+    struct rt_opts any = { .cores = 2 }, forced = { .cores = 2, .backend = RT_URING };
+    CHECK(rt_run(&any, say_fallback, NULL) == ERR_LIMIT && strcmp(err_detail(), "the end") == 0);
+    CHECK(rt_run(&forced, say_fallback, NULL) == ERR_IO && strstr(err_detail(), "io_uring_setup"));
+}
+
+/* io_uring_setup answers os_errno for rings of more than `entries`; in a process of its own. */
+static void sandboxed(unsigned entries, int os_errno, void (*check)(void))
 {
     pid_t pid = fork();
     if (pid == 0) {
         struct sock_filter rules[] = {
             BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
-            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 1),
-            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | EPERM),
+            BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, __NR_io_uring_setup, 0, 3),
+            BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, args[0])),
+            BPF_JUMP(BPF_JMP | BPF_JGT | BPF_K, entries, 0, 1),
+            BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)os_errno),
             BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
         };
         struct sock_fprog prog = { .len = ARRAY_LEN(rules), .filter = rules };
-        struct rt_opts any = { .cores = 1 }, forced = { .cores = 1, .backend = RT_URING };
         if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog) != 0) {
             fprintf(stderr, "rt_plain: no seccomp here, refusal not tested\n");
             _exit(0);
         }
-        CHECK(rt_run(&any, say_backend, NULL) == OK);
-        CHECK(rt_run(&forced, say_backend, NULL) == ERR_UNAVAILABLE);
-        CHECK(strstr(err_detail(), "EPERM") && strstr(err_detail(), "kernel.io_uring_disabled"));
+        check();
         _exit(0);
     }
     int status;
     CHECK(pid > 0 && waitpid(pid, &status, 0) == pid);
     CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static err_t nothing_at_all(void *arg)
+{
+    (void)arg;
+    return OK;
+}
+
+static void test_refused(void)
+{
+    struct rt_opts forced = { .cores = 1, .backend = RT_URING };
+    sandboxed(0, EPERM, check_refused);
+    /* The probe's small ring passes, the reactors' do not. */
+    if (rt_run(&forced, nothing_at_all, NULL) == OK) sandboxed(64, ENOMEM, check_fallback);
 }
 
 int main(void)

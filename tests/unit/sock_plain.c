@@ -255,7 +255,9 @@ int main(int argc, char **argv)
     uint64_t seed = argc > 1 ? strtoull(argv[1], NULL, 10) : 1;
     log_init(LOG_ERROR, false);
     /* The ring remembers the limit of the moment when accepting began. */
-    struct rlimit files = { FILES_MAX, FILES_MAX };
+    struct rlimit files;
+    CHECK(getrlimit(RLIMIT_NOFILE, &files) == 0);
+    files.rlim_cur = MIN(files.rlim_max, (rlim_t)FILES_MAX);
     CHECK(setrlimit(RLIMIT_NOFILE, &files) == 0);
     for (unsigned i = 0; i < sizeof pattern; i++)
         pattern[i] = (uint8_t)(i % 251);
