@@ -66,7 +66,7 @@ Test(wal_frame, round_trip)
     make(&im, 5, 3);
     struct wal_file_head h;
     cr_assert_eq(wal_file_head_get(im.bytes, im.n, &h), OK);
-    cr_assert_eq(memcmp(&h, &im.head, sizeof h), 0);
+    cr_assert(h.core == 1 && h.generation == 7 && h.salt == 99 && h.number == 3 && h.before == 5);
     cr_assert_eq(read_all(&im), 15);
     struct wal_chain c;
     wal_chain_init(&c, im.bytes);
