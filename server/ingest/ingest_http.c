@@ -34,6 +34,11 @@ void ingest_ctx_deinit(struct ingest_ctx *c)
 err_t ingest_append(struct ingest_ctx *c, struct batch *const *batches, uint32_t n)
 {
     err_t e = store_append(c->store, batches, n);
+    if (e == ERR_IO) {
+        /* The node goes down and comes back; an answer that says "do not retry" would lose the rows. */
+        struct err_record why = *err_record();
+        e = err_set(ERR_UNAVAILABLE, "not stored: %s", why.detail);
+    }
     if (err_retryable(e)) metric_add(M_INGEST_REFUSED, 1);
     return e;
 }

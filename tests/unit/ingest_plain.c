@@ -116,6 +116,12 @@ static void overload(void)
     ASSERT(x.rs.nextra == 1 && str_is(x.rs.extra[0].name, "retry-after") && str_is(x.rs.extra[0].value, "1"));
     ASSERT(str_is(buf_view(&x.rs.body), "{\"code\":8,\"message\":\"the store is full\"}"));
     finish(&x);
+    stored.answer = ERR_IO; /* a broken log: the clients must keep what they have */
+    send(&x, ingest_otlp_logs, JSON,
+         STR("{\"resourceLogs\":[{\"scopeLogs\":[{\"logRecords\":[{\"body\":{\"stringValue\":\"hi\"}}]}]}]}"));
+    ASSERT(x.e == ERR_UNAVAILABLE);
+    finish(&x);
+    stored.answer = ERR_OVERLOAD;
     struct grpc_call call = { .message = STR("\x0a\x0e\x12\x0c\x12\x0a\x09\x01\x00\x00\x00\x00\x00\x00\x00\x20\x01"),
                               .tenant = STR("t1"), .user = &ctx };
     struct arena a;
