@@ -1,6 +1,7 @@
 #include "server/doors.h"
 
 #include "base/core/assert.h"
+#include "base/rt/sock.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
 #include "server/api/start_page.h"
@@ -75,21 +76,27 @@ static err_t listen_all(struct doors *d, const struct http_server_opts *o, bool 
 err_t doors_open_starting(struct doors *d, const struct http_server_opts *o, struct http_server **out)
 {
     const struct api starting = { starting_routes, starting_nroutes, d->admin, admin_on_error };
-    for (int i = 0; i < DOORS; i++)
+    for (int i = 0; i < DOORS; i++) {
+        TRY(sock_port_free(config_text(d->config, CFG_LISTEN_BIND), door_port(d, (enum door)i)));
         lay(d, (enum door)i, &starting, 1, false);
+    }
     return listen_all(d, o, false, out);
 }
 
 static void fill_contexts(struct doors *d, struct contexts *c)
 {
     const struct config *cf = d->config;
-    int64_t timeout_ns = config_num(cf, CFG_QUERY_TIMEOUT) * NS_PER_MS, one = config_num(cf, CFG_QUERY_MEMORY_ONE);
+    int64_t timeout_ns = config_num(cf, CFG_QUERY_TIMEOUT) * NS_PER_MS;
+    int64_t one = config_num(cf, CFG_QUERY_MEMORY_ONE);
     ingest_ctx_init(&c->ingest, d->store, d->ingest_budget, rt_cores());
     c->prom = (struct prom_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
                                  .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
-    c->tempo = (struct tempo_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns };
-    c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest, .query_bytes_max = one, .timeout_ns = timeout_ns };
-    c->start = (struct start_page_ctx){ .backend = rt_backend_name(), .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
+    c->tempo = (struct tempo_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
+                                   .timeout_ns = timeout_ns };
+    c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest,
+                                         .query_bytes_max = one, .timeout_ns = timeout_ns };
+    c->start = (struct start_page_ctx){ .backend = rt_backend_name(),
+                                         .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
 }
 
 err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_server **out)

@@ -1,6 +1,7 @@
 /* What the two real backends share: clocks, randomness, files by plain system calls, sockets' set-up. */
 #include "base/rt/file.h"
 #include "base/rt/reactor.h"
+#include "base/rt/sock.h"
 
 #include <arpa/inet.h>
 #include <dirent.h>
@@ -202,6 +203,26 @@ err_t io_stream(const struct io_addr *a, int *fd)
     return OK;
 }
 
+static err_t address_error(int os, const char *step, const struct io_addr *a)
+{
+    char name[64];
+    io_addr_name(a, name, sizeof name);
+    return err_set_errno(os, "cannot %s %s%s", step, name,
+                         os == EADDRINUSE ? " (another program listens there; choose another port)" : "");
+}
+
+err_t sock_port_free(const char *addr, uint16_t port)
+{
+    struct io_addr a;
+    int fd, one = 1, os = 0;
+    TRY(io_addr_parse(addr, port, &a));
+    TRY(io_stream(&a, &fd));
+    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(fd, (struct sockaddr *)(void *)a.bytes, a.n) != 0) os = errno;
+    close(fd);
+    return os ? address_error(os, "bind to", &a) : OK;
+}
+
 err_t io_listen(const char *addr, uint16_t *port, int *fd)
 {
     struct io_addr a;
@@ -223,10 +244,7 @@ err_t io_listen(const char *addr, uint16_t *port, int *fd)
         int e = errno;
         close(*fd);
         *fd = -1;
-        char name[64];
-        io_addr_name(&a, name, sizeof name);
-        return err_set_errno(e, "cannot %s %s%s", step, name,
-                             e == EADDRINUSE ? " (another program listens there; choose another port)" : "");
+        return address_error(e, step, &a);
     }
     /* The port stands at the same place in both address forms. */
     *port = ntohs(((struct sockaddr_in *)(void *)a.bytes)->sin_port);

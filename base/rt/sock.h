@@ -55,6 +55,9 @@ typedef void sock_accept_fn(struct sock *s, void *ctx);
  * permission, ...). */
 MUST_CHECK err_t sock_listen(const char *addr, uint16_t port, sock_accept_fn *on_accept, void *ctx,
                              struct sock_listener **out);
+/* ERR_IO when somebody listens on addr:port already. SO_REUSEPORT would let two programs of one user share a port
+ * without a word: ask before the first sock_listen of a process. Blocks for a moment; no reactor needed. */
+MUST_CHECK err_t sock_port_free(const char *addr, uint16_t port);
 uint16_t sock_listener_port(const struct sock_listener *l);
 /* No on_accept comes after this call. The listener's memory is released later by the loop. */
 void sock_listener_close(struct sock_listener *l);
