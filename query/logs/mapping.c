@@ -217,10 +217,7 @@ static err_t check_tags(const struct index_mapping *m, const struct str *tags, u
     for (uint32_t i = 0; i < n; i++) {
         struct str rest;
         const struct index_field *f = mapping_field(m, tags[i], &rest);
-        if (!f || rest.n) {
-            if (m->mode == MODE_DYNAMIC) continue;
-            return err_set(ERR_INVALID, "tag field `" STR_FMT "` is not described", STR_ARG(tags[i]));
-        }
+        if (!f || rest.n) return err_set(ERR_INVALID, "tag field `" STR_FMT "` is not described", STR_ARG(tags[i]));
         bool ok = (f->type == FT_TEXT && f->tokenizer == TOK_RAW) || f->type == FT_I64 || f->type == FT_U64;
         if (!ok)
             return err_set(ERR_INVALID, "tag field `" STR_FMT "` must be text with the raw tokenizer, i64 or u64", STR_ARG(tags[i]));

@@ -342,6 +342,11 @@ static err_t parse_clause(struct parser *p, struct lq **out)
     bool found;
     skip_space(p);
     if (at_end(p) || peek(p) == ')') return fail(p, "a clause expected");
+    size_t start = p->at;
+    if (eat_op(p, "AND") || eat_op(p, "OR")) {
+        p->at = start;
+        return fail(p, "an operator where a clause is expected");
+    }
     TRY(try_field(p, &field, &found));
     if (found && (at_end(p) || peek(p) == ')')) return fail(p, "a value expected");
     TRY(parse_value(p, found ? &field : NULL, out));

@@ -5,7 +5,7 @@ The corpus is not part of this tree: --dir names the folder `scenarii`; without 
 steps run in order until the first failure, `expected` is a subset match, `$expect` a Python expression over
 val, `$previous` one over the last answer.
 
-    quickwit_rest.py --dir CORPUS [--url http://127.0.0.1:7280] [--min STEPS] [--only SUBSTRING]
+    quickwit_rest.py --dir CORPUS [--url http://127.0.0.1:7280] [--min STEPS] [--only SUBSTRING] [--keep-going]
 
 Fails when fewer than --min steps pass.
 """
@@ -68,8 +68,9 @@ def resolve(value, previous):
 
 
 class Runner:
-    def __init__(self, address):
+    def __init__(self, address, keep_going):
         self.address = address
+        self.keep_going = keep_going
         self.previous = None
 
     def send(self, method, root, step, folder, ndjson):
@@ -147,9 +148,11 @@ class Runner:
             if engine not in (step.get("engines") or [engine]):
                 continue
             why = self.step(step, folder)
-            if why:
+            if why and not self.keep_going:
                 return done, total, why
-            done += 1
+            if why:
+                print(f"{os.path.basename(folder)}/{os.path.basename(name)}: {why}")
+            done += not why
         return done, total, None
 
 
@@ -172,11 +175,12 @@ def main():
     p.add_argument("--url", default="http://127.0.0.1:7280")
     p.add_argument("--min", type=int, default=0)
     p.add_argument("--only", default="")
+    p.add_argument("--keep-going", action="store_true", help="do not stop a scenario at its first failure, as the suite does")
     a = p.parse_args()
     if not os.path.isdir(a.dir) or yaml is None:
         print("quickwit_rest: skipped: " + ("no PyYAML" if yaml is None else "no corpus of scenarios"))
         return 0
-    runner = Runner(urllib.parse.urlsplit(a.url).netloc)
+    runner = Runner(urllib.parse.urlsplit(a.url).netloc, a.keep_going)
     passed = total = 0
     failures = []
     for folder, _, names in sorted(os.walk(a.dir)):
