@@ -66,7 +66,8 @@ static void put_escaped(char *to, size_t cap, const char *from)
 }
 
 /* Apart, so that the frames do not add up on a fiber's stack. */
-__attribute__((noinline)) static int format(char *line, size_t n, enum log_level level, const char *event, const char *text,
+__attribute__((noinline)) static int format(char *line, size_t n, enum log_level level,
+                                            const char *event, const char *text,
                   unsigned dropped, struct timespec now)
 {
     char when[40], more[40] = "", escaped[LINE_MAX_BYTES];

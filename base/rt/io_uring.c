@@ -11,8 +11,8 @@
  *
  * Invariants
  *  1. The low three bits of user_data say what it points to; 0 in all bits is an answer nobody waits for.
- *  2. s->inflight counts the requests of a socket that the kernel still holds: an armed receive, and one connect or send. stop
- *     cancels them, and the last answer closes the descriptor and queues `gone`. So nothing refers to freed memory.
+ *  2. s->inflight counts the requests of a socket that the kernel still holds: an armed receive, and one connect
+ *     or send. stop cancels them, and the last answer closes the descriptor and queues `gone`. So nothing refers to freed memory.
  *  3. Completions are copied out of the ring before they are dispatched: a callback that submits more may
  *     enter the kernel. */
 #include "base/rt/reactor.h"

@@ -21,8 +21,8 @@
  * membership goes before all. A class that slept starts level with the least served one.
  *
  * Stop: when main_fn returns every wait of every fiber fails with ERR_CANCELED, sockets are aborted, and each
- * reactor counts itself idle once it holds no fiber and no socket. When all are idle at once, all loops end: until then each
- * one still answers the calls of the others. Fibers that do not end within RT_STOP_S are named and abort. */
+ * reactor counts itself idle once it holds no fiber and no socket. When all are idle at once, all loops end: until
+ * then each one still answers the calls of the others. Fibers that do not end within RT_STOP_S are named and abort. */
 #include "base/rt/reactor.h"
 
 #include "base/core/log.h"
@@ -343,6 +343,7 @@ static void *reactor_thread(void *arg)
     if (t->core) pthread_setname_np(pthread_self(), name);
     if (s->opts->pin) pin(s->cpus[t->core]);
     metric_thread(t->core);
+    if (t->core == 0) metric_set(M_IO_URING, s->uring);
     rt_self = r;
     err_t e = s->uring ? io_uring_new(r, &r->io) : io_epoll_new(r, &r->io);
     if (e && !atomic_exchange(&s->failed, true)) {
@@ -369,12 +370,6 @@ static void *reactor_thread(void *arg)
     return NULL;
 }
 
-static void use_backend(bool uring)
-{
-    backend_name = uring ? "io_uring" : "epoll";
-    metric_set(M_IO_URING, uring);
-}
-
 /* Picks the backend and says why. */
 static err_t choose(const struct rt_opts *o, bool *uring)
 {
@@ -390,7 +385,7 @@ static err_t choose(const struct rt_opts *o, bool *uring)
     } else {
         snprintf(backend_reason, sizeof backend_reason, "epoll: io_uring is not available: %s", why);
     }
-    use_backend(*uring);
+    backend_name = *uring ? "io_uring" : "epoll";
     log_debug("rt.start", "backend=%s why=\"%s\"", backend_name, backend_reason);
     return OK;
 }
@@ -468,7 +463,7 @@ err_t rt_run(const struct rt_opts *o, err_t (*main_fn)(void *arg), void *arg)
     if (s->failed && s->uring && o->backend == RT_AUTO) {
         /* The probe passed and a full-sized ring did not: short of memory or descriptors. */
         s->uring = s->failed = false;
-        use_backend(false);
+        backend_name = "epoll";
         snprintf(backend_reason, sizeof backend_reason, "epoll: io_uring failed at the start: %.380s", err_detail());
         e = run_once(s, cores);
     }

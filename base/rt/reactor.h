@@ -170,8 +170,8 @@ void runtime_deinit(struct runtime *rt);
 void fiber_resume(struct reactor *r, struct fiber *f);
 void fiber_ready(struct fiber *f);
 struct fiber *fiber_pop_ready(struct reactor *r);
-/* Suspends the running fiber on a wait list (or NULL). deadline {0} or MONO_NEVER = none; a cancellable wait also has the
- * fiber's own deadline. */
+/* Suspends the running fiber on a wait list (or NULL). deadline {0} or MONO_NEVER = none; a cancellable wait
+ * also has the fiber's own deadline. */
 err_t fiber_park(void **list, mono_ns deadline, bool cancellable);
 void fiber_wake(struct fiber *f, err_t with);
 void fiber_wake_all(void **list, err_t with);

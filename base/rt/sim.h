@@ -12,8 +12,8 @@
  *     sim_disk_free(d);
  *
  * The disk
- *  1. A write is volatile until fdatasync of that file answered OK. At a crash each unsynced write of a file is, by the
- *     seed, lost, kept, or torn at sectors (512 or 4096 bytes, one size a crash), each independently of
+ *  1. A write is volatile until fdatasync of that file answered OK. At a crash each unsynced write of a file is,
+ *     by the seed, lost, kept, or torn at sectors (512 or 4096 bytes, one size a crash), each independently of
  *     the others: later writes may survive earlier ones. Sizes behave like writes.
  *  2. A create, unlink or rename is volatile until fsync of its directory. At a crash a seeded prefix of each
  *     directory's pending changes survives. A rename is atomic. Syncing a file does not sync its name.
@@ -72,7 +72,8 @@ struct sim_disk *sim_disk_new(uint64_t capacity_bytes);
 void sim_disk_free(struct sim_disk *d);
 /* Loses power with nothing running (e.g. after a run that ended normally without syncing). */
 void sim_disk_crash(struct sim_disk *d, uint64_t seed, struct sim_stats *stats);
-/* Flips `nbits` seeded bits of the durable and the volatile content of a file (bit rot). False: no such file, or empty. */
+/* Flips `nbits` seeded bits of the durable and the volatile content of a file (bit rot). False: no such file,
+ * or empty. */
 bool sim_disk_rot(struct sim_disk *d, const char *path, uint64_t seed, unsigned nbits);
 /* Whole content as programs see it now; malloc'd, or NULL. For checks outside a run. */
 uint8_t *sim_disk_read(struct sim_disk *d, const char *path, size_t *n);

@@ -11,7 +11,8 @@
  *  2. At most one send is in flight a socket; out.sending says so. Its segments are the first of the queue and do not
  *     move. Appending into the free room of the last segment is safe: the kernel reads the lengths of its iovec.
  *  3. A socket is in the dirty list iff it has output, no send in flight and is not connecting or stopping.
- *  4. An idle socket holds its struct and nothing else: segments and send operations are made when there is output. */
+ *  4. An idle socket holds its struct and nothing else: segments and send operations are made when there is
+ *     output. */
 #include "base/rt/sock.h"
 
 #include "base/core/log.h"

@@ -51,8 +51,8 @@ struct sock_listener;
 typedef void sock_accept_fn(struct sock *s, void *ctx);
 /* Listens on addr:port on the running reactor with SO_REUSEPORT; every reactor that is to
  * take connections calls it with the same address (port 0: the first picks, sock_listener_port tells the others).
- * ERR_INVALID: not a numeric IPv4/IPv6 address. ERR_IO names the address and the reason (in use by another program, no
- * permission, ...). */
+ * ERR_INVALID: not a numeric IPv4/IPv6 address. ERR_IO names the address and the reason (in use by
+ * another program, no permission, ...). */
 MUST_CHECK err_t sock_listen(const char *addr, uint16_t port, sock_accept_fn *on_accept, void *ctx,
                              struct sock_listener **out);
 /* ERR_IO when somebody listens on addr:port already. SO_REUSEPORT would let two programs of one user share a port

@@ -1,5 +1,5 @@
-/* A thread that looks at every reactor once a second. A reactor that neither sleeps nor has begun a new turn since the
- * last look is stuck: a loop without rt_checkpoint, or a call that blocks. It is named in the log each time; after
+/* A thread that looks at every reactor once a second. A reactor that neither sleeps nor has begun a new turn
+ * since the last look is stuck: a loop without rt_checkpoint, or a call that blocks. It is named in the log each time; after
  * RT_STUCK_S the process is aborted, since everything that this core owns is unavailable and only a core dump
  * tells why. Looks are counted, not time: a process that was itself stopped is not stuck. */
 #include "base/core/log.h"
