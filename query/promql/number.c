@@ -41,10 +41,25 @@ static size_t special(double v, char *out)
     return strlen(z);
 }
 
+/* Whole numbers that a double holds exactly: most of what is printed. */
+static size_t whole(double v, char *out)
+{
+    char digits[20];
+    size_t n = 0, at = 0;
+    if (v != trunc(v) || fabs(v) >= 9007199254740992.0) return 0;
+    uint64_t u = (uint64_t)fabs(v);
+    do digits[n++] = (char)('0' + u % 10);
+    while (u /= 10);
+    if (v < 0) out[at++] = '-';
+    while (n) out[at++] = digits[--n];
+    return at;
+}
+
 size_t pq_format_f(double v, char *out)
 {
     size_t n = special(v, out);
     if (n) return n;
+    if ((n = whole(v, out)) != 0) return n;
     char d[32];
     int e;
     size_t nd = digits_of(v, d, &e);

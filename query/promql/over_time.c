@@ -6,6 +6,13 @@
 
 static bool is_hist(const struct pq_window *w, uint32_t i) { return w->h && w->h[i]; }
 
+static uint32_t hists_in(const struct pq_window *w)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; w->h && i < w->n; i++) n += w->h[i] != NULL;
+    return n;
+}
+
 static void note_metric(struct pq_range_ctx *c, enum pq_note_kind kind, const char *text)
 {
     struct str m = pq_for_metric(c->scratch, c->metric);
@@ -22,8 +29,7 @@ static err_t put(struct pq_cell *out, double v)
 static struct pq_window floats_only(struct pq_range_ctx *c, const struct pq_window *w)
 {
     struct pq_window f = *w;
-    uint32_t nh = 0;
-    for (uint32_t i = 0; i < w->n; i++) nh += is_hist(w, i);
+    uint32_t nh = hists_in(w);
     f.h = NULL;
     f.st = NULL;
     if (nh == 0) return f;
@@ -93,8 +99,7 @@ static double float_avg(const double *v, uint32_t n)
 static err_t sum_or_avg(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
 {
     bool avg = c->call->call.fn->id == FN_AVG_OVER_TIME;
-    uint32_t nh = 0;
-    for (uint32_t i = 0; i < w->n; i++) nh += is_hist(w, i);
+    uint32_t nh = hists_in(w);
     if (nh && nh < w->n) return note_metric(c, PQ_WARN, "encountered a mix of histograms and floats"), OK;
     if (nh) return hist_sum(c, w, avg, out);
     if (avg) return put(out, float_avg(w->v, w->n));

@@ -130,6 +130,7 @@ static err_t parse_dur_primary(struct parser *p, struct pq_dur **out)
 {
     uint32_t pos = p->tok.start;
     if (p->tok.kind == TK_NUMBER || p->tok.kind == TK_DURATION) {
+        if (!(p->tok.number < 9.2e9)) return pq_fail_at(p->lex.text, pos, "duration out of range");
         TRY(dur_new(p, PQ_D_LIT, NULL, NULL, pos, out));
         (*out)->seconds = p->tok.number;
         return next(p);

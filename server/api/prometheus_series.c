@@ -317,7 +317,7 @@ err_t prom_tsdb(struct http_request *rq, struct http_response *rs)
             if (pairs.n == before) continue;
             names_add(&values, &r.arena, l->l[k].name);
             uint32_t b = names_add(&bytes, &r.arena, l->l[k].name);
-            bytes.count[b] += l->l[k].value.n - (bytes.count[b] ? 1 : 0);
+            bytes.count[b] += l->l[k].value.n - 1; /* names_add counted one */
         }
         TRY_OUT(e, arena_check(&r.arena));
     }
