@@ -462,7 +462,8 @@ err_t rt_run(const struct rt_opts *o, err_t (*main_fn)(void *arg), void *arg)
     if (e == OK) e = run_once(s, cores);
     if (s->failed && s->uring && o->backend == RT_AUTO) {
         /* The probe passed and a full-sized ring did not: short of memory or descriptors. */
-        s->uring = s->failed = false;
+        s->uring = false;
+        s->failed = false;
         backend_name = "epoll";
         snprintf(backend_reason, sizeof backend_reason, "epoll: io_uring failed at the start: %.380s", err_detail());
         e = run_once(s, cores);
