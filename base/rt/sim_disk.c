@@ -373,6 +373,17 @@ static void change(struct sim_disk *d, enum name_kind kind, const char *path, co
     apply(&d->now, c);
 }
 
+/* A rename from another directory became durable before the name that it started from: that name never was. */
+static void forget_source(struct name_change *earlier, size_t n, const struct name_change *renamed)
+{
+    for (size_t i = 0; i < n; i++) {
+        struct name_change *c = &earlier[i];
+        if (c->kind == NAME_LINK && c->node == renamed->node && strcmp(c->dir, renamed->dir) != 0
+            && strcmp(c->path, renamed->path) == 0)
+            c->kind = NAME_UNLINK;
+    }
+}
+
 /* Moves the first `count` pending changes of a directory to safe, and drops the others when `rest_lost`. */
 static void settle(struct sim_disk *d, const char *dir, size_t count, bool rest_lost)
 {
@@ -382,6 +393,7 @@ static void settle(struct sim_disk *d, const char *dir, size_t count, bool rest_
         bool ours = strcmp(c->dir, dir) == 0;
         if (ours && count) {
             apply(&d->safe, c);
+            if (c->kind == NAME_RENAME) forget_source(d->pending, to, c);
             count--;
             change_free(c);
         } else if (ours && rest_lost) {

@@ -329,6 +329,35 @@ static void test_names(void)
     sim_disk_free(d);
 }
 
+static err_t move_across(void *arg)
+{
+    struct file f;
+    (void)arg;
+    TRY(fs_mkdirs("/a"));
+    TRY(fs_mkdirs("/b"));
+    TRY(file_open(&f, "/a/temp", FILE_WRITE | FILE_CREATE));
+    TRY(file_write(&f, "x", 1, 0));
+    TRY(fs_publish(&f, "/b/final"));
+    sim_crash();
+    return OK;
+}
+
+static void test_rename_is_atomic(void)
+{
+    for (uint64_t seed = 1; seed < 40; seed++) {
+        struct sim_disk *d = sim_disk_new(1 << 20);
+        struct sim_result r;
+        size_t n;
+        sim_run(seed, 1, d, NULL, move_across, NULL, &r);
+        CHECK(r.crashed);
+        CHECK(!sim_disk_read(d, "/a/temp", &n));
+        uint8_t *bytes = sim_disk_read(d, "/b/final", &n);
+        CHECK(bytes && n == 1);
+        free(bytes);
+        sim_disk_free(d);
+    }
+}
+
 /* -- waiting for nothing --------------------------------------------------------------------------------- */
 static err_t wait_forever(void *arg)
 {
@@ -377,6 +406,7 @@ int main(void)
     test_faults_fire();
     test_full_disk();
     test_names();
+    test_rename_is_atomic();
     test_stuck_and_time();
     fprintf(stderr, "sim_plain: passed\n");
     return 0;
