@@ -29,11 +29,14 @@ static void out_date_text(struct json_out *j, int64_t ns)
     json_str(j, str_n(text, datetime_format(ns, text)));
 }
 
+/* Whole milliseconds stay whole: a double does not hold today's nanoseconds. */
+static double ms_of(int64_t ns) { return (double)(ns / NS_PER_MS) + (double)(ns % NS_PER_MS) / 1e6; }
+
 /* Times are milliseconds as floats, with the text beside them. */
 static void out_time_key(struct json_out *j, int64_t ns)
 {
     json_keyz(j, "key");
-    out_f64(j, (double)ns / 1e6);
+    out_f64(j, ms_of(ns));
     json_keyz(j, "key_as_string");
     out_date_text(j, ns);
 }
@@ -268,52 +271,84 @@ static int key_cmp(const struct agg_req *q, const struct agg_bucket *a, const st
     return val_cmp(a->key, b->key);
 }
 
-static bool histogram_bounds(const struct agg_req *q, struct agg_bucket **v, uint32_t n, double *lo, double *hi)
+/* The grid of a histogram: bucket i begins at origin + i * step. Times are exact integers, values doubles. */
+struct grid {
+    bool date;
+    int64_t step_ns, origin_ns;
+    double step, origin;
+};
+
+static struct val grid_key(const struct grid *g, int64_t i)
 {
-    *lo = INFINITY;
-    *hi = -INFINITY;
-    double scale = q->is_date ? 1e6 : 1, step = q->is_date ? (double)q->interval_ns : q->interval;
-    double off = q->is_date ? (double)q->offset_ns : q->offset;
-    for (uint32_t i = 0; i < n; i += n > 1 ? n - 1 : 1) {
-        double k = v[i]->key->type == COL_I64 ? (double)v[i]->key->i64 : v[i]->key->f64;
-        *lo = fmin(*lo, k);
-        *hi = fmax(*hi, k);
+    if (g->date) return (struct val){ .type = COL_I64, .i64 = g->origin_ns + i * g->step_ns };
+    return (struct val){ .type = COL_F64, .f64 = g->origin + (double)i * g->step };
+}
+
+static int64_t floor_div(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+/* Which bucket holds a key of the states, or a bound in the request's unit. */
+static int64_t grid_of_key(const struct grid *g, const struct val *key)
+{
+    if (g->date) return floor_div(key->i64 - g->origin_ns, g->step_ns);
+    return (int64_t)floor((key->f64 - g->origin) / g->step + 0.5);
+}
+static int64_t grid_of_bound(const struct grid *g, double bound)
+{
+    if (g->date) return floor_div((int64_t)(fmin(fmax(bound, -9.2e12), 9.2e12) * 1e6) - g->origin_ns, g->step_ns);
+    return (int64_t)fmin(fmax(floor((bound - g->origin) / g->step), -9e15), 9e15);
+}
+
+/* First and last bucket to show; false when there is none. Sets the grid's origin on the first full bucket, or on
+ * the request's offset. */
+static bool histogram_bounds(const struct agg_req *q, struct agg_bucket **v, uint32_t n, struct grid *g, int64_t *first,
+                             int64_t *last)
+{
+    *first = INT64_MAX;
+    *last = INT64_MIN;
+    g->date = n ? v[0]->key->type == COL_I64 : q->is_date;
+    g->step_ns = q->type == AT_DATE_HISTOGRAM ? q->interval_ns : MAX((int64_t)1, (int64_t)(q->interval * 1e6));
+    g->step = q->interval;
+    if (g->date) g->origin_ns = n ? v[0]->key->i64 : q->type == AT_DATE_HISTOGRAM ? q->offset_ns : (int64_t)(q->offset * 1e6);
+    else g->origin = n ? v[0]->key->f64 : q->offset;
+    if (n) {
+        *first = 0;
+        *last = grid_of_key(g, v[n - 1]->key);
     }
-    if (q->has_extended && q->min_doc_count == 0) {
-        *lo = fmin(*lo, floor((q->extended_min * scale - off) / step) * step + off);
-        *hi = fmax(*hi, floor((q->extended_max * scale - off) / step) * step + off);
+    if (q->has_extended && q->min_doc_count == 0 && q->extended_min <= q->extended_max) {
+        *first = MIN(*first, grid_of_bound(g, q->extended_min));
+        *last = MAX(*last, grid_of_bound(g, q->extended_max));
     }
-    return *lo <= *hi;
+    return *first <= *last;
 }
 
 /* Empty buckets between full ones, and out to extended_bounds, unless min_doc_count asks for rows. */
-static err_t out_histogram(struct render *r, struct agg_req q, const struct agg_state *st)
+static err_t histogram_buckets(struct render *r, const struct agg_req *q, struct agg_bucket **v, uint32_t n)
 {
-    if (q.type == AT_HISTOGRAM && q.is_date) q.interval_ns = MAX((int64_t)1, (int64_t)(q.interval * 1e6)), q.offset_ns = (int64_t)(q.offset * 1e6);
-    struct agg_bucket **v = sorted(r, &q, st, key_cmp);
-    double lo, hi, scale = q.is_date ? 1e6 : 1, step = q.is_date ? (double)q.interval_ns : q.interval;
+    struct grid g = { 0 };
+    int64_t first, last;
     uint32_t at = 0;
-    json_keyz(r->j, "buckets");
-    if (q.keyed) json_obj(r->j);
-    else json_arr(r->j);
-    if (histogram_bounds(&q, v, st->nbuckets, &lo, &hi)) {
-        if (q.min_doc_count == 0 && (hi - lo) / step > AGG_BUCKETS_MAX)
-            return err_set(ERR_LIMIT, "the histogram makes over %d buckets", AGG_BUCKETS_MAX);
-        int64_t k0 = (int64_t)lo;
-        for (int64_t i = 0; q.min_doc_count ? at < st->nbuckets : lo + (double)i * step <= hi + step / 2; i++) {
-            struct agg_bucket *b = NULL;
-            struct val key = q.is_date ? (struct val){ .type = COL_I64, .i64 = at < st->nbuckets && i == 0 && (double)v[0]->key->i64 == lo ? v[0]->key->i64 : k0 + i * q.interval_ns }
-                                       : (struct val){ .type = COL_F64, .f64 = lo + (double)i * step };
-            if (q.is_date && i == 0) k0 = key.i64;
-            if (q.min_doc_count) b = v[at++], key = *b->key;
-            else if (at < st->nbuckets && fabs((q.is_date ? (double)(v[at]->key->i64 - key.i64) : v[at]->key->f64 - key.f64)) < step / 2) b = v[at++], key = *b->key;
-            double ms = (q.is_date ? (double)key.i64 : key.f64) / scale;
-            if (q.has_hard && (ms < q.hard_min - step / scale || ms > q.hard_max)) continue;
-            if ((b ? b->count : 0) < q.min_doc_count) continue;
-            TRY(out_histogram_bucket(r, &q, key, b));
-        }
+    if (!histogram_bounds(q, v, n, &g, &first, &last)) return OK;
+    int64_t hard_first = q->has_hard ? grid_of_bound(&g, q->hard_min) : INT64_MIN;
+    int64_t hard_last = q->has_hard ? grid_of_bound(&g, q->hard_max) : INT64_MAX;
+    if (q->min_doc_count == 0 && (double)last - (double)first > AGG_BUCKETS_MAX)
+        return err_set(ERR_LIMIT, "the histogram makes over %d buckets", AGG_BUCKETS_MAX);
+    for (int64_t i = first; i <= last; i++) {
+        if (q->min_doc_count) i = grid_of_key(&g, v[at]->key); /* to the next full one */
+        struct agg_bucket *b = at < n && grid_of_key(&g, v[at]->key) == i ? v[at++] : NULL;
+        if (i < hard_first || i > hard_last || (b ? b->count : 0) < q->min_doc_count) continue;
+        TRY(out_histogram_bucket(r, q, b ? *b->key : grid_key(&g, i), b));
     }
-    if (q.keyed) json_obj_end(r->j);
+    return OK;
+}
+
+static err_t out_histogram(struct render *r, const struct agg_req *q, const struct agg_state *st)
+{
+    struct agg_bucket **v = sorted(r, q, st, key_cmp);
+    json_keyz(r->j, "buckets");
+    if (q->keyed) json_obj(r->j);
+    else json_arr(r->j);
+    TRY(histogram_buckets(r, q, v, st->nbuckets));
+    if (q->keyed) json_obj_end(r->j);
     else json_arr_end(r->j);
     return OK;
 }
@@ -385,7 +420,7 @@ static void out_composite_key(struct render *r, const struct agg_req *q, const s
     json_obj(r->j);
     for (uint32_t i = 0; i < q->nsources; i++) {
         json_key(r->j, q->sources[i].name);
-        if (q->sources[i].type == AT_DATE_HISTOGRAM && key[i].type == COL_I64) out_f64(r->j, (double)key[i].i64 / 1e6);
+        if (q->sources[i].type == AT_DATE_HISTOGRAM && key[i].type == COL_I64) out_f64(r->j, ms_of(key[i].i64));
         else out_val(r->j, &key[i]);
     }
     json_obj_end(r->j);
@@ -428,7 +463,7 @@ static err_t render_list(struct render *r, const struct agg_req *reqs, uint32_t 
         switch (q->type) {
         case AT_TERMS: TRY(out_terms(r, q, &states[i])); break;
         case AT_HISTOGRAM:
-        case AT_DATE_HISTOGRAM: TRY(out_histogram(r, *q, &states[i])); break;
+        case AT_DATE_HISTOGRAM: TRY(out_histogram(r, q, &states[i])); break;
         case AT_RANGE: TRY(out_ranges(r, q, &states[i])); break;
         case AT_FILTER:
         case AT_FILTERS: TRY(out_filters(r, q, &states[i])); break;
