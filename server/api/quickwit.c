@@ -385,6 +385,7 @@ const struct http_route quickwit_routes[] = {
     ROUTE(HTTP_GET, ES "/_resolve/index/{index}", qw_es_resolve, Q),
     ROUTE(GET_POST, ES "/_field_caps", qw_es_field_caps, Q),
     ROUTE(GET_POST, ES "/_search", qw_es_search, Q),
+    ROUTE(GET_POST | HTTP_DELETE, ES "/_search/scroll", qw_es_scroll, Q),
     ROUTE(GET_POST, ES "/_count", qw_es_count, Q),
     ROUTE(GET_POST, ES "/_msearch", qw_es_msearch, Q),
     ROUTE(HTTP_POST | HTTP_PUT, ES "/_bulk", qw_es_bulk, RT_INGEST),

@@ -330,7 +330,7 @@ static void out_hits(const struct es_req *x, const struct log_result *r, struct 
     json_obj_end(j);
 }
 
-static void out_answer(const struct es_req *x, const struct log_result *r, int64_t took_us, struct arena *a, struct json_out *j)
+static void out_answer(const struct es_req *x, const struct log_result *r, struct str scroll, int64_t took_us, struct arena *a, struct json_out *j)
 {
     json_obj(j);
     json_keyz(j, "took");
@@ -339,6 +339,10 @@ static void out_answer(const struct es_req *x, const struct log_result *r, int64
     json_bool(j, false);
     out_shards(j);
     out_hits(x, r, a, j);
+    if (scroll.n) {
+        json_keyz(j, "_scroll_id");
+        json_str(j, scroll);
+    }
     if (r->aggregations.p) {
         json_keyz(j, "aggregations");
         json_raw(j, r->aggregations);
@@ -363,17 +367,57 @@ static struct es_req default_req(const struct http_request *rq)
     return (struct es_req){ .size = ES_SIZE_DEFAULT, .or_default = true, .indexes = rq->nparams ? rq->params[0] : STR("_all") };
 }
 
-static err_t run_search(struct qw_run *r, struct http_request *rq, bool count_only, struct http_response *rs)
+/* Scrolling keeps nothing here: the id is the request itself (its index, query string, body) and the next offset, as
+ * JSON in hex. Pages are cut from a fresh search each; rows that arrive meanwhile may shift them. */
+static err_t scroll_check(struct http_request *rq, struct str ttl)
+{
+    struct str partial;
+    uint64_t n;
+    if (http_param(rq, "allow_partial_search_results", 0, &partial) && str_is(partial, "false"))
+        return err_set(ERR_INVALID, "Invalid argument: Quickwit only supports scroll API with allow_partial_search_results set to true");
+    char unit = ttl.n ? ttl.p[ttl.n - 1] : 0;
+    uint64_t scale = unit == 's' ? 1 : unit == 'm' ? 60 : unit == 'h' ? 3600 : 0;
+    if (!scale || !str_to_u64(str_sub(ttl, 0, ttl.n - 1), &n)) return err_set(ERR_INVALID, "Invalid argument: malformed scroll TTL");
+    if (n > 1800 / scale) return err_set(ERR_INVALID, "Invalid argument: Quickwit only supports scroll TTL period up to 1800 secs");
+    return OK;
+}
+
+static struct str scroll_id(const struct http_request *rq, int64_t offset, struct arena *a)
+{
+    struct buf b;
+    struct json_out j;
+    buf_init(&b, 1 << 20, a->budget);
+    json_init(&j, &b);
+    json_obj(&j);
+    json_keyz(&j, "index");
+    json_str(&j, rq->nparams ? rq->params[0] : STR("_all"));
+    json_keyz(&j, "query");
+    json_str(&j, rq->query);
+    json_keyz(&j, "body");
+    json_str(&j, rq->body);
+    json_keyz(&j, "from");
+    json_i64(&j, offset);
+    json_obj_end(&j);
+    char *hex = arena_alloc(a, b.n * 2 + 1);
+    str_to_hex((const uint8_t *)b.p, b.n, hex);
+    struct str id = str_n(hex, b.n * 2);
+    buf_deinit(&b);
+    return id;
+}
+
+static err_t run_search(struct qw_run *r, struct http_request *rq, bool count_only, int64_t scroll_from, struct http_response *rs)
 {
     struct es_req x = default_req(rq);
     const struct json_val *b;
     struct log_result res;
     struct json_out j;
-    struct str scroll;
+    struct str scroll = STR_NONE;
     TRY(qw_body(rq, &r->arena, &b));
     if (b) TRY(read_body(&x, b, &r->arena));
     TRY(read_params(&x, rq));
-    if (http_param(rq, "scroll", 0, &scroll)) return err_set(ERR_INVALID, "scroll is not served: page with search_after");
+    qw_param_str(rq, "scroll", &scroll);
+    if (scroll.p) TRY(scroll_check(rq, scroll));
+    if (scroll_from) x.from = scroll_from;
     x.count_only = count_only;
     TRY(execute(r, &x, &res));
     json_init(&j, &rs->body);
@@ -384,7 +428,8 @@ static err_t run_search(struct qw_run *r, struct http_request *rq, bool count_on
         out_shards(&j);
         json_obj_end(&j);
     } else {
-        out_answer(&x, &res, qw_took_us(r), &r->arena, &j);
+        struct str id = scroll.p ? scroll_id(rq, x.from + res.nhits, &r->arena) : STR_NONE;
+        out_answer(&x, &res, id, qw_took_us(r), &r->arena, &j);
     }
     return buf_check(&rs->body);
 }
@@ -393,13 +438,49 @@ static err_t search_or_count(struct http_request *rq, bool count_only, struct ht
 {
     struct qw_run *r = ARENA_NEW(rq->arena, struct qw_run);
     qw_begin(r, rq);
-    err_t e = run_search(r, rq, count_only, rs);
+    err_t e = run_search(r, rq, count_only, 0, rs);
     qw_end(r);
     return e;
 }
 
 err_t qw_es_search(struct http_request *rq, struct http_response *rs) { return search_or_count(rq, false, rs); }
 err_t qw_es_count(struct http_request *rq, struct http_response *rs) { return search_or_count(rq, true, rs); }
+
+static err_t scroll_page(struct qw_run *r, struct http_request *rq, struct http_response *rs)
+{
+    struct str id = STR_NONE;
+    const struct json_val *b, *v;
+    int64_t from;
+    TRY(qw_body(rq, &r->arena, &b));
+    v = b ? json_get(b, "scroll_id") : NULL;
+    if (v && v->type == JSON_STR) id = v->str;
+    else qw_param_str(rq, "scroll_id", &id);
+    uint8_t *raw = arena_alloc(&r->arena, id.n / 2 + 1);
+    if (!id.n || id.n % 2 || !str_from_hex(id, raw, id.n / 2)) return err_set(ERR_INVALID, "Invalid argument: invalid scroll_id");
+    TRY(json_parse(str_n(raw, id.n / 2), &r->arena, &v));
+    const struct json_val *index = json_get(v, "index"), *query = json_get(v, "query"), *body = json_get(v, "body"), *at = json_get(v, "from");
+    bool strings = index && index->type == JSON_STR && query && query->type == JSON_STR && body && body->type == JSON_STR;
+    if (!strings || !at || !json_to_i64(at, &from) || from < 0) return err_set(ERR_INVALID, "Invalid argument: invalid scroll_id");
+    struct http_request again = *rq;
+    again.query = query->str;
+    again.body = body->str;
+    again.params[0] = index->str;
+    again.nparams = 1;
+    return run_search(r, &again, false, from, rs);
+}
+
+err_t qw_es_scroll(struct http_request *rq, struct http_response *rs)
+{
+    struct qw_run *r = ARENA_NEW(rq->arena, struct qw_run);
+    if (rq->method == HTTP_DELETE) {
+        buf_z(&rs->body, "{\"succeeded\":true,\"num_freed\":1}");
+        return OK;
+    }
+    qw_begin(r, rq);
+    err_t e = scroll_page(r, rq, rs);
+    qw_end(r);
+    return e;
+}
 
 static err_t msearch_header(struct str line, struct arena *a, struct es_req *x)
 {
@@ -437,7 +518,7 @@ static err_t msearch_item(struct qw_run *r, struct http_request *rq, struct str 
     struct json_out k;
     buf_init(&one, j->b->max, r->q.budget);
     json_init(&k, &one);
-    out_answer(&x, &res, qw_took_us(r), &r->arena, &k);
+    out_answer(&x, &res, STR_NONE, qw_took_us(r), &r->arena, &k);
     err_t e = buf_check(&one);
     if (e == OK) {
         struct str text = buf_view(&one); /* {...}: the status goes in front of the brace's end */

@@ -130,7 +130,7 @@ class Runner:
             elif "expected" in step and step["expected"] is not None:
                 why = subset(step["expected"], answer)
             if why is None:
-                self.previous = answer
+                self.previous = {**answer} if isinstance(answer, dict) else answer
                 return None
             if left:
                 time.sleep(0.2)
