@@ -258,7 +258,8 @@ bool http_exchange_head(struct http_exchange *x, struct str target)
     x->body_max = x->route->body_max ? x->route->body_max : HTTP_BODY_MAX_BYTES;
     e = find_tenant(x);
     struct str encoding = str_trim(http_header(rq, "content-encoding"));
-    bool own = x->route->own_encoding && str_ieq(encoding, str_of(x->route->own_encoding));
+    const char *theirs = x->route->own_encoding;
+    bool own = theirs && (strcmp(theirs, "*") == 0 || str_ieq(encoding, str_of(theirs)));
     if (e == OK && !own) e = inflate_kind_of(encoding, &x->encoding);
     return e == OK || refuse_err(x, e);
 }

@@ -61,7 +61,9 @@ struct http_route {
     void (*on_error)(const struct http_request *rq, int status, err_t code, const char *detail,
                      struct http_response *rs);
     void *user;
-    const char *own_encoding; /* a Content-Encoding that the handler decodes itself (remote write's snappy), or NULL */
+    /* A Content-Encoding that the handler decodes itself (remote write's snappy); "*" = all, the body comes as it was
+     * sent; NULL = none. */
+    const char *own_encoding;
 };
 
 struct http_router {

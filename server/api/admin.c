@@ -70,7 +70,9 @@ const uint32_t admin_nroutes = ARRAY_LEN(admin_routes);
 
 const struct http_route starting_routes[] = {
     ADMIN_ROUTES,
-    { ~0u, "/{rest*}", starting, RT_MEMBERSHIP, 0, NULL, NULL, NULL },
+    /* Bodies are not looked at: a bad one must not be refused for good by a node that cannot judge it yet (a 415 for
+     * remote write's snappy makes Prometheus drop its samples). */
+    { ~0u, "/{rest*}", starting, RT_MEMBERSHIP, 0, NULL, NULL, "*" },
 };
 const uint32_t starting_nroutes = ARRAY_LEN(starting_routes);
 

@@ -68,6 +68,8 @@ static const struct http_route routes[] = {
     { HTTP_GET, "/one/{name}", h_params, RT_QUERY, 0, NULL, NULL },
     { HTTP_GET, "/files/{rest*}", h_params, RT_QUERY, 0, NULL, NULL },
     { HTTP_GET, "/fail", h_fail, RT_QUERY, 0, NULL, NULL },
+    { HTTP_POST, "/snappy", h_echo, RT_INGEST, 0, NULL, NULL, "snappy" },
+    { HTTP_POST, "/any", h_echo, RT_INGEST, 0, NULL, NULL, "*" },
     { HTTP_GET, "/large", h_large, RT_QUERY, 0, NULL, NULL },
 };
 static const struct http_router router = { routes, ARRAY_LEN(routes), on_error, true, NULL };
@@ -186,6 +188,11 @@ Test(http, heads_that_are_refused)
         { "GET /nowhere HTTP/1.1\r\n" HOST "\r\n", 404 },
         { "POST /v1/echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Encoding: br\r\n\r\nx", 415 },
         { "POST /v1/echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Encoding: gzip\r\n\r\nx", 400 },
+        { "POST /v1/echo HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Encoding: snappy\r\n\r\nx", 415 },
+        { "POST /snappy HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Encoding: snappy\r\n\r\nx", 200 },
+        { "POST /snappy HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Encoding: br\r\n\r\nx", 415 },
+        { "POST /any HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Encoding: snappy\r\n\r\nx", 200 },
+        { "POST /any HTTP/1.1\r\n" HOST "Content-Length: 1\r\nContent-Encoding: gzip\r\n\r\nx", 200 },
         { "POST /small HTTP/1.1\r\n" HOST "Content-Length: 1001\r\n\r\n", 413 },
         { "GET /hello HTTP/1.1\r\n" HOST "X-Scope-OrgID: a/b\r\n\r\n", 400 },
         { "GET /fail HTTP/1.1\r\n" HOST "\r\n", 429 },

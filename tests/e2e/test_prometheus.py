@@ -1,0 +1,253 @@
+"""A real Prometheus as remote-write client, promtool, and what Grafana's Prometheus source sends."""
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import urllib.parse
+import urllib.request
+
+import pytest
+
+import otlp
+from node import Node, eventually
+
+CONFIG = """
+global: {{ scrape_interval: 250ms, scrape_timeout: 250ms, external_labels: {{ replica: a }} }}
+scrape_configs:
+- {{ job_name: node, static_configs: [{{ targets: ["127.0.0.1:{node}"] }}] }}
+- {{ job_name: self, static_configs: [{{ targets: ["127.0.0.1:{self}"] }}] }}
+remote_write:
+- url: http://127.0.0.1:{node}/api/v1/write
+  queue_config: {{ batch_send_deadline: 100ms, min_backoff: 30ms, max_backoff: 200ms, max_shards: 4 }}
+  metadata_config: {{ send_interval: 500ms }}
+"""
+
+
+class Prometheus:
+    """Debian's prometheus, scraping a node and itself, writing all to the node."""
+
+    def __init__(self, node, path):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            self.port = s.getsockname()[1]
+        config = path / "prometheus.yml"
+        config.write_text(CONFIG.format(node=node.url("prom").rsplit(":", 1)[1], self=self.port))
+        self.log = open(path / "prometheus.log", "wb")
+        self.process = subprocess.Popen(
+            ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={path}/tsdb",
+             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=self.log, stderr=self.log)
+
+    def query(self, promql, at=None):
+        q = urllib.parse.urlencode({"query": promql, **({"time": at} if at else {})})
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/query?{q}", timeout=10) as r:
+            return json.load(r)["data"]["result"]
+
+    def stop(self):
+        self.process.send_signal(signal.SIGTERM)
+        try:
+            self.process.wait(10)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        self.log.close()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def launched(tmp_path_factory):
+    """Started before the tests that do without it: its remote write takes five seconds to begin on a new directory."""
+    if not shutil.which("prometheus"):
+        yield None
+        return
+    path = tmp_path_factory.mktemp("prometheus")
+    node = Node(path / "data").start()
+    prometheus = Prometheus(node, path)
+    try:
+        yield node, prometheus
+    finally:
+        prometheus.stop()
+        assert node.stop() == 0, node.log_text()[-3000:]
+
+
+@pytest.fixture
+def pair(launched):
+    if not launched:
+        pytest.skip("prometheus is not installed: tests/lib/deps test")
+    node = launched[0]
+    assert eventually(lambda: node.query("count_over_time(up[1m]) > 3")), node.log_text()[-3000:]
+    return launched
+
+
+def promtool(*args, rc=0, **kw):
+    p = subprocess.run(["promtool", *args], capture_output=True, text=True, timeout=20, **kw)
+    assert p.returncode == rc, (args, p.stdout, p.stderr)
+    return p.stdout
+
+
+def ok(answer):
+    assert answer.status == 200 and answer.json["status"] == "success", answer
+    assert answer.headers["content-type"].startswith("application/json")
+    return answer.json["data"]
+
+
+def form(node, path, params, **kw):
+    """As Grafana sends a query: POST, form-encoded."""
+    return node.post("prom", path, urllib.parse.urlencode(params, doseq=True), "application/x-www-form-urlencoded", **kw)
+
+
+def push(node, name="http_requests_seconds"):
+    rq = otlp.gauge("shop", name, {1: 0.5, 2: 1.5})
+    assert node.post("otlp", "/v1/metrics", rq.SerializeToString(), otlp.PROTO).status == 200
+
+
+def test_grafana_health_and_probes(node):
+    # "Save & test", on an empty server: 1+1 at time 4, then the build without `features`.
+    data = ok(form(node, "/api/v1/query", {"query": "1+1", "time": "4"}))
+    assert data == {"resultType": "scalar", "result": [4, "2"]}
+    build = ok(node.get("prom", "/api/v1/status/buildinfo"))
+    assert "features" not in build and int(build["version"].split(".")[0]) >= 3
+    # Start-up probe: milliseconds where seconds are meant (the year 55,000 and more).
+    now = int(time.time() * 1000)
+    probe = {"query": "test", "start": str(now - 3600_000), "end": str(now)}
+    assert ok(form(node, "/api/v1/query_exemplars", probe)) == []
+    assert ok(node.get("prom", "/api/v1/query_exemplars", params=probe)) == []
+    assert ok(node.get("prom", "/api/v1/rules")) == {"groups": []}
+    assert ok(node.get("prom", "/api/v1/alerts")) == {"alerts": []}
+    assert ok(node.get("prom", "/api/v1/metadata")) == {}
+    assert ok(node.get("prom", "/api/v1/label/__name__/values")) == []
+
+
+def test_grafana_queries(node):
+    push(node)
+    now = time.time()
+    step = 15.5
+    start = (now - 3600) // step * step
+    params = {"query": 'max by (n) (http_requests_seconds{job="shop"})', "start": f"{start:.3f}", "end": f"{now + 1:.3f}", "step": str(step)}
+    assert ok(form(node, "/api/v1/query_range", params))["resultType"] == "matrix"
+    last = {**params, "start": f"{now:.3f}", "end": f"{now + 60:.3f}"}
+    got = ok(form(node, "/api/v1/query_range", last))["result"]
+    assert [r["metric"] for r in got] == [{"n": "1"}, {"n": "2"}] and len(got[0]["values"]) >= 3
+    instant = ok(form(node, "/api/v1/query", {"query": "http_requests_seconds", "time": f"{now + 1:.3f}"}))
+    assert instant["resultType"] == "vector" and sorted(r["value"][1] for r in instant["result"]) == ["0.5", "1.5"]
+    # The query in the URL and the form: both are read.
+    a = node.post("prom", "/api/v1/query?query=1", "time=10", "application/x-www-form-urlencoded")
+    assert ok(a) == {"resultType": "scalar", "result": [10, "1"]}
+    for bad, status in (({"query": "sum(", "time": "4"}, 400), ({"query": "1", "time": "yesterday"}, 400), ({"query": ""}, 400)):
+        a = form(node, "/api/v1/query", bad)
+        assert a.status == status and a.json["status"] == "error" and a.json["errorType"] == "bad_data" and a.json["error"], a
+    a = form(node, "/api/v1/query_range", {**params, "step": "0.1"})
+    assert a.status == 400 and "11,000" in a.json["error"]
+
+
+def test_grafana_browses(node):
+    push(node)
+    push(node, "http.other.name")
+    end = int(time.time()) + 60
+    window = {"start": str(end - 3600), "end": str(end)}
+    names = ["http_other_name", "http_requests_seconds"]
+    for params in ({}, {"limit": 40000}, {"limit": 40000, "match[]": '{job="shop"}'}, {"match[]": ['{__name__=~"http.*"}']}):
+        assert ok(node.get("prom", "/api/v1/label/__name__/values", params={**window, **params})) == names, params
+    assert ok(node.get("prom", "/api/v1/label/n/values", params={**window, "limit": 40000, "match[]": '{__name__!=""}'})) == ["1", "2"]
+    assert ok(node.get("prom", "/api/v1/label/n/values", params={**window, "match[]": 'http_other_name{n="2"}'})) == ["2"]
+    assert ok(node.get("prom", "/api/v1/label/U__http_2e_x/values", params=window)) == []
+    a = node.get("prom", "/api/v1/label/n/values", params={**window, "limit": 1})
+    assert a.json["data"] == ["1"] and a.json["warnings"]
+    for call in (lambda p: node.get("prom", "/api/v1/labels", params=p), lambda p: form(node, "/api/v1/labels", p)):
+        assert ok(call(window)) == ["__name__", "job", "n"]
+        assert ok(call({**window, "limit": 40000, "match[]": ["http_other_name", "nothing"]})) == ["__name__", "job", "n"]
+        assert ok(call({**window, "match[]": "nothing"})) == []
+    for call in (lambda p: node.get("prom", "/api/v1/series", params=p), lambda p: form(node, "/api/v1/series", p)):
+        got = ok(call({**window, "match[]": '{__name__!=""}', "limit": 40000}))
+        assert len(got) == 4 and {"__name__": "http_other_name", "job": "shop", "n": "1"} in got
+        assert len(ok(call({**window, "match[]": ['http_other_name{n="1"}', "http_requests_seconds"]}))) == 3
+        a = call(window)
+        assert a.status == 400 and a.json["errorType"] == "bad_data"
+    meta = ok(node.get("prom", "/api/v1/metadata", params={"limit": 40000}))
+    assert sorted(meta) == names and meta["http_other_name"][0]["type"] == "gauge"
+
+
+def test_exemplars_lead_to_traces(node):
+    rq = otlp.gauge("shop", "x", {})
+    m = rq.resource_metrics[0].scope_metrics[0].metrics.add(name="latency", unit="s")
+    m.histogram.aggregation_temporality = 2
+    now = time.time_ns()
+    p = m.histogram.data_points.add(start_time_unix_nano=now - 10**9, time_unix_nano=now, count=2, sum=0.7,
+                                    explicit_bounds=[0.1, 0.5], bucket_counts=[0, 1, 1])
+    p.exemplars.add(time_unix_nano=now, as_double=0.6, trace_id=b"\x0a" * 16, span_id=b"\x0b" * 8)
+    assert node.post("otlp", "/v1/metrics", rq.SerializeToString(), otlp.PROTO).status == 200
+    window = {"start": now / 1e9 - 60, "end": now / 1e9 + 60}
+    got = ok(form(node, "/api/v1/query_exemplars", {
+        "query": "histogram_quantile(0.95, sum(rate(latency_seconds_bucket[5m])) by (le))", **window}))
+    assert len(got) == 1 and got[0]["seriesLabels"]["__name__"] == "latency_seconds_bucket"
+    e = got[0]["exemplars"][0]
+    assert e["labels"]["trace_id"] == "0a" * 16 and e["value"] == "0.6" and abs(e["timestamp"] - now / 1e9) < 0.01
+
+
+def test_series_arrive(pair):
+    node, _ = pair
+    up = node.query("up")
+    assert sorted(r["metric"]["job"] for r in up) == ["node", "self"]
+    assert all(r["value"][1] == "1" and r["metric"]["replica"] == "a" for r in up)
+    assert node.query("tercet_build_info")[0]["metric"]["backend"] in ("io_uring", "epoll")
+    assert float(node.query("prometheus_tsdb_head_series")[0]["value"][1]) > 100
+    buckets = node.query('sum by (le) (prometheus_http_request_duration_seconds_bucket{handler="/metrics"})')
+    assert {"+Inf", "0.1"} <= {r["metric"]["le"] for r in buckets}
+    now = time.time()
+    m = ok(node.get("prom", "/api/v1/query_range", params={"query": 'up{job="self"}', "start": now - 2, "end": now, "step": 0.25}))
+    assert m["resultType"] == "matrix" and len(m["result"]) == 1 and len(m["result"][0]["values"]) > 3
+    meta = eventually(lambda: ok(node.get("prom", "/api/v1/metadata", params={"metric": "prometheus_tsdb_head_series"})))
+    assert meta == {"prometheus_tsdb_head_series": [
+        {"type": "gauge", "help": "Total number of series in the head block.", "unit": ""}]}
+
+
+def test_promtool(pair):
+    node, _ = pair
+    url = node.url("prom")
+    assert len(json.loads(promtool("query", "instant", "-o", "json", url, "up == 1"))) == 2
+    assert 'up{instance="127.0.0.1:' in promtool("query", "instant", url, "up")
+    now = time.time()
+    times = ["--start", f"{now - 2:.3f}", "--end", f"{now:.3f}"]
+    ranges = json.loads(promtool("query", "range", "-o", "json", *times, "--step", "500ms", url, "sum(up)"))
+    assert ranges[0]["values"][-1][1] == "2"
+    series = json.loads(promtool("query", "series", "-o", "json", "--match", 'up{job=~"n.*"}', "--match", "tercet_build_info", url))
+    assert sorted(s["__name__"] for s in series) == ["tercet_build_info", "up"]
+    assert json.loads(promtool("query", "labels", "-o", "json", url, "job")) == ["node", "self"]
+    assert "job" not in promtool("query", "labels", url, "no_such_label")
+    promtool("query", "instant", url, "sum(", rc=1)
+    assert promtool("check", "metrics", input=node.get("prom", "/metrics").body.decode()) == ""
+
+
+def test_nothing_lost_when_the_node_is_killed(pair):
+    """What Prometheus has stored itself is what the node must hold: each sample once, also those scraped while it was away."""
+    node, prometheus = pair
+    start = time.time() - 1
+    for _ in range(2):
+        time.sleep(0.3)
+        node.kill()
+        time.sleep(0.6)
+        node.start()
+    time.sleep(0.5)
+    end = round(time.time(), 3)
+    mine = lambda q: {json.dumps(r["metric"], sort_keys=True): r["values"] for r in node.query(q, at=end)}
+
+    def theirs(q):
+        out = {}
+        for r in prometheus.query(q, at=end):
+            r["metric"]["replica"] = "a"
+            out[json.dumps(r["metric"], sort_keys=True)] = r["values"]
+        return out
+    seconds = f"[{int(end - start)}s]"
+    for q in ("up", "scrape_duration_seconds", 'go_goroutines{job="self"}', 'prometheus_http_requests_total{job="self"}',
+              'prometheus_http_request_duration_seconds_bucket{job="self"}', "tercet_build_info",
+              'process_cpu_seconds_total'):
+        want = theirs(q + seconds)
+        assert want, q
+        eventually(lambda: mine(q + seconds) == want, 10)
+        assert mine(q + seconds) == want, q
+    down = node.query(f'count_over_time((up{{job="node"}} == 0){seconds[:-1]}:250ms])', at=end)
+    assert down and node.query("sum(up)")[0]["value"][1] == "2"
+    # Restarted, it still refuses nothing: no sample was given up by the sender.
+    for name in ("prometheus_remote_storage_samples_dropped_total", "prometheus_remote_storage_samples_failed_total"):
+        assert [r["value"][1] for r in prometheus.query(name)] == ["0"], name
