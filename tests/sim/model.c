@@ -77,13 +77,22 @@ static uint32_t unanswered(const struct model *m, uint64_t from, bool busy_too)
     return UINT32_MAX;
 }
 
+/* A store remembers for ten minutes. */
+static uint32_t acked_lately(const struct model *m, struct prng *r)
+{
+    uint32_t i = (uint32_t)prng_below(r, m->nrequests);
+    const struct request *q = &m->requests[i];
+    return q->outcome == ACKED && rt_wall().ns - q->acked_ns < 9 * 60 * NS_PER_S ? i : UINT32_MAX;
+}
+
 uint32_t model_begin(struct model *m, struct prng *r, double again)
 {
     pthread_mutex_lock(&m->lock);
     uint32_t i = UINT32_MAX;
-    if (m->nrequests && prng_chance(r, again)) i = unanswered(m, prng_next(r), prng_chance(r, 0.2));
+    if (m->nrequests && again < 1 && prng_chance(r, 0.1)) i = acked_lately(m, r);
+    if (i == UINT32_MAX && m->nrequests && prng_chance(r, again)) i = unanswered(m, prng_next(r), prng_chance(r, 0.2));
     if (i == UINT32_MAX) i = new_request(m);
-    m->requests[i].outcome = UNKNOWN;
+    if (m->requests[i].outcome == NEW) m->requests[i].outcome = UNKNOWN;
     m->requests[i].busy++;
     pthread_mutex_unlock(&m->lock);
     return i;
@@ -94,7 +103,10 @@ void model_end(struct model *m, uint32_t request, bool acked)
     pthread_mutex_lock(&m->lock);
     if (m->requests[request].busy > 0) m->requests[request].busy--;
     m->acked += acked && m->requests[request].outcome != ACKED;
-    if (acked) m->requests[request].outcome = ACKED;
+    if (acked) {
+        m->requests[request].outcome = ACKED;
+        m->requests[request].acked_ns = rt_wall().ns;
+    }
     pthread_mutex_unlock(&m->lock);
 }
 

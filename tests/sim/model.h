@@ -23,6 +23,7 @@ struct request {
     uint32_t tenant;
     hash128 content;
     enum outcome outcome;
+    int64_t acked_ns;            /* wall clock */
     uint32_t busy;               /* clients of this life that have it on its way */
 };
 struct row {
@@ -44,8 +45,8 @@ struct model {
 
 void model_init(struct model *m, uint64_t seed);
 void model_free(struct model *m);
-/* Picks a request without an answer (with probability `again`, if there is one; mostly one that nobody has), or makes
- * one: it is UNKNOWN and busy from here on. */
+/* Picks a request acked lately (now and then: a client that has not heard the answer), or one without an answer (with
+ * probability `again`; mostly one that nobody has on its way), or makes one. It is busy from here on. */
 uint32_t model_begin(struct model *m, struct prng *r, double again);
 void model_end(struct model *m, uint32_t request, bool acked);
 bool model_all_acked(const struct model *m);
