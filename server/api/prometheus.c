@@ -189,7 +189,7 @@ static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_
     }
     if (e != OK) goto out;
     prom_data(r, rs);
-    prom_json_result(&r->j, &res, q->instant, limit, &cut, &r->arena);
+    TRY_OUT(e, prom_json_result(&r->j, &res, q->instant, limit, &cut, &r->arena));
     if (prom_param(rq, "stats", &stats)) {
         /* The stats stand inside `data`: reopen it. */
         rs->body.n--;

@@ -1,5 +1,6 @@
 #include "server/api/prometheus_json.h"
 
+#include "base/rt/rt.h"
 #include "query/promql/number.h"
 
 #include <math.h>
@@ -152,32 +153,44 @@ static void json_scalar_range(struct json_out *j, const struct pq_result *r)
     json_obj_end(j);
 }
 
-static void json_instant(struct json_out *j, const struct pq_result *r, uint32_t n, struct arena *scratch)
+/* Once a series: long answers let other fibers run, and end with their deadline. */
+static err_t breathe(const struct json_out *j)
+{
+    TRY(buf_check(j->b));
+    return rt_in_fiber() ? rt_checkpoint() : OK;
+}
+
+static err_t json_instant(struct json_out *j, const struct pq_result *r, uint32_t n, struct arena *scratch)
 {
     switch (r->value.type) {
-    case PQ_SCALAR: json_point(j, r->grid.start_ms, r->value.scalar[0], NULL, scratch); return;
+    case PQ_SCALAR: json_point(j, r->grid.start_ms, r->value.scalar[0], NULL, scratch); return OK;
     case PQ_STRING:
         json_arr(j);
         json_time(j, r->grid.start_ms);
         json_str(j, r->value.str);
         json_arr_end(j);
-        return;
+        return OK;
     case PQ_MATRIX:
         json_arr(j);
         for (uint32_t i = 0; i < n; i++) {
             struct series_cells s = { r->points[i].s.n, NULL, NULL, &r->points[i].s };
             json_series(j, &r->points[i].labels, &s, scratch);
+            TRY(breathe(j));
         }
         json_arr_end(j);
-        return;
+        return OK;
     default:
         json_arr(j);
-        for (uint32_t i = 0; i < n; i++) json_row_instant(j, &r->value.m.rows[i], r->grid.start_ms, scratch);
+        for (uint32_t i = 0; i < n; i++) {
+            json_row_instant(j, &r->value.m.rows[i], r->grid.start_ms, scratch);
+            TRY(breathe(j));
+        }
         json_arr_end(j);
+        return OK;
     }
 }
 
-void prom_json_result(struct json_out *j, const struct pq_result *r, bool instant, uint64_t limit, bool *cut,
+err_t prom_json_result(struct json_out *j, const struct pq_result *r, bool instant, uint64_t limit, bool *cut,
                       struct arena *scratch)
 {
     static const char *const names[] = { "none", "scalar", "vector", "matrix", "string" };
@@ -189,17 +202,19 @@ void prom_json_result(struct json_out *j, const struct pq_result *r, bool instan
     json_z(j, instant ? names[r->value.type] : "matrix");
     json_keyz(j, "result");
     if (instant) {
-        json_instant(j, r, n, scratch);
+        TRY(json_instant(j, r, n, scratch));
     } else {
         json_arr(j);
         if (r->value.type == PQ_SCALAR) json_scalar_range(j, r);
         for (uint32_t i = 0; i < n; i++) {
             struct series_cells s = { r->grid.n, &r->value.m.rows[i], &r->grid, NULL };
             json_series(j, &r->value.m.rows[i].labels, &s, scratch);
+            TRY(breathe(j));
         }
         json_arr_end(j);
     }
     json_obj_end(j);
+    return OK;
 }
 
 void prom_json_notes(struct json_out *j, const struct pq_result *r, struct arena *scratch)

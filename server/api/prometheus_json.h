@@ -7,8 +7,8 @@
 
 void prom_json_labels(struct json_out *j, const struct labels *l);
 /* {"resultType":...,"result":[...]}; at most `limit` series (0 = all), *cut when some were left out. */
-void prom_json_result(struct json_out *j, const struct pq_result *r, bool instant, uint64_t limit, bool *cut,
-                      struct arena *scratch);
+MUST_CHECK err_t prom_json_result(struct json_out *j, const struct pq_result *r, bool instant, uint64_t limit,
+                                  bool *cut, struct arena *scratch) MAY_YIELD;
 /* "warnings":[...],"infos":[...] when there are any; at most 10 of each and a line that counts the rest. */
 void prom_json_notes(struct json_out *j, const struct pq_result *r, struct arena *scratch);
 

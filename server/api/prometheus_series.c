@@ -115,20 +115,26 @@ static err_t gather(struct prom_run *r, const struct plan *p, struct names *name
 {
     struct scatter sc;
     struct pq_rowset rows;
+    err_t e = OK;
     TRY(scatter_run(&r->q, fragment, p, &sc));
     htab_init(&names->index, NULL);
     pq_rowset_init(&rows, series);
     for (unsigned i = 0; i < sc.n; i++) {
         const struct part *part = sc.partials[i];
-        for (uint32_t k = 0; k < part->names.n; k++) names_add(names, &r->arena, part->names.v[k]);
-        for (uint32_t k = 0; k < part->series.n; k++)
+        for (uint32_t k = 0; k < part->names.n && e == OK; k++) {
+            names_add(names, &r->arena, part->names.v[k]);
+            e = rt_checkpoint();
+        }
+        for (uint32_t k = 0; k < part->series.n && e == OK; k++) {
             pq_rowset_get(&rows, &r->arena, pq_labels_copy(&r->arena, &part->series.rows[k].labels), 1);
+            e = rt_checkpoint();
+        }
     }
     pq_rowset_deinit(&rows);
     htab_deinit(&names->index);
     scatter_free(&sc);
     if (names->n) qsort(names->v, names->n, sizeof *names->v, name_cmp);
-    return arena_check(&r->arena);
+    return e != OK ? e : arena_check(&r->arena);
 }
 
 static err_t answer_names(struct prom_run *r, struct http_request *rq, struct http_response *rs, struct plan *p)
@@ -248,7 +254,10 @@ err_t prom_series(struct http_request *rq, struct http_response *rs)
     if (m.n) qsort(m.rows, m.n, sizeof *m.rows, row_cmp);
     prom_data(&r, rs);
     json_arr(&r.j);
-    for (uint32_t i = 0; i < m.n && (!limit || i < limit); i++) prom_json_labels(&r.j, &m.rows[i].labels);
+    for (uint32_t i = 0; i < m.n && (!limit || i < limit); i++) {
+        prom_json_labels(&r.j, &m.rows[i].labels);
+        TRY_OUT(e, rt_checkpoint());
+    }
     json_arr_end(&r.j);
     r.cut = limit && m.n > limit;
     prom_done(&r);
