@@ -122,6 +122,7 @@ err_t pq_agg_add(struct pq_env *e, const struct pq_node *n, const struct pq_grid
         struct pq_agg_group *group = group_get(e->a, s, labels, g->n);
         group->drop_name = group->drop_name || row->drop_name;
         for (uint32_t i = 0; i < g->n; i++) {
+            if (i % 256 == 255) TRY(pq_checkpoint(e));
             if (row->have[i] == PQ_CELL_FLOAT) {
                 add_float(n->agg.op, &group->cells[i], row->v[i]);
             } else if (row->have[i] == PQ_CELL_HIST) {
@@ -198,6 +199,7 @@ err_t pq_agg_merge(struct pq_env *e, const struct pq_node *n, const struct pq_gr
         s->drop_name = s->drop_name || f->drop_name;
         for (uint32_t i = 0; i < g->n; i++) {
             struct pq_agg_cell *c = &s->cells[i];
+            if (i % 256 == 255) TRY(pq_checkpoint(e));
             merge_floats(n->agg.op, c, &f->cells[i]);
             if (f->cells[i].h && c->h) {
                 note_bits(e, n, c, pq_hacc_merge(c->h, f->cells[i].h));

@@ -110,6 +110,7 @@ static err_t vector_scalar(struct pq_env *e, const struct pq_node *n, const stru
         if (n->bin.op == PQ_TRIM_LOWER || n->bin.op == PQ_TRIM_UPPER) row->drop_name = from->drop_name;
         for (uint32_t i = 0; i < g->n; i++) {
             if (!from->have[i]) continue;
+            if (i % 256 == 255) TRY(pq_checkpoint(e));
             struct pq_cell v = cell_of(from, i), k = { PQ_CELL_FLOAT, s[i], NULL }, c = { 0 };
             bool keep = swap ? pair(e, n, k, v, &c) : pair(e, n, v, k, &c);
             if (c.kind == 0) continue; /* no such operation */
@@ -140,6 +141,7 @@ struct join {
     struct labels *group_labels;
     uint32_t *one_at;            /* row of `one` in each group at this step, or UINT32_MAX */
     uint32_t *many_at;           /* a row of `many` matched in each group at this step */
+    struct pairing { uint32_t one, row; } *last; /* of each row of `many`: its partner + 1 and the result's row */
     struct pq_rowset out;
 };
 
@@ -199,34 +201,48 @@ static err_t duplicate(struct join *j, uint32_t group, const struct pq_row *x, c
 }
 
 /* One result of step i. */
-static err_t put(struct join *j, uint32_t i, struct labels labels, bool drop, struct pq_cell c)
+static err_t put(struct join *j, uint32_t i, struct pq_row *row, struct pq_cell c)
 {
-    uint32_t before = j->out.m->n;
-    struct pq_row *row = pq_rowset_get(&j->out, j->e->a, labels, j->g->n);
     if (row->have[i]) {
         if (j->match->card == PQ_ONE_TO_ONE)
             return pq_exec_error("multiple matches for labels: many-to-one matching must be explicit "
                                  "(group_left/group_right)");
         return pq_exec_error("multiple matches for labels: grouping labels must ensure unique matches");
     }
-    if (before != j->out.m->n) row->drop_name = drop;
-    else row->drop_name = row->drop_name || drop;
     cell_put(j->e, row, i, j->g->n, c);
     return OK;
 }
 
-static err_t match_pair(struct join *j, uint32_t i, const struct labels *many, struct pq_cell vm, bool drop,
-                        const struct labels *one, struct pq_cell vo, bool *matched)
+struct partner { /* one side of a pair at one step */
+    const struct labels *labels;
+    struct pq_cell cell;
+    bool drop;
+};
+
+static struct pq_row *result_row(struct join *j, const struct partner *many, const struct partner *one)
+{
+    struct labels l = result_labels(j, many->labels, one->labels);
+    struct pq_row *row = pq_rowset_get(&j->out, j->e->a, l, j->g->n);
+    row->drop_name = row->drop_name || many->drop || j->n->bin.ret_bool;
+    return row;
+}
+
+/* `last` remembers the result's row of this pair (may be NULL); `key` names the pair. */
+static err_t match_pair(struct join *j, uint32_t i, const struct partner *many, const struct partner *one,
+                        struct pairing *last, uint32_t key, bool *matched)
 {
     struct pq_cell c = { 0 };
-    struct pq_cell l = j->swap ? vo : vm, r = j->swap ? vm : vo;
+    struct pq_cell l = j->swap ? one->cell : many->cell, r = j->swap ? many->cell : one->cell;
     bool keep = pair(j->e, j->n, l, r, &c);
     *matched = false;
     if (c.kind == 0) return OK;
     if (j->n->bin.ret_bool) c = (struct pq_cell){ PQ_CELL_FLOAT, keep, NULL };
     else if (!keep) return OK;
     *matched = true;
-    return put(j, i, result_labels(j, many, one), drop || j->n->bin.ret_bool, c);
+    if (last && last->one == key) return put(j, i, &j->out.m->rows[last->row], c);
+    struct pq_row *row = result_row(j, many, one);
+    if (last) *last = (struct pairing){ key, (uint32_t)(row - j->out.m->rows) };
+    return put(j, i, row, c);
 }
 
 static err_t join_step(struct join *j, uint32_t i)
@@ -243,28 +259,29 @@ static err_t join_step(struct join *j, uint32_t i)
         const struct pq_row *many = &j->many.m->rows[r];
         if (!many->have[i]) continue;
         uint32_t group = j->many.group[r], o = j->one_at[group];
-        struct pq_cell vo = { PQ_CELL_FLOAT, j->one.fill_value, NULL };
-        const struct labels *one = &j->group_labels[group];
+        struct partner one = { &j->group_labels[group], { PQ_CELL_FLOAT, j->one.fill_value, NULL }, false };
+        struct partner self = { &many->labels, cell_of(many, i), many->drop_name };
         if (o != UINT32_MAX) {
-            vo = cell_of(&j->one.m->rows[o], i);
-            one = &j->one.m->rows[o].labels;
+            one.cell = cell_of(&j->one.m->rows[o], i);
+            one.labels = &j->one.m->rows[o].labels;
         } else if (!j->one.fill) {
             continue;
         }
         bool matched, first = j->many_at[group] == UINT32_MAX;
         j->many_at[group] = r;
-        bool drop = many->drop_name;
-        TRY(match_pair(j, i, &many->labels, cell_of(many, i), drop, one, vo, &matched));
+        TRY(match_pair(j, i, &self, &one, &j->last[r], o + 2, &matched)); /* o + 2: 1 when filled, never 0 */
         if (j->match->card == PQ_ONE_TO_ONE && !first && matched)
             return pq_exec_error("multiple matches for labels: many-to-one matching must be explicit "
                                  "(group_left/group_right)");
+        if (r % 64 == 0) TRY(pq_checkpoint(j->e));
     }
     for (uint32_t k = 0; j->many.fill && k < j->ngroups; k++) {
         if (j->one_at[k] == UINT32_MAX || j->many_at[k] != UINT32_MAX) continue;
-        const struct pq_row *one = &j->one.m->rows[j->one_at[k]];
+        const struct pq_row *from = &j->one.m->rows[j->one_at[k]];
+        struct partner one = { &from->labels, cell_of(from, i), false };
+        struct partner many = { &j->group_labels[k], { PQ_CELL_FLOAT, j->many.fill_value, NULL }, from->drop_name };
         bool matched;
-        struct pq_cell vm = { PQ_CELL_FLOAT, j->many.fill_value, NULL };
-        TRY(match_pair(j, i, &j->group_labels[k], vm, one->drop_name, &one->labels, cell_of(one, i), &matched));
+        TRY(match_pair(j, i, &many, &one, NULL, 0, &matched));
     }
     return OK;
 }
@@ -283,6 +300,7 @@ static err_t vector_vector(struct pq_env *e, const struct pq_node *n, const stru
     j.one.fill = m->fill_rhs, j.one.fill_value = m->fill_rhs_value;
     j.one_at = ARENA_RAW(e->a, uint32_t, j.ngroups);
     j.many_at = ARENA_RAW(e->a, uint32_t, j.ngroups);
+    j.last = ARENA_ARRAY(e->a, struct pairing, j.many.m->n);
     pq_rowset_init(&j.out, out);
     err_t err = OK;
     for (uint32_t i = 0; i < g->n && err == OK; i++) {

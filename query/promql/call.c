@@ -102,6 +102,7 @@ static err_t elementwise(struct pq_env *e, const struct pq_node *n, const struct
             double a = p[0].scalar ? p[0].scalar[i] : 1, b = p[1].scalar ? p[1].scalar[i] : 0, x = 0;
             bool is_hist = row->have[i] == PQ_CELL_HIST;
             if (!row->have[i]) continue;
+            if (i % 256 == 255) TRY(pq_checkpoint(e));
             row->have[i] = is_hist == (f->fclass == PQ_F_HIST) ? PQ_CELL_FLOAT : PQ_CELL_NONE;
             if (f->fclass == PQ_F_HIST && is_hist) {
                 struct arena_mark mark = arena_mark(e->a);

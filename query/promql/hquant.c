@@ -142,12 +142,13 @@ static struct pq_row *result_row(struct ask *k, struct pq_row **row, const struc
     return *row;
 }
 
-static void ask_classic(struct ask *k, struct classic *c, struct le *buf)
+static err_t ask_classic(struct ask *k, struct classic *c, struct le *buf)
 {
     struct pq_row *row = NULL;
     struct str metric = labels_get(&c->labels, STR("__name__"));
     for (uint32_t i = 0; i < k->g->n; i++) {
         uint32_t n = 0;
+        if (i % 64 == 63) TRY(pq_checkpoint(k->e));
         for (uint32_t r = 0; r < c->nrows; r++)
             if (c->rows[r].row->have[i] == PQ_CELL_FLOAT)
                 buf[n++] = (struct le){ c->rows[r].upper, c->rows[r].row->v[i] };
@@ -167,6 +168,7 @@ static void ask_classic(struct ask *k, struct classic *c, struct le *buf)
             pq_set_float(result_row(k, &row, &c->labels), i, native_value(k, c->native->h[i], i, metric));
         }
     }
+    return OK;
 }
 
 struct histograms {
@@ -233,7 +235,7 @@ static err_t ask_all(struct ask *k, struct histograms *hs, uint32_t rows_max)
     struct le *buf = ARENA_RAW(k->e->a, struct le, rows_max);
     for (uint32_t i = 0; i < hs->n; i++) {
         TRY(pq_checkpoint(k->e));
-        ask_classic(k, &hs->h[i], buf);
+        TRY(ask_classic(k, &hs->h[i], buf));
     }
     for (uint32_t i = 0; !k->fraction && i < k->g->n; i++) pq_note_quantile(&k->e->notes, k->q_pos, k->p1[i]);
     return OK;
