@@ -169,6 +169,11 @@ static bool resolve_docs(const struct log_index *ix, struct str name, struct log
     const struct index_mapping *m = ix->mapping;
     struct str rest;
     const struct index_field *d = mapping_field(m, name, &rest);
+    if (m->store_document_size && str_is(name, "_doc_length")) {
+        f->kind = LF_NUMBER;
+        add_ref(f, (struct attr_ref){ .rel = REL_ROWS, .scope = SC_ATTR, .name = name });
+        return true;
+    }
     if (d && d->type == FT_CONCAT) {
         describe(f, d);
         f->kind = LF_DYNAMIC;

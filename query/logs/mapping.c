@@ -284,7 +284,9 @@ err_t index_config_parse(struct str text, struct arena *a, struct index_config *
     out->index_id = c->str;
     out->json = v;
     c = json_get(v, "version");
-    if (!c || c->type != JSON_STR || (c->str.n != 3 || memcmp(c->str.p, "0.", 2) != 0))
+    /* YAML writes it without quotes. */
+    bool known = c && ((c->type == JSON_STR && c->str.n == 3 && str_starts(c->str, STR("0."))) || (c->type == JSON_F64 && c->f64 > 0 && c->f64 < 1));
+    if (!known)
         return err_set(ERR_INVALID, "`version` must be \"0.7\", \"0.8\" or \"0.9\"");
     c = json_get(v, "doc_mapping");
     TRY(parse_doc_mapping(c ? c : &empty, a, &out->mapping));

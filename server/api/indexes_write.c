@@ -46,6 +46,7 @@ const struct doc_mapping *indexes_doc_mapping(const struct index_entry *e, struc
     }
     out->fields = fields;
     out->stored = e->uid;
+    out->document_size = m->store_document_size;
     return out;
 }
 

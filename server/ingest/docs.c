@@ -192,6 +192,7 @@ static err_t put_object(struct docs_builder *b, const struct json_val *v)
 static err_t put_row(struct docs_builder *b, struct str json, const struct json_val *doc)
 {
     table_set_str(b->builder, SC_SELF, STR("source"), COL_STR, json);
+    if (b->mapping->document_size) table_set_i64(b->builder, SC_ATTR, STR("_doc_length"), (int64_t)json.n);
     b->path_n = 0;
     b->leaves = 0;
     b->timed = false;

@@ -41,6 +41,7 @@ struct doc_mapping { /* of an index; lent by the registry until the ingest call 
     struct str timestamp_field; /* a declared DOC_DATETIME field; n == 0: none */
     const struct doc_field *fields;
     uint32_t nfields;
+    bool document_size; /* keep each document's length in bytes as the leaf _doc_length */
     struct str stored; /* the index id that its rows carry, when it is not the name itself */
 };
 
