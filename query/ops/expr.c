@@ -167,24 +167,35 @@ static void hint_range(struct hints *hs, const struct leaf *l)
     hint_add(hs, &l->refs[0], h);
 }
 
+/* Do all references name the same columns (a string, or inside JSON of that name)? */
+static bool one_name(const struct leaf *l)
+{
+    for (uint32_t i = 0; i < l->nrefs; i++) {
+        const struct attr_ref *r = &l->refs[i], *first = &l->refs[0];
+        if (r->below || r->rel != first->rel || r->scope != first->scope || !str_eq(r->name, first->name)) return false;
+    }
+    return l->nrefs > 0;
+}
+
+static void hint_eq(struct hints *hs, const struct attr_ref *r, const struct val *v)
+{
+    if (v->type == COL_FIX) hint_add(hs, r, (struct scan_hint){ .kind = HINT_FIX_EQ, .value = v->s });
+    else if (v->type == COL_STR) hint_add(hs, r, (struct scan_hint){ .kind = HINT_STR_EQ, .value = v->s });
+    else if (v->type == COL_I64) hint_add(hs, r, (struct scan_hint){ .kind = HINT_I64_RANGE, .min = v->i64, .max = v->i64 });
+}
+
 static void hint_leaf(struct hints *hs, const struct leaf *l)
 {
     const struct attr_ref *r = &l->refs[0];
-    if (l->nrefs != 1 || r->below || r->path.n) return;
-    if (l->op == LEAF_RANGE) {
-        hint_range(hs, l);
-    } else if (l->op == LEAF_EQ && l->nlits == 1 && !l->words && !l->fold) {
-        const struct val *v = &l->lits[0];
-        if (v->type == COL_FIX) hint_add(hs, r, (struct scan_hint){ .kind = HINT_FIX_EQ, .value = v->s });
-        else if (v->type == COL_STR)
-            hint_add(hs, r, (struct scan_hint){ .kind = HINT_STR_EQ, .value = v->s });
-        else if (v->type == COL_I64)
-            hint_add(hs, r, (struct scan_hint){ .kind = HINT_I64_RANGE, .min = v->i64, .max = v->i64 });
-    } else if (l->op == LEAF_PHRASE) {
+    if (!one_name(l)) return;
+    if (l->op == LEAF_PHRASE) {
         uint32_t whole = l->phrase.n - (l->phrase.last_prefix ? 1 : 0);
         for (uint32_t i = 0; i < whole; i++)
             if (token_is_ascii(l->phrase.tokens[i]))
                 hint_add(hs, r, (struct scan_hint){ .kind = HINT_TOKEN, .value = l->phrase.tokens[i] });
+    } else if (l->nrefs == 1 && r->path.n == 0) {
+        if (l->op == LEAF_RANGE) hint_range(hs, l);
+        else if (l->op == LEAF_EQ && l->nlits == 1 && !l->words && !l->fold) hint_eq(hs, r, &l->lits[0]);
     }
 }
 

@@ -344,6 +344,12 @@ Test(ops, hints_are_necessary_conditions)
     cr_expect_eq(h[0].kind, HINT_FIX_EQ);
     cr_expect(h[1].kind == HINT_I64_RANGE && h[1].min == 5 && h[1].max == INT64_MAX);
     cr_expect(h[2].kind == HINT_STR_EQ && str_is(h[2].value, "shop"));
+    struct attr_ref body[2] = { { REL_ROWS, SC_SELF, STR("body"), STR_NONE, false }, { REL_ROWS, SC_SELF, STR("body"), STR("message"), false } };
+    struct leaf l = { .refs = body, .nrefs = 2, .op = LEAF_PHRASE, .phrase = phrase_of(&mem, STR("Connection refused")) };
+    cr_assert_eq(expr_hints(expr_leaf(&b, &l), h, 8), 2);
+    cr_expect(h[1].kind == HINT_TOKEN && str_is(h[1].value, "refused"));
+    body[1].name = STR("other");
+    cr_assert_eq(expr_hints(expr_leaf(&b, &l), h, 8), 0);
 }
 
 /* -- top-n ------------------------------------------------------------------------------------------------ */
