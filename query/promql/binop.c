@@ -245,8 +245,17 @@ static err_t match_pair(struct join *j, uint32_t i, const struct partner *many, 
     return put(j, i, row, c);
 }
 
+static bool any_at(const struct pq_matrix *m, uint32_t i)
+{
+    for (uint32_t r = 0; r < m->n; r++)
+        if (m->rows[r].have[i]) return true;
+    return false;
+}
+
 static err_t join_step(struct join *j, uint32_t i)
 {
+    /* A side without samples: nothing matches, and nobody asks whether the other side is unique. */
+    if (!j->one.fill && !j->many.fill && (!any_at(j->many.m, i) || !any_at(j->one.m, i))) return OK;
     memset(j->one_at, 0xff, sizeof *j->one_at * j->ngroups);
     memset(j->many_at, 0xff, sizeof *j->many_at * j->ngroups);
     for (uint32_t r = 0; r < j->one.m->n; r++) {

@@ -183,6 +183,7 @@ static const struct { const char *query, *want; } instants[] = {
     { "b + on () b", "found duplicate series for the match group {} on the right hand-side of the operation: "
                      "[b{host=\"z\"}, b{host=\"x\"}];many-to-many matching not allowed: matching labels must be unique "
                      "on one side" },
+    { "nope + on () b", "" },
     { "b * on () info", "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)" },
     { "{__name__=~\"b|gap\", host=\"x\"} * 0",
       "vector cannot contain metrics with the same labelset" },
