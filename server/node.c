@@ -113,7 +113,6 @@ static err_t open_storage(void)
         .partitions = (uint32_t)partitions,
         .mem_bytes = config_num(c, CFG_STORAGE_MEMORY),
         .seal_age_ms = config_num(c, CFG_STORAGE_SEAL_AGE),
-        .commit_window_us = config_num(c, CFG_STORAGE_COMMIT_WINDOW) * 1000,
         .commit_bytes = (uint32_t)config_num(c, CFG_STORAGE_COMMIT_BYTES),
         .retention_share = config_share(c, CFG_STORAGE_RETENTION_SHARE),
         .retention_age_ms = config_num(c, CFG_STORAGE_RETENTION_AGE),

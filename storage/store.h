@@ -31,8 +31,8 @@ struct store_opts {
     uint32_t partitions;
     int64_t mem_bytes;          /* memtables of all cores: seal begins at half, ingest is refused at all of it */
     int64_t seal_age_ms;        /* a generation older than this is sealed */
-    int64_t commit_window_us;   /* group commit: at most this long */
-    uint32_t commit_bytes;      /* ... or this much */
+    uint32_t commit_bytes;      /* group commit: a commit goes out as soon as the disk is free, with all that gathered
+                                 * meanwhile, at most this much */
     double retention_share;     /* of the file system; 0 = off. Oldest segments go first */
     int64_t retention_age_ms;   /* 0 = off */
     double refuse_share;        /* used share of the file system at which ingest is refused (0.95) */

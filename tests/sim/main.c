@@ -73,7 +73,7 @@ static void on_failed(const char *why)
 static void open_opts(const struct life *l, struct store_opts *o)
 {
     *o = (struct store_opts){ .dir = l->w->dir ? l->w->dir : "/data", .kv = l->w->kv, .partitions = 16, .mem_bytes = l->w->mem_bytes,
-                              .seal_age_ms = l->w->seal_age_ms, .commit_window_us = 5000,
+                              .seal_age_ms = l->w->seal_age_ms,
                               .commit_bytes = 1 << 20, .refuse_share = 0.95, .on_failed = on_failed };
 }
 

@@ -161,7 +161,7 @@ static err_t node(void *arg)
     const struct job *j = arg;
     struct prng r;
     struct store_opts o = { .dir = "/data", .kv = kv, .partitions = 16, .mem_bytes = 64 << 20, .seal_age_ms = 3600000,
-        .commit_window_us = 5000, .commit_bytes = 1 << 20 };
+        .commit_bytes = 1 << 20 };
     prng_init(&r, j->seed);
     TRY(store_open(&o, &st));
     if (!j->first) TRY(check_all());

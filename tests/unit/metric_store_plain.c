@@ -127,7 +127,7 @@ static err_t check_all(void)
 static err_t open_store(void)
 {
     struct store_opts o = { .dir = "/data", .kv = kv, .partitions = 16, .mem_bytes = 64 << 20,
-                            .seal_age_ms = 3600000, .commit_window_us = 5000, .commit_bytes = 1 << 20 };
+                            .seal_age_ms = 3600000, .commit_bytes = 1 << 20 };
     return store_open(&o, &st);
 }
 

@@ -18,7 +18,7 @@ static struct store *st;
 static struct store_opts opts(void)
 {
     return (struct store_opts){ .dir = data, .kv = kv, .partitions = 16, .mem_bytes = 64 << 20,
-                                .seal_age_ms = 3600000, .commit_window_us = 5000, .commit_bytes = 1 << 20 };
+                                .seal_age_ms = 3600000, .commit_bytes = 1 << 20 };
 }
 static void open_with(const struct store_opts *o)
 {
