@@ -361,6 +361,30 @@ err_t qw_search(struct http_request *rq, struct http_response *rs)
 
 /* -- routes ---------------------------------------------------------------------------------------------------------------- */
 
+/* Elastic's own clients (8 and later) refuse servers whose answers lack this header. */
+#define ELASTIC(name)                                                                              \
+    static err_t elastic_##name(struct http_request *rq, struct http_response *rs)                  \
+    {                                                                                              \
+        http_add_header(rq, rs, "x-elastic-product", STR("Elasticsearch"));                         \
+        return qw_es_##name(rq, rs);                                                                \
+    }
+ELASTIC(root)
+ELASTIC(health)
+ELASTIC(nodes)
+ELASTIC(aliases)
+ELASTIC(stats)
+ELASTIC(cat_indices)
+ELASTIC(resolve)
+ELASTIC(field_caps)
+ELASTIC(search)
+ELASTIC(scroll)
+ELASTIC(count)
+ELASTIC(msearch)
+ELASTIC(bulk)
+ELASTIC(search_shards)
+ELASTIC(mapping)
+ELASTIC(delete)
+
 #define GET_POST (HTTP_GET | HTTP_POST)
 #define GET_HEAD (HTTP_GET | HTTP_HEAD)
 #define Q RT_QUERY
@@ -375,30 +399,30 @@ const struct http_route quickwit_routes[] = {
     ROUTE(HTTP_GET, API "/cluster", qw_cluster, Q),
     ROUTE(GET_POST, API "/parse-query", qw_parse_query, Q),
     /* The Elasticsearch side. */
-    ROUTE(GET_HEAD, ES, qw_es_root, Q),
-    ROUTE(HTTP_GET, ES "/_cluster/health", qw_es_health, Q),
-    ROUTE(HTTP_GET, ES "/_nodes/http", qw_es_nodes, Q),
-    ROUTE(HTTP_GET, ES "/_aliases", qw_es_aliases, Q),
-    ROUTE(HTTP_GET, ES "/_stats", qw_es_stats, Q),
-    ROUTE(HTTP_GET, ES "/_cat/indices", qw_es_cat_indices, Q),
-    ROUTE(HTTP_GET, ES "/_cat/indices/{index}", qw_es_cat_indices, Q),
-    ROUTE(HTTP_GET, ES "/_resolve/index/{index}", qw_es_resolve, Q),
-    ROUTE(GET_POST, ES "/_field_caps", qw_es_field_caps, Q),
-    ROUTE(GET_POST, ES "/_search", qw_es_search, Q),
-    ROUTE(GET_POST | HTTP_DELETE, ES "/_search/scroll", qw_es_scroll, Q),
-    ROUTE(GET_POST, ES "/_count", qw_es_count, Q),
-    ROUTE(GET_POST, ES "/_msearch", qw_es_msearch, Q),
-    ROUTE(HTTP_POST | HTTP_PUT, ES "/_bulk", qw_es_bulk, RT_INGEST),
-    ROUTE(HTTP_POST | HTTP_PUT, ES "/{index}/_bulk", qw_es_bulk, RT_INGEST),
-    ROUTE(GET_POST, ES "/{index}/_field_caps", qw_es_field_caps, Q),
-    ROUTE(GET_POST, ES "/{index}/_search", qw_es_search, Q),
-    ROUTE(GET_POST, ES "/{index}/_count", qw_es_count, Q),
-    ROUTE(GET_POST, ES "/{index}/_msearch", qw_es_msearch, Q),
-    ROUTE(GET_POST, ES "/{index}/_search_shards", qw_es_search_shards, Q),
-    ROUTE(HTTP_GET, ES "/{index}/_stats", qw_es_stats, Q),
-    ROUTE(HTTP_GET, ES "/{index}/_mapping", qw_es_mapping, Q),
-    ROUTE(HTTP_GET, ES "/{index}/_mappings", qw_es_mapping, Q),
-    ROUTE(HTTP_DELETE, ES "/{index}", qw_es_delete, Q),
+    ROUTE(GET_HEAD, ES, elastic_root, Q),
+    ROUTE(HTTP_GET, ES "/_cluster/health", elastic_health, Q),
+    ROUTE(HTTP_GET, ES "/_nodes/http", elastic_nodes, Q),
+    ROUTE(HTTP_GET, ES "/_aliases", elastic_aliases, Q),
+    ROUTE(HTTP_GET, ES "/_stats", elastic_stats, Q),
+    ROUTE(HTTP_GET, ES "/_cat/indices", elastic_cat_indices, Q),
+    ROUTE(HTTP_GET, ES "/_cat/indices/{index}", elastic_cat_indices, Q),
+    ROUTE(HTTP_GET, ES "/_resolve/index/{index}", elastic_resolve, Q),
+    ROUTE(GET_POST, ES "/_field_caps", elastic_field_caps, Q),
+    ROUTE(GET_POST, ES "/_search", elastic_search, Q),
+    ROUTE(GET_POST | HTTP_DELETE, ES "/_search/scroll", elastic_scroll, Q),
+    ROUTE(GET_POST, ES "/_count", elastic_count, Q),
+    ROUTE(GET_POST, ES "/_msearch", elastic_msearch, Q),
+    ROUTE(HTTP_POST | HTTP_PUT, ES "/_bulk", elastic_bulk, RT_INGEST),
+    ROUTE(HTTP_POST | HTTP_PUT, ES "/{index}/_bulk", elastic_bulk, RT_INGEST),
+    ROUTE(GET_POST, ES "/{index}/_field_caps", elastic_field_caps, Q),
+    ROUTE(GET_POST, ES "/{index}/_search", elastic_search, Q),
+    ROUTE(GET_POST, ES "/{index}/_count", elastic_count, Q),
+    ROUTE(GET_POST, ES "/{index}/_msearch", elastic_msearch, Q),
+    ROUTE(GET_POST, ES "/{index}/_search_shards", elastic_search_shards, Q),
+    ROUTE(HTTP_GET, ES "/{index}/_stats", elastic_stats, Q),
+    ROUTE(HTTP_GET, ES "/{index}/_mapping", elastic_mapping, Q),
+    ROUTE(HTTP_GET, ES "/{index}/_mappings", elastic_mapping, Q),
+    ROUTE(HTTP_DELETE, ES "/{index}", elastic_delete, Q),
     ROUTE(GET_POST | HTTP_PUT | HTTP_DELETE, ES "/{rest*}", qw_not_found, Q),
     /* Indexes. */
     ROUTE(HTTP_GET, API "/indexes", qw_indexes_list, Q),
