@@ -113,7 +113,7 @@ struct pq_node {
             uint32_t nlabels;
             struct pq_node *param, *expr;
         } agg;
-        struct { enum pq_op op; struct pq_node *lhs, *rhs; bool ret_bool; struct pq_matching *match; } bin;
+        struct { enum pq_op op; uint32_t pos; struct pq_node *lhs, *rhs; bool ret_bool; struct pq_matching *match; } bin;
         struct { bool minus; struct pq_node *expr; } un;
         struct pq_node *paren;
         const double *given; /* one a step of the grid that it is evaluated over */

@@ -22,7 +22,7 @@ static err_t check_binary(struct pq_ast *ast, struct pq_node *n)
     TRY(pq_check(ast, r));
     bool scalars = l->type == PQ_SCALAR && r->type == PQ_SCALAR;
     if (pq_op_compares(n->bin.op) && !n->bin.ret_bool && scalars)
-        return pq_fail_at(ast->text, n->start, "comparisons between scalars must use BOOL modifier");
+        return pq_fail_at(ast->text, n->bin.pos, "comparisons between scalars must use BOOL modifier");
     if ((l->type != PQ_SCALAR && l->type != PQ_VECTOR) || (r->type != PQ_SCALAR && r->type != PQ_VECTOR))
         return pq_fail_at(ast->text, l->type != PQ_SCALAR && l->type != PQ_VECTOR ? l->start : r->start,
                           "binary expression must contain only scalar and instant vector types");
@@ -38,7 +38,7 @@ static err_t check_binary(struct pq_ast *ast, struct pq_node *n)
     for (uint32_t i = 0; m->on && i < m->nlabels; i++)
         for (uint32_t k = 0; k < m->ninclude; k++)
             if (str_eq(m->labels[i], m->include[k]))
-                return pq_fail_at(ast->text, n->start,
+                return pq_fail_at(ast->text, n->bin.pos,
                                   "label \"" STR_FMT "\" must not occur in ON and GROUP clause at once",
                                   STR_ARG(m->labels[i]));
     n->type = scalars ? PQ_SCALAR : PQ_VECTOR;

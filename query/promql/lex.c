@@ -286,13 +286,36 @@ static const struct { const char text[3]; enum pq_tok kind; enum pq_op op; } sym
     { ",", TK_COMMA, 0 }, { "@", TK_AT, 0 },
 };
 
+static err_t lex_end(const struct pq_lexer *l)
+{
+    if (l->braces) return pq_fail_at(l->text, l->at, "unexpected end of input inside braces");
+    if (l->brackets) return pq_fail_at(l->text, l->at, "unclosed left bracket");
+    if (l->parens) return pq_fail_at(l->text, l->at, "unclosed left parenthesis");
+    return OK;
+}
+
+static err_t lex_nesting(struct pq_lexer *l, enum pq_tok kind)
+{
+    if (kind == TK_LBRACKET) l->brackets++;
+    if (kind == TK_RBRACKET && l->brackets) l->brackets--;
+    if (kind == TK_LPAREN) l->parens++;
+    if (kind == TK_LBRACE) l->braces++;
+    if (kind == TK_RBRACE && l->braces) l->braces--;
+    if (kind != TK_RPAREN) return OK;
+    if (l->parens == 0) return pq_fail_at(l->text, l->at, "unexpected right parenthesis ')'");
+    l->parens--;
+    return OK;
+}
+
 err_t pq_lex(struct pq_lexer *l, struct pq_token *t)
 {
     skip_blank(l);
     *t = (struct pq_token){ .start = l->at, .end = l->at };
     int c = peek(l, 0);
-    if (c < 0) return OK;
-    if (is_digit(c) || (c == '.' && is_digit(peek(l, 1)))) {
+    if (c < 0) return lex_end(l);
+    if (is_digit(c) && l->braces) {
+        return pq_fail_at(l->text, l->at, "unexpected character inside braces: '%c'", c);
+    } else if (is_digit(c) || (c == '.' && is_digit(peek(l, 1)))) {
         TRY(lex_number(l, t));
     } else if (c == '"' || c == '\'' || c == '`') {
         TRY(lex_string(l, t));
@@ -309,14 +332,13 @@ err_t pq_lex(struct pq_lexer *l, struct pq_token *t)
             if (str_eq(str_sub(l->text, l->at, l->at + n), str_n(symbols[i].text, n))) break;
         }
         if (i == ARRAY_LEN(symbols))
-            return pq_fail_at(l->text, l->at, "unexpected character: '%c'", c);
+            return pq_fail_at(l->text, l->at, "unexpected character%s: '%c'", l->braces ? " inside braces" : "", c);
         t->kind = symbols[i].kind;
         t->op = symbols[i].op;
         size_t n = strlen(symbols[i].text);
         t->text = str_sub(l->text, l->at, l->at + n);
         l->at += (uint32_t)n;
-        if (t->kind == TK_LBRACKET) l->brackets++;
-        if (t->kind == TK_RBRACKET && l->brackets) l->brackets--;
+        TRY(lex_nesting(l, t->kind));
     }
     t->end = l->at;
     return OK;
@@ -328,7 +350,11 @@ struct str pq_token_text(struct arena *a, const struct pq_token *t)
         [TK_IDENT] = "identifier", [TK_NUMBER] = "number", [TK_DURATION] = "duration",
         [TK_STRING] = "string",
     };
+    static const char *const keywords[] = { "by", "without", "on", "ignoring", "group_left", "group_right", "bool",
+                                            "offset", "anchored", "smoothed" };
     struct str s = str_sub(t->text, 0, 64);
+    for (size_t i = 0; t->kind == TK_IDENT && i < ARRAY_LEN(keywords); i++)
+        if (str_ieq(s, str_of(keywords[i]))) return arena_printf(a, "<%s>", keywords[i]);
     if (t->kind == TK_EOF) return STR("end of input");
     if (t->kind <= TK_STRING) return arena_printf(a, "%s \"" STR_FMT "\"", kinds[t->kind], STR_ARG(s));
     if (t->kind == TK_OP) return arena_printf(a, "<op:" STR_FMT ">", STR_ARG(s));

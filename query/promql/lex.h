@@ -23,7 +23,7 @@ struct pq_lexer {
     struct str text;
     struct arena *arena;
     uint32_t at;
-    uint32_t brackets;
+    uint32_t brackets, parens, braces; /* open ones */
 };
 
 /* The next token; ERR_INVALID with position on text that is none. */

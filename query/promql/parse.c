@@ -635,7 +635,7 @@ static err_t parse_modifiers(struct parser *p, struct pq_node *n)
     m->card = pq_op_set(n->bin.op) ? PQ_MANY_TO_MANY : PQ_ONE_TO_ONE;
     if (word(p, "bool")) {
         if (!pq_op_compares(n->bin.op))
-            return pq_fail_at(p->lex.text, p->tok.start, "bool modifier can only be used on comparison operators");
+            return pq_fail_at(p->lex.text, n->bin.pos, "bool modifier can only be used on comparison operators");
         n->bin.ret_bool = true;
         TRY(next(p));
     }
@@ -646,10 +646,9 @@ static err_t parse_modifiers(struct parser *p, struct pq_node *n)
         TRY(parse_labels(p, &m->labels, &m->nlabels));
         if (m->nlabels) qsort(m->labels, m->nlabels, sizeof *m->labels, name_cmp);
         if (word(p, "group_left") || word(p, "group_right")) {
-            uint32_t at = p->tok.start;
             m->card = word(p, "group_left") ? PQ_MANY_TO_ONE : PQ_ONE_TO_MANY;
             if (pq_op_set(n->bin.op))
-                return pq_fail_at(p->lex.text, at, "no grouping allowed for \"%s\" operation", pq_op_name(n->bin.op));
+                return pq_fail_at(p->lex.text, n->start, "no grouping allowed for \"%s\" operation", pq_op_name(n->bin.op));
             TRY(next(p));
             if (p->tok.kind == TK_LPAREN) TRY(parse_labels(p, &m->include, &m->ninclude));
         }
@@ -668,6 +667,7 @@ static err_t parse_expr(struct parser *p, int min_prec, struct pq_node **out)
     for (int prec; (prec = precedence(&p->tok)) >= min_prec && prec >= 0;) {
         struct pq_node *n = node_new(p, PQ_BINARY, (*out)->start);
         n->bin.op = p->tok.op;
+        n->bin.pos = p->tok.start;
         n->bin.lhs = *out;
         TRY(next(p));
         TRY(parse_modifiers(p, n));
