@@ -1,4 +1,4 @@
-/* Names and values of attributes, for completion. Without a filter the dictionaries are read, not the rows. */
+/* Names and values of attributes, for completion. Without a filter keys and dictionaries are read, not the rows. */
 #include "query/traceql/search.h"
 
 #include "base/core/hash.h"
@@ -95,15 +95,49 @@ out:
 /* -- names -------------------------------------------------------------------------------------------------- */
 static const int tag_rels[TAG_SCOPES] = { REL_RESOURCE, REL_ROWS, REL_EVENTS, REL_LINKS, REL_SCOPE };
 
+struct names_ctx {
+    struct value_set *sets;
+    bool filtered;
+    struct arena mem; /* a reader's */
+};
+
+static bool set_has(struct value_set *s, struct tval v)
+{
+    uint64_t h = tval_hash(&v);
+    for (uint32_t it = 0, i; htab_next(&s->seen, h, &it, &i);)
+        if (tval_order(&s->v[i], &v) == 0) return true;
+    return false;
+}
+
+/* Whether a row of the chunk has the attribute. */
+static err_t in_chunk(struct op_scan *scan, int rel, struct str name, struct arena *mem, bool *yes)
+{
+    struct attr_ref ref = { .rel = rel, .scope = SC_ATTR, .name = name };
+    struct attr_reader reader;
+    *yes = false;
+    arena_reset(mem);
+    TRY(attr_bind(&scan->src, &ref, mem, &reader));
+    for (uint32_t i = 0; i < scan->chunk.nsel && !*yes; i++) {
+        const struct val *vals;
+        *yes = attr_read(&reader, scan->chunk.base + (scan->chunk.sel ? scan->chunk.sel[i] : i), &vals) > 0;
+    }
+    return arena_check(mem);
+}
+
 static err_t names_of_rowset(void *ctx, struct op_scan *scan)
 {
-    struct value_set *sets = ctx;
+    struct names_ctx *c = ctx;
     for (int s = 0; s < TAG_SCOPES; s++) {
         const struct column_key *keys;
         uint32_t n;
         TRY(rowset_keys(&scan->rowset, tag_rels[s], &keys, &n));
-        for (uint32_t i = 0; i < n; i++)
-            if (keys[i].scope == SC_ATTR) set_add(&sets[s], (struct tval){ .type = TV_STR, .s = keys[i].name });
+        for (uint32_t i = 0; i < n; i++) {
+            struct tval name = { .type = TV_STR, .s = keys[i].name };
+            bool yes = true;
+            if (keys[i].scope != SC_ATTR || set_has(&c->sets[s], name)) continue;
+            if (c->filtered) TRY(in_chunk(scan, tag_rels[s], name.s, &c->mem, &yes));
+            if (yes) set_add(&c->sets[s], name);
+        }
     }
     return OK;
 }
@@ -111,11 +145,14 @@ static err_t names_of_rowset(void *ctx, struct op_scan *scan)
 static err_t names_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     struct value_set *sets = ARENA_ARRAY(a, struct value_set, TAG_SCOPES);
+    struct names_ctx c = { .sets = sets, .filtered = ((const struct tags_plan *)plan)->filter };
     for (int s = 0; s < TAG_SCOPES; s++) {
         sets[s].a = a;
         htab_init(&sets[s].seen, q->budget);
     }
-    err_t e = each_rowset(q, v, plan, names_of_rowset, sets);
+    arena_init(&c.mem, q->budget);
+    err_t e = each_rowset(q, v, plan, names_of_rowset, &c);
+    arena_deinit(&c.mem);
     for (int s = 0; s < TAG_SCOPES; s++)
         htab_deinit(&sets[s].seen);
     *partial = sets;
