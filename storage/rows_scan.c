@@ -419,6 +419,19 @@ err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more)
     return OK;
 }
 
+uint32_t rows_place(const struct rows_scan *s)
+{
+    ASSERT(s->at > 0);
+    return s->at - 1;
+}
+
+err_t rows_again(struct rows_scan *s, uint32_t place, struct rowset *rs)
+{
+    ASSERT(place < s->at);
+    arena_reset(&s->rowset);
+    return begin_rowset(s, &s->sources[place], rs);
+}
+
 /* -- asking a rowset -------------------------------------------------------------------------------------------------- */
 
 err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope, struct str name, const struct column **cols,

@@ -50,6 +50,10 @@ MUST_CHECK err_t rows_open(struct view *v, const struct rows_req *rq, struct row
 /* False in *more when the scan is over. A rowset lives until the next rows_next or rows_close. */
 MUST_CHECK err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more) MAY_YIELD;
 void rows_close(struct rows_scan *s) MAY_YIELD;
+/* The place of the rowset given last, and that rowset once more (its rows have the same numbers): for plans that
+ * learn only at the end which rows they need whole. No rows_next after rows_again. */
+uint32_t rows_place(const struct rows_scan *s);
+MUST_CHECK err_t rows_again(struct rows_scan *s, uint32_t place, struct rowset *rs) MAY_YIELD;
 
 /* Every column of that name in a sub-table, whatever its type: up to max into cols, *n the number. */
 MUST_CHECK err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope, struct str name,

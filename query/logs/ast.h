@@ -41,7 +41,6 @@ struct lq {
     uint32_t slop;
     bool prefix_last;       /* the last word is a prefix */
     bool zero_all;          /* a text without words matches everything */
-    bool quoted;
     bool fold;              /* case_insensitive */
     bool raw;               /* do not cut the text into words */
     const struct str *terms;

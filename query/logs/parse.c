@@ -204,7 +204,6 @@ static err_t parse_phrase(struct parser *p, const struct str *field, struct lq *
     TRY(leaf(p, LQ_TEXT, field, out));
     struct lq *q = *out;
     TRY(read_quoted(p, quote, &q->text));
-    q->quoted = true;
     q->join = quote == '"' ? LQ_PHRASE : LQ_AND_WORDS;
     if (quote != '"') return OK;
     if (peek(p) == '~') {

@@ -102,9 +102,6 @@ struct run { /* one fragment at work */
     struct attr_reader addr[ADDR_COLS_MAX];
     uint32_t naddr;
     uint64_t bound_seq;
-    struct source_reader source;
-    bool source_bound;
-    uint64_t bytes;
 };
 
 /* The fields whose values make the address of a row: what tells it from others of the same instant. */
@@ -131,7 +128,6 @@ static err_t bind_run(struct run *r)
             TRY(attr_bind(&r->scan.src, &r->p->key[k].refs[i], &r->bind, &r->key[k][i]));
     TRY(bind_addr(r));
     if (r->out->agg_open) TRY(op_agg_bind(&r->out->agg, &r->scan.src));
-    r->source_bound = false;
     r->bound_seq = r->scan.rowset_seq;
     return OK;
 }
@@ -147,12 +143,6 @@ static uint64_t row_addr(struct run *r, uint32_t row)
         }
     }
     return h >> 11;
-}
-
-static int64_t row_time(struct run *r, uint32_t row)
-{
-    const struct val *v;
-    return attr_read(&r->addr[0], row, &v) && v->type == COL_I64 ? v->i64 : 0;
 }
 
 static struct val sort_key(struct run *r, uint32_t k, uint32_t row)
@@ -174,7 +164,7 @@ static err_t take_chunk(struct run *r)
     struct partial *out = r->out;
     out->count += c->nsel;
     for (uint32_t i = 0; r->p->top.n && i < c->nsel; i++) {
-        struct topn_entry e = { .row = c->base + (c->sel ? c->sel[i] : i) };
+        struct topn_entry e = { .rowset = rows_place(r->scan.rows), .row = c->base + (c->sel ? c->sel[i] : i) };
         for (uint32_t k = 0; k < r->p->nkeys; k++)
             e.key[k] = sort_key(r, k, e.row);
         if (!op_topn_wants(&out->top, e.key)) continue;
@@ -185,32 +175,43 @@ static err_t take_chunk(struct run *r)
     return arena_check(r->a);
 }
 
-static err_t keep_row(void *ctx, struct topn_entry *e)
+static err_t write_row(struct run *r, const struct source_reader *src, struct attr_reader *time, struct topn_entry *e)
 {
-    struct run *r = ctx;
+    const struct val *v;
     struct buf b;
-    err_t err = OK;
     struct payload *p = ARENA_NEW(r->a, struct payload);
-    p->time_ns = row_time(r, e->row);
     e->payload = str_n(p, sizeof *p);
+    if (attr_read(time, e->row, &v) && v->type == COL_I64) p->time_ns = v->i64;
     if (!r->p->s->want_source) return OK;
-    if (!r->source_bound) TRY(source_bind(&r->source, r->p->ix, &r->scan.rowset, &r->bind));
-    r->source_bound = true;
     buf_init(&b, SOURCE_BYTES_MAX, r->a->budget);
-    source_write(&r->source, e->row, &b);
-    TRY_OUT(err, buf_check(&b));
-    p->source = arena_str(r->a, buf_view(&b));
-    TRY_OUT(err, arena_check(r->a));
-out:
+    source_write(src, e->row, &b);
+    err_t err = buf_check(&b);
+    if (err == OK) p->source = arena_str(r->a, buf_view(&b));
     buf_deinit(&b);
-    return err;
+    return err == OK ? arena_check(r->a) : err;
 }
 
-static err_t leave_rowset(void *ctx, struct op_scan *s)
+/* The documents of the kept rows: only now are all columns read, of the rowsets that hold them. */
+static err_t write_rows(struct run *r)
 {
-    struct run *r = ctx;
-    (void)s;
-    return op_topn_fresh(&r->out->top, keep_row, r);
+    struct op_topn *t = &r->out->top;
+    struct rowset rs;
+    struct rows_src src = { .rs = &rs };
+    struct attr_ref time = log_time_ref(r->p->ix);
+    for (uint32_t i = 0; i < t->count; i++) {
+        struct source_reader reader;
+        struct attr_reader at;
+        if (t->heap[i].payload.p) continue;
+        uint32_t place = t->heap[i].rowset;
+        arena_reset(&r->bind);
+        TRY(rows_again(r->scan.rows, place, &rs));
+        TRY(attr_bind(&src, &time, &r->bind, &at));
+        if (r->p->s->want_source) TRY(source_bind(&reader, r->p->ix, &rs, &r->bind));
+        for (uint32_t k = i; k < t->count; k++)
+            if (t->heap[k].rowset == place && !t->heap[k].payload.p) TRY(write_row(r, &reader, &at, &t->heap[k]));
+        TRY(rt_checkpoint());
+    }
+    return OK;
 }
 
 /* With newest rowsets first and hits sorted by time, older rowsets cannot matter once the hits are full. */
@@ -247,7 +248,7 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     r->a = a;
     arena_init(&r->bind, q->budget);
     op_topn_init(&out->top, &p->top, a);
-    struct scan_opts o = { .filter = p->filter, .builder = &p->b, .rowset_end = leave_rowset, .ctx = r };
+    struct scan_opts o = { .filter = p->filter, .builder = &p->b };
     o.req = (struct rows_req){ .signal = p->ix->signal, .tmin_ns = p->tmin, .tmax_ns = p->tmax, .newest_first = true };
     if (p->ix->signal == SIG_DOCS) o.req.index = p->ix->stored;
     e = op_scan_open(&r->scan, v, &o, q->budget);
@@ -256,6 +257,7 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
         e = op_agg_init(&out->agg, p->aggs, p->s->naggs, a, AGG_BUCKETS_MAX);
     }
     if (e == OK) e = run_scan(r);
+    if (e == OK) e = write_rows(r);
     op_scan_close(&r->scan);
     if (out->agg_open) op_agg_deinit(&out->agg); /* its states live in the arena */
     arena_deinit(&r->bind);

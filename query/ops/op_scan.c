@@ -174,7 +174,6 @@ err_t op_scan_next(struct op_scan *s, enum op_status *status)
     for (;;) {
         if (!s->open || s->at >= s->rowset.nrows) {
             bool more;
-            TRY(op_scan_leave(s));
             TRY(next_rowset(s, &more));
             s->open = more;
             if (!more) return *status = OP_FINISHED, OK;
@@ -195,11 +194,4 @@ err_t op_scan_next(struct op_scan *s, enum op_status *status)
         fill_vecs(s, base, n);
         return *status = OP_HAVE_OUTPUT, OK;
     }
-}
-
-err_t op_scan_leave(struct op_scan *s)
-{
-    if (!s->cols_bound) return OK;
-    s->cols_bound = false;
-    return s->opts.rowset_end ? s->opts.rowset_end(s->opts.ctx, s) : OK;
 }

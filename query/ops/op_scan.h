@@ -23,7 +23,6 @@ struct scan_spec {
     struct str name;
     enum col_type type;
 };
-struct op_scan;
 enum { SCAN_COLS_MAX = 256, SCAN_HINTS_MAX = 32 };
 struct scan_opts {
     struct rows_req req;   /* hints of the filter are added to the ones given here */
@@ -31,10 +30,6 @@ struct scan_opts {
     const struct expr_builder *builder;
     const struct scan_spec *cols;
     uint32_t ncols;
-    /* Called when a rowset that gave chunks is left, while its columns can still be read: for plans that keep
-     * row numbers and materialise the rows they need. May be NULL. */
-    err_t (*rowset_end)(void *ctx, struct op_scan *s);
-    void *ctx;
 };
 struct scan_col;
 struct op_scan {
@@ -59,8 +54,6 @@ struct op_scan {
 MUST_CHECK err_t op_scan_open(struct op_scan *s, struct view *v, const struct scan_opts *o,
                               struct budget *budget) MAY_YIELD;
 MUST_CHECK err_t op_scan_next(struct op_scan *s, enum op_status *status) MAY_YIELD;
-/* For a plan that stops early: the rowset_end of the current rowset, if it is still due. */
-MUST_CHECK err_t op_scan_leave(struct op_scan *s) MAY_YIELD;
 void op_scan_close(struct op_scan *s) MAY_YIELD; /* also after a failed open */
 
 #endif

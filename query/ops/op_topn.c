@@ -87,20 +87,9 @@ bool op_topn_offer(struct op_topn *t, const struct topn_entry *e)
     if (t->spec->has_after && topn_cmp(t->spec, e, &t->spec->after) <= 0) return false;
     if (t->count == t->spec->n && topn_cmp(t->spec, e, &t->heap[0]) >= 0) return false;
     struct topn_entry copy = *e;
-    copy.fresh = true;
     copy.payload = STR_NONE;
     keep_strings(t, &copy);
     return insert(t, &copy);
-}
-
-err_t op_topn_fresh(struct op_topn *t, err_t (*fn)(void *ctx, struct topn_entry *e), void *ctx)
-{
-    for (uint32_t i = 0; i < t->count; i++) {
-        if (!t->heap[i].fresh) continue;
-        TRY(fn(ctx, &t->heap[i]));
-        t->heap[i].fresh = false;
-    }
-    return OK;
 }
 
 void op_topn_merge(struct op_topn *into, const struct op_topn *from)

@@ -13,9 +13,8 @@ enum { TOPN_KEYS_MAX = 2 };
 struct topn_entry {
     struct val key[TOPN_KEYS_MAX];
     uint64_t addr;
-    uint32_t row;        /* in the rowset that is being read, while payload.p is NULL */
-    bool fresh;          /* not yet materialised: see op_topn_fresh */
-    struct str payload;  /* caller's: what op_topn_fresh's callback made of the row */
+    uint32_t rowset, row; /* caller's: where the row is (rows_place), to materialise the kept ones at the end */
+    struct str payload;  /* caller's */
 };
 struct topn_spec {
     uint32_t nkeys;
@@ -38,10 +37,8 @@ void op_topn_init(struct op_topn *t, const struct topn_spec *spec, struct arena 
 int topn_cmp(const struct topn_spec *s, const struct topn_entry *a, const struct topn_entry *b);
 /* Could a row with these keys get in, whatever its addr? Cheap; ask before computing the addr. */
 bool op_topn_wants(const struct op_topn *t, const struct val key[TOPN_KEYS_MAX]);
-/* Offers a row; true when it is kept (marked fresh). */
+/* Offers a row; true when it is kept. */
 bool op_topn_offer(struct op_topn *t, const struct topn_entry *e);
-/* Every kept entry that is fresh: fn fills its payload. */
-MUST_CHECK err_t op_topn_fresh(struct op_topn *t, err_t (*fn)(void *ctx, struct topn_entry *e), void *ctx) MAY_YIELD;
 void op_topn_merge(struct op_topn *into, const struct op_topn *from); /* payloads are borrowed */
 /* Sorts heap[0..count) best first. No offers after that. */
 void op_topn_finish(struct op_topn *t);
