@@ -6,7 +6,9 @@
 
 #include <stdlib.h>
 
-enum { GATHER_BATCH = 64 };
+/* Candidates are gathered in batches that grow, so that few answers cost little and many candidates few passes over
+ * the ids: a pass reads the trace id column of the window. */
+enum { GATHER_FIRST = 64, GATHER_GROWTH = 4, GATHER_MAX = 16384, GATHER_SPANS = 200000 };
 /* The rest of a trace is looked for this far outside of the asked window. */
 #define TRACE_SLACK_NS (3600 * NS_PER_S)
 
@@ -34,6 +36,7 @@ struct core_search {
     struct arena mem;   /* of the candidates */
     struct search_answer *out;
     size_t hits_cap;
+    struct gather_need need;
 };
 
 static uint64_t id_hash(const uint8_t *id)
@@ -147,6 +150,74 @@ static int64_t saturating_add(int64_t a, int64_t b)
     return __builtin_add_overflow(a, b, &out) ? (b < 0 ? INT64_MIN : INT64_MAX) : out;
 }
 
+/* -- answers outlive the batch they were found in ------------------------------------------------------------ */
+static struct tval keep_val(struct tval v, struct arena *a)
+{
+    if (v.type == TV_STR || v.type == TV_BYTES || v.type == TV_JSON) v.s = arena_str(a, v.s);
+    return v;
+}
+
+static struct tattr *keep_attrs(const struct tattr *from, uint32_t n, struct arena *a)
+{
+    struct tattr *to = ARENA_RAW(a, struct tattr, n + 1);
+    for (uint32_t i = 0; i < n; i++)
+        to[i] = (struct tattr){ arena_str(a, from[i].key), keep_val(from[i].v, a) };
+    return to;
+}
+
+static struct tql_result_set keep_set(const struct tql_result_set *from, struct arena *a)
+{
+    struct tql_result_set to = *from;
+    to.attrs = keep_attrs(from->attrs, from->nattrs, a);
+    to.spans = ARENA_RAW(a, struct tql_result_span, from->nspans + 1);
+    for (uint32_t i = 0; i < from->nspans; i++) {
+        const struct tql_result_span *rs = &from->spans[i];
+        struct tspan *s = ARENA_NEW(a, struct tspan);
+        memcpy(s->span_id, rs->span->span_id, 8);
+        s->start_ns = rs->span->start_ns;
+        s->duration_ns = rs->span->duration_ns;
+        s->name = arena_str(a, rs->span->name);
+        to.spans[i] = (struct tql_result_span){ s, rs->nattrs, keep_attrs(rs->attrs, rs->nattrs, a) };
+    }
+    return to;
+}
+
+static void keep_hit(struct core_search *s, const struct search_hit *from)
+{
+    struct search_answer *out = s->out;
+    struct search_hit h = *from;
+    h.root_name = arena_str(s->a, from->root_name);
+    h.root_service = arena_str(s->a, from->root_service);
+    h.services = arena_dup(s->a, from->services, from->nservices * sizeof *from->services);
+    for (uint32_t i = 0; i < h.nservices; i++)
+        h.services[i].service = arena_str(s->a, h.services[i].service);
+    h.result.sets = ARENA_RAW(s->a, struct tql_result_set, from->result.nsets + 1);
+    for (uint32_t i = 0; i < from->result.nsets; i++)
+        h.result.sets[i] = keep_set(&from->result.sets[i], s->a);
+    out->hits = arena_grow(s->a, out->hits, out->n, &s->hits_cap, out->n + 1, sizeof *out->hits);
+    out->hits[out->n++] = h;
+}
+
+/* What the query can ask of a span. */
+static void find_need(struct core_search *s)
+{
+    const struct tql_query *q = s->plan->rq->q;
+    struct gather_need *need = &s->need;
+    uint32_t max = q->nmentioned;
+    struct str *names = ARENA_RAW(&s->mem, struct str, max + 1);
+    for (uint32_t i = 0; i < q->nmentioned; i++) {
+        const struct tql_field *f = q->mentioned[i];
+        need->events |= f->kind == TF_ATTR ? f->scope == TS_EVENT
+                                           : f->intrinsic == TI_EVENT_NAME || f->intrinsic == TI_EVENT_SINCE_START;
+        need->links |= f->kind == TF_ATTR ? f->scope == TS_LINK
+                                          : f->intrinsic == TI_LINK_TRACE_ID || f->intrinsic == TI_LINK_SPAN_ID;
+        need->scope |= f->kind == TF_ATTR ? f->scope == TS_INSTRUMENTATION
+                                          : f->intrinsic == TI_SCOPE_NAME || f->intrinsic == TI_SCOPE_VERSION;
+        if (f->kind == TF_ATTR) names[need->nnames++] = f->name;
+    }
+    need->names = names;
+}
+
 static err_t evaluate(struct core_search *s, struct tspan **spans, uint32_t n, struct arena *a)
 {
     const struct search_req *rq = s->plan->rq;
@@ -165,9 +236,7 @@ static err_t evaluate(struct core_search *s, struct tspan **spans, uint32_t n, s
         h.root_service = tresource_service(t.root->resource);
     }
     count_services(&h, &t, a);
-    struct search_answer *out = s->out;
-    out->hits = arena_grow(s->a, out->hits, out->n, &s->hits_cap, out->n + 1, sizeof *out->hits);
-    out->hits[out->n++] = h;
+    keep_hit(s, &h);
     return OK;
 }
 
@@ -177,24 +246,54 @@ static int by_trace(const void *pa, const void *pb)
     return memcmp(a->trace_id, b->trace_id, 16);
 }
 
-static err_t evaluate_batch(struct core_search *s, uint32_t from, uint32_t n)
+static err_t evaluate_batch(struct core_search *s, uint32_t from, uint32_t n, struct arena *a, uint32_t *nspans)
 {
     const struct search_req *rq = s->plan->rq;
-    uint8_t ids[GATHER_BATCH][16];
     struct tspans spans;
+    uint8_t (*ids)[16] = (void *)ARENA_RAW(a, uint8_t, (size_t)n * 16);
     for (uint32_t i = 0; i < n; i++)
         memcpy(ids[i], s->c[from + i].id, 16);
     TRY(trace_gather(s->v, (const uint8_t (*)[16])ids, n, saturating_add(rq->tmin_ns, -TRACE_SLACK_NS),
-                     saturating_add(rq->tmax_ns, TRACE_SLACK_NS), TRACE_SPANS_MAX, s->a, &spans));
+                     saturating_add(rq->tmax_ns, TRACE_SLACK_NS), TRACE_SPANS_MAX, &s->need, a, &spans));
+    *nspans = spans.n;
     if (spans.n) qsort(spans.s, spans.n, sizeof *spans.s, by_trace);
     for (uint32_t i = 0, end; i < spans.n; i = end) {
         for (end = i + 1; end < spans.n && by_trace(&spans.s[i], &spans.s[end]) == 0;)
             end++;
-        TRY(evaluate(s, spans.s + i, end - i, s->a));
+        TRY(evaluate(s, spans.s + i, end - i, a));
         s->out->traces_inspected++;
         TRY(rt_checkpoint());
     }
-    return arena_check(s->a);
+    return arena_check(a);
+}
+
+/* The next batch grows, but not past the spans that its traces will have if they are like those before. */
+static uint32_t next_batch(uint32_t batch, uint32_t spans)
+{
+    uint64_t each = MAX(1, spans / MAX(batch, 1));
+    return (uint32_t)MAX(1, MIN(MIN((uint64_t)batch * GATHER_GROWTH, GATHER_MAX), GATHER_SPANS / each));
+}
+
+static err_t evaluate_all(struct core_search *s, uint32_t n)
+{
+    struct arena batch_mem;
+    err_t e = OK;
+    uint32_t at = 0, batch = GATHER_FIRST;
+    arena_init_sized(&batch_mem, s->q->budget, 1 << 20);
+    while (e == OK && at < n && s->out->n < s->plan->rq->limit) {
+        uint32_t spans = 0, take = MIN(batch, n - at);
+        e = evaluate_batch(s, at, take, &batch_mem, &spans);
+        arena_reset(&batch_mem);
+        if (e == ERR_LIMIT && take > 1) { /* traces much bigger than those before: fewer at once */
+            batch = MAX(1, take / 8);
+            e = OK;
+            continue;
+        }
+        at += take;
+        batch = next_batch(take, spans);
+    }
+    arena_deinit(&batch_mem);
+    return e;
 }
 
 static err_t search_core(struct query *q, struct view *v, const void *plan_ptr, struct arena *a, void **partial)
@@ -210,8 +309,8 @@ static err_t search_core(struct query *q, struct view *v, const void *plan_ptr, 
     for (uint32_t i = 0; i < s.n; i++)
         if (first->kind != TST_SPANSET || may_match(plan, first->spanset, s.c[i].hits)) s.c[kept++] = s.c[i];
     if (kept) qsort(s.c, kept, sizeof *s.c, newest_first);
-    for (uint32_t at = 0; at < kept && s.out->n < plan->rq->limit; at += GATHER_BATCH)
-        TRY_OUT(e, evaluate_batch(&s, at, MIN(GATHER_BATCH, kept - at)));
+    find_need(&s);
+    TRY_OUT(e, evaluate_all(&s, kept));
     *partial = s.out;
 out:
     htab_deinit(&s.by_id);
@@ -288,7 +387,7 @@ static err_t by_id_core(struct query *q, struct view *v, const void *plan_ptr, s
     (void)q;
     memcpy(ids[0], p->id, 16);
     *partial = out;
-    return trace_gather(v, (const uint8_t (*)[16])ids, 1, p->tmin_ns, p->tmax_ns, TRACE_SPANS_MAX, a, out);
+    return trace_gather(v, (const uint8_t (*)[16])ids, 1, p->tmin_ns, p->tmax_ns, TRACE_SPANS_MAX, NULL, a, out);
 }
 
 static int span_order(const void *pa, const void *pb)

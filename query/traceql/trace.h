@@ -76,12 +76,19 @@ struct tspans {
     struct tspan **s;
 };
 
+/* What a reader of spans needs beside their own fields and their resource; NULL = everything. */
+struct gather_need {
+    uint32_t nnames;
+    const struct str *names; /* attributes of the span */
+    bool events, links, scope;
+};
+
 /* The spans of this core whose trace id is one of ids[n] (16 bytes each), in unspecified order, without
  * repeats of (span id, kind, start, name). tmin/tmax prune; INT64_MIN/INT64_MAX for all time.
  * ERR_LIMIT past spans_max. */
 MUST_CHECK err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t n, int64_t tmin_ns,
-                              int64_t tmax_ns, uint32_t spans_max, struct arena *a,
-                              struct tspans *out) MAY_YIELD;
+                              int64_t tmax_ns, uint32_t spans_max, const struct gather_need *need,
+                              struct arena *a, struct tspans *out) MAY_YIELD;
 
 const struct tval *tattrs_get(const struct tattrs *as, struct str key); /* NULL when absent */
 struct str tresource_service(const struct tresource *r); /* service.name, or empty */

@@ -7,6 +7,7 @@ struct gather {
     struct arena *a;
     const uint8_t (*ids)[16];
     uint32_t n, spans_max;
+    const struct gather_need *need;
     struct htab by_id; /* of ids */
     struct htab seen;  /* of out->s, by identity */
     struct tspans *out;
@@ -56,14 +57,23 @@ static void add_attr(struct tattrs *as, struct arena *a, struct str key, struct 
 typedef void sink_fn(void *objects, uint32_t k, const struct column_key *key, struct tval v,
                      struct arena *a);
 
-static err_t pour(struct rowset *rs, int rel, const uint32_t *rows, uint32_t n, sink_fn *sink,
-                  void *objects, struct arena *a)
+static bool is_needed(const struct gather_need *need, int rel, const struct column_key *key)
+{
+    if (!need || rel != REL_ROWS || key->scope != SC_ATTR) return true;
+    for (uint32_t i = 0; i < need->nnames; i++)
+        if (str_eq(need->names[i], key->name)) return true;
+    return false;
+}
+
+static err_t pour(struct rowset *rs, int rel, const uint32_t *rows, uint32_t n, const struct gather_need *need,
+                  sink_fn *sink, void *objects, struct arena *a)
 {
     const struct column_key *keys;
     uint32_t nkeys;
     TRY(rowset_keys(rs, rel, &keys, &nkeys));
     for (uint32_t i = 0; i < nkeys; i++) {
         const struct column *c;
+        if (!is_needed(need, rel, &keys[i])) continue;
         TRY(rowset_column(rs, rel, keys[i].scope, keys[i].name, keys[i].type, &c));
         if (!c) continue;
         struct column_key key = keys[i];
@@ -195,17 +205,23 @@ static err_t dims_of(struct rowset *rs, int rel, const uint32_t *rows, uint32_t 
 }
 
 static err_t attach_dims(struct rowset *rs, const uint32_t *rows, struct tspan **spans, uint32_t n,
-                         struct arena *a)
+                         bool with_scope, struct arena *a)
 {
     uint32_t *dim_rows, *dim_of, ndims;
     TRY(dims_of(rs, REL_RESOURCE, rows, n, a, &dim_rows, &ndims, &dim_of));
     struct tresource *rsrc = ARENA_ARRAY(a, struct tresource, ndims + 1);
-    if (ndims) TRY(pour(rs, REL_RESOURCE, dim_rows, ndims, resource_sink, rsrc, a));
+    if (ndims) TRY(pour(rs, REL_RESOURCE, dim_rows, ndims, NULL, resource_sink, rsrc, a));
     for (uint32_t k = 0; k < n; k++)
         spans[k]->resource = &rsrc[dim_of[k]];
+    if (!with_scope) {
+        struct tscope *none = ARENA_NEW(a, struct tscope);
+        for (uint32_t k = 0; k < n; k++)
+            spans[k]->scope = none;
+        return OK;
+    }
     TRY(dims_of(rs, REL_SCOPE, rows, n, a, &dim_rows, &ndims, &dim_of));
     struct tscope *scopes = ARENA_ARRAY(a, struct tscope, ndims + 1);
-    if (ndims) TRY(pour(rs, REL_SCOPE, dim_rows, ndims, scope_sink, scopes, a));
+    if (ndims) TRY(pour(rs, REL_SCOPE, dim_rows, ndims, NULL, scope_sink, scopes, a));
     for (uint32_t k = 0; k < n; k++)
         spans[k]->scope = &scopes[dim_of[k]];
     return OK;
@@ -238,7 +254,7 @@ static err_t attach_children(struct rowset *rs, int rel, const uint32_t *rows, s
             objects[at++] = rel == REL_EVENTS ? (void *)&s->events[i] : (void *)&s->links[i];
         }
     }
-    return pour(rs, rel, child_rows, count, rel == REL_EVENTS ? event_sink : link_sink, objects, a);
+    return pour(rs, rel, child_rows, count, NULL, rel == REL_EVENTS ? event_sink : link_sink, objects, a);
 }
 
 static bool is_repeat(struct gather *g, const struct tspan *s, uint64_t *hash)
@@ -263,10 +279,11 @@ static err_t take_rows(struct gather *g, struct rowset *rs, const struct column 
         spans[k] = ARENA_NEW(g->a, struct tspan);
         memcpy(spans[k]->trace_id, ids->fix + (size_t)rows[k] * 16, 16);
     }
-    TRY(pour(rs, REL_ROWS, rows, n, span_sink, spans, g->a));
-    TRY(attach_dims(rs, rows, spans, n, g->a));
-    TRY(attach_children(rs, REL_EVENTS, rows, spans, n, g->a));
-    TRY(attach_children(rs, REL_LINKS, rows, spans, n, g->a));
+    const struct gather_need *need = g->need;
+    TRY(pour(rs, REL_ROWS, rows, n, need, span_sink, spans, g->a));
+    TRY(attach_dims(rs, rows, spans, n, !need || need->scope, g->a));
+    if (!need || need->events) TRY(attach_children(rs, REL_EVENTS, rows, spans, n, g->a));
+    if (!need || need->links) TRY(attach_children(rs, REL_LINKS, rows, spans, n, g->a));
     struct tspans *out = g->out;
     out->s = arena_grow(g->a, out->s, out->n, &out->cap, out->n + n, sizeof *out->s);
     for (uint32_t k = 0; k < n; k++) {
@@ -298,9 +315,10 @@ static err_t gather_rowset(struct gather *g, struct rowset *rs)
 }
 
 err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t n, int64_t tmin_ns,
-                   int64_t tmax_ns, uint32_t spans_max, struct arena *a, struct tspans *out)
+                   int64_t tmax_ns, uint32_t spans_max, const struct gather_need *need, struct arena *a,
+                   struct tspans *out)
 {
-    struct gather g = { .a = a, .ids = ids, .n = n, .spans_max = spans_max, .out = out };
+    struct gather g = { .a = a, .ids = ids, .n = n, .spans_max = spans_max, .need = need, .out = out };
     struct scan_hint hint = { .kind = HINT_FIX_EQ, .rel = REL_ROWS, .scope = SC_SELF,
                               .name = STR("trace_id"), .value = str_n(n ? ids[0] : NULL, 16) };
     struct rows_req rq = { .signal = SIG_SPANS, .tmin_ns = tmin_ns, .tmax_ns = tmax_ns,
