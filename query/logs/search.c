@@ -100,24 +100,25 @@ struct run { /* one fragment at work */
     struct op_scan scan;
     struct attr_reader key[TOPN_KEYS_MAX][LF_REFS_MAX];
     struct attr_reader addr[ADDR_COLS_MAX];
-    uint32_t naddr;
+    uint32_t naddr, addr_bound;       /* bound: a bit a field, on first need in a rowset */
     uint64_t bound_seq;
 };
 
-/* The fields whose values make the address of a row: what tells it from others of the same instant. */
-static err_t bind_addr(struct run *r)
+/* The fields whose values make the address of a row: what tells it from others of the same instant. Texts come
+ * last: they are only read for rows without a span id. */
+static const char *const addr_logs[] = { "time", "trace_id", "span_id", "severity_number", "body" };
+static const char *const addr_spans[] = { "start", "trace_id", "span_id" };
+static const char *const addr_docs[] = { "time", "source" };
+enum { ADDR_SPAN_ID = 2, ADDR_BODY = 4 };
+
+static err_t bind_addr(struct run *r, uint32_t i)
 {
-    static const char *const logs[] = { "time", "trace_id", "span_id", "body", "severity_number", "observed_time" };
-    static const char *const spans[] = { "start", "trace_id", "span_id" };
-    static const char *const docs[] = { "time", "source" };
     enum signal sig = r->p->ix->signal;
-    const char *const *names = sig == SIG_LOGS ? logs : sig == SIG_SPANS ? spans : docs;
-    r->naddr = sig == SIG_LOGS ? ARRAY_LEN(logs) : sig == SIG_SPANS ? ARRAY_LEN(spans) : ARRAY_LEN(docs);
-    for (uint32_t i = 0; i < r->naddr; i++) {
-        struct attr_ref ref = { .rel = REL_ROWS, .scope = SC_SELF, .name = str_of(names[i]) };
-        TRY(attr_bind(&r->scan.src, &ref, &r->bind, &r->addr[i]));
-    }
-    return OK;
+    const char *const *names = sig == SIG_LOGS ? addr_logs : sig == SIG_SPANS ? addr_spans : addr_docs;
+    struct attr_ref ref = { .rel = REL_ROWS, .scope = SC_SELF, .name = str_of(names[i]) };
+    if (r->addr_bound >> i & 1) return OK;
+    r->addr_bound |= 1u << i;
+    return attr_bind(&r->scan.src, &ref, &r->bind, &r->addr[i]);
 }
 
 static err_t bind_run(struct run *r)
@@ -126,23 +127,28 @@ static err_t bind_run(struct run *r)
     for (uint32_t k = 0; k < r->p->nkeys; k++)
         for (uint32_t i = 0; i < r->p->key[k].nrefs; i++)
             TRY(attr_bind(&r->scan.src, &r->p->key[k].refs[i], &r->bind, &r->key[k][i]));
-    TRY(bind_addr(r));
+    r->addr_bound = 0;
     if (r->out->agg_open) TRY(op_agg_bind(&r->out->agg, &r->scan.src));
     r->bound_seq = r->scan.rowset_seq;
     return OK;
 }
 
-static uint64_t row_addr(struct run *r, uint32_t row)
+static err_t row_addr(struct run *r, uint32_t row, uint64_t *addr)
 {
     uint64_t h = 0;
+    bool has_span = false;
     for (uint32_t i = 0; i < r->naddr; i++) {
-        if (r->addr[i].n == 0) continue;
+        if (i == ADDR_BODY && has_span) break;
+        TRY(bind_addr(r, i));
         for (uint32_t c = 0; c < r->addr[i].n; c++) {
             struct val v = column_val(r->addr[i].col[c], row);
-            if (v.type) h = hash_u64(h + val_hash(&v) + i);
+            if (!v.type) continue;
+            h = hash_u64(h + val_hash(&v) + i);
+            has_span |= i == ADDR_SPAN_ID;
         }
     }
-    return h >> 11;
+    *addr = h >> 11;
+    return OK;
 }
 
 static struct val sort_key(struct run *r, uint32_t k, uint32_t row)
@@ -168,7 +174,7 @@ static err_t take_chunk(struct run *r)
         for (uint32_t k = 0; k < r->p->nkeys; k++)
             e.key[k] = sort_key(r, k, e.row);
         if (!op_topn_wants(&out->top, e.key)) continue;
-        e.addr = row_addr(r, e.row);
+        TRY(row_addr(r, e.row, &e.addr));
         (void)op_topn_offer(&out->top, &e);
     }
     if (out->agg_open) TRY(op_agg_chunk(&out->agg, c));
@@ -246,6 +252,8 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     r->p = p;
     r->out = out;
     r->a = a;
+    enum signal sig = p->ix->signal;
+    r->naddr = sig == SIG_LOGS ? ARRAY_LEN(addr_logs) : sig == SIG_SPANS ? ARRAY_LEN(addr_spans) : ARRAY_LEN(addr_docs);
     arena_init(&r->bind, q->budget);
     op_topn_init(&out->top, &p->top, a);
     struct scan_opts o = { .filter = p->filter, .builder = &p->b };
