@@ -65,11 +65,27 @@ static err_t plan_sort(struct plan *p, struct arena *a)
     return OK;
 }
 
+/* Narrows the time of the scan to what the filter says of it. */
+static void plan_window(struct plan *p)
+{
+    struct scan_hint hints[SCAN_HINTS_MAX];
+    uint32_t n = expr_hints(p->filter, hints, SCAN_HINTS_MAX);
+    for (uint32_t i = 0; i < n; i++) {
+        if (hints[i].kind != HINT_I64_RANGE || !str_eq(hints[i].name, log_time_ref(p->ix).name)) continue;
+        p->tmin = MAX(p->tmin, hints[i].min);
+        p->tmax = MIN(p->tmax, hints[i].max);
+    }
+}
+
 static err_t plan_make(struct plan *p, const struct log_search *s, const struct log_index *ix, struct arena *a)
 {
     struct expr *kids[3];
     uint32_t n = 0;
-    *p = (struct plan){ .s = s, .ix = ix, .tmin = s->start_ns, .tmax = s->end_ns == INT64_MAX ? INT64_MAX : s->end_ns - 1 };
+    memset(p, 0, sizeof *p); /* a compound literal would stand on the fiber's stack */
+    p->s = s;
+    p->ix = ix;
+    p->tmin = s->start_ns;
+    p->tmax = s->end_ns == INT64_MAX ? INT64_MAX : s->end_ns - 1;
     expr_builder_init(&p->b, a);
     TRY(log_compile(ix, s->query, &p->b, &kids[n++]));
     if (s->start_ns != INT64_MIN)
@@ -79,13 +95,7 @@ static err_t plan_make(struct plan *p, const struct log_search *s, const struct 
     p->filter = expr_and(&p->b, kids, n);
     TRY(expr_finish(&p->b, p->filter));
     TRY(aggs_specs(s->aggs, s->naggs, ix, &p->b, &p->aggs));
-    struct scan_hint hints[SCAN_HINTS_MAX];
-    uint32_t nh = expr_hints(p->filter, hints, SCAN_HINTS_MAX);
-    for (uint32_t i = 0; i < nh; i++) {
-        if (hints[i].kind != HINT_I64_RANGE || !str_eq(hints[i].name, log_time_ref(ix).name)) continue;
-        p->tmin = MAX(p->tmin, hints[i].min);
-        p->tmax = MIN(p->tmax, hints[i].max);
-    }
+    plan_window(p);
     return plan_sort(p, a);
 }
 
