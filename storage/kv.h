@@ -14,13 +14,13 @@ struct kv_item {
 };
 struct kv {
     /* All or nothing, durable when it returns OK. */
-    err_t (*write)(struct kv *kv, const struct kv_op *ops, size_t n);
+    err_t (*write)(struct kv *kv, const struct kv_op *ops, size_t n) MAY_YIELD;
     /* ERR_NOT_FOUND when there is none (without a detail worth showing). */
-    err_t (*get)(struct kv *kv, struct str key, struct arena *a, struct str *value);
+    err_t (*get)(struct kv *kv, struct str key, struct arena *a, struct str *value) MAY_YIELD;
     /* All items whose key starts with prefix, in key order, at most max. */
     err_t (*list)(struct kv *kv, struct str prefix, size_t max, struct arena *a, struct kv_item **items,
-                  size_t *count);
-    void (*close)(struct kv *kv);
+                  size_t *count) MAY_YIELD;
+    void (*close)(struct kv *kv) MAY_YIELD;
 };
 
 MUST_CHECK err_t kv_rocks_open(const char *dir, struct kv **out) MAY_YIELD;

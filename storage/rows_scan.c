@@ -490,33 +490,3 @@ err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, ui
     *keys = out;
     return arena_check(a);
 }
-
-/* -- indexes ------------------------------------------------------------------------------------------------------------ */
-
-static void add_index(struct arena *a, struct str index, struct str **ids, size_t *cap, uint32_t *n)
-{
-    for (uint32_t i = 0; i < *n; i++)
-        if (str_eq((*ids)[i], index)) return;
-    *ids = arena_grow(a, *ids, *n, cap, *n + 1, sizeof **ids);
-    (*ids)[(*n)++] = arena_str(a, index);
-}
-
-err_t view_indexes(struct view *v, struct arena *a, struct str **ids, uint32_t *n)
-{
-    size_t cap = 0;
-    *ids = NULL;
-    *n = 0;
-    for (uint32_t i = 0; i < v->nmems; i++) {
-        const struct mem_rows *m = v->mems[i]->rows;
-        for (uint32_t k = 0; m && k < mem_rows_streams(m); k++) {
-            const struct mem_stream *st = mem_rows_stream(m, k);
-            if (st->signal == SIG_DOCS && str_eq(st->tenant, v->tenant)) add_index(a, st->index, ids, &cap, n);
-        }
-    }
-    for (uint32_t i = 0; i < v->nsegs; i++)
-        for (uint32_t k = 0; k < seg_ngroups(v->segs[i]); k++) {
-            const struct seg_group *g = seg_group(v->segs[i], k);
-            if (g->signal == SIG_DOCS && str_eq(g->tenant, v->tenant)) add_index(a, g->index, ids, &cap, n);
-        }
-    return arena_check(a);
-}

@@ -150,7 +150,7 @@ bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info
 struct split;
 struct split *split_new(struct store *s, struct arena *a);
 /* skip (may be NULL): series that go nowhere. Both live until split_insert returned. */
-void split_add(struct split *sp, const struct batch *b, const uint8_t *skip) MAY_YIELD;
+void split_add(struct split *sp, const struct batch *b, const uint8_t *skip);
 void split_insert(struct split *sp, uint64_t generation) MAY_YIELD;
 
 /* store_catalog.c: keys and values in the catalog, and core 0's copy of it */

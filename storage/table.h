@@ -136,7 +136,6 @@ void table_scope(struct table_builder *b);    /* begins a new scope */
 void table_row(struct table_builder *b);      /* begins a row of the last resource and scope */
 void table_row_drop(struct table_builder *b); /* forgets the row begun last (it turned out invalid) */
 void table_child(struct table_builder *b, int child); /* begins an event or a link of the row */
-void table_row_again(struct table_builder *b); /* back from a child to its row: its later fields */
 void table_set_i64(struct table_builder *b, enum col_scope s, struct str name, int64_t v);
 void table_set_f64(struct table_builder *b, enum col_scope s, struct str name, double v);
 void table_set_bool(struct table_builder *b, enum col_scope s, struct str name, bool v);

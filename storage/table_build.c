@@ -181,12 +181,6 @@ void table_child(struct table_builder *b, int child)
     b->target = g;
 }
 
-void table_row_again(struct table_builder *b)
-{
-    ASSERT(b->row_open);
-    b->target = &b->rows;
-}
-
 void table_set_i64(struct table_builder *b, enum col_scope s, struct str name, int64_t v)
 {
     if (b->target) grow_set_i64(b->target, s, name, v);

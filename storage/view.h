@@ -69,9 +69,6 @@ struct column_key { enum col_scope scope; enum col_type type; struct str name; }
 /* The columns there are, without decoding them. */
 MUST_CHECK err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n) MAY_YIELD;
 
-/* The document indexes (SIG_DOCS) that hold rows of this tenant here. */
-MUST_CHECK err_t view_indexes(struct view *v, struct arena *a, struct str **ids, uint32_t *n) MAY_YIELD;
-
 /* -- metrics ------------------------------------------------------------------------------------------ */
 enum match_op { MATCH_EQ, MATCH_NE, MATCH_RE, MATCH_NRE };
 struct regex; /* storage/regex.h: RE2, whole-string anchored, `.` matches newline */

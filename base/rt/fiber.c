@@ -491,12 +491,6 @@ err_t rt_checkpoint(void)
     return OK;
 }
 
-mono_ns fiber_deadline(void)
-{
-    ASSERT(rt_in_fiber());
-    return rt_self->current->deadline;
-}
-
 void fiber_set_deadline(mono_ns deadline)
 {
     ASSERT(rt_in_fiber());

@@ -66,7 +66,6 @@ void fiber_yield(void) MAY_YIELD;
 MUST_CHECK err_t fiber_sleep(int64_t ns) MAY_YIELD;
 /* OK, ERR_CANCELED or ERR_TIMEOUT; for loops that do not wait. Yields when the quota is used up. */
 MUST_CHECK err_t rt_checkpoint(void) MAY_YIELD;
-mono_ns fiber_deadline(void);
 void fiber_set_deadline(mono_ns deadline);
 struct scope *fiber_scope(void);
 

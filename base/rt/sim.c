@@ -34,16 +34,6 @@ static struct sim *here(void)
     return sim_here;
 }
 
-bool sim_running(void)
-{
-    return sim_here != NULL;
-}
-
-uint64_t sim_trace_hash(void)
-{
-    return here()->trace;
-}
-
 const struct sim_stats *sim_stats_now(void)
 {
     return &here()->stats;

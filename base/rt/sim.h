@@ -87,10 +87,8 @@ void sim_run(uint64_t seed, unsigned cores, struct sim_disk *d, const struct sim
              err_t (*main_fn)(void *arg), void *arg, struct sim_result *out);
 
 /* Inside a run: */
-bool sim_running(void);
 void sim_crash(void);            /* the node loses power now; does not return when called from a fiber */
 void sim_set_faults(const struct sim_faults *f);
-uint64_t sim_trace_hash(void);   /* so far */
 const struct sim_stats *sim_stats_now(void);
 
 #endif

@@ -309,23 +309,3 @@ const struct index_field *mapping_field(const struct index_mapping *m, struct st
     return NULL;
 }
 
-err_t mapping_read_date(const struct index_field *f, const struct json_val *v, int64_t *ns)
-{
-    char text[32];
-    struct str s = v->type == JSON_STR ? v->str : STR("");
-    bool num = json_is_num(v);
-    if (v->type == JSON_F64) s = str_n(text, f64_shortest(v->f64, text));
-    else if (num && v->type == JSON_I64) *ns = datetime_from_number(v->i64);
-    for (uint32_t i = 0; i < f->ninput_formats; i++) {
-        struct str fmt = f->input_formats[i];
-        if (str_is(fmt, "unix_timestamp")) {
-            if (v->type == JSON_I64) return OK;
-            if (s.n && !datetime_parse(s, ns) && datetime_parse_any(s, ns)) return OK;
-        } else if (str_is(fmt, "rfc3339") || str_is(fmt, "iso8601")) {
-            if (v->type == JSON_STR && datetime_parse(s, ns)) return OK;
-        } else if (v->type == JSON_STR && datetime_parse_strptime(s, str_is(fmt, "rfc2822") ? STR("%d %b %Y %H:%M:%S %z") : fmt, ns)) {
-            return OK;
-        }
-    }
-    return err_set(ERR_INVALID, "failed to parse datetime of field `" STR_FMT "`", STR_ARG(f->path));
-}

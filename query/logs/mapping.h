@@ -57,8 +57,6 @@ MUST_CHECK err_t index_config_parse(struct str json, struct arena *a, struct ind
 MUST_CHECK err_t index_id_check(struct str id);
 /* The field at that path, or the FT_JSON field that holds it (*rest = what follows inside); NULL = not described. */
 const struct index_field *mapping_field(const struct index_mapping *m, struct str path, struct str *rest);
-/* Reads a date as the field's input formats have it: OK or ERR_INVALID. Numbers come as text too. */
-MUST_CHECK err_t mapping_read_date(const struct index_field *f, const struct json_val *v, int64_t *ns);
 /* Configurations of the OpenTelemetry indexes, as JSON text. */
 struct str mapping_otel_logs(void);
 struct str mapping_otel_traces(void);

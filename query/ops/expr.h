@@ -112,7 +112,7 @@ void expr_exec_deinit(struct expr_exec *x);
 MUST_CHECK err_t expr_exec_bind(struct expr_exec *x, const struct rows_src *src, enum expr_can *can) MAY_YIELD;
 /* Rows [base, base + n); base a multiple of 64, n <= VEC_MAX. */
 MUST_CHECK err_t expr_exec_mask(struct expr_exec *x, uint32_t base, uint32_t n, uint64_t mask[MASK_WORDS]);
-/* Does the leaf's condition hold for this one value? For row-at-a-time users (structure, having). */
+/* Does the leaf's condition hold for this one value? What the masks are tested against. */
 bool leaf_holds(const struct leaf *l, const struct val *v);
 
 /* -- masks ------------------------------------------------------------------------------------------- */

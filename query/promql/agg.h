@@ -39,6 +39,6 @@ void pq_agg_finish(struct pq_env *e, const struct pq_node *n, const struct pq_gr
                    struct pq_matrix *out);
 struct labels pq_group_labels(struct arena *a, const struct pq_node *agg, const struct labels *l);
 MUST_CHECK err_t pq_eval_agg(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                             struct pq_matrix *out);
+                             struct pq_matrix *out) MAY_YIELD;
 
 #endif

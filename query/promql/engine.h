@@ -30,7 +30,7 @@ void pq_result_free(struct pq_result *r);
 
 /* Over one source, in place. The result lives in `a` (and ast: deinit it after use). */
 MUST_CHECK err_t pq_run_local(const struct pq_query *q, struct pq_source *src, struct arena *a, struct pq_ast *ast,
-                              struct pq_result *out);
+                              struct pq_result *out) MAY_YIELD;
 struct query;
 /* Over the store: fragments on every core (distribute.c). Call pq_result_free before the arena goes, after an
  * error too. */
@@ -39,6 +39,6 @@ MUST_CHECK err_t pq_run(const struct pq_query *q, struct query *ctx, struct aren
 /* The common part: parse, prepare, evaluate with what `e` has for a source. */
 MUST_CHECK err_t pq_run_env(const struct pq_query *q, struct pq_env *e, struct pq_ast *ast, struct pq_result *out,
                             err_t (*points)(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                            struct pq_points **out, uint32_t *n_out));
+                                            struct pq_points **out, uint32_t *n_out)) MAY_YIELD;
 
 #endif

@@ -50,10 +50,10 @@ struct pq_series {
 /* Where series come from. */
 struct pq_source {
     err_t (*select)(struct pq_source *s, const struct matcher *m, uint32_t nm, int64_t tmin_ms, int64_t tmax_ms,
-                    struct arena *a, struct pq_series **out, uint32_t *n);
+                    struct arena *a, struct pq_series **out, uint32_t *n) MAY_YIELD;
     /* Samples in [tmin, tmax]; they live in `scratch`. */
     err_t (*samples)(struct pq_source *s, const struct pq_series *series, int64_t tmin_ms, int64_t tmax_ms,
-                     struct arena *scratch, struct pq_samples *out);
+                     struct arena *scratch, struct pq_samples *out) MAY_YIELD;
 };
 
 struct pq_value {
@@ -68,9 +68,9 @@ struct pq_env {
     struct arena *a;
     struct pq_source *src;
     /* Runs a local subtree on all cores; NULL = evaluate here over src. */
-    err_t (*scatter)(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out);
+    err_t (*scatter)(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out) MAY_YIELD;
     /* The same for an aggregation over a local subtree: merged groups. */
-    err_t (*scatter_agg)(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_agg *out);
+    err_t (*scatter_agg)(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_agg *out) MAY_YIELD;
     void *ctx;
     bool fragment;                     /* beside the data: results are parts that a coordinator finishes */
     struct pq_notes notes;
@@ -81,7 +81,7 @@ struct pq_env {
     int64_t samples, samples_max;      /* read so far; 0 = no limit */
 };
 
-MUST_CHECK err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_value *out);
+MUST_CHECK err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_value *out) MAY_YIELD;
 /* Fills durations, offsets, @ start()/end(), invariance and locality. */
 MUST_CHECK err_t pq_prepare(struct pq_env *e, struct pq_node *n);
 void pq_mark_stats(struct pq_node *root, bool on);
@@ -106,7 +106,6 @@ bool pq_label_in(struct str name, const struct str *set, uint32_t n);
 /* The labels in `set` (keep) or those not in it (drop), in the arena. */
 struct labels pq_labels_pick(struct arena *a, const struct labels *l, const struct str *set, uint32_t n, bool keep);
 struct labels pq_labels_set(struct arena *a, const struct labels *l, struct str name, struct str value);
-bool pq_label_reserved(struct str name); /* __name__, __type__, __unit__ */
 struct labels pq_labels_unnamed(struct arena *a, const struct labels *l);
 struct str pq_labels_text(struct arena *a, const struct labels *l); /* {a="b"} */
 
@@ -121,9 +120,9 @@ struct pq_row *pq_rowset_get(struct pq_rowset *s, struct arena *a, struct labels
 
 /* -- parts of the evaluator ------------------------------------------------------------------------ */
 MUST_CHECK err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                  enum pq_fid what, struct pq_matrix *out); /* PQ_FUNC_COUNT: values */
+                                  enum pq_fid what, struct pq_matrix *out) MAY_YIELD; /* PQ_FUNC_COUNT: values */
 MUST_CHECK err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                    struct pq_matrix *out);
+                                    struct pq_matrix *out) MAY_YIELD;
 /* The samples of a range selector or subquery at the top of an instant query; t in v, as rows of samples. */
 struct pq_points {
     struct labels labels;
@@ -131,15 +130,15 @@ struct pq_points {
     struct pq_samples s;
 };
 MUST_CHECK err_t pq_eval_points(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                struct pq_points **out, uint32_t *nout);
+                                struct pq_points **out, uint32_t *nout) MAY_YIELD;
 MUST_CHECK err_t pq_eval_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                              struct pq_value *out);
+                              struct pq_value *out) MAY_YIELD;
 MUST_CHECK err_t pq_eval_info(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                              struct pq_matrix *out);
+                              struct pq_matrix *out) MAY_YIELD;
 MUST_CHECK err_t pq_eval_binary(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                struct pq_value *out);
+                                struct pq_value *out) MAY_YIELD;
 MUST_CHECK err_t pq_hist_function(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                  struct pq_matrix *out); /* histogram_quantile(s), histogram_fraction */
+                                  struct pq_matrix *out) MAY_YIELD; /* histogram_quantile(s), histogram_fraction */
 double pq_binop_float(enum pq_op op, double l, double r, bool *keep);
 double pq_quantile(double q, double *sorted_in_place, uint32_t n);
 

@@ -92,11 +92,6 @@ struct labels pq_labels_pick(struct arena *a, const struct labels *l, const stru
     return out;
 }
 
-bool pq_label_reserved(struct str name)
-{
-    return str_is(name, "__name__") || str_is(name, "__type__") || str_is(name, "__unit__");
-}
-
 struct labels pq_labels_unnamed(struct arena *a, const struct labels *l)
 {
     static const struct str reserved[] = { { "__name__", 8 }, { "__type__", 8 }, { "__unit__", 8 } };

@@ -350,7 +350,6 @@ static void test_scan_keeps_its_parts(struct seen *seen)
 static void test_indexes_and_wide_tables(void)
 {
     struct mem_rows *m = mem_rows_new(&budget);
-    struct mem mem = { .refs = 1, .rows = m }, *mems = &mem;
     for (int turn = 0; turn < 3; turn++) {
         struct table_builder *b = table_builder_new(&budget);
         table_row(b);
@@ -366,11 +365,6 @@ static void test_indexes_and_wide_tables(void)
         table_put(t);
     }
     struct seg *s = seal(m, 0, 1);
-    struct view v = view_of(&mems, &s, 0, 1);
-    struct str *ids;
-    uint32_t n;
-    CHECK(view_indexes(&v, &v.mem, &ids, &n) == OK);
-    CHECK(n == 2);
     uint64_t rows = 0;
     for (uint32_t i = 0; i < seg_ngroups(s); i++) {
         const struct seg_group *g = seg_group(s, i);
@@ -379,7 +373,6 @@ static void test_indexes_and_wide_tables(void)
     }
     CHECK(rows == 33);
     mem_rows_free(m);
-    arena_deinit(&v.mem);
     seg_doom(s);
     seg_put(s);
 }

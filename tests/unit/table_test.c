@@ -42,13 +42,12 @@ static struct table *random_table(uint64_t seed, uint32_t nrows, struct budget *
             default: table_set_str(b, SC_ATTR, key, COL_STR, num(v, "v", prng_below(&r, 1000)));
             }
         }
+        table_set_i64(b, SC_SELF, STR("kind"), (int64_t)prng_below(&r, 6));
         for (uint32_t e = prng_chance(&r, 0.3) ? (uint32_t)prng_below(&r, 4) : 0; e-- > 0;) {
             table_child(b, CHILD_EVENTS);
             table_set_i64(b, SC_SELF, STR("time"), (int64_t)i);
             table_set_str(b, SC_SELF, STR("name"), COL_STR, num(v, "ev", prng_below(&r, 9)));
         }
-        table_row_again(b);
-        table_set_i64(b, SC_SELF, STR("kind"), (int64_t)prng_below(&r, 6));
         if (prng_chance(&r, 0.05)) table_row_drop(b);
     }
     return table_builder_finish(b, STR("start"));
