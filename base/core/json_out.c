@@ -1,5 +1,6 @@
 #include "base/core/json_out.h"
 
+#include <float.h>
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -133,7 +134,8 @@ void json_i64_str(struct json_out *j, int64_t v)
 
 size_t f64_shortest(double v, char out[32])
 {
-    for (int digits = 15; digits <= 17; digits++) {
+    /* Any 15 digits survive a double and back, but not in a subnormal number: the smallest is 5e-324. */
+    for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
         int n = snprintf(out, 32, "%.*g", digits, v);
         if (digits == 17 || strtod(out, NULL) == v || isnan(v)) return (size_t)n;
     }

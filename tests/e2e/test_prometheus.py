@@ -1,10 +1,11 @@
 """A real Prometheus as remote-write client, promtool, and what Grafana's Prometheus source sends."""
+import http.server
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
+import threading
 import time
 import urllib.parse
 import urllib.request
@@ -19,26 +20,63 @@ global: {{ scrape_interval: 250ms, scrape_timeout: 250ms, external_labels: {{ re
 scrape_configs:
 - {{ job_name: node, static_configs: [{{ targets: ["127.0.0.1:{node}"] }}] }}
 - {{ job_name: self, static_configs: [{{ targets: ["127.0.0.1:{self}"] }}] }}
+- {{ job_name: app, static_configs: [{{ targets: ["127.0.0.1:{app}"] }}] }}
 remote_write:
 - url: http://127.0.0.1:{node}/api/v1/write
+  send_exemplars: true
   queue_config: {{ batch_send_deadline: 100ms, min_backoff: 30ms, max_backoff: 200ms, max_shards: 4 }}
   metadata_config: {{ send_interval: 500ms }}
 """
 
 
+PAGE = """# HELP app_requests Requests ünïcode
+# TYPE app_requests counter
+app_requests_total{path="/a\\"b\\\\c\\n",who="ü"} 5 # {trace_id="0af7651916cd43dd8448eb211c80319c"} 1.0
+# TYPE app_odd gauge
+app_odd{kind="nan"} NaN
+app_odd{kind="inf"} -Inf
+app_odd{kind="tiny"} 4.9e-324
+app_odd{kind="big"} 1.7976931348623157e308
+"""
+
+
+class App:
+    """A scrape target in OpenMetrics whose page the test changes."""
+
+    def __init__(self):
+        self.page = PAGE + "# EOF\n"
+        app = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                body = app.page.encode()
+                self.send_response(200)
+                self.send_header("content-type", "application/openmetrics-text; version=1.0.0; charset=utf-8")
+                self.send_header("content-length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+
+
 class Prometheus:
-    """Debian's prometheus, scraping a node and itself, writing all to the node."""
+    """Debian's prometheus, scraping a node, itself, and an App; writing all to the node."""
 
     def __init__(self, node, path):
+        self.app = App()
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
             self.port = s.getsockname()[1]
         config = path / "prometheus.yml"
-        config.write_text(CONFIG.format(node=node.url("prom").rsplit(":", 1)[1], self=self.port))
+        config.write_text(CONFIG.format(node=node.url("prom").rsplit(":", 1)[1], self=self.port,
+                                        app=self.app.server.server_address[1]))
         self.log = open(path / "prometheus.log", "wb")
         self.process = subprocess.Popen(
             ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={path}/tsdb",
-             f"--web.listen-address=127.0.0.1:{self.port}"], stdout=self.log, stderr=self.log)
+             f"--web.listen-address=127.0.0.1:{self.port}", "--enable-feature=exemplar-storage"], stdout=self.log, stderr=self.log)
 
     def query(self, promql, at=None):
         q = urllib.parse.urlencode({"query": promql, **({"time": at} if at else {})})
@@ -53,6 +91,8 @@ class Prometheus:
             self.process.kill()
             self.process.wait()
         self.log.close()
+        self.app.server.shutdown()
+        self.app.server.server_close()
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -188,7 +228,7 @@ def test_exemplars_lead_to_traces(node):
 def test_series_arrive(pair):
     node, _ = pair
     up = node.query("up")
-    assert sorted(r["metric"]["job"] for r in up) == ["node", "self"]
+    assert sorted(r["metric"]["job"] for r in up) == ["app", "node", "self"]
     assert all(r["value"][1] == "1" and r["metric"]["replica"] == "a" for r in up)
     assert node.query("tercet_build_info")[0]["metric"]["backend"] in ("io_uring", "epoll")
     assert float(node.query("prometheus_tsdb_head_series")[0]["value"][1]) > 100
@@ -205,18 +245,35 @@ def test_series_arrive(pair):
 def test_promtool(pair):
     node, _ = pair
     url = node.url("prom")
-    assert len(json.loads(promtool("query", "instant", "-o", "json", url, "up == 1"))) == 2
+    assert len(json.loads(promtool("query", "instant", "-o", "json", url, "up == 1"))) == 3
     assert 'up{instance="127.0.0.1:' in promtool("query", "instant", url, "up")
     now = time.time()
     times = ["--start", f"{now - 2:.3f}", "--end", f"{now:.3f}"]
     ranges = json.loads(promtool("query", "range", "-o", "json", *times, "--step", "500ms", url, "sum(up)"))
-    assert ranges[0]["values"][-1][1] == "2"
+    assert ranges[0]["values"][-1][1] == "3"
     series = json.loads(promtool("query", "series", "-o", "json", "--match", 'up{job=~"n.*"}', "--match", "tercet_build_info", url))
     assert sorted(s["__name__"] for s in series) == ["tercet_build_info", "up"]
-    assert json.loads(promtool("query", "labels", "-o", "json", url, "job")) == ["node", "self"]
+    assert json.loads(promtool("query", "labels", "-o", "json", url, "job")) == ["app", "node", "self"]
     assert "job" not in promtool("query", "labels", url, "no_such_label")
     promtool("query", "instant", url, "sum(", rc=1)
     assert promtool("check", "metrics", input=node.get("prom", "/metrics").body.decode()) == ""
+
+
+def test_odd_values_exemplars_staleness(pair):
+    node, prometheus = pair
+    requests, = eventually(lambda: node.query("app_requests_total"))
+    assert requests["metric"]["path"] == '/a"b\\c\n' and requests["metric"]["who"] == "ü" and requests["value"][1] == "5"
+    odd = {r["metric"]["kind"]: r["value"][1] for r in node.query("app_odd")}
+    assert odd == {"nan": "NaN", "inf": "-Inf", "tiny": "5e-324", "big": "1.7976931348623157e+308"}
+    window = {"query": "rate(app_requests_total[5m])", "start": time.time() - 60, "end": time.time() + 60}
+    got = eventually(lambda: ok(node.get("prom", "/api/v1/query_exemplars", params=window)))
+    assert len(got) == 1 and got[0]["seriesLabels"]["job"] == "app"
+    assert [(e["labels"], e["value"]) for e in got[0]["exemplars"]] == [({"trace_id": "0af7651916cd43dd8448eb211c80319c"}, "1")]
+    # A series that is gone from the page is gone from instant queries with the next scrape; its samples stay.
+    prometheus.app.page = "".join(line + "\n" for line in PAGE.splitlines() if "tiny" not in line) + "# EOF\n"
+    assert eventually(lambda: not node.query('app_odd{kind="tiny"}'), 5)
+    assert len(node.query('app_odd{kind="tiny"}[5m]')[0]["values"]) >= 3 and len(node.query("app_odd")) == 3
+    assert prometheus.query('app_odd{kind="tiny"}') == []
 
 
 def test_nothing_lost_when_the_node_is_killed(pair):
@@ -240,14 +297,14 @@ def test_nothing_lost_when_the_node_is_killed(pair):
         return out
     seconds = f"[{int(end - start)}s]"
     for q in ("up", "scrape_duration_seconds", 'go_goroutines{job="self"}', 'prometheus_http_requests_total{job="self"}',
-              'prometheus_http_request_duration_seconds_bucket{job="self"}', "tercet_build_info",
+              'prometheus_http_request_duration_seconds_bucket{job="self"}', "tercet_build_info", "app_requests_total",
               'process_cpu_seconds_total'):
         want = theirs(q + seconds)
         assert want, q
         eventually(lambda: mine(q + seconds) == want, 10)
         assert mine(q + seconds) == want, q
     down = node.query(f'count_over_time((up{{job="node"}} == 0){seconds[:-1]}:250ms])', at=end)
-    assert down and node.query("sum(up)")[0]["value"][1] == "2"
+    assert down and eventually(lambda: node.query("sum(up)")[0]["value"][1] == "3")
     # Restarted, it still refuses nothing: no sample was given up by the sender.
     for name in ("prometheus_remote_storage_samples_dropped_total", "prometheus_remote_storage_samples_failed_total"):
         assert [r["value"][1] for r in prometheus.query(name)] == ["0"], name

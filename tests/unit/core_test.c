@@ -62,6 +62,22 @@ Test(core, json_escapes_and_mends_utf8)
     buf_deinit(&b);
 }
 
+Test(core, shortest_doubles)
+{
+    static const struct { double v; const char *text; } rows[] = {
+        { 0, "0" },                  { -0.0, "-0" },
+        { 0.1, "0.1" },              { 1.0 / 3, "0.3333333333333333" },
+        { 0.1 + 0.2, "0.30000000000000004" }, { 5e-324, "5e-324" },
+        { -1.5e-320, "-1.5e-320" },  { 2.2250738585072014e-308, "2.2250738585072014e-308" },
+        { 1.7976931348623157e308, "1.7976931348623157e+308" },
+    };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char text[32];
+        size_t n = f64_shortest(rows[i].v, text);
+        cr_expect(str_is(str_n(text, n), rows[i].text), "row %zu: %.*s", i, (int)n, text);
+    }
+}
+
 Test(core, varint_round_trip_and_bounds)
 {
     struct prng r;
