@@ -8,8 +8,8 @@
  * before each send, so that no answer comes from the server's memory of repeated requests. Samples go as snappy,
  * which cannot be patched: they are built before the clock starts, and the run ends when they are used up. */
 #include "base/core/arena.h"
+#include "base/core/pb_out.h"
 #include "base/core/prng.h"
-#include "server/api/pb_out.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -80,7 +80,7 @@ static void kv_int(struct buf *b, uint32_t field, const char *key, int64_t v)
     pb_str(b, 1, str_of(key));
     size_t val = pb_begin(b, 2);
     pb_tag(b, 3, 0);
-    pb_varint(b, (uint64_t)v);
+    buf_varint(b, (uint64_t)v);
     pb_end(b, val);
     pb_end(b, kv);
 }

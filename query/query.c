@@ -1,8 +1,29 @@
 #include "query/query.h"
 
 #include "base/core/assert.h"
+#include "base/core/metric.h"
 
 #include <stdlib.h>
+
+void query_begin(struct query *q, struct budget *one, struct arena *answer, struct budget *all, int64_t bytes_max,
+                 int64_t timeout_ns)
+{
+    budget_init(one, "query.memory_one", all, bytes_max, ERR_LIMIT);
+    arena_init(answer, one);
+    q->arena = answer;
+    q->budget = one;
+    if (timeout_ns > 0) fiber_set_deadline(mono_add(rt_now(), timeout_ns));
+    metric_add(M_QUERIES, 1);
+}
+
+void query_end(struct query *q)
+{
+    struct err_record why = *err_record(); /* of the request; freeing must not change it */
+    metric_add(M_QUERY_ROWS, (int64_t)q->stats.rows);
+    metric_add(M_QUERY_SAMPLES, (int64_t)q->stats.samples);
+    arena_deinit(q->arena);
+    *err_record() = why;
+}
 
 struct part { /* one core's part in a scatter */
     struct query *q;

@@ -21,6 +21,12 @@ struct query {
     int64_t rows_max;
 };
 
+/* Opens a query of this fiber: its budget below `all`, its arena, its deadline (timeout_ns 0 = none). The three live
+ * until query_end, which counts what was read and frees the answer; the fiber's error record outlives it. */
+void query_begin(struct query *q, struct budget *one, struct arena *answer, struct budget *all, int64_t bytes_max,
+                 int64_t timeout_ns);
+void query_end(struct query *q);
+
 /* Runs on one core, in a fiber of class RT_QUERY. Everything reachable from *partial lives in `a`, which the
  * coordinator frees when the query ends. */
 typedef err_t fragment_fn(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial);

@@ -14,14 +14,9 @@ enum { REQUEST_VERSION = 1, BATCH_VERSION = 1, INDEX_MAX = 1024 };
 
 /* -- writing ---------------------------------------------------------------------------------------- */
 
-static void put_varint(struct buf *b, uint64_t v)
-{
-    uint8_t tmp[VARINT_MAX];
-    buf_put(b, tmp, varint_put(tmp, v));
-}
 static void put_str(struct buf *b, struct str s)
 {
-    put_varint(b, s.n);
+    buf_varint(b, s.n);
     buf_put(b, s.p, s.n);
 }
 static void put_hash(struct buf *b, hash128 h)
@@ -53,10 +48,10 @@ void batch_encode(const struct batch *b, const struct metric_encode_opts *o, str
     put_str(out, b->tenant);
     put_str(out, b->index);
     put_hash(out, b->content);
-    put_varint(out, b->nrows);
+    buf_varint(out, b->nrows);
     if (b->signal != SIG_METRICS) {
         ASSERT(b->ntables <= BATCH_TABLES_MAX);
-        put_varint(out, b->ntables);
+        buf_varint(out, b->ntables);
         for (uint32_t i = 0; i < b->ntables; i++) {
             size_t at = part_begin(out);
             table_encode(b->tables[i], out);
@@ -91,7 +86,7 @@ void request_encode(const struct request_head *h, struct batch *const *batches,
     buf_byte(out, REQUEST_VERSION);
     put_hash(out, h->key);
     buf_put(out, &h->wall_ms, sizeof h->wall_ms);
-    put_varint(out, h->nbatches);
+    buf_varint(out, h->nbatches);
     for (uint32_t i = 0; i < h->nbatches; i++) {
         size_t at = part_begin(out);
         batch_encode(batches[i], o, out);

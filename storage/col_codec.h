@@ -27,7 +27,6 @@ MUST_CHECK err_t cur_count(struct cur *c, uint32_t max, uint32_t *v);
 MUST_CHECK err_t cur_take(struct cur *c, size_t n, const uint8_t **p);
 /* varint length and bytes */
 MUST_CHECK err_t cur_str(struct cur *c, size_t max, struct str *s);
-void buf_varint(struct buf *b, uint64_t v);
 void buf_lstr(struct buf *b, struct str s);
 
 /* -- col_pack.c: n <= COL_BLOCK integers in `width` bits each --------------------------------------- *

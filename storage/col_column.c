@@ -48,12 +48,6 @@ err_t cur_str(struct cur *c, size_t max, struct str *s)
     return OK;
 }
 
-void buf_varint(struct buf *b, uint64_t v)
-{
-    uint8_t tmp[VARINT_MAX];
-    buf_put(b, tmp, varint_put(tmp, v));
-}
-
 void buf_lstr(struct buf *b, struct str s)
 {
     buf_varint(b, s.n);

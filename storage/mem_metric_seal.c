@@ -45,15 +45,9 @@ struct seal {
     uint8_t coded[COL_SAMPLE_BOUND(COL_SAMPLE_MAX)];
 };
 
-static void put_varint(struct buf *b, uint64_t v)
-{
-    uint8_t *p = (uint8_t *)buf_reserve(b, VARINT_MAX);
-    if (p) b->n += varint_put(p, v);
-}
-
 static void put_str(struct buf *b, struct str s)
 {
-    put_varint(b, s.n);
+    buf_varint(b, s.n);
     buf_str(b, s);
 }
 
@@ -207,7 +201,7 @@ static err_t put_block(struct seal *s, int64_t series_tmin, const struct block *
                                 (uint64_t)b->t[b->n - 1] - (uint64_t)b->t[0], data.chunk, data.off, data.size,
                                 starts, times.chunk, times.off, times.size };
     for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
-        put_varint(&s->blocks, fields[i]);
+        buf_varint(&s->blocks, fields[i]);
     return OK;
 }
 
@@ -252,7 +246,7 @@ static err_t flush_page(struct seal *s)
     struct seg_chunk at;
     TRY(write_chunk(s, buf_view(&s->page), &at));
     buf_put(&s->pages, &at, sizeof at);
-    put_varint(&s->pages, s->page_series);
+    buf_varint(&s->pages, s->page_series);
     s->npages++;
     s->page_series = 0;
     buf_clear(&s->page);
@@ -278,8 +272,8 @@ static err_t put_series(struct seal *s, const struct mem_series *x)
     TRY(put_floats(s, &f, tmin));
     TRY(put_hists(s, &h, tmin));
     put_str(&s->page, mem_series_labels(x));
-    put_varint(&s->page, zigzag(tmin));
-    put_varint(&s->page, (uint64_t)tmax - (uint64_t)tmin);
+    buf_varint(&s->page, zigzag(tmin));
+    buf_varint(&s->page, (uint64_t)tmax - (uint64_t)tmin);
     put_str(&s->page, buf_view(&s->blocks));
     s->page_series++;
     s->tmin = MIN(s->tmin, tmin);
@@ -321,7 +315,7 @@ static err_t put_value(struct seal *s, const struct mem_value *v, uint32_t *rank
     TRY(sort(s, ranks, n, by_number));
     buf_clear(&s->blocks);
     for (uint32_t i = 0; i < n; i++) {
-        put_varint(&s->blocks, ranks[i] - last);
+        buf_varint(&s->blocks, ranks[i] - last);
         last = ranks[i];
     }
     put_str(&s->page, str_n(v->p, v->n));
@@ -334,7 +328,7 @@ static err_t flush_part(struct seal *s, struct str first, uint32_t nvalues)
     struct seg_chunk at;
     TRY(write_chunk(s, buf_view(&s->page), &at));
     buf_put(&s->meta, &at, sizeof at);
-    put_varint(&s->meta, nvalues);
+    buf_varint(&s->meta, nvalues);
     put_str(&s->meta, str_sub(first, 0, SEG_METRIC_FIRST_MAX));
     buf_clear(&s->page);
     return OK;
@@ -382,7 +376,7 @@ static err_t put_names(struct seal *s)
     for (uint32_t i = 0; i < x->nnames; i++)
         names[i] = i;
     TRY(sort(s, names, x->nnames, by_name));
-    put_varint(&s->meta, x->nnames);
+    buf_varint(&s->meta, x->nnames);
     for (uint32_t i = 0; i < x->nnames; i++)
         TRY(put_name(s, names[i], ranks));
     return OK;
@@ -393,7 +387,7 @@ static err_t put_metadata(struct seal *s)
     buf_byte(&s->meta, s->t->nmeta > 0);
     if (s->t->nmeta == 0) return OK;
     buf_clear(&s->page);
-    put_varint(&s->page, s->t->nmeta);
+    buf_varint(&s->page, s->t->nmeta);
     for (uint32_t i = 0; i < s->t->nmeta; i++) {
         const struct metric_meta *m = &s->t->meta[i];
         put_str(&s->page, m->family);
@@ -437,9 +431,9 @@ static err_t seal_tenant(struct seal *s, struct mem_tenant *t)
     TRY(put_all_series(s));
     if (s->nseries == 0 && t->nmeta == 0) return OK;
     buf_byte(&s->meta, SEG_METRIC_VERSION);
-    put_varint(&s->meta, s->nchunks);
+    buf_varint(&s->meta, s->nchunks);
     buf_put(&s->meta, s->chunk, s->nchunks * sizeof *s->chunk);
-    put_varint(&s->meta, s->npages);
+    buf_varint(&s->meta, s->npages);
     buf_str(&s->meta, buf_view(&s->pages));
     TRY(put_names(s));
     TRY(put_metadata(s));

@@ -26,17 +26,11 @@ enum { SECTION_MAX = 256 << 20, EXPANSION_MAX = 256, META_STR_MAX = 65536 };
 
 /* -- encoding ---------------------------------------------------------------------------------------- */
 
-static void put_varint(struct buf *b, uint64_t v)
-{
-    uint8_t *p = (uint8_t *)buf_reserve(b, VARINT_MAX);
-    if (p) b->n += varint_put(p, v);
-}
-
 static void put_section(struct buf *out, struct str raw)
 {
-    put_varint(out, raw.n);
+    buf_varint(out, raw.n);
     if (raw.n == 0) {
-        put_varint(out, 0);
+        buf_varint(out, 0);
         return;
     }
     /* lz4 goes first behind the longest header there can be, then moves down. */
@@ -44,7 +38,7 @@ static void put_section(struct buf *out, struct str raw)
     char *p = bound ? buf_reserve(out, (size_t)bound + VARINT_MAX) : NULL;
     int n = p ? LZ4_compress_default(raw.p, p + VARINT_MAX, (int)raw.n, bound) : 0;
     if (n <= 0 || (size_t)n >= raw.n - raw.n / 16) {
-        put_varint(out, raw.n);
+        buf_varint(out, raw.n);
         buf_str(out, raw);
         return;
     }
@@ -57,7 +51,7 @@ static void put_i64_deltas(struct buf *b, const int64_t *v, uint32_t n)
 {
     uint64_t before = 0;
     for (uint32_t i = 0; i < n; i++) {
-        put_varint(b, zigzag((int64_t)((uint64_t)v[i] - before)));
+        buf_varint(b, zigzag((int64_t)((uint64_t)v[i] - before)));
         before = (uint64_t)v[i];
     }
 }
@@ -66,7 +60,7 @@ static void put_u32_deltas(struct buf *b, const uint32_t *v, uint32_t n)
 {
     int64_t before = 0;
     for (uint32_t i = 0; i < n; i++) {
-        put_varint(b, zigzag((int64_t)v[i] - before));
+        buf_varint(b, zigzag((int64_t)v[i] - before));
         before = v[i];
     }
 }
@@ -86,7 +80,7 @@ static void put_planes(struct buf *b, const double *v, uint32_t n)
 
 static void put_str(struct buf *b, struct str s)
 {
-    put_varint(b, s.n);
+    buf_varint(b, s.n);
     buf_str(b, s);
 }
 
@@ -98,7 +92,7 @@ static void put_series(const struct metric_batch *m, const struct metric_encode_
     buf_clear(tmp);
     for (uint32_t i = 0; i < m->nseries; i++) {
         if (!m->canonical[i].p || (o && o->defined && o->defined(o->ctx, m->id[i]))) {
-            put_varint(tmp, 0);
+            buf_varint(tmp, 0);
             buf_put(&ids, &m->id[i], 16);
         } else {
             put_str(tmp, m->canonical[i]);
@@ -156,10 +150,10 @@ void metric_batch_encode(const struct metric_batch *m, const struct metric_encod
     buf_byte(out, VERSION);
     buf_byte(out, (uint8_t)((m->st_ms ? F_ST : 0) | (m->nhists && m->hst_ms ? F_HST : 0) |
                             (m->exemplars ? F_EXEMPLARS : 0) | (identity ? F_IDENTITY : 0)));
-    put_varint(out, m->nseries);
-    put_varint(out, m->nsamples);
-    put_varint(out, m->nhists);
-    put_varint(out, m->nmeta);
+    buf_varint(out, m->nseries);
+    buf_varint(out, m->nsamples);
+    buf_varint(out, m->nhists);
+    buf_varint(out, m->nmeta);
     put_series(m, o, &tmp, out);
     if (!identity) {
         buf_clear(&tmp);

@@ -20,23 +20,17 @@ static bool whole_numbers(const double *v, uint32_t n)
     return true;
 }
 
-static void put_varint(struct buf *out, uint64_t v)
-{
-    uint8_t b[VARINT_MAX];
-    buf_put(out, b, varint_put(b, v));
-}
-
 static void put_numbers(struct buf *out, const double *v, uint32_t n)
 {
     bool packed = whole_numbers(v, n);
-    put_varint(out, (uint64_t)n * 2 + packed);
+    buf_varint(out, (uint64_t)n * 2 + packed);
     if (!packed) {
         buf_put(out, v, n * sizeof *v);
         return;
     }
     int64_t before = 0;
     for (uint32_t i = 0; i < n; i++) {
-        put_varint(out, zigzag((int64_t)v[i] - before));
+        buf_varint(out, zigzag((int64_t)v[i] - before));
         before = (int64_t)v[i];
     }
 }
@@ -44,10 +38,10 @@ static void put_numbers(struct buf *out, const double *v, uint32_t n)
 static void put_side(struct buf *out, const struct nhist_span *spans, uint32_t nspans, const double *v,
                      uint32_t n)
 {
-    put_varint(out, nspans);
+    buf_varint(out, nspans);
     for (uint32_t i = 0; i < nspans; i++) {
-        put_varint(out, zigzag(spans[i].offset));
-        put_varint(out, spans[i].length);
+        buf_varint(out, zigzag(spans[i].offset));
+        buf_varint(out, spans[i].length);
     }
     put_numbers(out, v, n);
 }

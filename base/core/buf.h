@@ -5,6 +5,7 @@
 
 #include "base/core/budget.h"
 #include "base/core/str.h"
+#include "base/core/varint.h"
 
 struct buf {
     char *p;
@@ -30,6 +31,15 @@ static inline void buf_byte(struct buf *b, uint8_t c)
         b->p[b->n++] = (char)c;
     } else {
         buf_put(b, &c, 1);
+    }
+}
+static inline void buf_varint(struct buf *b, uint64_t v)
+{
+    uint8_t bytes[VARINT_MAX];
+    if (__builtin_expect(b->cap - b->n >= VARINT_MAX, 1)) {
+        b->n += varint_put((uint8_t *)b->p + b->n, v);
+    } else {
+        buf_put(b, bytes, varint_put(bytes, v));
     }
 }
 static inline struct str buf_view(const struct buf *b) { return (struct str){ b->p, b->n }; }

@@ -117,18 +117,11 @@ bool str_to_f64(struct str s, double *out)
     return true;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c = lower(c);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 bool str_from_hex(struct str hex, uint8_t *out, size_t n)
 {
     if (hex.n != 2 * n) return false;
     for (size_t i = 0; i < n; i++) {
-        int hi = hex_digit(hex.p[2 * i]), lo = hex_digit(hex.p[2 * i + 1]);
+        int hi = hex_value(hex.p[2 * i]), lo = hex_value(hex.p[2 * i + 1]);
         if (hi < 0 || lo < 0) return false;
         out[i] = (uint8_t)(hi << 4 | lo);
     }

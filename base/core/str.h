@@ -53,6 +53,13 @@ bool str_to_i64(struct str s, int64_t *out);
 bool str_to_u64(struct str s, uint64_t *out);
 /* strtod over the whole string in the C locale; accepts inf and nan as strtod does. */
 bool str_to_f64(struct str s, double *out);
+/* The value of a hex digit of any case, or -1. */
+static inline int hex_value(int c)
+{
+    if (c >= '0' && c <= '9') return c - '0';
+    c |= 0x20;
+    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
 /* 2*n hex digits, any case, to n bytes. False on another length or character. */
 bool str_from_hex(struct str hex, uint8_t *out, size_t n);
 /* n bytes to 2*n lower-case hex digits; no terminator. */

@@ -238,19 +238,12 @@ err_t http1_head_parse(char *p, size_t n, struct arena *a, struct http1_head *h)
 
 /* -- chunked bodies ----------------------------------------------------------------------------------- */
 
-static int hex_digit(unsigned char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* One byte of the size line, its extension, or the CRLF behind a chunk. */
 static err_t chunk_line_byte(struct http1_chunked *c, unsigned char b)
 {
     switch (c->state) {
     case CHUNK_SIZE: {
-        int d = hex_digit(b);
+        int d = hex_value(b);
         if (d >= 0) {
             if (++c->digits > 8) return err_set(ERR_INVALID, "chunk: size over 8 hex digits");
             c->left = c->left << 4 | (uint32_t)d;

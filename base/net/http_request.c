@@ -1,13 +1,6 @@
 /* Helpers over a request: headers, percent-encoding, parameters. */
 #include "base/net/http_conn.h"
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    char l = (char)(c | 0x20);
-    return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
-}
-
 bool http_url_valid(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {

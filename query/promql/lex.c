@@ -142,13 +142,6 @@ static err_t lex_number(struct pq_lexer *l, struct pq_token *t)
                       (int)MIN(t->text.n, 64), t->text.p);
 }
 
-static int hex_value(int c)
-{
-    if (is_digit(c)) return c - '0';
-    c |= 0x20;
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 static void put_utf8(struct buf *b, uint32_t c)
 {
     if (c < 0x80) {

@@ -12,24 +12,16 @@ err_t prom_begin(struct prom_run *r, struct http_request *rq)
 {
     const struct prom_ctx *ctx = rq->user;
     int64_t timeout_ms;
-    *r = (struct prom_run){ .ctx = ctx };
-    budget_init(&r->budget, "query.memory_one", ctx->budget, ctx->query_bytes_max, ERR_LIMIT);
-    arena_init(&r->arena, &r->budget);
-    r->q = (struct query){ .store = ctx->store, .tenant = rq->tenant, .arena = &r->arena, .budget = &r->budget,
-                           .samples_max = ctx->samples_max };
-    TRY(prom_duration(rq, "timeout", ctx->timeout_ns / NS_PER_MS, &timeout_ms));
-    int64_t ns = MIN(timeout_ms, ctx->timeout_ns / NS_PER_MS) * NS_PER_MS;
-    if (ns > 0) fiber_set_deadline(mono_add(rt_now(), ns));
-    metric_add(M_QUERIES, 1);
-    return OK;
+    *r = (struct prom_run){ .ctx = ctx, .q = { .store = ctx->store, .tenant = rq->tenant, .samples_max = ctx->samples_max } };
+    err_t e = prom_duration(rq, "timeout", ctx->timeout_ns / NS_PER_MS, &timeout_ms);
+    int64_t timeout_ns = e ? 0 : MIN(timeout_ms, ctx->timeout_ns / NS_PER_MS) * NS_PER_MS;
+    query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, timeout_ns);
+    return e;
 }
 
 void prom_end(struct prom_run *r)
 {
-    struct err_record why = *err_record(); /* of the request; freeing must not change it */
-    metric_add(M_QUERY_SAMPLES, (int64_t)r->q.stats.samples);
-    arena_deinit(&r->arena);
-    *err_record() = why;
+    query_end(&r->q);
 }
 
 void prom_data(struct prom_run *r, struct http_response *rs)

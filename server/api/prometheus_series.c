@@ -171,13 +171,6 @@ out:
     return e;
 }
 
-static int hex_digit(char c)
-{
-    if (c >= '0' && c <= '9') return c - '0';
-    c = (char)(c | 0x20);
-    return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
-}
-
 /* U__ escaping of UTF-8 names: `__` is '_', `_HEX_` a code point. What does not unescape is taken as it is. */
 static struct str unescape(struct arena *a, struct str s)
 {
@@ -195,8 +188,8 @@ static struct str unescape(struct arena *a, struct str s)
             continue;
         }
         uint32_t c = 0, digits = 0;
-        for (i++; i < s.n && hex_digit(s.p[i]) >= 0 && digits < 6; i++, digits++)
-            c = c << 4 | (uint32_t)hex_digit(s.p[i]);
+        for (i++; i < s.n && hex_value(s.p[i]) >= 0 && digits < 6; i++, digits++)
+            c = c << 4 | (uint32_t)hex_value(s.p[i]);
         if (i >= s.n || s.p[i] != '_' || digits == 0 || c > 0x10FFFF || (c >= 0xD800 && c < 0xE000)) return s;
         if (c < 0x80) {
             out[n++] = (char)c;

@@ -11,21 +11,13 @@ const struct quickwit_ctx *qw_ctx(const struct http_request *rq) { return rq->us
 void qw_begin(struct qw_run *r, struct http_request *rq)
 {
     const struct quickwit_ctx *ctx = qw_ctx(rq);
-    *r = (struct qw_run){ .began_ns = rt_now().ns };
-    budget_init(&r->budget, "query.memory_one", ctx->budget, ctx->query_bytes_max, ERR_LIMIT);
-    arena_init(&r->arena, &r->budget);
-    r->q.store = ctx->store;
-    r->q.tenant = rq->tenant;
-    r->q.arena = &r->arena;
-    r->q.budget = &r->budget;
-    fiber_set_deadline(mono_add(rt_now(), ctx->timeout_ns));
-    metric_add(M_QUERIES, 1);
+    *r = (struct qw_run){ .began_ns = rt_now().ns, .q = { .store = ctx->store, .tenant = rq->tenant } };
+    query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, ctx->timeout_ns);
 }
 
 void qw_end(struct qw_run *r)
 {
-    metric_add(M_QUERY_ROWS, (int64_t)r->q.stats.rows);
-    arena_deinit(&r->arena);
+    query_end(&r->q);
 }
 
 int64_t qw_took_us(const struct qw_run *r) { return (rt_now().ns - r->began_ns) / NS_PER_US; }

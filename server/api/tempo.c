@@ -1,9 +1,8 @@
 #include "server/api/tempo.h"
 
-#include "base/core/metric.h"
+#include "base/core/pb_out.h"
 #include "query/traceql/lex.h"
 #include "query/traceql/search.h"
-#include "server/api/pb_out.h"
 #include "server/api/tempo_trace.h"
 
 /* -- one query ------------------------------------------------------------------------------------------------ */
@@ -18,22 +17,14 @@ struct run {
 static void run_begin(struct run *r, struct http_request *rq)
 {
     const struct tempo_ctx *ctx = rq->user;
-    *r = (struct run){ 0 };
-    budget_init(&r->budget, "query.memory_one", ctx->budget, ctx->query_bytes_max, ERR_LIMIT);
-    arena_init(&r->arena, &r->budget);
-    r->q.store = ctx->store;
-    r->q.tenant = rq->tenant;
-    r->q.arena = &r->arena;
-    r->q.budget = &r->budget;
-    fiber_set_deadline(mono_add(rt_now(), ctx->timeout_ns));
-    metric_add(M_QUERIES, 1);
+    *r = (struct run){ .q = { .store = ctx->store, .tenant = rq->tenant } };
+    query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, ctx->timeout_ns);
 }
 
 static void run_end(struct run *r)
 {
-    metric_add(M_QUERY_ROWS, (int64_t)r->q.stats.rows);
     if (r->scattered) scatter_free(&r->sc);
-    arena_deinit(&r->arena);
+    query_end(&r->q);
 }
 
 /* -- parameters -------------------------------------------------------------------------------------------------- */

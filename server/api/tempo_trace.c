@@ -1,7 +1,7 @@
 #include "server/api/tempo_trace.h"
 
+#include "base/core/pb_out.h"
 #include "query/traceql/traceql.h"
-#include "server/api/pb_out.h"
 #include "storage/json_in.h"
 
 #include <stdlib.h>
@@ -45,7 +45,7 @@ static void kv_proto(struct buf *b, uint32_t field, struct str key, const struct
 static void int_any(struct buf *b, int64_t i)
 {
     pb_tag(b, 3, 0);
-    pb_varint(b, (uint64_t)i);
+    buf_varint(b, (uint64_t)i);
 }
 
 static void double_any(struct buf *b, double f)
@@ -57,7 +57,7 @@ static void double_any(struct buf *b, double f)
 static void bool_any(struct buf *b, bool v)
 {
     pb_tag(b, 2, 0);
-    pb_varint(b, v);
+    buf_varint(b, v);
 }
 
 /* Depth is bounded by the JSON parser's JSON_DEPTH_MAX. */

@@ -3,10 +3,10 @@
 #include "base/core/assert.h"
 #include "base/core/json_out.h"
 #include "base/core/metric.h"
+#include "base/core/pb_out.h"
 #include "server/ingest/ingest_internal.h"
 #include "server/ingest/otlp_points.h"
 #include "server/ingest/otlp_rows.h"
-#include "server/ingest/pb_out.h"
 #include "server/ingest/remote_write.h"
 #include "server/ingest/text.h"
 
@@ -153,9 +153,9 @@ static void success_protobuf(enum signal signal, const struct otlp_result *res, 
     struct buf partial;
     if (res->rejected == 0) return;
     buf_init(&partial, 1024, a->budget);
-    pb_out_num(&partial, 1, res->rejected);
-    pb_out_str(&partial, 2, text_mend(partial_text(signal, res, text, sizeof text), a));
-    pb_out_str(out, 1, buf_view(&partial));
+    pb_uint(&partial, 1, res->rejected);
+    pb_str(&partial, 2, text_mend(partial_text(signal, res, text, sizeof text), a));
+    pb_str(out, 1, buf_view(&partial));
     buf_deinit(&partial);
 }
 
@@ -214,8 +214,8 @@ void ingest_otlp_on_error(const struct http_request *rq, int status, err_t code,
     buf_clear(&rs->body);
     if (str_ieq(media_type(rq), STR("application/x-protobuf"))) {
         rs->content_type = "application/x-protobuf";
-        pb_out_num(&rs->body, 1, (uint64_t)grpc_code_of(status, code));
-        pb_out_str(&rs->body, 2, text_mend(str_of(detail), rq->arena));
+        pb_uint(&rs->body, 1, (uint64_t)grpc_code_of(status, code));
+        pb_str(&rs->body, 2, text_mend(str_of(detail), rq->arena));
         return;
     }
     struct json_out j;

@@ -1,8 +1,8 @@
 /* The endpoints over a store that only counts: answers, errors and headers in each protocol's own form. Runs on a real
  * reactor, because handlers ask it for the time. */
 #include "base/core/assert.h"
+#include "base/core/pb_out.h"
 #include "server/ingest/ingest_http.h"
-#include "server/ingest/pb_out.h"
 
 #include <snappy-c.h>
 #include <stdio.h>

@@ -1,25 +1,19 @@
 /* A protobuf writer onto a struct buf. Nested messages: size_t at = pb_begin(b, field); ...; pb_end(b, at). */
-#ifndef SERVER_API_PB_OUT_H
-#define SERVER_API_PB_OUT_H
+#ifndef BASE_CORE_PB_OUT_H
+#define BASE_CORE_PB_OUT_H
 
 #include "base/core/buf.h"
-#include "base/core/varint.h"
 
-static inline void pb_varint(struct buf *b, uint64_t v)
-{
-    uint8_t bytes[VARINT_MAX];
-    buf_put(b, bytes, varint_put(bytes, v));
-}
 static inline void pb_tag(struct buf *b, uint32_t field, uint32_t wire)
 {
-    pb_varint(b, (uint64_t)field << 3 | wire);
+    buf_varint(b, (uint64_t)field << 3 | wire);
 }
 /* Scalars of value zero are left out, as proto3 does. */
 static inline void pb_uint(struct buf *b, uint32_t field, uint64_t v)
 {
     if (v == 0) return;
     pb_tag(b, field, 0);
-    pb_varint(b, v);
+    buf_varint(b, v);
 }
 static inline void pb_fixed64(struct buf *b, uint32_t field, uint64_t v)
 {
@@ -36,7 +30,7 @@ static inline void pb_fixed32(struct buf *b, uint32_t field, uint32_t v)
 static inline void pb_bytes(struct buf *b, uint32_t field, struct str s)
 {
     pb_tag(b, field, 2);
-    pb_varint(b, s.n);
+    buf_varint(b, s.n);
     buf_str(b, s);
 }
 static inline void pb_str(struct buf *b, uint32_t field, struct str s)
