@@ -85,12 +85,15 @@ struct split {
     struct store *store;
     struct arena *a;
     struct share *shares; /* [cores] */
+    const struct batch **batches;
+    size_t batches_cap;
+    uint32_t nbatches;
 };
 
 struct split *split_new(struct store *s, struct arena *a)
 {
     struct split *sp = ARENA_NEW(a, struct split);
-    *sp = (struct split){ s, a, ARENA_ARRAY(a, struct share, s->cores) };
+    *sp = (struct split){ .store = s, .a = a, .shares = ARENA_ARRAY(a, struct share, s->cores) };
     for (unsigned c = 0; c < s->cores; c++)
         sp->shares[c].store = s;
     return sp;
@@ -156,6 +159,8 @@ static void split_metrics(struct split *sp, const struct batch *b, const uint8_t
 
 void split_add(struct split *sp, const struct batch *b, const uint8_t *skip)
 {
+    sp->batches = arena_grow(sp->a, sp->batches, sp->nbatches, &sp->batches_cap, sp->nbatches + 1, sizeof *sp->batches);
+    sp->batches[sp->nbatches++] = b;
     if (b->signal == SIG_METRICS) {
         split_metrics(sp, b, skip);
         return;
@@ -188,6 +193,13 @@ static err_t insert_share(void *arg)
     return OK;
 }
 
+static void uncharge(const struct batch *b)
+{
+    for (uint32_t i = 0; i < b->ntables; i++)
+        table_uncharge(b->tables[i]);
+    if (b->metrics && b->metrics->exemplars) table_uncharge(b->metrics->exemplars);
+}
+
 void split_insert(struct split *sp, uint64_t generation)
 {
     struct store *s = sp->store;
@@ -201,4 +213,7 @@ void split_insert(struct split *sp, uint64_t generation)
             ASSERT(e == OK);
         }
     }
+    /* From here the memtables' budget counts the tables; the request's must not keep them too. */
+    for (uint32_t i = 0; i < sp->nbatches; i++)
+        uncharge(sp->batches[i]);
 }

@@ -34,6 +34,12 @@ void table_put(struct table *t)
     free(t);
 }
 
+void table_uncharge(struct table *t)
+{
+    budget_release(t->mem.budget, (int64_t)t->mem.bytes);
+    t->mem.budget = NULL;
+}
+
 const struct column *table_column(const struct table *t, enum col_scope scope, struct str name,
                                   enum col_type type)
 {

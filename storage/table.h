@@ -89,6 +89,9 @@ struct table {
 
 struct table *table_get(struct table *t);
 void table_put(struct table *t);
+/* Takes the table's memory off the budget it was built under: a memtable that keeps it charges its own. By a holder of a
+ * reference, which keeps the table from being freed meanwhile; again is nothing. */
+void table_uncharge(struct table *t);
 /* NULL when there is none. Linear in ncols for names outside the small cache: hoist out of row loops. */
 const struct column *table_column(const struct table *t, enum col_scope scope, struct str name,
                                   enum col_type type);
