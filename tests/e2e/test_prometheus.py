@@ -116,7 +116,7 @@ def pair(launched):
     if not launched:
         pytest.skip("prometheus is not installed: tests/lib/deps test")
     node = launched[0]
-    assert eventually(lambda: node.query("count_over_time(up[1m]) > 3")), node.log_text()[-3000:]
+    assert eventually(lambda: node.query("count(count_over_time(up[1m]) > 5) == 3")), node.log_text()[-3000:]
     return launched
 
 

@@ -1,0 +1,119 @@
+"""Clients that keep sending while a node starts: they see what they retry (503, no connection), never a refusal for good."""
+import gzip
+import http.client
+import json
+import struct
+import threading
+import time
+
+import cramjam
+import zstandard
+from google.protobuf.json_format import MessageToDict
+
+import otlp
+from node import PORTS
+
+
+def label(name, value):
+    pair = b"\x0a" + bytes([len(name)]) + name + b"\x12" + bytes([len(value)]) + value
+    return b"\x0a" + bytes([len(pair)]) + pair
+
+
+def remote_write(n):
+    """Remote write 1.0 of one sample of the series sent{n="..."}, as Prometheus sends it."""
+    sample = b"\x09" + struct.pack("<d", n) + b"\x10" + varint(time.time_ns() // 10**6)
+    series = label(b"__name__", b"sent") + label(b"n", str(n).encode()) + b"\x12" + bytes([len(sample)]) + sample
+    return cramjam.snappy.compress_raw(b"\x0a" + bytes([len(series)]) + series)
+
+
+def varint(n):
+    out = b""
+    while n > 127:
+        out, n = out + bytes([n & 127 | 128]), n >> 7
+    return out + bytes([n])
+
+
+def json_logs(n):
+    return json.dumps(MessageToDict(otlp.logs("json", [n]))).encode()
+
+
+SENDERS = {  # name: (door, path, headers, body of request n)
+    "write": ("prom", "/api/v1/write", {"content-type": otlp.PROTO, "content-encoding": "snappy"}, lambda n: bytes(remote_write(n))),
+    "zstd": ("otlp", "/v1/logs", {"content-type": otlp.PROTO, "content-encoding": "zstd"},
+             lambda n: zstandard.ZstdCompressor().compress(otlp.logs("zstd", [n]).SerializeToString())),
+    "gzip": ("otlp", "/v1/traces", {"content-type": otlp.PROTO, "content-encoding": "gzip"},
+             lambda n: gzip.compress(otlp.traces("gzip", [n + 1]).SerializeToString())),
+    "json": ("otlp", "/v1/logs", {"content-type": "application/json"}, json_logs),
+    "docs": ("quickwit", "/api/v1/kept/ingest", {"content-type": "application/x-ndjson"}, lambda n: b'{"n":%d}\n' % n),
+}
+
+
+class Sender(threading.Thread):
+    """Sends 0, 1, 2 ... over kept connections, each until it is answered by 2xx."""
+
+    def __init__(self, node, name):
+        super().__init__(daemon=True)
+        self.door, self.path, self.headers, self.body = SENDERS[name]
+        self.port = PORTS[self.door] + node.offset
+        self.done, self.n, self.refused, self.retried, self.wrong = threading.Event(), 0, 0, 0, []
+
+    def run(self):
+        connection = None
+        while not self.done.is_set():
+            try:
+                connection = connection or http.client.HTTPConnection("127.0.0.1", self.port, timeout=20)
+                connection.request("POST", self.path, self.body(self.n), self.headers)
+                answer = connection.getresponse()
+                text = answer.read()
+            except (OSError, http.client.HTTPException):
+                connection = None
+                self.retried += 1
+                time.sleep(0.002)
+                continue
+            if answer.status in (200, 204):
+                self.n += 1
+            elif answer.status == 503 and answer.getheader("retry-after"):
+                self.refused += 1
+                time.sleep(0.002)
+            else:
+                self.wrong.append((answer.status, text[:300]))
+                return
+        if connection:
+            connection.close()
+
+
+def test_senders_over_restarts(node):
+    a = node.post("quickwit", "/api/v1/indexes", {"version": "0.9", "index_id": "kept", "doc_mapping": {"mode": "dynamic"}})
+    assert a.status == 200, a
+    for i in range(20):  # enough that replay takes a moment
+        body = otlp.logs("ballast", range(i * 2000, i * 2000 + 2000)).SerializeToString()
+        assert node.post("otlp", "/v1/logs", body, otlp.PROTO).status == 200
+    senders = {name: Sender(node, name) for name in SENDERS}
+    for s in senders.values():
+        s.start()
+    for how in ("kill", "stop"):
+        time.sleep(0.3)
+        if how == "kill":
+            node.kill()
+        else:
+            assert node.stop() == 0
+        time.sleep(0.1)
+        node.start()
+    time.sleep(0.3)
+    for s in senders.values():
+        s.done.set()
+    for name, s in senders.items():
+        s.join(20)
+        assert not s.is_alive() and not s.wrong, (name, s.wrong)
+        assert s.n > 10 and s.retried, (name, s.n, s.retried)
+    # All that was acknowledged is there: equal samples and spans once, documents at least once.
+    sent = node.query("sent")
+    assert {float(r["metric"]["n"]) for r in sent} >= set(range(senders["write"].n))
+    assert all(r["value"][1] == r["metric"]["n"] for r in sent)
+    assert len(node.search('{ resource.service.name = "gzip" }', limit=100000)) >= senders["gzip"].n
+    for service in ("zstd", "json"):
+        hits = node.logs(f"service_name:{service}", max_hits=10000)["hits"]
+        assert {h["attributes"]["n"] for h in hits} >= set(range(senders[service].n)), service
+    docs = node.get("quickwit", "/api/v1/kept/search", params={"query": "*", "max_hits": 10000}).json["hits"]
+    assert {d["n"] for d in docs} >= set(range(senders["docs"].n))
+    assert node.logs("service_name:ballast", max_hits=0)["num_hits"] == 40000
