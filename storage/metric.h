@@ -59,10 +59,12 @@ struct metric_batch {
 #include "base/core/hash.h"
 static inline hash128 series_id(struct str canonical) { return hash128_of(canonical); }
 
-/* Self-contained bytes; `defined(i)` (may be NULL) tells that series i needs no canonical bytes here because
- * an earlier frame of the same log generation has them. Format specified in metric_wire.c. */
+/* Self-contained bytes; `defined` (may be NULL) sets known[i] for each of n <= METRIC_DEFINED_MAX series that needs no
+ * canonical bytes here because an earlier frame of the same log generation has them. It is asked once for each
+ * series that has canonical bytes. Format specified in metric_wire.c. */
+enum { METRIC_DEFINED_MAX = 64 };
 struct metric_encode_opts {
-    bool (*defined)(void *ctx, hash128 id);
+    void (*defined)(void *ctx, const hash128 *ids, uint32_t n, uint8_t *known);
     void *ctx;
 };
 void metric_batch_encode(const struct metric_batch *m, const struct metric_encode_opts *o, struct buf *out);

@@ -84,18 +84,38 @@ static void put_str(struct buf *b, struct str s)
     buf_str(b, s);
 }
 
+/* known[i]: series from + i goes by its id alone. */
+static void which_known(const struct metric_batch *m, const struct metric_encode_opts *o, uint32_t from, uint32_t n,
+                        uint8_t *known)
+{
+    hash128 ids[METRIC_DEFINED_MAX];
+    uint8_t answers[METRIC_DEFINED_MAX] = { 0 };
+    uint32_t asked = 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (m->canonical[from + i].p) ids[asked++] = m->id[from + i];
+    if (o && o->defined && asked) o->defined(o->ctx, ids, asked, answers);
+    asked = 0;
+    for (uint32_t i = 0; i < n; i++)
+        known[i] = m->canonical[from + i].p ? answers[asked++] : 1;
+}
+
 static void put_series(const struct metric_batch *m, const struct metric_encode_opts *o, struct buf *tmp,
                        struct buf *out)
 {
     struct buf ids;
     buf_init(&ids, SIZE_MAX, tmp->budget);
     buf_clear(tmp);
-    for (uint32_t i = 0; i < m->nseries; i++) {
-        if (!m->canonical[i].p || (o && o->defined && o->defined(o->ctx, m->id[i]))) {
-            buf_varint(tmp, 0);
-            buf_put(&ids, &m->id[i], 16);
-        } else {
-            put_str(tmp, m->canonical[i]);
+    for (uint32_t from = 0; from < m->nseries; from += METRIC_DEFINED_MAX) {
+        uint32_t n = MIN(m->nseries - from, (uint32_t)METRIC_DEFINED_MAX);
+        uint8_t known[METRIC_DEFINED_MAX];
+        which_known(m, o, from, n, known);
+        for (uint32_t i = 0; i < n; i++) {
+            if (known[i]) {
+                buf_varint(tmp, 0);
+                buf_put(&ids, &m->id[from + i], 16);
+            } else {
+                put_str(tmp, m->canonical[from + i]);
+            }
         }
     }
     put_section(out, buf_view(tmp));

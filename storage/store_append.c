@@ -29,29 +29,51 @@ static void defined_reset(struct defined *d, uint64_t generation, uint64_t epoch
     d->epoch = epoch;
 }
 
-static bool is_defined(void *ctx, hash128 id)
+static bool is_defined(const struct defined *d, hash128 id)
 {
-    const struct defined *d = ctx;
     for (uint32_t it = 0, v; htab_next(&d->index, hash_u64(id.lo), &it, &v);)
         if (hash128_eq(d->ids[v], id)) return true;
     return false;
 }
 
-static void define(struct defined *d, const struct append *ap)
+/* One request's look at what is defined, and the series that it will define. */
+struct definer {
+    const struct defined *d;
+    struct arena *a;
+    hash128 *fresh;
+    size_t nfresh, cap;
+};
+
+/* The table is bigger than the caches: slots are fetched, then the ids that they name, then all are compared. */
+static void find_defined(void *ctx, const hash128 *ids, uint32_t n, uint8_t *known)
 {
-    for (uint32_t k = 0; k < ap->n; k++) {
-        if (ap->batches[k]->signal != SIG_METRICS) continue;
-        const struct metric_batch *m = ap->batches[k]->metrics;
-        for (uint32_t i = 0; i < m->nseries; i++) {
-            if (is_defined(d, m->id[i])) continue;
-            if (d->count == d->cap) {
-                d->cap = d->cap ? d->cap * 2 : 256;
-                d->ids = realloc(d->ids, d->cap * sizeof *d->ids);
-                ASSERT(d->ids != NULL);
-            }
-            d->ids[d->count] = m->id[i];
-            htab_insert(&d->index, hash_u64(m->id[i].lo), (uint32_t)d->count++);
+    struct definer *f = ctx;
+    const struct defined *d = f->d;
+    for (uint32_t i = 0; i < n; i++)
+        htab_prefetch(&d->index, hash_u64(ids[i].lo));
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t it = 0, v;
+        if (htab_next(&d->index, hash_u64(ids[i].lo), &it, &v)) __builtin_prefetch(&d->ids[v]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        known[i] = is_defined(d, ids[i]);
+        if (known[i]) continue;
+        f->fresh = arena_grow(f->a, f->fresh, f->nfresh, &f->cap, f->nfresh + 1, sizeof *f->fresh);
+        f->fresh[f->nfresh++] = ids[i];
+    }
+}
+
+static void define(struct defined *d, const struct definer *f)
+{
+    for (size_t i = 0; i < f->nfresh; i++) {
+        if (is_defined(d, f->fresh[i])) continue; /* twice in the request */
+        if (d->count == d->cap) {
+            d->cap = d->cap ? d->cap * 2 : 256;
+            d->ids = realloc(d->ids, d->cap * sizeof *d->ids);
+            ASSERT(d->ids != NULL);
         }
+        d->ids[d->count] = f->fresh[i];
+        htab_insert(&d->index, hash_u64(f->fresh[i].lo), (uint32_t)d->count++);
     }
 }
 
@@ -64,10 +86,12 @@ static bool defined_current(const struct shard *sh)
 }
 
 /* Encodes until nothing that the bytes lean on has changed meanwhile. Returns without having yielded since. */
-static err_t encode(struct shard *sh, const struct append *ap, const struct request_head *h, struct buf *out)
+static err_t encode(struct shard *sh, const struct append *ap, const struct request_head *h, struct definer *f,
+                    struct buf *out)
 {
-    const struct metric_encode_opts o = { is_defined, &sh->defined };
+    const struct metric_encode_opts o = { find_defined, f };
     for (;;) {
+        f->nfresh = 0;
         if (!defined_current(sh)) defined_reset(&sh->defined, sh->generation, wal_epoch(sh->wal));
         uint64_t generation = sh->generation, epoch = wal_epoch(sh->wal);
         buf_clear(out);
@@ -78,13 +102,15 @@ static err_t encode(struct shard *sh, const struct append *ap, const struct requ
     }
 }
 
-static err_t log_and_insert(struct append *ap, struct shard *sh, struct dedup_entry *entry, struct split *sp)
+static err_t log_and_insert(struct append *ap, struct shard *sh, struct dedup_entry *entry, struct split *sp,
+                            struct arena *a)
 {
     struct store *s = ap->s;
     struct buf bytes;
     buf_init(&bytes, WAL_PAYLOAD_MAX, &s->mem);
     const struct request_head h = { .key = entry->key, .wall_ms = entry->wall_ms, .nbatches = ap->n };
-    err_t e = encode(sh, ap, &h, &bytes);
+    struct definer f = { .d = &sh->defined, .a = a };
+    err_t e = encode(sh, ap, &h, &f, &bytes);
     if (e != OK) goto out;
     struct wal_ticket t = { .payload = buf_view(&bytes), .payload_hash = hash64(buf_view(&bytes)) };
     /* No yield from here to wal_submit: the bytes, the generation and the order in the log belong together. */
@@ -92,7 +118,7 @@ static err_t log_and_insert(struct append *ap, struct shard *sh, struct dedup_en
     struct gate *gate = &sh->gates[t.generation & 1];
     bool in = gate_enter(gate);
     ASSERT(in);
-    define(&sh->defined, ap);
+    define(&sh->defined, &f);
     wal_submit(sh->wal, &t);
     e = wal_wait(sh->wal, &t);
     if (e == OK) {
@@ -127,7 +153,7 @@ static err_t append_request(struct append *ap)
     struct split *sp = split_new(s, &a);
     for (uint32_t i = 0; i < ap->n; i++)
         split_add(sp, ap->batches[i], NULL);
-    err_t e = log_and_insert(ap, sh, &entry, sp);
+    err_t e = log_and_insert(ap, sh, &entry, sp, &a);
     arena_deinit(&a);
     if (claimed && entry.generation == 0) { /* it never came to the log */
         struct err_record why = *err_record();

@@ -29,6 +29,12 @@ void htab_deinit(struct htab *t);
 void htab_clear(struct htab *t);
 void htab_insert(struct htab *t, uint64_t hash, uint32_t value);
 
+/* Fetches what htab_next(hash) reads first: for loops over many keys of a table that is bigger than the caches. */
+static inline void htab_prefetch(const struct htab *t, uint64_t hash)
+{
+    if (t->entries) __builtin_prefetch(&t->entries[(uint32_t)hash & t->mask]);
+}
+
 /* Steps through the candidates of a hash. *it starts at 0. */
 static inline bool htab_next(const struct htab *t, uint64_t hash, uint32_t *it, uint32_t *value)
 {

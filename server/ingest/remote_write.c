@@ -21,6 +21,8 @@ err_t rw_uncompress(struct str body, struct arena *a, struct str *out)
     return OK;
 }
 
+enum { LOOKAHEAD = 16 };
+struct pending;
 struct decoder {
     struct rw_generation *g;
     struct metric_builder *b;
@@ -32,6 +34,9 @@ struct decoder {
     /* the scratch of a series */
     struct label *labels;
     size_t nlabels, labels_cap;
+    /* 1.0: series whose lookup is under way */
+    struct pending *pending; /* [LOOKAHEAD] */
+    uint32_t npending;
 };
 
 /* What is left out is named once and counted; the detail is the current error's. */
@@ -305,22 +310,38 @@ static err_t scattered(struct wire in, bool *yes)
     return OK;
 }
 
-static err_t series_v1(const struct wire *w, struct str bytes, struct decoder *d)
+/* A 1.0 TimeSeries whose key is known and not yet looked up. The cache of series is far bigger than the processor's:
+ * some are gathered, so that their lookups wait for memory together. */
+struct pending {
+    struct wire all, points; /* the message; what follows its first labels */
+    struct rw_key key;
+    bool mixed; /* labels behind points: rare */
+};
+
+static err_t begin_v1(const struct wire *w, struct str bytes, struct decoder *d)
 {
-    struct wire all = wire_sub(w, bytes), in = all;
+    struct pending *p = &d->pending[d->npending];
     struct str run;
+    p->all = p->points = wire_sub(w, bytes);
+    TRY(label_run(&p->points, &run));
+    TRY(scattered(p->points, &p->mixed));
+    p->key = rw_key_of(p->mixed ? bytes : run);
+    rw_prefetch(d->g, p->key);
+    d->npending++;
+    return OK;
+}
+
+static err_t series_v1(const struct pending *p, struct decoder *d)
+{
+    struct wire all = p->all;
     bool more = false;
-    TRY(label_run(&in, &run));
-    TRY(scattered(in, &more));
-    struct rw_key key = rw_key_of(more ? bytes : run);
-    uint32_t series = rw_find(d->g, key);
+    uint32_t series = rw_find(d->g, p->key);
     if (series == UINT32_MAX) {
         TRY(labels_v1(all, d));
-        if (!add(d, key, &series)) return OK;
+        if (!add(d, p->key, &series)) return OK;
     }
-    if (!more) return points_v1(in, batch_index(d, series), &more, d);
-    /* Rare: labels and points mixed. */
     uint32_t idx = batch_index(d, series);
+    if (!p->mixed) return points_v1(p->points, idx, &more, d);
     struct wire_field f;
     while (wire_more(&all)) {
         struct wire one = all;
@@ -329,6 +350,16 @@ static err_t series_v1(const struct wire *w, struct str bytes, struct decoder *d
         one.end = all.p;
         TRY(points_v1(one, idx, &more, d));
     }
+    return OK;
+}
+
+static err_t finish_v1(struct decoder *d)
+{
+    for (uint32_t i = 0; i < d->npending; i++)
+        rw_prefetch_series(d->g, d->pending[i].key);
+    for (uint32_t i = 0; i < d->npending; i++)
+        TRY(series_v1(&d->pending[i], d));
+    d->npending = 0;
     return OK;
 }
 
@@ -440,19 +471,24 @@ enum { CHECK_EVERY = 1024 };
 
 err_t rw_decode_v1(struct str request, struct rw_generation *g, struct metric_builder *b, struct rw_stats *st)
 {
-    struct decoder d = { .g = g, .b = b, .st = st };
+    struct pending pending[LOOKAHEAD];
+    struct decoder d = { .g = g, .b = b, .st = st, .pending = pending };
     struct wire w = wire_of(request);
     struct wire_field f;
     *st = (struct rw_stats){ 0 };
     for (unsigned i = 0; wire_more(&w); i++) {
         TRY(wire_next(&w, &f));
         switch (f.tag) {
-        case WIRE_LEN(1): TRY(series_v1(&w, f.bytes, &d)); break;
+        case WIRE_LEN(1):
+            if (d.npending == LOOKAHEAD) TRY(finish_v1(&d));
+            TRY(begin_v1(&w, f.bytes, &d));
+            break;
         case WIRE_LEN(3): TRY(metadata_v1(&w, f.bytes, &d)); break;
         default: TRY(wire_other(&w, &f, WIRE_BIT(1) | WIRE_BIT(3), "WriteRequest"));
         }
         if (i % CHECK_EVERY == 0) TRY(metric_builder_check(b));
     }
+    TRY(finish_v1(&d));
     return metric_builder_check(b);
 }
 

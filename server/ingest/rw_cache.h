@@ -64,6 +64,17 @@ static inline uint32_t rw_find(const struct rw_generation *g, struct rw_key key)
         if (e->key.lo == key.lo && e->key.hi == key.hi) return e->series - 1;
     }
 }
+/* Fetch what rw_find reads first; then the series that it will find, if that slot is the right one. */
+static inline void rw_prefetch(const struct rw_generation *g, struct rw_key key)
+{
+    if (g->count) __builtin_prefetch(&g->entries[(uint32_t)key.lo & g->mask]);
+}
+static inline void rw_prefetch_series(const struct rw_generation *g, struct rw_key key)
+{
+    if (g->count == 0) return;
+    const struct rw_entry *e = &g->entries[(uint32_t)key.lo & g->mask];
+    if (e->series) __builtin_prefetch(&g->series[e->series - 1], 1);
+}
 /* Adds key -> the series of these labels. ERR_INVALID: they are no label set, or have no __name__. */
 MUST_CHECK err_t rw_add(struct rw_generation *g, struct rw_key key, struct labels *ls, struct arena *scratch,
                         uint32_t *series);

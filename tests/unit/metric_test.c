@@ -151,10 +151,11 @@ Test(metric, batches_round_trip)
     }
 }
 
-static bool even(void *ctx, hash128 id)
+static void even(void *ctx, const hash128 *ids, uint32_t n, uint8_t *known)
 {
     (void)ctx;
-    return id.lo % 2 == 0;
+    for (uint32_t i = 0; i < n; i++)
+        known[i] = ids[i].lo % 2 == 0;
 }
 
 Test(metric, known_series_travel_as_ids)
