@@ -3,7 +3,10 @@
  * Encoders append to a buf. Decoders take bytes from a cursor, never read behind its end, and answer
  * ERR_CORRUPT to anything that no encoder writes; the number of values is known from outside. All integers
  * are little-endian; "varint" is base-128 (varint.h). Encoders and decoders do not yield: they use
- * per-thread scratch. */
+ * per-thread scratch.
+ *
+ * The *_at decoders read few values of many: those numbered at[0..k), ascending, below n; side by side into out.
+ * What they need not decode they skip, unchecked. */
 #ifndef STORAGE_COL_CODEC_H
 #define STORAGE_COL_CODEC_H
 
@@ -44,6 +47,8 @@ void col_int_encode(const int64_t *v, uint32_t n, struct buf *out);
 MUST_CHECK err_t col_int_decode(struct cur *c, uint32_t n, int64_t *out);
 void col_code_encode(const uint32_t *v, uint32_t n, struct buf *out);
 MUST_CHECK err_t col_code_decode(struct cur *c, uint32_t n, uint32_t limit, uint32_t *out); /* all < limit */
+MUST_CHECK err_t col_int_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, int64_t *out);
+MUST_CHECK err_t col_code_decode_at(struct cur *c, uint32_t n, uint32_t limit, const uint32_t *at, uint32_t k, uint32_t *out);
 
 /* -- col_f64.c: lossless to the bit ---------------------------------------------------------------- */
 void col_f64_encode(const double *v, uint32_t n, struct buf *out);
@@ -58,12 +63,15 @@ MUST_CHECK err_t col_bits_decode(struct cur *c, uint32_t n, uint64_t *words, uin
 /* -- col_fix.c: width 1 to 16 bytes a value -------------------------------------------------------- */
 void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, struct buf *out);
 MUST_CHECK err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out);
+MUST_CHECK err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, const uint32_t *at, uint32_t k, uint8_t *out);
 
 /* -- col_str.c: dictionaries -------------------------------------------------------------------------- */
 enum col_level { COL_LIGHT, /* bytes as they are: something above compresses */ COL_SEAL /* zstd-1 */ };
 enum { COL_STR_BLOCK = 256 << 10, COL_DICT_BYTES_MAX = 512 << 20 };
 void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out);
 MUST_CHECK err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out);
+/* A dictionary and the n codes behind it: the k values as a dictionary of their own, one entry a value. */
+MUST_CHECK err_t col_dict_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, struct arena *a, struct dict *out);
 
 /* -- col_zstd.c: contexts kept by the thread ------------------------------------------------------------- */
 /* Appends; false (nothing appended) when it would not be smaller than `raw`. */
@@ -76,5 +84,9 @@ MUST_CHECK err_t col_zstd_unpack(struct str packed, char *to, size_t raw_size);
 void col_column_encode(const struct column *c, enum col_level level, struct buf *out);
 /* type, width and nrows of *c are given; fills the rest. A column without any value is ERR_CORRUPT. Memory from `a`, whose budget is checked. */
 MUST_CHECK err_t col_column_decode(struct cur *cur, struct arena *a, struct column *c);
+/* Rows[0..k), ascending, of a column of nrows: a column of k rows, maybe none with a value; entries of its dictionary may
+ * be equal. */
+MUST_CHECK err_t col_column_decode_at(struct cur *cur, uint32_t nrows, const uint32_t *rows, uint32_t k, struct arena *a,
+                                      struct column *c);
 
 #endif

@@ -150,3 +150,71 @@ err_t col_column_decode(struct cur *cur, struct arena *a, struct column *c)
     if (c->valid) spread(data, n, c->nvalid, valid, size);
     return OK;
 }
+
+/* -- few rows of many ----------------------------------------------------------------------------------- */
+
+/* Of the rows: which have a value (bit i of has), and the numbers of these among all values of the column. */
+static uint32_t rank_rows(const uint64_t *valid, const uint32_t *rows, uint32_t k, uint64_t *has, uint32_t *at)
+{
+    uint32_t n = 0, word = 0, before = 0; /* values in the words before `word` */
+    for (uint32_t i = 0; i < k; i++) {
+        for (; word < rows[i] / 64; word++)
+            before += (uint32_t)__builtin_popcountll(valid[word]);
+        uint64_t bit = UINT64_C(1) << (rows[i] % 64);
+        if (!(valid[word] & bit)) continue;
+        has[i / 64] |= UINT64_C(1) << (i % 64);
+        at[n++] = before + (uint32_t)__builtin_popcountll(valid[word] & (bit - 1));
+    }
+    return n;
+}
+
+/* The k of n values that are numbered `at`. */
+static err_t decode_values_at(struct cur *cur, uint32_t n, const uint32_t *at, uint32_t k, struct arena *a, struct column *c,
+                              uint8_t *data)
+{
+    uint32_t size = col_value_size(c->type, c->width);
+    switch (c->type) {
+    case COL_I64: return col_int_decode_at(cur, n, at, k, (int64_t *)(void *)data);
+    case COL_FIX: return col_fix_decode_at(cur, n, c->width, at, k, data);
+    case COL_F64:
+    case COL_BOOL: { /* rarely many */
+        uint8_t *all = arena_alloc(a, (size_t)n * size);
+        TRY(arena_check(a));
+        TRY(c->type == COL_F64 ? col_f64_decode(cur, n, (double *)(void *)all) : decode_bools(cur, n, a, all));
+        for (uint32_t i = 0; i < k; i++)
+            memcpy(data + (size_t)i * size, all + (size_t)at[i] * size, size);
+        return OK;
+    }
+    case COL_STR:
+    case COL_BYTES:
+    case COL_JSON:
+        for (uint32_t i = 0; i < k; i++)
+            memcpy(data + i * sizeof i, &i, sizeof i);
+        return col_dict_decode_at(cur, n, at, k, a, &c->dict);
+    default: return err_set(ERR_CORRUPT, "a column of type %d", (int)c->type);
+    }
+}
+
+err_t col_column_decode_at(struct cur *cur, uint32_t nrows, const uint32_t *rows, uint32_t k, struct arena *a,
+                           struct column *c)
+{
+    uint32_t nvalid, size = col_value_size(c->type, c->width);
+    struct arena tmp;
+    arena_init(&tmp, a->budget);
+    uint64_t *valid = ARENA_RAW(&tmp, uint64_t, nrows / 64 + 1), *has = ARENA_ARRAY(a, uint64_t, k / 64 + 1);
+    uint32_t *at = ARENA_RAW(&tmp, uint32_t, (size_t)k + 1);
+    uint8_t *data = arena_alloc(a, ((size_t)k + 1) * size);
+    err_t e;
+    TRY_OUT(e, arena_check(a));
+    TRY_OUT(e, col_bits_decode(cur, nrows, valid, &nvalid));
+    c->nrows = k;
+    c->fix = data;
+    c->nvalid = rank_rows(valid, rows, k, has, at);
+    c->valid = c->nvalid < k ? has : NULL;
+    if (c->nvalid == 0) goto out; /* the rest of the bytes is nobody's */
+    TRY_OUT(e, decode_values_at(cur, nvalid, at, c->nvalid, a, c, data));
+    if (c->valid) spread(data, k, c->nvalid, has, size);
+out:
+    arena_deinit(&tmp);
+    return e;
+}

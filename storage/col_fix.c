@@ -85,3 +85,24 @@ err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out)
     free(codes);
     return e;
 }
+
+err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, const uint32_t *at, uint32_t k, uint8_t *out)
+{
+    uint8_t mode;
+    const uint8_t *p;
+    uint32_t count = n, *codes = NULL;
+    TRY(cur_u8(c, &mode));
+    if (mode != FIX_RAW && mode != FIX_DICT) return err_set(ERR_CORRUPT, "fixed-size values of mode %u", mode);
+    if (mode == FIX_DICT) TRY(cur_count(c, n, &count));
+    TRY(cur_take(c, (size_t)count * width, &p));
+    err_t e = OK;
+    if (mode == FIX_DICT) {
+        codes = malloc(((size_t)k + 1) * sizeof *codes);
+        ASSERT(codes);
+        e = col_code_decode_at(c, n, count, at, k, codes);
+    }
+    for (uint32_t i = 0; e == OK && i < k; i++)
+        memcpy(out + (size_t)i * width, p + (size_t)(codes ? codes[i] : at[i]) * width, width);
+    free(codes);
+    return e;
+}

@@ -12,6 +12,8 @@
 #include "base/core/assert.h"
 #include "storage/col_codec.h"
 
+#include <stdlib.h>
+
 enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA, MODE_FEW = 16, FEW_MAX = 16 };
 static const uint64_t scales[4] = { 1, 1000, 1000000, 1000000000 };
 
@@ -178,6 +180,61 @@ err_t col_int_decode(struct cur *c, uint32_t n, int64_t *out)
     for (uint32_t i = 0; i < n; i += COL_BLOCK)
         TRY(get_block(c, MIN(n - i, COL_BLOCK), (uint64_t *)&out[i]));
     return OK;
+}
+
+/* Moves past a block without decoding it. */
+static err_t skip_block(struct cur *c, uint32_t n)
+{
+    uint8_t head, count, width;
+    uint64_t ignored;
+    const uint8_t *p;
+    TRY(cur_u8(c, &head));
+    if (head == MODE_FEW) {
+        TRY(cur_u8(c, &count));
+        if (count < 2 || count > FEW_MAX) return err_set(ERR_CORRUPT, "an integer block of %u values", count);
+        for (uint32_t k = 0; k < count; k++)
+            TRY(cur_varint(c, &ignored));
+        return cur_take(c, col_pack_bytes(n, bits_of(count - 1u)), &p);
+    }
+    unsigned mode = head & 3;
+    TRY(cur_varint(c, &ignored));
+    if (mode == MODE_CONST_DELTA || mode == MODE_DELTA) TRY(cur_varint(c, &ignored));
+    if (mode == MODE_CONST || mode == MODE_CONST_DELTA) return OK;
+    TRY(cur_u8(c, &width));
+    if (width > 64) return err_set(ERR_CORRUPT, "integers of %u bits", width);
+    return cur_take(c, col_pack_bytes(n, width), &p);
+}
+
+err_t col_int_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, int64_t *out)
+{
+    uint32_t next = 0;
+    for (uint32_t from = 0; from < n; from += COL_BLOCK) {
+        uint32_t m = MIN(n - from, COL_BLOCK);
+        if (next == k || at[next] >= from + m) {
+            TRY(skip_block(c, m));
+            continue;
+        }
+        TRY(get_block(c, m, work));
+        for (; next < k && at[next] < from + m; next++)
+            out[next] = (int64_t)work[at[next] - from];
+    }
+    ASSERT(next == k);
+    return OK;
+}
+
+err_t col_code_decode_at(struct cur *c, uint32_t n, uint32_t limit, const uint32_t *at, uint32_t k, uint32_t *out)
+{
+    int64_t *wide = malloc(((size_t)k + 1) * sizeof *wide);
+    ASSERT(wide);
+    err_t e = col_int_decode_at(c, n, at, k, wide);
+    for (uint32_t i = 0; e == OK && i < k; i++) {
+        if ((uint64_t)wide[i] >= limit)
+            e = err_set(ERR_CORRUPT, "code %llu of a dictionary of %u", (unsigned long long)wide[i], limit);
+        else
+            out[i] = (uint32_t)wide[i];
+    }
+    free(wide);
+    return e;
 }
 
 void col_code_encode(const uint32_t *v, uint32_t n, struct buf *out)

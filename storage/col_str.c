@@ -37,49 +37,106 @@ void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out
     }
 }
 
-static err_t decode_bytes(struct cur *c, uint32_t total, char *to)
+/* The blocks into `to`; of the bit set `want`, when given, only those whose bits are set. */
+static err_t decode_bytes(struct cur *c, uint32_t total, const uint64_t *want, char *to)
 {
-    for (uint32_t at = 0; at < total;) {
+    for (uint32_t at = 0, i = 0; at < total; i++) {
         uint64_t head, size;
         const uint8_t *p;
+        bool wanted = !want || (want[i / 64] >> (i % 64) & 1);
         TRY(cur_varint(c, &head));
         uint64_t n = head >> 1;
         if (n == 0 || n > COL_STR_BLOCK || n > total - at)
             return err_set(ERR_CORRUPT, "a block of %llu bytes in a dictionary", (unsigned long long)n);
+        /* The encoder's blocks are full: block i begins at i * COL_STR_BLOCK. */
+        if (want && n != MIN(total - at, (uint32_t)COL_STR_BLOCK))
+            return err_set(ERR_CORRUPT, "a short block of %llu bytes in a dictionary", (unsigned long long)n);
         if (head & 1) {
             TRY(cur_varint(c, &size));
             if (size > COL_STR_BLOCK) return err_set(ERR_CORRUPT, "a compressed block larger than its limit");
             TRY(cur_take(c, (size_t)size, &p));
-            TRY(col_zstd_unpack(str_n(p, (size_t)size), to + at, (size_t)n));
+            if (wanted) TRY(col_zstd_unpack(str_n(p, (size_t)size), to + at, (size_t)n));
         } else {
             TRY(cur_take(c, (size_t)n, &p));
-            memcpy(to + at, p, (size_t)n);
+            if (wanted) memcpy(to + at, p, (size_t)n);
         }
         at += (uint32_t)n;
     }
     return OK;
 }
 
-err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out)
+/* offset[0..count]. */
+static err_t decode_offsets(struct cur *c, uint32_t count_max, struct arena *a, uint32_t *count, uint32_t **offset)
 {
-    uint32_t count;
-    TRY(cur_count(c, count_max, &count));
-    uint32_t *offset = ARENA_RAW(a, uint32_t, (size_t)count + 1);
+    TRY(cur_count(c, count_max, count));
+    uint32_t *o = ARENA_RAW(a, uint32_t, (size_t)*count + 1);
     TRY(arena_check(a));
-    offset[0] = 0;
-    if (count) TRY(col_code_decode(c, count, COL_DICT_BYTES_MAX + 1, offset + 1));
+    o[0] = 0;
+    if (*count) TRY(col_code_decode(c, *count, COL_DICT_BYTES_MAX + 1, o + 1));
     uint64_t total = 0;
-    for (uint32_t i = 1; i <= count; i++) {
-        total += offset[i];
+    for (uint32_t i = 1; i <= *count; i++) {
+        total += o[i];
         if (total > COL_DICT_BYTES_MAX) return err_set(ERR_CORRUPT, "a dictionary of more than %d bytes", COL_DICT_BYTES_MAX);
-        offset[i] = (uint32_t)total;
+        o[i] = (uint32_t)total;
     }
     /* The smallest zstd frame of a full block has 18 bytes; refuse claims that the bytes left cannot keep
      * before memory is taken. */
     if (total / COL_STR_BLOCK * 18 > (uint64_t)(c->end - c->p)) return err_set(ERR_CORRUPT, "a dictionary cut short");
-    char *bytes = arena_alloc_aligned(a, (size_t)total + 1, 1);
+    *offset = o;
+    return OK;
+}
+
+err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out)
+{
+    uint32_t count, *offset;
+    TRY(decode_offsets(c, count_max, a, &count, &offset));
+    char *bytes = arena_alloc_aligned(a, (size_t)offset[count] + 1, 1);
     TRY(arena_check(a));
-    TRY(decode_bytes(c, (uint32_t)total, bytes));
+    TRY(decode_bytes(c, offset[count], NULL, bytes));
     *out = (struct dict){ .count = count, .offset = offset, .bytes = bytes };
     return OK;
+}
+
+/* The entries of these codes, one after another, into *out. */
+static err_t pick_entries(struct cur blocks, const uint32_t *offset, uint32_t total, const uint32_t *codes, uint32_t k,
+                          struct arena *tmp, struct arena *a, struct dict *out)
+{
+    uint64_t *want = ARENA_ARRAY(tmp, uint64_t, total / COL_STR_BLOCK / 64 + 1), size = 0;
+    for (uint32_t i = 0; i < k; i++) {
+        uint32_t from = offset[codes[i]], to = offset[codes[i] + 1];
+        size += to - from;
+        for (uint32_t b = from / COL_STR_BLOCK; from < to && b <= (to - 1) / COL_STR_BLOCK; b++)
+            want[b / 64] |= UINT64_C(1) << (b % 64);
+    }
+    if (size > COL_DICT_BYTES_MAX) return err_set(ERR_LIMIT, "strings of more than %d bytes", COL_DICT_BYTES_MAX);
+    char *all = arena_alloc_aligned(tmp, (size_t)total + 1, 1), *bytes = arena_alloc_aligned(a, (size_t)size + 1, 1);
+    uint32_t *ends = ARENA_RAW(a, uint32_t, (size_t)k + 1);
+    TRY(arena_check(tmp));
+    TRY(arena_check(a));
+    TRY(decode_bytes(&blocks, total, want, all));
+    ends[0] = 0;
+    for (uint32_t i = 0; i < k; i++) {
+        uint32_t n = offset[codes[i] + 1] - offset[codes[i]];
+        memcpy(bytes + ends[i], all + offset[codes[i]], n);
+        ends[i + 1] = ends[i] + n;
+    }
+    *out = (struct dict){ .count = k, .offset = ends, .bytes = bytes };
+    return OK;
+}
+
+err_t col_dict_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, struct arena *a, struct dict *out)
+{
+    struct arena tmp;
+    arena_init(&tmp, a->budget);
+    uint32_t count, *offset, *codes = ARENA_RAW(&tmp, uint32_t, (size_t)k + 1);
+    static const uint64_t none[COL_DICT_BYTES_MAX / COL_STR_BLOCK / 64 + 1];
+    err_t e;
+    TRY_OUT(e, decode_offsets(c, n, &tmp, &count, &offset));
+    struct cur blocks = *c;
+    TRY_OUT(e, decode_bytes(c, offset[count], none, NULL));
+    TRY_OUT(e, col_code_decode_at(c, n, count, at, k, codes));
+    e = pick_entries(blocks, offset, offset[count], codes, k, &tmp, a, out);
+out:
+    arena_deinit(&tmp);
+    return e;
 }

@@ -15,6 +15,8 @@
 
 #include <stdlib.h>
 
+enum { FEW_OF = 16 }; /* fewer than one row of so many are decoded alone */
+
 struct source {
     int64_t tmin_ns, tmax_ns;
     struct mem_part *part; /* or NULL: */
@@ -444,6 +446,29 @@ err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str
                     const struct column **col)
 {
     return column_typed(rs->impl, rel, scope, name, type, col);
+}
+
+err_t rowset_column_at(struct rowset *rs, int rel, const struct column_key *key, const uint32_t *rows, uint32_t n,
+                       const struct column **col, bool *packed)
+{
+    struct rowset_impl *im = rs->impl;
+    const struct seg_rel *r = &im->dir.rel[rel];
+    *packed = false;
+    if (im->src->part || n >= r->nrows / FEW_OF) return column_typed(im, rel, key->scope, key->name, key->type, col);
+    *col = NULL;
+    for (uint32_t i = 0; i < r->ncols; i++) {
+        const struct seg_col *c = &r->cols[i];
+        if (c->type != key->type || !is_named(c->scope, c->name, key->scope, key->name)) continue;
+        *col = im->loaded[rel][i];
+        if (*col) return OK;
+        struct column *few = ARENA_NEW(&im->scan->rowset, struct column);
+        TRY(seg_rows_column_at(im->src->seg, r, c, rows, n, &im->scan->rowset, few));
+        im->scan->v->counts.bytes += c->chunk.size;
+        *col = few;
+        *packed = true;
+        return OK;
+    }
+    return OK;
 }
 
 static uint32_t relation_rows(const struct rowset_impl *im, int rel)

@@ -294,6 +294,23 @@ out:
     return e;
 }
 
+err_t seg_rows_column_at(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, const uint32_t *rows,
+                         uint32_t n, struct arena *a, struct column *out)
+{
+    struct str bytes;
+    struct arena tmp;
+    ASSERT(n == 0 || rows[n - 1] < rel->nrows);
+    arena_init_sized(&tmp, a->budget, (size_t)c->chunk.size + 64);
+    err_t e;
+    TRY_OUT(e, seg_read(s, &c->chunk, &tmp, &bytes));
+    *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .name = c->name };
+    struct cur cur = cur_of(bytes);
+    e = col_column_decode_at(&cur, rel->nrows, rows, n, a, out);
+out:
+    arena_deinit(&tmp);
+    return e;
+}
+
 err_t seg_rows_link(struct seg *s, const struct seg_rows *r, int rel, struct arena *a, const uint32_t **out)
 {
     const struct seg_rel *to = &r->rel[rel];

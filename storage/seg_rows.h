@@ -60,6 +60,9 @@ MUST_CHECK err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum si
                                 const struct table *t) MAY_YIELD;
 MUST_CHECK err_t seg_rows_column(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
                                  struct column *out) MAY_YIELD;
+/* Of rows[0..n) alone, ascending: a column of n rows, see col_column_decode_at. */
+MUST_CHECK err_t seg_rows_column_at(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, const uint32_t *rows,
+                                    uint32_t n, struct arena *a, struct column *out) MAY_YIELD;
 /* Resource, scope: dim_row (nrows). Events, links: first (nrows + 1). `nrows` of the rows relation. */
 MUST_CHECK err_t seg_rows_link(struct seg *s, const struct seg_rows *r, int rel, struct arena *a,
                                const uint32_t **out) MAY_YIELD;

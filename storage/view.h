@@ -61,11 +61,15 @@ MUST_CHECK err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope
 /* One type; *col NULL when absent. */
 MUST_CHECK err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str name,
                                enum col_type type, const struct column **col) MAY_YIELD;
+struct column_key { enum col_scope scope; enum col_type type; struct str name; };
+/* The same, when only rows[0..n), ascending, are looked at: in a segment few of many rows are cheaper than all. Row i
+ * of the answer is rows[i] where *packed, else all rows are there under their own numbers. */
+MUST_CHECK err_t rowset_column_at(struct rowset *rs, int rel, const struct column_key *key, const uint32_t *rows, uint32_t n,
+                                  const struct column **col, bool *packed) MAY_YIELD;
 /* REL_RESOURCE, REL_SCOPE: row -> row of the sub-table; NULL when the rowset has none. */
 MUST_CHECK err_t rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows) MAY_YIELD;
 /* REL_EVENTS, REL_LINKS: offsets (nrows + 1); NULL when no row has any. */
 MUST_CHECK err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t *child_rows) MAY_YIELD;
-struct column_key { enum col_scope scope; enum col_type type; struct str name; };
 /* The columns there are, without decoding them. */
 MUST_CHECK err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n) MAY_YIELD;
 

@@ -70,16 +70,23 @@ static err_t pour(struct rowset *rs, int rel, const uint32_t *rows, uint32_t n, 
 {
     const struct column_key *keys;
     uint32_t nkeys;
+    /* Dimension rows come as the spans first use them. */
+    bool ascending = rel != REL_RESOURCE && rel != REL_SCOPE, packed = false;
     TRY(rowset_keys(rs, rel, &keys, &nkeys));
     for (uint32_t i = 0; i < nkeys; i++) {
         const struct column *c;
         if (!is_needed(need, rel, &keys[i])) continue;
-        TRY(rowset_column(rs, rel, keys[i].scope, keys[i].name, keys[i].type, &c));
+        if (ascending)
+            TRY(rowset_column_at(rs, rel, &keys[i], rows, n, &c, &packed));
+        else
+            TRY(rowset_column(rs, rel, keys[i].scope, keys[i].name, keys[i].type, &c));
         if (!c) continue;
         struct column_key key = keys[i];
         key.name = arena_str(a, key.name);
-        for (uint32_t k = 0; k < n; k++)
-            if (column_has(c, rows[k])) sink(objects, k, &key, value_of(c, rows[k], a), a);
+        for (uint32_t k = 0; k < n; k++) {
+            uint32_t row = packed ? k : rows[k];
+            if (column_has(c, row)) sink(objects, k, &key, value_of(c, row, a), a);
+        }
         TRY(arena_check(a));
     }
     return OK;

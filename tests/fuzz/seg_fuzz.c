@@ -29,7 +29,12 @@ static void column(const uint8_t *data, size_t size, struct arena *a)
     struct column c = { .type = (enum col_type)(data[0] % 7 + 1), .nrows = data[1] | (uint32_t)data[2] << 8 };
     c.width = c.type == COL_FIX ? 16 : 0;
     struct cur cur = { data + 3, data + size };
+    const uint32_t rows[] = { 0, c.nrows / 2u, c.nrows - 1u };
+    struct column few = { .type = c.type, .width = c.width };
+    struct cur few_cur = cur;
+    err_t few_e = c.nrows > 2 ? col_column_decode_at(&few_cur, c.nrows, rows, 3, a, &few) : ERR_CORRUPT;
     if (col_column_decode(&cur, a, &c) != OK) return;
+    if (c.nrows > 2) ASSERT(few_e == OK && column_has(&few, 1) == column_has(&c, rows[1]));
     struct buf again;
     buf_init(&again, 64 << 20, NULL);
     col_column_encode(&c, COL_SEAL, &again);

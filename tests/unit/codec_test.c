@@ -1,8 +1,10 @@
 #include "base/core/prng.h"
 #include "storage/col_codec.h"
+#include "storage/table_grow.h"
 
 #include <criterion/criterion.h>
 #include <math.h>
+#include <stdio.h>
 
 enum { N = 5000 };
 static int64_t iv[N], iw[N];
@@ -218,5 +220,82 @@ Test(codec, dictionaries_round_trip)
         round_trip_dict(&a, 3, 300000, level);
         round_trip_dict(&a, 5000, 100, level);
         arena_deinit(&a);
+    }
+}
+
+/* A table of every type, some columns with holes, strings of more than a block. */
+static struct table *mixed_table(struct prng *r, uint32_t nrows)
+{
+    struct table_builder *b = table_builder_new(NULL);
+    char text[200];
+    memset(text, 'x', sizeof text);
+    for (uint32_t i = 0; i < nrows; i++) {
+        uint64_t id[2] = { prng_next(r), prng_below(r, 100) };
+        table_row(b);
+        table_set_i64(b, SC_SELF, STR("time"), (int64_t)i * 1000 + (int64_t)prng_below(r, 100));
+        table_set_fix(b, SC_SELF, STR("raw"), id, 8);
+        id[0] = 7;
+        table_set_fix(b, SC_SELF, STR("few"), id, 16);
+        if (prng_chance(r, 0.3)) table_set_i64(b, SC_ATTR, STR("code"), prng_chance(r, 0.5) ? 200 : 500);
+        if (prng_chance(r, 0.5)) table_set_f64(b, SC_ATTR, STR("ratio"), (double)prng_below(r, 1000) / 8);
+        if (prng_chance(r, 0.9)) table_set_bool(b, SC_ATTR, STR("flag"), prng_chance(r, 0.5));
+        table_set_str(b, SC_ATTR, STR("verb"), COL_STR, prng_chance(r, 0.5) ? STR("GET") : STR("POST"));
+        int n = snprintf(text, sizeof text, "%llu ", (unsigned long long)prng_next(r));
+        text[n] = 'x';
+        if (prng_chance(r, 0.8)) table_set_str(b, SC_ATTR, STR("text"), COL_STR, str_n(text, 1 + prng_below(r, sizeof text)));
+        if (i == nrows / 2) table_set_str(b, SC_ATTR, STR("once"), COL_JSON, STR("{}"));
+    }
+    return table_builder_finish(b, STR("time"));
+}
+
+static void check_few(const struct column *c, const uint32_t *rows, uint32_t k)
+{
+    struct arena a;
+    struct buf b;
+    arena_init(&a, NULL);
+    buf_init(&b, 16 << 20, NULL);
+    col_column_encode(c, COL_SEAL, &b);
+    struct cur cur = cur_of(buf_view(&b));
+    struct column few = { .type = c->type, .scope = c->scope, .width = c->width };
+    cr_assert_eq(col_column_decode_at(&cur, c->nrows, rows, k, &a, &few), OK);
+    cr_assert_eq(few.nrows, k);
+    for (uint32_t i = 0; i < k; i++) {
+        uint32_t size = col_value_size(c->type, c->width);
+        cr_assert_eq(column_has(&few, i), column_has(c, rows[i]));
+        if (!column_has(c, rows[i])) continue;
+        if (col_is_dict(c->type))
+            cr_assert(str_eq(column_str(&few, i), column_str(c, rows[i])));
+        else
+            cr_assert_eq(memcmp(few.fix + (size_t)i * size, c->fix + (size_t)rows[i] * size, size), 0);
+    }
+    for (size_t cut = 0; cut < b.n; cut += 1 + b.n / 50) { /* an error or not: never behind the end */
+        char *exact = malloc(cut ? cut : 1);
+        memcpy(exact, b.p, cut);
+        cur = cur_of(str_n(exact, cut));
+        err_t ignored = col_column_decode_at(&cur, c->nrows, rows, k, &a, &few);
+        (void)ignored;
+        free(exact);
+    }
+    buf_deinit(&b);
+    arena_deinit(&a);
+}
+
+Test(codec, few_rows_are_what_all_rows_are)
+{
+    static const uint32_t counts[] = { 1, 65, 1024, 5000 };
+    struct prng r;
+    prng_init(&r, 11);
+    for (unsigned s = 0; s < ARRAY_LEN(counts); s++) {
+        uint32_t n = counts[s], rows[64];
+        struct table *t = mixed_table(&r, n);
+        for (int round = 0; round < 5; round++) {
+            uint32_t k = 0;
+            for (uint32_t row = round == 0 ? n - 1 : 0; row < n && k < ARRAY_LEN(rows);
+                 row += 1 + (uint32_t)prng_below(&r, round % 2 ? n : 3 + n / 50))
+                rows[k++] = row;
+            for (uint32_t i = 0; i < t->ncols; i++)
+                check_few(&t->cols[i], rows, k);
+        }
+        table_put(t);
     }
 }
