@@ -20,6 +20,7 @@ void query_end(struct query *q)
 {
     struct err_record why = *err_record(); /* of the request; freeing must not change it */
     metric_add(M_QUERY_ROWS, (int64_t)q->stats.rows);
+    if (atomic_load(&q->budget->refused)) metric_add(M_QUERIES_REFUSED, 1);
     metric_add(M_QUERY_SAMPLES, (int64_t)q->stats.samples);
     arena_deinit(q->arena);
     *err_record() = why;

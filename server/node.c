@@ -1,6 +1,7 @@
 #include "server/node.h"
 
 #include "base/core/log.h"
+#include "base/core/metric.h"
 #include "base/net/http_server.h"
 #include "server/api/admin.h"
 #include "server/doors.h"
@@ -201,6 +202,9 @@ err_t node_run(const struct config *c)
     budget_init(&node.bodies, "ingest.bodies", NULL, config_num(c, CFG_INGEST_BODIES), ERR_OVERLOAD);
     budget_init(&node.answers, "answers", NULL, config_num(c, CFG_QUERY_MEMORY), ERR_OVERLOAD);
     budget_init(&node.queries, "query.memory", NULL, config_num(c, CFG_QUERY_MEMORY), ERR_OVERLOAD);
+    metric_budget(&node.bodies);
+    metric_budget(&node.answers);
+    metric_budget(&node.queries);
     int lock = -1;
     TRY(lock_dir(config_text(c, CFG_DATA_DIR), &lock));
     signal(SIGPIPE, SIG_IGN);

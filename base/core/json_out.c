@@ -181,3 +181,12 @@ void json_hex(struct json_out *j, const uint8_t *bytes, size_t n)
     }
     buf_byte(j->b, '"');
 }
+
+void json_base64(struct json_out *j, struct str bytes)
+{
+    element(j);
+    buf_byte(j->b, '"');
+    char *to = buf_reserve(j->b, STR_BASE64_MAX(bytes.n));
+    if (to) j->b->n += str_to_base64((const uint8_t *)bytes.p, bytes.n, true, to);
+    buf_byte(j->b, '"');
+}

@@ -28,6 +28,7 @@ void json_null(struct json_out *j);
 void json_raw(struct json_out *j, struct str json); /* text that is JSON already */
 void json_i64_str(struct json_out *j, int64_t v);   /* "123": protobuf JSON's 64-bit form */
 void json_hex(struct json_out *j, const uint8_t *bytes, size_t n);
+void json_base64(struct json_out *j, struct str bytes);
 
 /* Shortest decimal that reads back to v, as strtod reads it ("%.17g" at worst); at most 32 bytes. */
 size_t f64_shortest(double v, char out[32]);

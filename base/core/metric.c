@@ -47,6 +47,38 @@ int64_t metric_sum(enum metric_id id)
     return sum;
 }
 
+static const struct budget *budgets[METRIC_BUDGETS_MAX];
+static unsigned nbudgets;
+
+void metric_budget(const struct budget *b)
+{
+    ASSERT(nbudgets < METRIC_BUDGETS_MAX);
+    budgets[nbudgets++] = b;
+}
+
+static long long budget_held(const struct budget *b) { return (long long)atomic_load(&b->used); }
+static long long budget_peak(const struct budget *b) { return (long long)atomic_load(&b->peak); }
+static long long budget_max(const struct budget *b) { return (long long)b->hard; }
+static long long budget_refused(const struct budget *b) { return (long long)atomic_load(&b->refused); }
+
+static void render_budgets(struct buf *out)
+{
+    static const struct {
+        const char *name, *type, *help;
+        long long (*of)(const struct budget *b);
+    } series[] = {
+        { "tercet_budget_bytes", "gauge", "Bytes held of a memory budget", budget_held },
+        { "tercet_budget_peak_bytes", "gauge", "Most bytes ever held of a memory budget", budget_peak },
+        { "tercet_budget_max_bytes", "gauge", "Bytes at which a memory budget refuses", budget_max },
+        { "tercet_budget_refused_total", "counter", "Refusals of a memory budget", budget_refused },
+    };
+    for (unsigned i = 0; nbudgets && i < ARRAY_LEN(series); i++) {
+        buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", series[i].name, series[i].help, series[i].name, series[i].type);
+        for (unsigned k = 0; k < nbudgets; k++)
+            buf_printf(out, "%s{budget=\"%s\"} %lld\n", series[i].name, budgets[k]->name, series[i].of(budgets[k]));
+    }
+}
+
 void metric_render(struct buf *out)
 {
     for (unsigned id = 0; id < METRIC_COUNT; id++) {
@@ -54,4 +86,5 @@ void metric_render(struct buf *out)
                    rows[id].name, rows[id].type == METRIC_COUNTER ? "counter" : "gauge", rows[id].name,
                    (long long)metric_sum((enum metric_id)id));
     }
+    render_budgets(out);
 }

@@ -19,6 +19,10 @@ void metric_thread(unsigned slot);               /* registers the calling thread
 void metric_add(enum metric_id id, int64_t n);   /* counters and gauges */
 void metric_set(enum metric_id id, int64_t v);   /* gauges: of this slot */
 int64_t metric_sum(enum metric_id id);
+/* Shows the budget in /metrics: bytes held, their peak, the maximum, refusals, labelled with its name. Before the
+ * reactors start; the budget lives as long as the program. At most METRIC_BUDGETS_MAX. */
+enum { METRIC_BUDGETS_MAX = 8 };
+void metric_budget(const struct budget *b);
 void metric_render(struct buf *out);             /* Prometheus text exposition format 0.0.4 */
 
 #endif

@@ -137,6 +137,20 @@ void str_to_hex(const uint8_t *bytes, size_t n, char *out)
     }
 }
 
+size_t str_to_base64(const uint8_t *bytes, size_t n, bool pad, char *out)
+{
+    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    char *to = out;
+    for (size_t i = 0; i < n; i += 3) {
+        size_t left = MIN(n - i, (size_t)3);
+        uint32_t v = (uint32_t)bytes[i] << 16 | (left > 1 ? (uint32_t)bytes[i + 1] << 8 : 0) |
+                     (left > 2 ? bytes[i + 2] : 0u);
+        for (size_t k = 0; k < 4 && (pad || k <= left); k++)
+            *to++ = k <= left ? digits[v >> (18 - 6 * k) & 63] : '=';
+    }
+    return (size_t)(to - out);
+}
+
 /* Length of the sequence that starts at p, or 0 when it is malformed. Table 3-7 of the Unicode
  * Standard: well-formed byte sequences. */
 static size_t utf8_sequence(const uint8_t *p, size_t left)

@@ -64,6 +64,10 @@ static inline int hex_value(int c)
 bool str_from_hex(struct str hex, uint8_t *out, size_t n);
 /* n bytes to 2*n lower-case hex digits; no terminator. */
 void str_to_hex(const uint8_t *bytes, size_t n, char *out);
+/* n bytes to base64 (RFC 4648, section 4), with or without the '=' at the end; no terminator. At most
+ * STR_BASE64_MAX(n) characters; how many. */
+#define STR_BASE64_MAX(n) (((n) + 2) / 3 * 4)
+size_t str_to_base64(const uint8_t *bytes, size_t n, bool pad, char *out);
 /* Is it well-formed UTF-8 (no surrogates, no overlong forms)? */
 bool str_utf8_valid(struct str s);
 

@@ -53,20 +53,6 @@ struct str grpc_message_escape(struct arena *a, struct str s)
     return (struct str){ to, n };
 }
 
-static struct str base64(struct arena *a, const uint8_t *p, size_t n)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    char *to = arena_alloc_aligned(a, n / 3 * 4 + 4, 1);
-    size_t out = 0;
-    for (size_t i = 0; i < n; i += 3) {
-        size_t k = MIN(n - i, (size_t)3);
-        uint32_t v = (uint32_t)p[i] << 16 | (k > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (k > 2 ? p[i + 2] : 0u);
-        for (size_t j = 0; j <= k; j++)
-            to[out++] = digits[v >> (18 - 6 * j) & 63];
-    }
-    return (struct str){ to, out };
-}
-
 static uint8_t *put_bytes(uint8_t *to, unsigned field, struct str s)
 {
     to += varint_put(to, field << 3 | 2);
@@ -95,7 +81,9 @@ struct str grpc_status_details(struct arena *a, int code, struct str message, ui
     at += varint_put(at, (uint64_t)code);
     at = put_bytes(at, 2, message);
     at = put_bytes(at, 3, str_n(any, (size_t)(end - any)));
-    return base64(a, status, (size_t)(at - status));
+    size_t n = (size_t)(at - status);
+    char *text = arena_alloc_aligned(a, STR_BASE64_MAX(n), 1);
+    return str_n(text, str_to_base64(status, n, false, text));
 }
 
 void grpc_refuse(struct http_exchange *x, int grpc_status, const char *detail, uint32_t retry_after_ms)

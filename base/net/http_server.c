@@ -5,6 +5,7 @@
  * reactor by rt_call. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
+#include "base/core/metric.h"
 #include "base/net/http_conn.h"
 #include "base/rt/sock.h"
 
@@ -177,6 +178,7 @@ static void on_accept(struct sock *s, void *ctx)
         sock_set(s, &refused_ops, NULL);
         sock_send(s, busy, sizeof busy - 1);
         sock_close(s);
+        metric_add(M_CONNECTIONS_REFUSED, 1);
         log_warn("http.connections_full", "max=%u", core->server->opts.connections_max);
         return;
     }

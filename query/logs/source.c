@@ -39,22 +39,6 @@ err_t source_bind(struct source_reader *s, const struct log_index *ix, struct ro
 
 /* -- values -------------------------------------------------------------------------------------------------- */
 
-static void out_base64(struct json_out *j, struct str s)
-{
-    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    struct buf b;
-    buf_init(&b, s.n * 2 + 8, NULL);
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t left = (uint32_t)MIN(s.n - i, (size_t)3), w = 0;
-        for (uint32_t k = 0; k < 3; k++)
-            w = w << 8 | (k < left ? (uint8_t)s.p[i + k] : 0);
-        for (uint32_t k = 0; k < 4; k++)
-            buf_byte(&b, (uint8_t)(k <= left ? alphabet[w >> (18 - 6 * k) & 63] : '='));
-    }
-    json_str(j, buf_view(&b));
-    buf_deinit(&b);
-}
-
 static void out_val(struct json_out *j, const struct val *v)
 {
     switch (v->type) {
@@ -63,7 +47,7 @@ static void out_val(struct json_out *j, const struct val *v)
     case COL_BOOL: json_bool(j, v->boolean); break;
     case COL_STR: json_str(j, v->s); break;
     case COL_JSON: json_raw(j, v->s); break;
-    case COL_BYTES: out_base64(j, v->s); break;
+    case COL_BYTES: json_base64(j, v->s); break;
     case COL_FIX: json_hex(j, (const uint8_t *)v->s.p, v->s.n); break;
     }
 }

@@ -216,21 +216,6 @@ err_t tempo_trace_proto(const struct tspans *spans, struct arena *a, struct buf 
 }
 
 /* -- JSON ------------------------------------------------------------------------------------------------------ */
-static void json_base64(struct json_out *j, struct str s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    struct buf *b = j->b;
-    json_raw(j, STR("\""));
-    for (size_t i = 0; i < s.n; i += 3) {
-        uint32_t left = (uint32_t)MIN(s.n - i, 3u), v = 0;
-        for (uint32_t k = 0; k < 3; k++)
-            v = v << 8 | (k < left ? (uint8_t)s.p[i + k] : 0);
-        for (uint32_t k = 0; k < 4; k++)
-            buf_byte(b, k <= left ? (uint8_t)digits[v >> (18 - 6 * k) & 63] : '=');
-    }
-    buf_byte(b, '"');
-}
-
 static void json_any(const struct json_val *v, struct json_out *j)
 {
     const struct json_val *c;

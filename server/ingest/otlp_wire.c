@@ -56,24 +56,6 @@ static void json_f64_any(struct json_out *j, double d)
         json_z(j, isnan(d) ? "NaN" : d > 0 ? "Infinity" : "-Infinity");
 }
 
-static void json_base64(struct json_out *j, struct str s)
-{
-    static const char digits[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-    if (j->comma) buf_byte(j->b, ',');
-    buf_byte(j->b, '"');
-    const uint8_t *p = (const uint8_t *)s.p;
-    for (size_t i = 0; i < s.n; i += 3) {
-        size_t left = s.n - i;
-        uint32_t v = (uint32_t)p[i] << 16 | (left > 1 ? (uint32_t)p[i + 1] << 8 : 0) | (left > 2 ? p[i + 2] : 0);
-        buf_byte(j->b, (uint8_t)digits[v >> 18]);
-        buf_byte(j->b, (uint8_t)digits[v >> 12 & 63]);
-        buf_byte(j->b, left > 1 ? (uint8_t)digits[v >> 6 & 63] : '=');
-        buf_byte(j->b, left > 2 ? (uint8_t)digits[v & 63] : '=');
-    }
-    buf_byte(j->b, '"');
-    j->comma = true;
-}
-
 static err_t container_json(struct wire in, bool map, unsigned depth, struct json_out *j);
 
 static err_t value_json(const struct otlp_value *v, const uint8_t *base, unsigned depth, struct json_out *j)

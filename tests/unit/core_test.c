@@ -109,6 +109,15 @@ Test(core, str_numbers_and_hex)
     uint8_t id[2];
     cr_assert(str_from_hex(STR("aBcd"), id, 2) && id[0] == 0xab && id[1] == 0xcd);
     cr_assert_not(str_from_hex(STR("abc"), id, 2));
+    /* RFC 4648, section 10 */
+    static const char *const base64[] = { "", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy" };
+    for (size_t n = 0; n <= 6; n++) {
+        char to[STR_BASE64_MAX(6)];
+        size_t cut = strcspn(base64[n], "=");
+        cr_assert(str_is(str_n(to, str_to_base64((const uint8_t *)"foobar", n, true, to)), base64[n]));
+        cr_assert(str_eq(str_n(to, str_to_base64((const uint8_t *)"foobar", n, false, to)), str_n(base64[n], cut)));
+    }
+    cr_assert(hex_value('F') == 15 && hex_value('a') == 10 && hex_value('g') == -1 && hex_value('/') == -1);
     cr_assert(str_utf8_valid(STR("plain ascii and \xC3\xA9")));
     cr_assert_not(str_utf8_valid(STR("\xED\xA0\x80")));
 }

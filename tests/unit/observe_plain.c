@@ -95,6 +95,12 @@ static void test_metrics(void)
     for (int i = 0; i < 3; i++)
         pthread_join(t[i], NULL);
     CHECK(metric_sum(M_QUERIES) == 30000 && metric_sum(M_MEM_BYTES) == 15);
+    static struct budget budget;
+    budget_init(&budget, "tests", NULL, 100, ERR_LIMIT);
+    metric_budget(&budget);
+    budget_charge(&budget, 150);
+    CHECK(budget_check(&budget) == ERR_LIMIT);
+    budget_release(&budget, 140);
     struct buf b;
     buf_init(&b, 1 << 20, NULL);
     metric_render(&b);
@@ -102,6 +108,10 @@ static void test_metrics(void)
     buf_byte(&b, 0);
     CHECK(strstr(b.p, "# HELP tercet_queries_total Queries\n# TYPE tercet_queries_total counter\n"
                       "tercet_queries_total 30000\n"));
+    CHECK(strstr(b.p, "# TYPE tercet_budget_bytes gauge\ntercet_budget_bytes{budget=\"tests\"} 10\n"));
+    CHECK(strstr(b.p, "\ntercet_budget_peak_bytes{budget=\"tests\"} 150\n"));
+    CHECK(strstr(b.p, "\ntercet_budget_max_bytes{budget=\"tests\"} 100\n"));
+    CHECK(strstr(b.p, "\ntercet_budget_refused_total{budget=\"tests\"} 1\n"));
     CHECK(strstr(b.p, "# TYPE tercet_memtable_bytes gauge\ntercet_memtable_bytes 15\n"));
     buf_deinit(&b);
 }
