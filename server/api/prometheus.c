@@ -103,9 +103,14 @@ err_t prom_time(struct http_request *rq, const char *name, int64_t def_ms, int64
     double s;
     int64_t ns;
     *ms = def_ms;
+    /* Prometheus' own bounds, as its client libraries send them for "all time". */
+    static const char *const bounds[] = { "-292273086-05-16T16:47:06Z", "292277025-08-18T07:12:54.999999999Z" };
     if (!prom_param(rq, name, &v)) return OK;
+    if (str_is(v, bounds[0])) return *ms = PROM_TIME_MIN, OK;
+    if (str_is(v, bounds[1])) return *ms = PROM_TIME_MAX, OK;
     if (str_to_f64(v, &s) && isfinite(s)) {
-        if (seconds_ms(s, ms) == OK) return OK;
+        *ms = llround(fmax(fmin(s * 1000, (double)PROM_TIME_MAX), (double)PROM_TIME_MIN));
+        return OK;
     } else if (datetime_parse(v, &ns)) {
         *ms = ns >= 0 ? ns / NS_PER_MS : -((-ns) / NS_PER_MS);
         return OK;

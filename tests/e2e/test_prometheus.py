@@ -177,6 +177,11 @@ def test_grafana_queries(node):
     for bad, status in (({"query": "sum(", "time": "4"}, 400), ({"query": "1", "time": "yesterday"}, 400), ({"query": ""}, 400)):
         a = form(node, "/api/v1/query", bad)
         assert a.status == status and a.json["status"] == "error" and a.json["errorType"] == "bad_data" and a.json["error"], a
+    for when in ("-1e300", "1e300", "9223372036854775.807", "-292273086-05-16T16:47:06Z"):
+        assert ok(form(node, "/api/v1/query", {"query": "sum(http_requests_seconds) + rate(http_requests_seconds[5m] offset 1y)",
+                                               "time": when}))["result"] == [], when
+    a = form(node, "/api/v1/query_range", {**params, "start": "-1e300", "end": "1e300", "step": "1e9"})
+    assert a.status == 400 and "11,000" in a.json["error"]
     a = form(node, "/api/v1/query_range", {**params, "step": "0.1"})
     assert a.status == 400 and "11,000" in a.json["error"]
 
@@ -202,6 +207,9 @@ def test_grafana_browses(node):
         got = ok(call({**window, "match[]": '{__name__!=""}', "limit": 40000}))
         assert len(got) == 4 and {"__name__": "http_other_name", "job": "shop", "n": "1"} in got
         assert len(ok(call({**window, "match[]": ['http_other_name{n="1"}', "http_requests_seconds"]}))) == 3
+        for start, end_ in (("-292273086-05-16T16:47:06Z", "292277025-08-18T07:12:54.999999999Z"),  # all time, as Go clients spell it
+                            ("-9223372036854775.808", "9223372036854775.807"), ("0", "1e300")):
+            assert len(ok(call({"match[]": '{__name__!=""}', "start": start, "end": end_}))) == 4, start
         a = call(window)
         assert a.status == 400 and a.json["errorType"] == "bad_data"
     meta = ok(node.get("prom", "/api/v1/metadata", params={"limit": 40000}))
