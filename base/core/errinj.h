@@ -1,5 +1,5 @@
 /* Fault points: named places in production code where a test or the simulator may make things fail. The list is
- * errinj.def; in release builds without TERCET_ERRINJ the check is a load of a constant zero. */
+ * errinj.def; in release builds without TERCET_ERRINJ no point ever fires. */
 #ifndef BASE_CORE_ERRINJ_H
 #define BASE_CORE_ERRINJ_H
 

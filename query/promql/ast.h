@@ -1,4 +1,4 @@
-/* The syntax tree of PromQL 3.14: what parse.c builds, check.c types, plan.c prepares and eval walks.
+/* The syntax tree of PromQL 3.14: what parse.c builds, check.c types, eval.c prepares and walks.
  *
  * All nodes live in the arena of the parse; compiled regexes are the only other resource and are freed by
  * pq_ast_deinit. Positions are byte offsets into the query text; annotations print them as line:column.

@@ -6,6 +6,7 @@
 #include "base/core/metric.h"
 #include "base/net/http_conn.h"
 #include "base/rt/sock.h"
+#include "tests/unit/check.h"
 
 #include <nghttp2/nghttp2.h>
 #include <stdio.h>
@@ -13,14 +14,6 @@
 #include <unistd.h>
 #include <zlib.h>
 #include <zstd.h>
-
-#define CHECK(x)                                                                                   \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            fprintf(stderr, "%s:%d: %s (detail: %s)\n", __FILE__, __LINE__, #x, err_detail());     \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 /* -- the service -------------------------------------------------------------------------------------- */
 

@@ -4,6 +4,7 @@
 #include "base/core/metric.h"
 #include "base/rt/file.h"
 #include "base/rt/sock.h"
+#include "tests/unit/check.h"
 
 #include <errno.h>
 #include <linux/filter.h>
@@ -18,14 +19,6 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#define CHECK(x)                                                                                   \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            fprintf(stderr, "%s:%d: %s (detail: %s)\n", __FILE__, __LINE__, #x, err_detail());     \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static const struct fiber_opts plain = { .name = "test", .class = RT_INGEST };
 

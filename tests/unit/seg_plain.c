@@ -6,18 +6,11 @@
 #include "storage/seg_format.h"
 #include "storage/seg_rows.h"
 #include "storage/shard.h"
+#include "tests/unit/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
-
-#define CHECK(x)                                                                                   \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            fprintf(stderr, "%s:%d: %s (%s)\n", __FILE__, __LINE__, #x, err_detail());             \
-            exit(1);                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static char dir[64];
 static struct budget budget;

@@ -3,18 +3,11 @@
 #include "base/rt/file.h"
 #include "base/rt/sim.h"
 #include "base/rt/sock.h"
+#include "tests/unit/check.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-#define CHECK(x)                                                                                   \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            fprintf(stderr, "%s:%d: %s (detail: %s)\n", __FILE__, __LINE__, #x, err_detail());     \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 static const struct sim_opts calm;
 

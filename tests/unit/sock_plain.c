@@ -5,6 +5,7 @@
 #include "base/core/metric.h"
 #include "base/core/prng.h"
 #include "base/rt/sock.h"
+#include "tests/unit/check.h"
 
 #include <arpa/inet.h>
 #include <fcntl.h>
@@ -16,14 +17,6 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
-
-#define CHECK(x)                                                                                   \
-    do {                                                                                           \
-        if (!(x)) {                                                                                \
-            fprintf(stderr, "%s:%d: %s (detail: %s)\n", __FILE__, __LINE__, #x, err_detail());     \
-            abort();                                                                               \
-        }                                                                                          \
-    } while (0)
 
 enum { PAIRS = 400, BLOCK = 200000, STEPS_MAX = 40, FILES_MAX = 3000 };
 
