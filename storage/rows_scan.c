@@ -22,6 +22,7 @@ struct source {
     struct mem_part *part; /* or NULL: */
     struct seg *seg;
     const struct seg_group *group;
+    bool ruled_out; /* by its filter, ahead of its turn */
 };
 
 struct rowset_impl {
@@ -39,6 +40,7 @@ struct rows_scan {
     struct arena rowset; /* of the current rowset */
     struct source *sources;
     uint32_t n, at;
+    uint32_t sieved; /* sources in front of this one were looked at by sieve() */
     size_t cap;
     struct rowset_impl impl;
 };
@@ -377,6 +379,57 @@ static err_t select_ours(struct rowset_impl *im, struct rowset *rs)
     return OK;
 }
 
+/* -- filters ahead ----------------------------------------------------------------------------------------------------- *
+ * A look-up by id asks the filter of every group and finds the id in few. One read after another would wait for the
+ * disk each time: some fibers read the filters of the sources to come. */
+enum { SIEVE_FIBERS = 16, SIEVE_SOURCES = 128 };
+
+struct sieve {
+    struct rows_scan *s;
+    const struct scan_hint *hint;
+    uint32_t next, end;
+};
+
+static err_t sieve_source(struct rows_scan *s, struct source *src, const struct scan_hint *hint)
+{
+    struct rowset_impl im = { .scan = s, .src = src };
+    struct arena dir;
+    bool maybe = true;
+    arena_init(&dir, s->v->budget);
+    err_t e = seg_rows_parse(src->group->meta, src->group->nrows, &dir, &im.dir);
+    if (e == OK) e = group_maybe(&im, hint, &maybe);
+    src->ruled_out = e == OK && !maybe;
+    arena_deinit(&dir);
+    return e;
+}
+
+static void sieve_fiber(void *arg)
+{
+    struct sieve *v = arg;
+    while (v->next < v->end) {
+        struct source *src = &v->s->sources[v->next++];
+        /* What went wrong will go wrong again in its turn, and be told there. */
+        if (src->seg && sieve_source(v->s, src, v->hint) != OK) return;
+    }
+}
+
+static err_t sieve(struct rows_scan *s)
+{
+    struct sieve v = { .s = s, .next = s->at, .end = MIN(s->n, s->at + SIEVE_SOURCES) };
+    s->sieved = v.end;
+    for (uint32_t i = 0; i < s->rq.nhints && !v.hint; i++)
+        if (s->rq.hints[i].kind == HINT_FIX_EQ && s->rq.hints[i].rel == REL_ROWS) v.hint = &s->rq.hints[i];
+    if (!v.hint || v.end - v.next < 2 || !rt_in_fiber()) return OK;
+    const struct fiber_opts o = { .name = "filters", .class = RT_QUERY };
+    struct scope scope;
+    scope_init(&scope, NULL);
+    for (uint32_t i = 0; i < MIN(SIEVE_FIBERS, v.end - v.next); i++)
+        if (fiber_start(&scope, &o, sieve_fiber, &v) != OK) break; /* too many: fewer do it, or none */
+    err_t e = scope_join(&scope);
+    scope_deinit(&scope);
+    return e;
+}
+
 /* -- stepping ----------------------------------------------------------------------------------------------------------- */
 
 static err_t begin_rowset(struct rows_scan *s, const struct source *src, struct rowset *rs)
@@ -406,7 +459,10 @@ err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more)
     while (s->at < s->n) {
         if (rt_in_fiber()) TRY(rt_checkpoint());
         arena_reset(&s->rowset);
-        TRY(begin_rowset(s, &s->sources[s->at++], rs));
+        if (s->at >= s->sieved) TRY(sieve(s));
+        const struct source *src = &s->sources[s->at++];
+        rs->nsel = 0;
+        if (!src->ruled_out) TRY(begin_rowset(s, src, rs));
         if (rs->nsel == 0) {
             s->v->counts.groups_skipped++;
             continue;
