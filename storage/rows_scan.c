@@ -99,6 +99,12 @@ static int newest_first(const void *a, const void *b)
     return x->tmax_ns > y->tmax_ns ? -1 : x->tmax_ns < y->tmax_ns;
 }
 
+static int oldest_first(const void *a, const void *b)
+{
+    const struct source *x = a, *y = b;
+    return x->tmin_ns < y->tmin_ns ? -1 : x->tmin_ns > y->tmin_ns;
+}
+
 err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **out)
 {
     struct rows_scan *s = calloc(1, sizeof *s);
@@ -121,6 +127,7 @@ err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **ou
     for (uint32_t i = 0; i < v->nsegs; i++)
         list_seg(s, v->segs[i]);
     if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);
+    if (rq->oldest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, oldest_first);
     err_t e = arena_check(&s->mem);
     if (e == OK)
         *out = s;

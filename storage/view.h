@@ -37,6 +37,7 @@ struct rows_req {
     const struct scan_hint *hints;
     uint32_t nhints;
     bool newest_first;    /* order rowsets by tmax descending, so that top-n can stop early */
+    bool oldest_first;    /* or by tmin ascending */
 };
 struct rows_scan;
 struct rowset {

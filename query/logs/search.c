@@ -112,6 +112,8 @@ struct run { /* one fragment at work */
     struct attr_reader addr[ADDR_COLS_MAX];
     uint32_t naddr, addr_bound;       /* bound: a bit a field, on first need in a rowset */
     uint64_t bound_seq;
+    bool hits;                        /* may the rowset hold hits that get in? Else it is only counted */
+    const struct column *first;       /* the first sort key where it is a plain integer column, or NULL */
 };
 
 /* The fields whose values make the address of a row: what tells it from others of the same instant. Texts come
@@ -131,12 +133,39 @@ static err_t bind_addr(struct run *r, uint32_t i)
     return attr_bind(&r->scan.src, &ref, &r->bind, &r->addr[i]);
 }
 
+static bool by_time(const struct plan *p)
+{
+    const struct attr_ref *ref = &p->key[0].refs[0];
+    if (p->nkeys == 0 || p->key[0].kind != LF_DATE || p->key[0].nrefs == 0) return false;
+    return ref->rel == REL_ROWS && ref->scope == SC_SELF && str_eq(ref->name, log_time_ref(p->ix).name);
+}
+
+/* Are the hits full of better ones than the current rowset and those after it can have? They come in the order of
+ * their times when the hits are sorted by time. */
+static bool settled(const struct run *r)
+{
+    const struct rowset *rs = &r->scan.rowset;
+    if (r->p->top.n == 0) return true;
+    if (!by_time(r->p) || rs->tmin_ns > rs->tmax_ns) return false;
+    return op_topn_full_beyond(&r->out->top, r->p->top.desc[0] ? rs->tmax_ns : rs->tmin_ns);
+}
+
+static const struct column *first_key(const struct run *r)
+{
+    const struct log_field *f = &r->p->key[0];
+    const struct attr_reader *a = &r->key[0][0];
+    if (r->p->nkeys == 0 || f->nrefs != 1 || f->unit || f->refs[0].below || f->refs[0].rel != REL_ROWS) return NULL;
+    return a->n == 1 && a->col[0]->type == COL_I64 ? a->col[0] : NULL;
+}
+
 static err_t bind_run(struct run *r)
 {
     arena_reset(&r->bind);
-    for (uint32_t k = 0; k < r->p->nkeys; k++)
+    r->hits = !settled(r);
+    for (uint32_t k = 0; r->hits && k < r->p->nkeys; k++)
         for (uint32_t i = 0; i < r->p->key[k].nrefs; i++)
             TRY(attr_bind(&r->scan.src, &r->p->key[k].refs[i], &r->bind, &r->key[k][i]));
+    r->first = r->hits ? first_key(r) : NULL;
     r->addr_bound = 0;
     if (r->out->agg_open) TRY(op_agg_bind(&r->out->agg, &r->scan.src));
     r->bound_seq = r->scan.rowset_seq;
@@ -174,20 +203,46 @@ static struct val sort_key(struct run *r, uint32_t k, uint32_t row)
     return (struct val){ .type = f->missing.p ? COL_STR : 0, .s = f->missing };
 }
 
+static err_t offer_row(struct run *r, uint32_t row)
+{
+    struct op_topn *t = &r->out->top;
+    struct topn_entry e = { .rowset = rows_place(r->scan.rows), .row = row };
+    for (uint32_t k = 0; k < r->p->nkeys; k++)
+        e.key[k] = sort_key(r, k, row);
+    if (!op_topn_wants(t, e.key)) return OK;
+    TRY(row_addr(r, row, &e.addr));
+    (void)op_topn_offer(t, &e);
+    return OK;
+}
+
+/* Rows mostly lie in ascending order of time: the newest first, so that they keep the others out. A row behind the
+ * worst kept one by its first key alone is not looked at. */
+static err_t offer_chunk(struct run *r)
+{
+    const struct chunk *c = &r->scan.chunk;
+    bool desc = r->p->nkeys && r->p->top.desc[0];
+    int64_t worst = 0;
+    bool full = op_topn_worst_i64(&r->out->top, &worst);
+    for (uint32_t i = 0; i < c->nsel; i++) {
+        uint32_t at = desc ? c->nsel - 1 - i : i, row = c->base + (c->sel ? c->sel[at] : at);
+        if (full && r->first && column_has(r->first, row)) {
+            int64_t v = r->first->i64[row];
+            if (desc ? v < worst : v > worst) continue;
+        }
+        TRY(offer_row(r, row));
+        full = op_topn_worst_i64(&r->out->top, &worst);
+    }
+    return OK;
+}
+
 static err_t take_chunk(struct run *r)
 {
     const struct chunk *c = &r->scan.chunk;
     struct partial *out = r->out;
     out->count += c->nsel;
-    for (uint32_t i = 0; r->p->top.n && i < c->nsel; i++) {
-        struct topn_entry e = { .rowset = rows_place(r->scan.rows), .row = c->base + (c->sel ? c->sel[i] : i) };
-        for (uint32_t k = 0; k < r->p->nkeys; k++)
-            e.key[k] = sort_key(r, k, e.row);
-        if (!op_topn_wants(&out->top, e.key)) continue;
-        TRY(row_addr(r, e.row, &e.addr));
-        (void)op_topn_offer(&out->top, &e);
-    }
+    if (r->hits) TRY(offer_chunk(r));
     if (out->agg_open) TRY(op_agg_chunk(&out->agg, c));
+    if (!r->hits && !out->agg_open) out->count += op_scan_rest(&r->scan);
     return arena_check(r->a);
 }
 
@@ -230,13 +285,10 @@ static err_t write_rows(struct run *r)
     return OK;
 }
 
-/* With newest rowsets first and hits sorted by time, older rowsets cannot matter once the hits are full. */
+/* Nobody asks for what is left. */
 static bool may_stop(const struct run *r)
 {
-    const struct plan *p = r->p;
-    if (p->s->count_all || p->s->naggs || p->nkeys == 0 || p->key[0].kind != LF_DATE || !p->top.desc[0]) return false;
-    if (!str_eq(p->key[0].refs[0].name, log_time_ref(p->ix).name) || p->key[0].refs[0].scope != SC_SELF) return false;
-    return op_topn_full_beyond(&r->out->top, r->scan.rowset.tmax_ns);
+    return !r->p->s->count_all && !r->p->s->naggs && by_time(r->p) && settled(r);
 }
 
 static err_t run_scan(struct run *r)
@@ -267,7 +319,9 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     arena_init(&r->bind, q->budget);
     op_topn_init(&out->top, &p->top, a);
     struct scan_opts o = { .filter = p->filter, .builder = &p->b };
-    o.req = (struct rows_req){ .signal = p->ix->signal, .tmin_ns = p->tmin, .tmax_ns = p->tmax, .newest_first = true };
+    o.req = (struct rows_req){ .signal = p->ix->signal, .tmin_ns = p->tmin, .tmax_ns = p->tmax };
+    o.req.newest_first = p->nkeys == 0 || p->top.desc[0];
+    o.req.oldest_first = !o.req.newest_first;
     if (p->ix->signal == SIG_DOCS) o.req.index = p->ix->stored;
     e = op_scan_open(&r->scan, v, &o, q->budget);
     if (e == OK && p->s->naggs) {

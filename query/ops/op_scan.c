@@ -195,3 +195,12 @@ err_t op_scan_next(struct op_scan *s, enum op_status *status)
         return *status = OP_HAVE_OUTPUT, OK;
     }
 }
+
+uint64_t op_scan_rest(struct op_scan *s)
+{
+    if (s->can != EXPR_ALWAYS || s->at >= s->rowset.nrows) return 0;
+    uint32_t rows = s->rowset.sel ? s->rowset.nsel - s->sel_at : s->rowset.nrows - s->at;
+    s->at = s->rowset.nrows;
+    s->rows_seen += rows;
+    return rows;
+}

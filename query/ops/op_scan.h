@@ -54,6 +54,9 @@ struct op_scan {
 MUST_CHECK err_t op_scan_open(struct op_scan *s, struct view *v, const struct scan_opts *o,
                               struct budget *budget) MAY_YIELD;
 MUST_CHECK err_t op_scan_next(struct op_scan *s, enum op_status *status) MAY_YIELD;
+/* For those who only count: when the filter holds for all of the rowset, how many of its rows are left behind the
+ * current chunk, and the scan goes on with the next rowset. 0 otherwise. */
+uint64_t op_scan_rest(struct op_scan *s);
 void op_scan_close(struct op_scan *s) MAY_YIELD; /* also after a failed open */
 
 #endif

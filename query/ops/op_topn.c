@@ -119,3 +119,10 @@ bool op_topn_full_beyond(const struct op_topn *t, int64_t bound)
     int c = val_cmp(&t->heap[0].key[0], &b);
     return t->heap[0].key[0].type && (t->spec->desc[0] ? c > 0 : c < 0);
 }
+
+bool op_topn_worst_i64(const struct op_topn *t, int64_t *worst)
+{
+    if (t->count < t->spec->n || t->count == 0 || t->spec->nkeys == 0 || t->heap[0].key[0].type != COL_I64) return false;
+    *worst = t->heap[0].key[0].i64;
+    return true;
+}

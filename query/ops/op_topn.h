@@ -45,5 +45,8 @@ void op_topn_finish(struct op_topn *t);
 /* True when n rows are kept and the worst one's first key is better than any value up to `bound` (the
  * largest, or smallest for ascending order, that rows to come can have): the scan may stop. */
 bool op_topn_full_beyond(const struct op_topn *t, int64_t bound);
+/* True when n rows are kept and the worst one's first key is an integer: rows with an integer behind *worst there
+ * cannot get in, those with the same may. */
+bool op_topn_worst_i64(const struct op_topn *t, int64_t *worst);
 
 #endif
