@@ -1,6 +1,8 @@
 /* Evaluation of predicate trees: binding of leaves to the columns of a rowset, and masks of 1,024 rows. */
 #include "query/ops/expr.h"
 
+#include "storage/col_bloom.h"
+
 #include <math.h>
 
 /* Dictionaries up to this size are decided whole at binding, so that a rowset without any matching entry is
@@ -93,9 +95,25 @@ static bool str_holds(const struct leaf *l, struct str s)
     return false;
 }
 
+enum { LITS_SOUGHT_MAX = 4 }; /* beyond, cutting the text once is less work than searching it for each */
+
+/* Conditions that are a search for a few plain words. */
+static bool sought(const struct leaf *l)
+{
+    if ((l->op != LEAF_EQ && l->op != LEAF_NE && l->op != LEAF_PREFIX) || l->fold) return false;
+    for (uint32_t i = 0; i < l->nlits; i++)
+        if (l->lits[i].type != COL_STR || !token_plain(l->lits[i].s)) return false;
+    return l->op == LEAF_PREFIX ? l->nlits == 1 : l->nlits <= LITS_SOUGHT_MAX;
+}
+
 static bool words_hold(const struct leaf *l, struct str s)
 {
     struct str word;
+    if (sought(l)) {
+        for (uint32_t i = 0; i < l->nlits; i++)
+            if (text_has_word(s, l->lits[i].s, l->op == LEAF_PREFIX)) return true;
+        return false;
+    }
     while (token_next(&s, &word)) {
         char lower[TOKEN_BYTES_MAX];
         bool ascii = true;

@@ -157,6 +157,87 @@ bool token_is_ascii(struct str token)
     return token.n > 0;
 }
 
+/* -- finding words ----------------------------------------------------------------------------------
+ * Without cutting the text into words: the letters of the token are searched, ASCII case aside, and a find counts when
+ * it ends where a word does. Next to bytes above ASCII that takes the tables of characters: the text is cut then. */
+
+enum { LANES = 16 };
+typedef uint8_t lanes __attribute__((vector_size(LANES)));
+
+static inline lanes lanes_at(const uint8_t *p)
+{
+    lanes v;
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+static inline lanes lanes_all(uint8_t c)
+{
+    lanes v;
+    memset(&v, c, sizeof v);
+    return v;
+}
+
+static inline bool same_folded(const uint8_t *p, struct str lower)
+{
+    for (size_t i = 0; i < lower.n; i++)
+        if (ascii_lower(p[i]) != (uint8_t)lower.p[i]) return false;
+    return true;
+}
+
+/* The first place at or behind `from` where the bytes of `lower` stand, SIZE_MAX when there is none. `lower` is
+ * letters and digits, which all have bit 0x20: a place where the first and the last byte fit, that bit aside, is looked
+ * at whole. */
+static size_t find_folded(struct str text, struct str lower, size_t from)
+{
+    const uint8_t *p = (const uint8_t *)text.p;
+    if (lower.n == 0 || text.n < lower.n) return SIZE_MAX;
+    size_t places = text.n - lower.n + 1, last = lower.n - 1;
+    lanes bit = lanes_all(0x20), head = lanes_all((uint8_t)lower.p[0]), tail = lanes_all((uint8_t)lower.p[last]);
+    for (; from + LANES <= places; from += LANES) {
+        lanes hit = (lanes)((lanes_at(p + from) | bit) == head) & (lanes)((lanes_at(p + from + last) | bit) == tail);
+        uint64_t w[LANES / 8];
+        memcpy(w, &hit, sizeof w);
+        if (!(w[0] | w[1])) continue;
+        for (size_t i = 0; i < LANES; i++)
+            if (hit[i] && same_folded(p + from + i, lower)) return from + i;
+    }
+    for (; from < places; from++)
+        if (same_folded(p + from, lower)) return from;
+    return SIZE_MAX;
+}
+
+enum find { FIND_NONE, FIND_WORD, FIND_UNSURE };
+
+/* The first word at or behind *at that is `token` or begins with it; *at is its end. */
+static enum find find_word(struct str text, struct str token, bool prefix, size_t *at)
+{
+    const uint8_t *p = (const uint8_t *)text.p;
+    for (;;) {
+        size_t i = find_folded(text, token, *at), end = i + token.n;
+        if (i == SIZE_MAX) return FIND_NONE;
+        *at = i + 1;
+        if (i > 0 && p[i - 1] >= 0x80) return FIND_UNSURE;
+        if (i > 0 && ascii_alnum[p[i - 1]]) continue;
+        while (prefix && end < text.n && p[end] < 0x80 && ascii_alnum[p[end]])
+            end++;
+        if (end < text.n && p[end] >= 0x80) return FIND_UNSURE;
+        if ((end < text.n && ascii_alnum[p[end]]) || end - i > TOKEN_BYTES_MAX) continue;
+        *at = end;
+        return FIND_WORD;
+    }
+}
+
+bool text_has_word(struct str text, struct str token, bool prefix)
+{
+    size_t at = 0;
+    enum find f = find_word(text, token, prefix, &at);
+    if (f != FIND_UNSURE) return f == FIND_WORD;
+    struct str word;
+    while (token_next(&text, &word))
+        if (prefix ? text_starts_lower(word, token) : text_eq_lower(word, token)) return true;
+    return false;
+}
+
 /* -- phrases ---------------------------------------------------------------------------------------- */
 
 struct phrase phrase_of(struct arena *a, struct str s)
@@ -198,11 +279,28 @@ static bool match_rest(const struct phrase *p, struct str rest)
     return true;
 }
 
+/* A cheap no: the longest ASCII token stands nowhere, not even inside a word. One token is searched anyway. */
+static bool lacks_longest(const struct phrase *p, struct str text)
+{
+    struct str longest = STR_NONE;
+    for (uint32_t i = 0; p->n > 1 && i < p->n; i++)
+        if (p->tokens[i].n > longest.n && token_is_ascii(p->tokens[i])) longest = p->tokens[i];
+    return longest.n && find_folded(text, longest, 0) == SIZE_MAX;
+}
+
 bool phrase_match(const struct phrase *p, struct str text)
 {
     if (p->n == 0) return false;
+    if (lacks_longest(p, text)) return false;
     if (p->any_order) return match_any_order(p, text);
     struct str word;
+    if (token_is_ascii(p->tokens[0])) {
+        bool prefix = p->last_prefix && p->n == 1;
+        enum find f;
+        for (size_t at = 0; (f = find_word(text, p->tokens[0], prefix, &at)) == FIND_WORD;)
+            if (match_rest(p, str_sub(text, at, text.n))) return true;
+        if (f == FIND_NONE) return false;
+    }
     while (token_next(&text, &word))
         if (token_is(p, 0, word) && match_rest(p, text)) return true;
     return false;

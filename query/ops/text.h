@@ -16,6 +16,9 @@ struct str text_lower(struct arena *a, struct str s);
 /* Is `word` (any case) the same as the lower-case `lower`? */
 bool text_eq_lower(struct str word, struct str lower);
 bool text_starts_lower(struct str word, struct str lower_prefix);
+/* Is one of the words of text `token` (lower-case ASCII letters and digits), or does one begin with it? What token_next
+ * and the two above tell, several times faster. */
+bool text_has_word(struct str text, struct str token, bool prefix);
 
 struct phrase {
     const struct str *tokens; /* lower case */

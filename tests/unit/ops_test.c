@@ -58,6 +58,74 @@ static bool phrase(const char *p, const char *text, uint32_t slop, bool prefix)
     return phrase_match(&ph, str_of(text));
 }
 
+/* What a search for words must agree with: the text cut into words, each compared. */
+static bool cut_has(struct str text, struct str token, bool prefix)
+{
+    struct str word;
+    while (token_next(&text, &word))
+        if (prefix ? text_starts_lower(word, token) : text_eq_lower(word, token)) return true;
+    return false;
+}
+
+static bool cut_phrase(const struct phrase *p, struct str text)
+{
+    struct str word, rest = text;
+    while (token_next(&rest, &word)) {
+        struct str tail = rest;
+        uint32_t i = 0, skipped = 0;
+        bool ok = text_eq_lower(word, p->tokens[0]) || (p->last_prefix && p->n == 1 && text_starts_lower(word, p->tokens[0]));
+        for (i = 1; ok && i < p->n;) {
+            ok = token_next(&tail, &word);
+            if (!ok) break;
+            if (p->last_prefix && i + 1 == p->n ? text_starts_lower(word, p->tokens[i]) : text_eq_lower(word, p->tokens[i])) i++;
+            else ok = ++skipped <= p->slop;
+        }
+        if (ok) return true;
+    }
+    return false;
+}
+
+/* Texts of few characters, so that words meet each other at all distances, some above ASCII or broken, some longer than
+ * a word may be. */
+Test(ops, words_are_found_as_if_cut)
+{
+    static const char *const pieces[] = { "a", "B", "ab", "7", "bA", " ", "-", " ", "\xc3\xa9", "\xc3\x89", "\xe2\x80\x9c", "\xff",
+        "\xc3", "abababababababab", "\x17", "@", "[", "`", "{" };
+    static const char *const tokens[] = { "a", "b", "ab", "ba", "7", "a7", "aba", "abababababababab", "abababababababababab", "\xc3\xa9", "a\xc3\xa9" };
+    struct prng r;
+    prng_init(&r, 11);
+    uint32_t found = 0;
+    for (int round = 0; round < 60000; round++) {
+        char buf[2048];
+        size_t n = 0;
+        bool lengthy = prng_chance(&r, 0.02);
+        for (uint64_t k = prng_below(&r, 24); k > 0; k--) {
+            struct str s = str_of(pieces[prng_below(&r, ARRAY_LEN(pieces))]);
+            for (uint64_t times = lengthy && s.n == 16 ? 15 + prng_below(&r, 2) : 1; times > 0 && n + s.n < sizeof buf; times--) {
+                memcpy(buf + n, s.p, s.n);
+                n += s.n;
+            }
+        }
+        char *exact = malloc(n + 1); /* of its own size: reading past it is seen */
+        cr_assert(exact);
+        memcpy(exact, buf, n);
+        struct str text = { exact, n }, two[3];
+        bool prefix = prng_chance(&r, 0.5);
+        for (size_t i = 0; i < 9; i++) {
+            bool has = cut_has(text, str_of(tokens[i]), prefix);
+            cr_assert(text_has_word(text, str_of(tokens[i]), prefix) == has);
+            found += has;
+        }
+        for (uint32_t i = 0; i < 3; i++)
+            two[i] = str_of(tokens[prng_below(&r, ARRAY_LEN(tokens))]);
+        struct phrase p = { .tokens = two, .n = 1 + (uint32_t)prng_below(&r, 3), .slop = (uint32_t)prng_below(&r, 3), .last_prefix = prefix };
+        cr_assert(phrase_match(&p, text) == cut_phrase(&p, text));
+        found += phrase_match(&p, text);
+        free(exact);
+    }
+    cr_expect(found > 10000);
+}
+
 Test(ops, phrases)
 {
     cr_expect(phrase("quick brown", "The QUICK-brown fox", 0, false));
