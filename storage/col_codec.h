@@ -15,6 +15,8 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are little-endian and so are we");
 
+enum col_level { COL_LIGHT, /* fast; bytes as they are: something above compresses */ COL_SEAL /* zstd-1 */ };
+
 /* -- cursor ----------------------------------------------------------------------------------------- */
 struct cur {
     const uint8_t *p, *end;
@@ -61,12 +63,11 @@ void col_bits_encode(const uint64_t *words, uint32_t n, struct buf *out);
 MUST_CHECK err_t col_bits_decode(struct cur *c, uint32_t n, uint64_t *words, uint32_t *ones);
 
 /* -- col_fix.c: width 1 to 16 bytes a value -------------------------------------------------------- */
-void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, struct buf *out);
+void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out);
 MUST_CHECK err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out);
 MUST_CHECK err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, const uint32_t *at, uint32_t k, uint8_t *out);
 
 /* -- col_str.c: dictionaries -------------------------------------------------------------------------- */
-enum col_level { COL_LIGHT, /* bytes as they are: something above compresses */ COL_SEAL /* zstd-1 */ };
 enum { COL_STR_BLOCK = 256 << 10, COL_DICT_BYTES_MAX = 512 << 20 };
 void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out);
 MUST_CHECK err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out);

@@ -89,7 +89,7 @@ void col_column_encode(const struct column *c, enum col_level level, struct buf 
     case COL_I64: col_int_encode(v, c->nvalid, out); break;
     case COL_F64: col_f64_encode(v, c->nvalid, out); break;
     case COL_BOOL: encode_bools(v, c->nvalid, &a, out); break;
-    case COL_FIX: col_fix_encode(v, c->nvalid, c->width, out); break;
+    case COL_FIX: col_fix_encode(v, c->nvalid, c->width, level, out); break;
     case COL_STR:
     case COL_BYTES:
     case COL_JSON:

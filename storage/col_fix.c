@@ -10,10 +10,14 @@
 #include <stdlib.h>
 
 enum { FIX_RAW, FIX_DICT };
+/* Rows of a request that share an id stand close together: without a repetition among so many values a light encoder
+ * looks no further. */
+enum { LIGHT_PROBE = 128 };
 
-/* Codes of the values; the number of distinct ones, or 0 when there are more than max. */
-static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, uint32_t max, uint32_t *codes,
-                                uint32_t *first)
+/* Codes of the values; the number of distinct ones, or 0 when there are more than max or the first `probe` are
+ * all distinct. */
+static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, uint32_t max, uint32_t probe,
+                                uint32_t *codes, uint32_t *first)
 {
     struct htab t;
     htab_init(&t, NULL);
@@ -26,7 +30,7 @@ static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, ui
         for (uint32_t it = 0, k; found == UINT32_MAX && htab_next(&t, hash, &it, &k);)
             if (memcmp(v + (size_t)first[k] * width, p, width) == 0) found = k;
         if (found == UINT32_MAX) {
-            if (count == max) {
+            if (count == max || (count == probe && i == probe)) {
                 count = 0;
                 break;
             }
@@ -40,7 +44,7 @@ static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, ui
     return count;
 }
 
-void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, struct buf *out)
+void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out)
 {
     ASSERT(width >= 1 && width <= 16);
     uint32_t count = 0, *codes = NULL;
@@ -49,7 +53,7 @@ void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, struct buf *ou
         ASSERT(codes);
         /* A code takes at most 2 bytes up to a full group. */
         uint32_t max = width > 2 ? (uint32_t)((uint64_t)n * (width - 2) / width) : 0;
-        if (max) count = number_distinct(v, n, width, max, codes, codes + n);
+        if (max) count = number_distinct(v, n, width, max, level == COL_LIGHT ? LIGHT_PROBE : n, codes, codes + n);
     }
     buf_byte(out, count ? FIX_DICT : FIX_RAW);
     if (count) {

@@ -172,7 +172,7 @@ Test(codec, fixed_values_round_trip)
                 }
                 struct buf b;
                 buf_init(&b, 1 << 20, NULL);
-                col_fix_encode(xv, n, width, &b);
+                col_fix_encode(xv, n, width, COL_SEAL, &b);
                 struct cur c = cur_of(buf_view(&b));
                 cr_assert_eq(col_fix_decode(&c, n, width, xw), OK);
                 cr_assert_eq(c.p, c.end);
