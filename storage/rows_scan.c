@@ -534,6 +534,23 @@ err_t rowset_column_at(struct rowset *rs, int rel, const struct column_key *key,
     return OK;
 }
 
+bool rowset_zone(const struct rowset *rs, enum col_scope scope, struct str name, int64_t *min, int64_t *max)
+{
+    const struct rowset_impl *im = rs->impl;
+    const struct seg_col *found = NULL;
+    if (im->src->part) return false;
+    const struct seg_rel *r = &im->dir.rel[REL_ROWS];
+    for (uint32_t i = 0; i < r->ncols; i++) {
+        if (!is_named(r->cols[i].scope, r->cols[i].name, scope, name)) continue;
+        if (found) return false;
+        found = &r->cols[i];
+    }
+    if (!found || found->type != COL_I64 || !(found->flags & SEG_COL_INT) || found->nvalid != r->nrows) return false;
+    *min = found->min;
+    *max = found->max;
+    return true;
+}
+
 static uint32_t relation_rows(const struct rowset_impl *im, int rel)
 {
     if (!im->src->part) return im->dir.rel[rel].present ? im->dir.rel[rel].nrows : 0;

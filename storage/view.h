@@ -62,6 +62,9 @@ MUST_CHECK err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope
 /* One type; *col NULL when absent. */
 MUST_CHECK err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str name,
                                enum col_type type, const struct column **col) MAY_YIELD;
+/* What the directory tells of the rows' integers of that name, nothing being read: true when the only column of the
+ * name is COL_I64, every row has a value, and all of them lie in [*min, *max]. False too when that is not known. */
+bool rowset_zone(const struct rowset *rs, enum col_scope scope, struct str name, int64_t *min, int64_t *max);
 struct column_key { enum col_scope scope; enum col_type type; struct str name; };
 /* The same, when only rows[0..n), ascending, are looked at: in a segment few of many rows are cheaper than all. Row i
  * of the answer is rows[i] where *packed, else all rows are there under their own numbers. */

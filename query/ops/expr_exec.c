@@ -22,7 +22,7 @@ struct ref_state {
 struct leaf_state {
     const struct leaf *leaf;
     struct ref_state *refs;
-    bool never;
+    bool never, always; /* settled: refs are not bound */
 };
 
 /* -- one value ---------------------------------------------------------------------------------------- */
@@ -232,9 +232,56 @@ static bool type_can(const struct leaf *l, enum col_type t)
     return t == COL_STR;
 }
 
+/* The integers of a range of numbers as closed bounds; false when there is none. */
+static bool range_i64(const struct val_range *g, int64_t *lo, int64_t *hi)
+{
+    *lo = INT64_MIN;
+    *hi = INT64_MAX;
+    if (g->lo.type == COL_I64) {
+        if (g->lo_open && g->lo.i64 == INT64_MAX) return false;
+        *lo = g->lo.i64 + (g->lo_open ? 1 : 0);
+    } else if (g->lo.type) {
+        double d = ceil(g->lo.f64);
+        if (g->lo_open && d == g->lo.f64) d += 1;
+        if (!(d < 0x1p63)) return false;
+        if (d > -0x1p63) *lo = (int64_t)d;
+    }
+    if (g->hi.type == COL_I64) {
+        if (g->hi_open && g->hi.i64 == INT64_MIN) return false;
+        *hi = g->hi.i64 - (g->hi_open ? 1 : 0);
+    } else if (g->hi.type) {
+        double d = floor(g->hi.f64);
+        if (g->hi_open && d == g->hi.f64) d -= 1;
+        if (!(d >= -0x1p63)) return false;
+        if (d < 0x1p63) *hi = (int64_t)d;
+    }
+    return *lo <= *hi;
+}
+
+static bool is_num(enum col_type t) { return t == COL_I64 || t == COL_F64; }
+
+/* A range of the rows' own integers, such as a window of time, that takes in all of a rowset or nothing of it: then no
+ * column is read. */
+static bool zone_settles(const struct leaf *l, struct leaf_state *ls, const struct rows_src *src)
+{
+    const struct attr_ref *ref = l->refs;
+    const struct val_range *g = l->ranges;
+    int64_t min, max, lo, hi;
+    if (!src->rs || l->op != LEAF_RANGE || l->nranges != 1 || l->nrefs != 1) return false;
+    if (ref->rel != REL_ROWS || ref->below || ref->path.n) return false;
+    if ((g->lo.type && !is_num(g->lo.type)) || (g->hi.type && !is_num(g->hi.type))) return false;
+    if (!rowset_zone(src->rs, ref->scope, ref->name, &min, &max)) return false;
+    bool any = range_i64(g, &lo, &hi);
+    ls->never = !any || max < lo || min > hi;
+    ls->always = !ls->never && lo <= min && max <= hi;
+    return ls->never || ls->always;
+}
+
 static err_t bind_leaf(struct expr_exec *x, const struct leaf *l, struct leaf_state *ls, const struct rows_src *src)
 {
-    *ls = (struct leaf_state){ .leaf = l, .never = true };
+    *ls = (struct leaf_state){ .leaf = l };
+    if (zone_settles(l, ls, src)) return OK;
+    ls->never = true;
     ls->refs = ARENA_ARRAY(&x->mem, struct ref_state, l->nrefs ? l->nrefs : 1);
     for (uint32_t i = 0; i < l->nrefs; i++) {
         struct ref_state *rs = &ls->refs[i];
@@ -259,7 +306,8 @@ static err_t bind(struct expr_exec *x, const struct expr *e, const struct rows_s
     case EXPR_FALSE: return *can = EXPR_NEVER, OK;
     case EXPR_LEAF:
         TRY(bind_leaf(x, &e->leaf, &x->leaves[e->leaf_id], src));
-        return *can = x->leaves[e->leaf_id].never ? EXPR_NEVER : EXPR_MAYBE, OK;
+        *can = x->leaves[e->leaf_id].never ? EXPR_NEVER : x->leaves[e->leaf_id].always ? EXPR_ALWAYS : EXPR_MAYBE;
+        return OK;
     case EXPR_NOT:
         TRY(bind(x, e->kids[0], src, can));
         *can = *can == EXPR_NEVER ? EXPR_ALWAYS : *can == EXPR_ALWAYS ? EXPR_NEVER : EXPR_MAYBE;
@@ -326,34 +374,6 @@ static void mask_f64_between(const double *v, uint32_t n, double lo, double hi, 
         out[w] |= bits;
     }
 }
-
-/* The integers of a range of numbers as closed bounds; false when there is none. */
-static bool range_i64(const struct val_range *g, int64_t *lo, int64_t *hi)
-{
-    *lo = INT64_MIN;
-    *hi = INT64_MAX;
-    if (g->lo.type == COL_I64) {
-        if (g->lo_open && g->lo.i64 == INT64_MAX) return false;
-        *lo = g->lo.i64 + (g->lo_open ? 1 : 0);
-    } else if (g->lo.type) {
-        double d = ceil(g->lo.f64);
-        if (g->lo_open && d == g->lo.f64) d += 1;
-        if (!(d < 0x1p63)) return false;
-        if (d > -0x1p63) *lo = (int64_t)d;
-    }
-    if (g->hi.type == COL_I64) {
-        if (g->hi_open && g->hi.i64 == INT64_MIN) return false;
-        *hi = g->hi.i64 - (g->hi_open ? 1 : 0);
-    } else if (g->hi.type) {
-        double d = floor(g->hi.f64);
-        if (g->hi_open && d == g->hi.f64) d -= 1;
-        if (!(d >= -0x1p63)) return false;
-        if (d < 0x1p63) *hi = (int64_t)d;
-    }
-    return *lo <= *hi;
-}
-
-static bool is_num(enum col_type t) { return t == COL_I64 || t == COL_F64; }
 
 /* An integer bound as a double is exact up to 2^53; larger ones go value by value. */
 static bool exact_f64(const struct val *v)
@@ -492,6 +512,10 @@ static void eval_leaf(struct expr_exec *x, const struct expr *e, uint32_t base, 
     memcpy(rest, in, sizeof rest);
     memset(out, 0, MASK_WORDS * sizeof *out);
     if (ls->never) return;
+    if (ls->always) {
+        memcpy(out, in, sizeof rest);
+        return;
+    }
     for (uint32_t i = 0; i < e->leaf.nrefs && !mask_none(rest); i++) {
         struct ref_state *rs = &ls->refs[i];
         if (rs->r.n == 0) continue;

@@ -64,7 +64,11 @@ static bool says(const struct record *x, int w) { return x->word == w; }
 static err_t check_counts(struct arena *a)
 {
     static const char *const queries[] = { "*", "refused", "\"gamma delta\"", "service_name:shop AND severity_number:>=12",
-        "NOT service_name:unknown_service", "trace_id:05000000000000000000000000000000", "gamma -service_name:cart" };
+        "NOT service_name:unknown_service", "trace_id:05000000000000000000000000000000", "gamma -service_name:cart",
+        "body.message:refus*", "body.message:Gam* AND body.message:d*", "body.message:?efused" };
+    static const struct { int64_t start, end; bool all; } windows[] = { { INT64_MIN, INT64_MAX, true },
+        { INT64_C(1700000000000000000), INT64_C(1700000000000500000), true }, { INT64_C(1700000000000500000), INT64_MAX, false },
+        { INT64_MIN, INT64_C(1700000000000000000), false } };
     uint64_t want[ARRAY_LEN(queries)] = { 0 };
     for (uint32_t i = 0; i < nrecords; i++) {
         const struct record *x = &records[i];
@@ -75,13 +79,18 @@ static err_t check_counts(struct arena *a)
         want[4] += services[x->service] != NULL;
         want[5] += x->trace == 5;
         want[6] += (says(x, 2) || says(x, 3)) && x->service != 1;
+        want[7] += says(x, 5);
+        want[8] += says(x, 2) || says(x, 3);
+        want[9] += says(x, 5);
     }
-    for (uint32_t i = 0; i < ARRAY_LEN(queries); i++) {
-        struct log_search s = { .start_ns = INT64_MIN, .end_ns = INT64_MAX };
+    for (uint32_t k = 0; k < ARRAY_LEN(queries) * ARRAY_LEN(windows); k++) {
+        uint32_t i = k / ARRAY_LEN(windows), w = k % ARRAY_LEN(windows);
+        uint64_t all = windows[w].all ? want[i] : 0;
+        struct log_search s = { .start_ns = windows[w].start, .end_ns = windows[w].end, .size = k % 3 };
         struct log_result r;
         TRY(search(a, queries[i], &s, &r));
-        if (r.num_hits != want[i]) printf("%s: %llu of %llu\n", queries[i], (unsigned long long)r.num_hits, (unsigned long long)want[i]);
-        ASSERT(r.num_hits == want[i]);
+        if (r.num_hits != all) printf("%s: %llu of %llu\n", queries[i], (unsigned long long)r.num_hits, (unsigned long long)all);
+        ASSERT(r.num_hits == all && r.nhits == MIN(all, (uint64_t)s.size));
     }
     return OK;
 }

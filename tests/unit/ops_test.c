@@ -30,6 +30,19 @@ WEAK rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uin
     *n = 0;
     return OK;
 }
+WEAK rowset_column_at(struct rowset *rs, int rel, const struct column_key *key, const uint32_t *rows, uint32_t n,
+                      const struct column **c, bool *packed)
+{
+    (void)rs, (void)rel, (void)key, (void)rows, (void)n;
+    *c = NULL;
+    *packed = false;
+    return OK;
+}
+__attribute__((weak)) bool rowset_zone(const struct rowset *rs, enum col_scope s, struct str n, int64_t *min, int64_t *max)
+{
+    (void)rs, (void)s, (void)n, (void)min, (void)max;
+    return false;
+}
 WEAK rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows)
 {
     (void)rs, (void)rel, (void)dim_rows;
