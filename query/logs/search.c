@@ -4,6 +4,8 @@
 #include "query/logs/source.h"
 #include "query/ops/op_scan.h"
 
+#include <stdlib.h>
+
 enum { SOURCE_BYTES_MAX = 256 << 20 };
 
 /* -- plan ------------------------------------------------------------------------------------------------------ */
@@ -246,40 +248,67 @@ static err_t take_chunk(struct run *r)
     return arena_check(r->a);
 }
 
-static err_t write_row(struct run *r, const struct source_reader *src, struct attr_reader *time, struct topn_entry *e)
+struct wanted { /* the kept rows of one rowset, ascending */
+    struct topn_entry **entry;
+    uint32_t *rows;
+    uint32_t n;
+    const struct column *time;
+    bool time_packed;
+    struct source_reader src;
+};
+
+static err_t write_row(struct run *r, const struct wanted *w, uint32_t i)
 {
-    const struct val *v;
     struct buf b;
     struct payload *p = ARENA_NEW(r->a, struct payload);
-    e->payload = str_n(p, sizeof *p);
-    if (attr_read(time, e->row, &v) && v->type == COL_I64) p->time_ns = v->i64;
+    uint32_t at = w->time_packed ? i : w->rows[i];
+    w->entry[i]->payload = str_n(p, sizeof *p);
+    if (w->time && column_has(w->time, at)) p->time_ns = w->time->i64[at];
     if (!r->p->s->want_source) return OK;
     buf_init(&b, SOURCE_BYTES_MAX, r->a->budget);
-    source_write(src, e->row, &b);
+    source_write(&w->src, i, &b);
     err_t err = buf_check(&b);
     if (err == OK) p->source = arena_str(r->a, buf_view(&b));
     buf_deinit(&b);
     return err == OK ? arena_check(r->a) : err;
 }
 
-/* The documents of the kept rows: only now are all columns read, of the rowsets that hold them. */
+static int by_row(const void *a, const void *b)
+{
+    const struct topn_entry *const *x = a, *const *y = b;
+    return (*x)->row < (*y)->row ? -1 : (*x)->row > (*y)->row;
+}
+
+static void find_wanted(struct run *r, uint32_t place, struct wanted *w)
+{
+    struct op_topn *t = &r->out->top;
+    *w = (struct wanted){ 0 };
+    w->entry = ARENA_RAW(&r->bind, struct topn_entry *, t->count);
+    w->rows = ARENA_RAW(&r->bind, uint32_t, t->count);
+    for (uint32_t i = 0; i < t->count; i++)
+        if (t->heap[i].rowset == place && !t->heap[i].payload.p) w->entry[w->n++] = &t->heap[i];
+    qsort(w->entry, w->n, sizeof *w->entry, by_row);
+    for (uint32_t i = 0; i < w->n; i++)
+        w->rows[i] = w->entry[i]->row;
+}
+
+/* The documents of the kept rows: only now are all columns read, of the rowsets that hold them, for these rows. */
 static err_t write_rows(struct run *r)
 {
     struct op_topn *t = &r->out->top;
     struct rowset rs;
-    struct rows_src src = { .rs = &rs };
-    struct attr_ref time = log_time_ref(r->p->ix);
+    struct column_key time = { SC_SELF, COL_I64, log_time_ref(r->p->ix).name };
     for (uint32_t i = 0; i < t->count; i++) {
-        struct source_reader reader;
-        struct attr_reader at;
+        struct wanted w;
         if (t->heap[i].payload.p) continue;
         uint32_t place = t->heap[i].rowset;
         arena_reset(&r->bind);
+        find_wanted(r, place, &w);
         TRY(rows_again(r->scan.rows, place, &rs));
-        TRY(attr_bind(&src, &time, &r->bind, &at));
-        if (r->p->s->want_source) TRY(source_bind(&reader, r->p->ix, &rs, &r->bind));
-        for (uint32_t k = i; k < t->count; k++)
-            if (t->heap[k].rowset == place && !t->heap[k].payload.p) TRY(write_row(r, &reader, &at, &t->heap[k]));
+        TRY(rowset_column_at(&rs, REL_ROWS, &time, w.rows, w.n, &w.time, &w.time_packed));
+        if (r->p->s->want_source) TRY(source_bind(&w.src, r->p->ix, &rs, w.rows, w.n, &r->bind));
+        for (uint32_t k = 0; k < w.n; k++)
+            TRY(write_row(r, &w, k));
         TRY(rt_checkpoint());
     }
     return OK;
