@@ -2,6 +2,7 @@
 
 #include "base/core/assert.h"
 #include "base/core/metric.h"
+#include "query/permit.h"
 
 #include <stdlib.h>
 
@@ -23,6 +24,8 @@ void query_end(struct query *q)
     if (atomic_load(&q->budget->refused)) metric_add(M_QUERIES_REFUSED, 1);
     metric_add(M_QUERY_SAMPLES, (int64_t)q->stats.samples);
     arena_deinit(q->arena);
+    if (q->admitted) permit_give();
+    q->admitted = false;
     *err_record() = why;
 }
 
@@ -61,7 +64,10 @@ static err_t run_part(void *arg)
 err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out)
 {
     unsigned n = rt_cores();
-    *out = (struct scatter){ .n = n };
+    *out = (struct scatter){ 0 };
+    if (!q->admitted) TRY(permit_take());
+    q->admitted = true;
+    out->n = n;
     out->partials = ARENA_ARRAY(q->arena, void *, n);
     out->arenas = ARENA_ARRAY(q->arena, struct arena, n);
     struct part *parts = ARENA_ARRAY(q->arena, struct part, n);

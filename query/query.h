@@ -17,6 +17,7 @@ struct query {
     struct arena *arena;      /* of the answer; coordinator's core */
     struct budget *budget;    /* of this query: ERR_LIMIT when it is used up */
     struct query_stats stats;
+    bool admitted;            /* holds a permit (permit.h) */
     int64_t samples_max;      /* limits, checked by fragments; 0 = none */
     int64_t rows_max;
 };

@@ -2,6 +2,7 @@
 
 #include "base/core/assert.h"
 #include "base/rt/sock.h"
+#include "query/permit.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
 #include "server/api/start_page.h"
@@ -105,6 +106,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     ASSERT(c);
     d->contexts = c;
     fill_contexts(d, c);
+    permit_init(rt_cores(), config_num(d->config, CFG_QUERY_CONCURRENCY));
     const struct api admin = { admin_routes, admin_nroutes, d->admin, admin_on_error };
     const struct api otlp = { ingest_otlp_routes, ingest_otlp_nroutes, &c->ingest, ingest_otlp_on_error };
     const struct api prom = { prometheus_routes, prometheus_nroutes, &c->prom, prometheus_on_error };
@@ -128,7 +130,10 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
 void doors_close(struct doors *d)
 {
     struct contexts *c = d->contexts;
-    if (c) ingest_ctx_deinit(&c->ingest);
+    if (c) {
+        ingest_ctx_deinit(&c->ingest);
+        permit_deinit();
+    }
     free(c);
     d->contexts = NULL;
     for (int i = 0; i < DOORS; i++) {

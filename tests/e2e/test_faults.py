@@ -244,3 +244,24 @@ def test_idle_is_small(make_node):
     ready = time.monotonic() - start
     assert node.rss_bytes() < 64 << 20, node.rss_bytes()
     assert ready < 5, ready  # the figure itself (< 1 s) is bench/run's business: test machines are shared
+
+
+def test_queries_wait_their_turn(make_node):
+    """One permit on one core: many clients at once are served one after another, none is refused or stuck."""
+    node = make_node(args=["--set", "query.concurrency=1", "--set", "node.cores=1"]).start()
+    node.post("otlp", "/v1/traces", otlp.traces("turn", range(1, 3001)).SerializeToString(), otlp.PROTO)
+    answers = []
+
+    def ask(i):
+        if i % 2:
+            answers.append(len(node.search("{ } | count() = 1", limit=4000)))
+        else:
+            answers.append(node.get("quickwit", "/api/v1/otel-traces-v0_9/search", params={"query": "*"}).json["num_hits"])
+    threads = [threading.Thread(target=ask, args=(i,)) for i in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert answers == [3000] * 12
+    metrics = node.get("prom", "/metrics").body.decode()
+    assert "\ntercet_queries_running 0\n" in metrics and "\ntercet_queries_waiting 0\n" in metrics
