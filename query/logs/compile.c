@@ -1,6 +1,7 @@
 #include "query/logs/compile.h"
 
 #include "base/core/datetime.h"
+#include "storage/col_bloom.h"
 
 struct compiler {
     const struct log_index *ix;
@@ -364,6 +365,11 @@ static err_t pattern_node(struct compiler *c, const struct lq *q, const struct l
         TRY(expr_regex(c->b, text, &l.re));
     } else {
         if (words && (q->fold || q->kind == LQ_WILDCARD)) text = text_lower(c->a, text);
+        struct str start = str_sub(text, 0, text.n ? text.n - 1 : 0);
+        if (words && q->kind == LQ_WILDCARD && text.n && text.p[text.n - 1] == '*' && token_plain(start)) {
+            l.op = LEAF_PREFIX; /* the same, and searched for instead of matched */
+            text = start;
+        }
         *lits_add(c, &l, 1) = (struct val){ .type = COL_STR, .s = text };
     }
     *out = expr_leaf(c->b, &l);

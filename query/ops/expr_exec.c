@@ -97,10 +97,10 @@ static bool str_holds(const struct leaf *l, struct str s)
 
 enum { LITS_SOUGHT_MAX = 4 }; /* beyond, cutting the text once is less work than searching it for each */
 
-/* Conditions that are a search for a few plain words. */
+/* Conditions that are a search for a few plain words (which are lower case: folding them changes nothing). */
 static bool sought(const struct leaf *l)
 {
-    if ((l->op != LEAF_EQ && l->op != LEAF_NE && l->op != LEAF_PREFIX) || l->fold) return false;
+    if (l->op != LEAF_EQ && l->op != LEAF_NE && l->op != LEAF_PREFIX) return false;
     for (uint32_t i = 0; i < l->nlits; i++)
         if (l->lits[i].type != COL_STR || !token_plain(l->lits[i].s)) return false;
     return l->op == LEAF_PREFIX ? l->nlits == 1 : l->nlits <= LITS_SOUGHT_MAX;
