@@ -534,6 +534,27 @@ err_t rowset_column_at(struct rowset *rs, int rel, const struct column_key *key,
     return OK;
 }
 
+static void widen(uint64_t *from, uint64_t *to, const struct seg_chunk *c)
+{
+    if (c->size == 0) return;
+    *from = MIN(*from, c->off);
+    *to = MAX(*to, c->off + c->size);
+}
+
+void rowset_will_read(struct rowset *rs)
+{
+    const struct rowset_impl *im = rs->impl;
+    uint64_t from = UINT64_MAX, to = 0;
+    if (im->src->part) return;
+    for (int rel = 0; rel < SEG_RELS; rel++) {
+        const struct seg_rel *r = &im->dir.rel[rel];
+        widen(&from, &to, &r->link);
+        for (uint32_t i = 0; i < r->ncols; i++)
+            widen(&from, &to, &r->cols[i].chunk);
+    }
+    seg_will_read(im->src->seg, from, to);
+}
+
 bool rowset_zone(const struct rowset *rs, enum col_scope scope, struct str name, int64_t *min, int64_t *max)
 {
     const struct rowset_impl *im = rs->impl;

@@ -303,6 +303,12 @@ const struct seg_group *seg_group(const struct seg *s, uint32_t i)
     return &s->groups[i];
 }
 
+void seg_will_read(struct seg *s, uint64_t from, uint64_t to)
+{
+    to = MIN(to, s->data_end);
+    if (from < to) file_will_read(&s->f, from, MIN(to - from, (uint64_t)SEG_AHEAD_MAX));
+}
+
 err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out)
 {
     if (c->off < SEG_HEADER || c->size > SEG_CHUNK_MAX || c->off > s->data_end || c->size > s->data_end - c->off)

@@ -56,6 +56,9 @@ void seg_doom(struct seg *s);
 const struct seg_info *seg_info(const struct seg *s);
 uint32_t seg_ngroups(const struct seg *s);
 const struct seg_group *seg_group(const struct seg *s, uint32_t i); /* lives as long as s */
+/* A hint that chunks of [from, to) will be read soon; at most SEG_AHEAD_MAX bytes of it are fetched. */
+enum { SEG_AHEAD_MAX = 16 << 20 };
+void seg_will_read(struct seg *s, uint64_t from, uint64_t to) MAY_YIELD;
 /* Reads and verifies one chunk into the arena. ERR_CORRUPT names file and offset. */
 MUST_CHECK err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out) MAY_YIELD;
 

@@ -62,6 +62,8 @@ MUST_CHECK err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope
 /* One type; *col NULL when absent. */
 MUST_CHECK err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str name,
                                enum col_type type, const struct column **col) MAY_YIELD;
+/* A hint that most columns of the rowset will be read: their bytes are fetched at once. */
+void rowset_will_read(struct rowset *rs) MAY_YIELD;
 /* What the directory tells of the rows' integers of that name, nothing being read: true when the only column of the
  * name is COL_I64, every row has a value, and all of them lie in [*min, *max]. False too when that is not known. */
 bool rowset_zone(const struct rowset *rs, enum col_scope scope, struct str name, int64_t *min, int64_t *max);

@@ -68,6 +68,12 @@ err_t file_open(struct file *f, const char *path, unsigned flags)
     return OK;
 }
 
+void file_will_read(struct file *f, uint64_t off, uint64_t n)
+{
+    struct io_op op = { .kind = IO_WILL_READ, .fd = f->fd, .off = off, .n = n };
+    (void)io_await(&op); /* a hint that is not taken costs nothing but time */
+}
+
 void file_close(struct file *f)
 {
     if (f->fd >= 0) {

@@ -29,6 +29,8 @@ MUST_CHECK err_t file_open(struct file *f, const char *path, unsigned flags) MAY
 void file_close(struct file *f) MAY_YIELD; /* ignores cancel; safe on a closed file */
 /* Reads exactly n bytes, or up to the end of file when got is given; short without got = ERR_CORRUPT. */
 MUST_CHECK err_t file_read(struct file *f, void *to, size_t n, uint64_t off, size_t *got) MAY_YIELD;
+/* A hint: n bytes at off will be read soon, so that many small reads of the range cost one wait for the disk. */
+void file_will_read(struct file *f, uint64_t off, uint64_t n) MAY_YIELD;
 /* Writes all n bytes. On error an unknown prefix may be on disk. */
 MUST_CHECK err_t file_write(struct file *f, const void *from, size_t n, uint64_t off) MAY_YIELD;
 /* Write then fdatasync as one linked operation where the backend can; OK = both succeeded. */

@@ -56,6 +56,7 @@ enum io_kind {
     IO_ALLOCATE,   /* fd, off = size: posix_fallocate semantics */
     IO_TRUNCATE,   /* fd, off = size */
     IO_SIZE,       /* fd -> size */
+    IO_WILL_READ,  /* fd, off, n: a hint, the kernel may fetch the range already */
     IO_MKDIR,      /* path; -EEXIST when there */
     IO_UNLINK,     /* path */
     IO_RENAME,     /* path -> path2 */

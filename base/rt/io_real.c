@@ -146,6 +146,7 @@ void io_file_run(struct io_op *op)
     case IO_ALLOCATE: n = -posix_fallocate(op->fd, 0, (off_t)op->off); break;
     case IO_TRUNCATE: n = sys(ftruncate(op->fd, (off_t)op->off)); break;
     case IO_SIZE: n = file_bytes(op->fd); break;
+    case IO_WILL_READ: n = -posix_fadvise(op->fd, (off_t)op->off, (off_t)op->n, POSIX_FADV_WILLNEED); break;
     case IO_MKDIR: n = sys(mkdir(op->path, 0750)); break;
     case IO_UNLINK: n = sys(unlink(op->path)); break;
     case IO_RENAME: n = sys(rename(op->path, op->path2)); break;

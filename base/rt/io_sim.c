@@ -184,6 +184,7 @@ static int64_t effect(struct sim *s, struct io_op *op)
         struct sim_fd *f = fd_of(s, op->fd);
         return f ? (int64_t)f->node->now.size : -EBADF;
     }
+    case IO_WILL_READ: return 0;
     case IO_MKDIR: return sim_disk_mkdir(s->disk, op->path);
     case IO_UNLINK: return sim_disk_unlink(s->disk, op->path);
     case IO_RENAME: return sim_disk_rename(s->disk, op->path, op->path2);

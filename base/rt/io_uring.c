@@ -178,6 +178,7 @@ static void uring_submit(struct io *io, struct io_op *op)
         break;
     case IO_SYNC_DIR:
     case IO_TRUNCATE:
+    case IO_WILL_READ:
     case IO_LIST:
     case IO_SPACE: to_pool(io, op); break;
     default: {

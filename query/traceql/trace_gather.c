@@ -282,6 +282,7 @@ static err_t take_rows(struct gather *g, struct rowset *rs, const struct column 
                        const uint32_t *rows, uint32_t n)
 {
     struct tspan **spans = ARENA_ARRAY(g->a, struct tspan *, n);
+    if (!g->need) rowset_will_read(rs);
     for (uint32_t k = 0; k < n; k++) {
         spans[k] = ARENA_NEW(g->a, struct tspan);
         memcpy(spans[k]->trace_id, ids->fix + (size_t)rows[k] * 16, 16);
