@@ -1,7 +1,7 @@
 /* A load generator for one node: pre-built OTLP or remote-write payloads over keep-alive HTTP/1.1 connections, and the
  * CPU time that the server's process used for them.
  *
- *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4]
+ *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4] [--trace-spans 1]
  *
  * The shape of the data is that of the measured limits (457 B a span, 273 B a log record, about 210 B of labels
  * a sample; batches of 1,000 rows, 2,000 samples). Every request is different: ids and times of the rows are patched
@@ -42,7 +42,8 @@ static struct {
     enum what what;
     double seconds;
     int conns;
-} opt = { .port = 4318, .seconds = 5, .conns = 4 };
+    uint32_t trace_spans; /* spans that share a trace id */
+} opt = { .port = 4318, .seconds = 5, .conns = 4, .trace_spans = 1 };
 
 static struct body *bodies;
 static uint32_t nbodies;
@@ -276,8 +277,12 @@ static void build_samples(struct body *p, uint32_t number, int64_t start_ms)
 
 static void patch(char *copy, const struct body *p, struct prng *g, uint64_t time_ns)
 {
+    uint64_t trace[2] = { 0, 0 };
+    uint32_t trace_rows = 0;
     for (uint32_t i = 0; i < p->nids; i++) {
         uint64_t w[2] = { prng_next(g) | 1, prng_next(g) };
+        if (p->id_len[i] == 16 && trace_rows++ % opt.trace_spans) memcpy(w, trace, 16);
+        if (p->id_len[i] == 16) memcpy(trace, w, 16);
         memcpy(copy + p->id_at[i], w, p->id_len[i]);
     }
     for (uint32_t i = 0; i < p->ntimes; i++) {
@@ -388,12 +393,13 @@ static double server_cpu_s(void)
 static void parse(int argc, char **argv)
 {
     static const struct option longs[] = { { "port", 1, 0, 'p' }, { "pid", 1, 0, 'i' }, { "signal", 1, 0, 's' },
-                                           { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { 0, 0, 0, 0 } };
+                                           { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { "trace-spans", 1, 0, 'n' }, { 0, 0, 0, 0 } };
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'p') opt.port = (uint16_t)atoi(optarg);
         else if (o == 'i') opt.pid = atoi(optarg);
         else if (o == 't') opt.seconds = atof(optarg);
         else if (o == 'c') opt.conns = MIN(MAX(atoi(optarg), 1), CONNS_MAX);
+        else if (o == 'n') opt.trace_spans = (uint32_t)MAX(atoi(optarg), 1);
         else if (o == 's') opt.what = optarg[0] == 'l' ? LOGS : optarg[0] == 's' && optarg[1] == 'a' ? SAMPLES_RW : SPANS;
         else exit(2);
     }

@@ -305,9 +305,15 @@ static err_t narrow_fix(struct rowset_impl *im, const struct scan_hint *h, struc
     if (n > 1 || cols[0]->type != COL_FIX || cols[0]->width != h->value.n) return OK;
     const struct column *c = cols[0];
     uint32_t *sel = ARENA_RAW(&im->scan->rowset, uint32_t, rs->nsel);
+    bool wide = c->width >= sizeof(uint64_t); /* ids are: nearly every row ends at its first word, without a call */
+    uint64_t want = 0, first = 0;
+    if (wide) memcpy(&want, h->value.p, sizeof want);
     for (uint32_t i = 0; i < rs->nsel; i++) {
         uint32_t row = rs->sel ? rs->sel[i] : i;
-        if (column_has(c, row) && memcmp(c->fix + (size_t)row * c->width, h->value.p, c->width) == 0) sel[kept++] = row;
+        const uint8_t *id = c->fix + (size_t)row * c->width;
+        if (wide) memcpy(&first, id, sizeof first);
+        if (first != want || !column_has(c, row)) continue;
+        if (memcmp(id, h->value.p, c->width) == 0) sel[kept++] = row;
     }
     rs->sel = sel;
     rs->nsel = kept;
