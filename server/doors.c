@@ -117,7 +117,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     const struct api page = { start_page_routes, start_page_nroutes, &c->start, admin_on_error };
     lay(d, DOOR_OTLP_GRPC, (struct api[]){ otlp, admin }, 2, true);
     lay(d, DOOR_OTLP_HTTP, (struct api[]){ otlp, admin }, 2, true);
-    /* Ours first: Prometheus' and Quickwit's tables have /metrics of their own kind only where ours has none. */
+    /* The first route that matches wins: Quickwit's table ends in a catch-all, so it comes last. */
     lay(d, DOOR_PROMETHEUS, (struct api[]){ prom, prom_in, admin }, 3, true);
     lay(d, DOOR_TEMPO, (struct api[]){ tempo, admin }, 2, true);
     lay(d, DOOR_QUICKWIT, (struct api[]){ quickwit_in, admin, quickwit }, 3, true);

@@ -441,19 +441,18 @@ static err_t pipeline(struct parser *p, struct tql_pipeline **out)
     return OK;
 }
 
+/* Read and checked, without effect: every search is over all spans and gives the newest first. */
 static err_t hints(struct parser *p)
 {
     TRY(tql_lex_next(&p->lex));
     TRY(expect(p, TK_LPAREN, "'(' expected"));
     for (;;) {
         if (p->lex.token != TK_WORD) return tql_lex_error(&p->lex, "name of a hint expected");
-        bool recent = at_word(p, "most_recent");
         TRY(tql_lex_next(&p->lex));
         if (p->lex.token != TK_OP || p->lex.op != OP_EQ) return tql_lex_error(&p->lex, "'=' expected");
         TRY(tql_lex_next(&p->lex));
         struct tql_field *v;
         TRY(field_primary(p, &v));
-        if (recent) p->q->most_recent = v->kind == TF_LITERAL && v->lit.type == TV_BOOL && v->lit.b;
         if (p->lex.token != TK_COMMA) break;
         TRY(tql_lex_next(&p->lex));
     }

@@ -39,17 +39,10 @@ struct core_search {
     struct gather_need need;
 };
 
-static uint64_t id_hash(const uint8_t *id)
-{
-    uint64_t w[2];
-    memcpy(w, id, 16);
-    return hash_u64(w[0] ^ hash_u64(w[1]));
-}
-
 /* -- phase 1: candidates ---------------------------------------------------------------------------------- */
 static void hit(struct core_search *s, const uint8_t *id, int64_t start_ns, uint32_t bit)
 {
-    uint64_t h = id_hash(id);
+    uint64_t h = trace_id_hash(id);
     for (uint32_t it = 0, v; htab_next(&s->by_id, h, &it, &v);) {
         struct candidate *c = &s->c[v];
         if (memcmp(c->id, id, 16) != 0) continue;
@@ -390,13 +383,6 @@ static err_t by_id_core(struct query *q, struct view *v, const void *plan_ptr, s
     return trace_gather(v, (const uint8_t (*)[16])ids, 1, p->tmin_ns, p->tmax_ns, TRACE_SPANS_MAX, NULL, a, out);
 }
 
-static int span_order(const void *pa, const void *pb)
-{
-    const struct tspan *a = *(struct tspan *const *)pa, *b = *(struct tspan *const *)pb;
-    if (a->start_ns != b->start_ns) return a->start_ns < b->start_ns ? -1 : 1;
-    return memcmp(a->span_id, b->span_id, 8);
-}
-
 err_t trace_by_id(struct query *q, const uint8_t id[16], int64_t tmin_ns, int64_t tmax_ns, struct scatter *sc, struct tspans *out)
 {
     const struct by_id_plan plan = { id, tmin_ns, tmax_ns };
@@ -410,6 +396,6 @@ err_t trace_by_id(struct query *q, const uint8_t id[16], int64_t tmin_ns, int64_
         if (part->n) memcpy(out->s + out->n, part->s, part->n * sizeof *part->s);
         out->n += part->n;
     }
-    if (out->n) qsort(out->s, out->n, sizeof *out->s, span_order);
+    if (out->n) qsort(out->s, out->n, sizeof *out->s, tspan_order);
     return OK;
 }

@@ -90,6 +90,9 @@ MUST_CHECK err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t
                               int64_t tmax_ns, uint32_t spans_max, const struct gather_need *need,
                               struct arena *a, struct tspans *out) MAY_YIELD;
 
+uint64_t trace_id_hash(const uint8_t id[16]);
+/* By start, then span id: the order of spans in every answer. For qsort over struct tspan *. */
+int tspan_order(const void *a, const void *b);
 const struct tval *tattrs_get(const struct tattrs *as, struct str key); /* NULL when absent */
 struct str tresource_service(const struct tresource *r); /* service.name, or empty */
 

@@ -19,7 +19,14 @@ struct str tresource_service(const struct tresource *r)
     return v && v->type == TV_STR ? v->s : STR("");
 }
 
-static int by_start(const void *pa, const void *pb)
+uint64_t trace_id_hash(const uint8_t id[16])
+{
+    uint64_t w[2];
+    memcpy(w, id, 16);
+    return hash_u64(w[0] ^ hash_u64(w[1]));
+}
+
+int tspan_order(const void *pa, const void *pb)
 {
     const struct tspan *a = *(struct tspan *const *)pa, *b = *(struct tspan *const *)pb;
     if (a->start_ns != b->start_ns) return a->start_ns < b->start_ns ? -1 : 1;
@@ -89,7 +96,7 @@ static void number(struct tql_trace *t, struct arena *a)
 void tql_trace_build(struct tql_trace *t, struct tspan **spans, uint32_t n, struct arena *a)
 {
     *t = (struct tql_trace){ .n = n, .spans = spans, .start_ns = INT64_MAX, .end_ns = INT64_MIN };
-    qsort(spans, n, sizeof *spans, by_start);
+    qsort(spans, n, sizeof *spans, tspan_order);
     t->parent = ARENA_ARRAY(a, int32_t, n);
     t->left = ARENA_ARRAY(a, uint32_t, n);
     t->right = ARENA_ARRAY(a, uint32_t, n);

@@ -13,16 +13,9 @@ struct gather {
     struct tspans *out;
 };
 
-static uint64_t id_hash(const uint8_t *id)
-{
-    uint64_t w[2];
-    memcpy(w, id, 16);
-    return hash_u64(w[0] ^ hash_u64(w[1]));
-}
-
 static bool wanted(const struct gather *g, const uint8_t *id)
 {
-    for (uint32_t it = 0, v; htab_next(&g->by_id, id_hash(id), &it, &v);)
+    for (uint32_t it = 0, v; htab_next(&g->by_id, trace_id_hash(id), &it, &v);)
         if (memcmp(g->ids[v], id, 16) == 0) return true;
     return false;
 }
@@ -268,7 +261,7 @@ static bool is_repeat(struct gather *g, const struct tspan *s, uint64_t *hash)
 {
     uint64_t id;
     memcpy(&id, s->span_id, 8);
-    *hash = hash_u64(id_hash(s->trace_id) ^ hash_u64(id ^ (uint64_t)s->start_ns) ^ (uint64_t)s->kind);
+    *hash = hash_u64(trace_id_hash(s->trace_id) ^ hash_u64(id ^ (uint64_t)s->start_ns) ^ (uint64_t)s->kind);
     for (uint32_t it = 0, v; htab_next(&g->seen, *hash, &it, &v);) {
         const struct tspan *o = g->out->s[v];
         if (memcmp(o->trace_id, s->trace_id, 16) == 0 && memcmp(o->span_id, s->span_id, 8) == 0 &&
@@ -336,7 +329,7 @@ err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t n, int64_t
     htab_init(&g.by_id, a->budget);
     htab_init(&g.seen, a->budget);
     for (uint32_t i = 0; i < n; i++)
-        htab_insert(&g.by_id, id_hash(ids[i]), i);
+        htab_insert(&g.by_id, trace_id_hash(ids[i]), i);
     err_t e;
     TRY_OUT(e, rows_open(v, &rq, &scan));
     for (bool more = true; more;) {

@@ -98,7 +98,6 @@ struct tql_query {
     /* Attributes and intrinsics that the query mentions: each answered span carries them. */
     uint32_t nmentioned;
     struct tql_field **mentioned;
-    bool most_recent;
 };
 
 /* Into the arena; regexes are owned by the query: tql_free. ERR_INVALID with position and what was expected. */
