@@ -1,6 +1,7 @@
-/* The program's verbs: serve, config check, version. Options and settings are one table (config.def). */
+/* The program's verbs: serve, health, config check, version. Options and settings are one table (config.def). */
 #include "base/core/config.h"
 #include "base/core/log.h"
+#include "server/health.h"
 #include "server/node.h"
 
 #include <getopt.h>
@@ -11,6 +12,7 @@ extern char **environ;
 
 static const char usage[] =
     "usage: tercet serve [options]          run a node\n"
+    "       tercet health [options]         is the node that runs with these options ready? exit 0 or 1\n"
     "       tercet config check [options]   check settings and print those in force\n"
     "       tercet version\n"
     "\n"
@@ -128,6 +130,10 @@ int main(int argc, char **argv)
         if (load(argc - 2, argv + 2) != OK || log_level(&level) != OK) return fail();
         print_buf(show);
         return 0;
+    }
+    if (strcmp(verb, "health") == 0) {
+        if (load(argc - 1, argv + 1) != OK) return fail();
+        return health_ask(&config) == OK ? 0 : (fail(), 1);
     }
     if (strcmp(verb, "serve") == 0) {
         if (load(argc - 1, argv + 1) != OK || log_level(&level) != OK) return fail();

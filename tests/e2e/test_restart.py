@@ -2,7 +2,9 @@
 import gzip
 import http.client
 import json
+import socket
 import struct
+import subprocess
 import threading
 import time
 
@@ -11,7 +13,7 @@ import zstandard
 from google.protobuf.json_format import MessageToDict
 
 import otlp
-from node import PORTS
+from node import BINARY, PORTS
 
 
 def label(name, value):
@@ -117,3 +119,30 @@ def test_senders_over_restarts(node):
     docs = node.get("quickwit", "/api/v1/kept/search", params={"query": "*", "max_hits": 10000}).json["hits"]
     assert {d["n"] for d in docs} >= set(range(senders["docs"].n))
     assert node.logs("service_name:ballast", max_hits=0)["num_hits"] == 40000
+
+
+def test_health_verb(make_node):
+    """`tercet health`, which containers ask: 0 for a node that is ready, 1 for one that is not there or still starts."""
+    node = make_node()
+
+    def health(*args):
+        p = subprocess.run([BINARY, "health", *args], capture_output=True, text=True, timeout=20)
+        return p.returncode, p.stdout + p.stderr
+    here = ["--port-offset", str(node.offset)]
+    assert health(*here)[0] == 1 and "no node answers" in health(*here)[1]
+    node.start()
+    for bind in ([], ["--bind", "0.0.0.0"]):
+        assert health(*here, *bind) == (0, '{"ready":true,"refusing_ingest":false}\n'), health(*here, *bind)
+    assert health(*here, "--bind", "nonsense")[0] == 1 and health("--no-such-option")[0] == 2
+    node.stop()
+    assert health(*here)[0] == 1
+    with socket.socket() as other:  # something that is not a node
+        other.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        other.bind(("127.0.0.1", PORTS["prom"] + node.offset))
+        other.listen()
+        other.settimeout(20)
+        stranger = threading.Thread(target=lambda: other.accept()[0].sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\nlater"))
+        stranger.start()
+        code, text = health(*here)
+        stranger.join()
+    assert code == 1 and "not ready: later" in text
