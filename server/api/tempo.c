@@ -578,6 +578,18 @@ static err_t find_values(struct run *r, struct http_request *rq, struct str name
     return e;
 }
 
+/* The name of a v1 tag, which may hold anything, as TraceQL writes it: ."a \"b\"" */
+static struct str unscoped(struct str name, struct arena *a)
+{
+    struct buf text;
+    buf_init(&text, 2 * TQL_TEXT_MAX, NULL);
+    buf_byte(&text, '.');
+    quote(&text, name);
+    struct str out = arena_str(a, buf_view(&text));
+    buf_deinit(&text);
+    return out;
+}
+
 static err_t values_handler(struct http_request *rq, struct http_response *rs, bool v2)
 {
     struct run r;
@@ -590,8 +602,7 @@ static err_t values_handler(struct http_request *rq, struct http_response *rs, b
     /* v1 names carry no scope. */
     struct tql_field *probe;
     if (!v2 && (tql_parse_name(name, &r.arena, &probe) != OK || probe->kind == TF_ATTR)) {
-        struct str bare = name;
-        name = arena_printf(&r.arena, ".\"" STR_FMT "\"", STR_ARG(bare));
+        name = unscoped(name, &r.arena);
     }
     err_t e = find_values(&r, rq, name, &vals);
     if (e == OK) {

@@ -1,5 +1,6 @@
 """What Grafana's Tempo source asks for: traces by id, strict search answers, tags; and TraceQL over whole traces."""
 import time
+import urllib.parse
 
 import pytest
 
@@ -212,6 +213,15 @@ def test_tags_and_values(filled):
     assert node.get("tempo", "/api/v2/search/tag/no%20such{/values").status == 400
     assert "service.name" in node.get("tempo", "/api/search/tags").json["tagNames"]
     assert node.get("tempo", "/api/search/tag/service.name/values").json["tagValues"] == ["pay", "shop"]
+
+
+def test_tag_names_with_quotes(node):
+    """A name may hold anything: quotes and backslashes are part of it."""
+    names = {'a"b': "one", "back\\slash": "two", 'both\\"': "three", "plain space": "four"}
+    send(node, 0xC3, {"shop": [(21, 0, "x", 2, 0, 1, names, False)]}, time.time_ns())
+    for name, value in names.items():
+        a = node.get("tempo", "/api/search/tag/" + urllib.parse.quote(name, safe="") + "/values")
+        assert a.status == 200 and a.json["tagValues"] == [value], (name, a)
 
 
 def test_error_texts(node):
