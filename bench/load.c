@@ -1,7 +1,9 @@
 /* A load generator for one node: pre-built OTLP or remote-write payloads over keep-alive HTTP/1.1 connections, and the
  * CPU time that the server's process used for them.
  *
- *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4] [--trace-spans 1]
+ *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4] [--trace-spans 1] [--rows N]
+ *
+ * The run ends after the seconds, or as soon as about N rows are acked.
  *
  * The shape of the data is that of the measured limits (457 B a span, 273 B a log record, about 210 B of labels
  * a sample; batches of 1,000 rows, 2,000 samples). Every request is different: ids and times of the rows are patched
@@ -43,7 +45,8 @@ static struct {
     double seconds;
     int conns;
     uint32_t trace_spans; /* spans that share a trace id */
-} opt = { .port = 4318, .seconds = 5, .conns = 4, .trace_spans = 1 };
+    uint64_t rows_max;
+} opt = { .port = 4318, .seconds = 5, .conns = 4, .trace_spans = 1, .rows_max = UINT64_MAX };
 
 static struct body *bodies;
 static uint32_t nbodies;
@@ -393,13 +396,15 @@ static double server_cpu_s(void)
 static void parse(int argc, char **argv)
 {
     static const struct option longs[] = { { "port", 1, 0, 'p' }, { "pid", 1, 0, 'i' }, { "signal", 1, 0, 's' },
-                                           { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { "trace-spans", 1, 0, 'n' }, { 0, 0, 0, 0 } };
+                                           { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { "trace-spans", 1, 0, 'n' },
+                                           { "rows", 1, 0, 'r' }, { 0, 0, 0, 0 } };
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'p') opt.port = (uint16_t)atoi(optarg);
         else if (o == 'i') opt.pid = atoi(optarg);
         else if (o == 't') opt.seconds = atof(optarg);
         else if (o == 'c') opt.conns = MIN(MAX(atoi(optarg), 1), CONNS_MAX);
         else if (o == 'n') opt.trace_spans = (uint32_t)MAX(atoi(optarg), 1);
+        else if (o == 'r') opt.rows_max = strtoull(optarg, NULL, 10);
         else if (o == 's') opt.what = optarg[0] == 'l' ? LOGS : optarg[0] == 's' && optarg[1] == 'a' ? SAMPLES_RW : SPANS;
         else exit(2);
     }
@@ -422,7 +427,7 @@ int main(int argc, char **argv)
     double cpu = server_cpu_s(), wall = now_s(CLOCK_MONOTONIC);
     for (int i = 0; i < opt.conns; i++)
         pthread_create(&threads[i], NULL, connection, (void *)(uintptr_t)(i + 1));
-    while (!stop && now_s(CLOCK_MONOTONIC) - wall < opt.seconds && (opt.what != SAMPLES_RW || next_body < nbodies))
+    while (!stop && items < opt.rows_max && now_s(CLOCK_MONOTONIC) - wall < opt.seconds && (opt.what != SAMPLES_RW || next_body < nbodies))
         usleep(2000);
     stop = 1;
     for (int i = 0; i < opt.conns; i++)
