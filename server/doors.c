@@ -3,8 +3,10 @@
 #include "base/core/assert.h"
 #include "base/rt/sock.h"
 #include "query/permit.h"
+#include "server/api/native.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
+#include "server/api/services.h"
 #include "server/api/start_page.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
@@ -22,6 +24,7 @@ struct contexts {
     struct tempo_ctx tempo;
     struct quickwit_ctx quickwit;
     struct start_page_ctx start;
+    struct native_ctx native;
 };
 
 /* One API's routes with its context and its form of an error. */
@@ -96,6 +99,8 @@ static void fill_contexts(struct doors *d, struct contexts *c)
                                    .timeout_ns = timeout_ns };
     c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest,
                                          .query_bytes_max = one, .timeout_ns = timeout_ns };
+    c->native = (struct native_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
+                                     .timeout_ns = timeout_ns };
     c->start = (struct start_page_ctx){ .backend = rt_backend_name(),
                                          .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
 }
@@ -115,6 +120,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     const struct api quickwit = { quickwit_routes, quickwit_nroutes, &c->quickwit, quickwit_on_error };
     const struct api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, &c->ingest, ingest_otlp_on_error };
     const struct api page = { start_page_routes, start_page_nroutes, &c->start, admin_on_error };
+    const struct api services = { services_routes, services_nroutes, &c->native, native_on_error };
     lay(d, DOOR_OTLP_GRPC, (struct api[]){ otlp, admin }, 2, true);
     lay(d, DOOR_OTLP_HTTP, (struct api[]){ otlp, admin }, 2, true);
     /* The first route that matches wins: Quickwit's table ends in a catch-all, so it comes last. */
@@ -122,7 +128,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     lay(d, DOOR_TEMPO, (struct api[]){ tempo, admin }, 2, true);
     lay(d, DOOR_QUICKWIT, (struct api[]){ quickwit_in, admin, quickwit }, 3, true);
     d->routers[DOOR_QUICKWIT].on_error = quickwit_on_error;
-    lay(d, DOOR_UI, (struct api[]){ page, admin }, 2, false);
+    lay(d, DOOR_UI, (struct api[]){ page, services, admin }, 3, false);
     d->routers[DOOR_OTLP_GRPC].user = &c->ingest; /* what gRPC calls get */
     return listen_all(d, o, true, out);
 }
