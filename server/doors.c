@@ -3,10 +3,8 @@
 #include "base/core/assert.h"
 #include "base/rt/sock.h"
 #include "query/permit.h"
-#include "server/api/native.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
-#include "server/api/services.h"
 #include "server/api/start_page.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
@@ -18,73 +16,65 @@ static const uint16_t ports[DOORS] = {
     [DOOR_TEMPO] = 3200,     [DOOR_QUICKWIT] = 7280,  [DOOR_UI] = 3000,
 };
 
+/* Answers of APIs hold what telemetry brought: no browser is to take them for anything else. */
+static const struct http_header ui_headers[] = {
+    { { "x-content-type-options", 22 }, { "nosniff", 7 } },
+    { { "referrer-policy", 15 }, { "same-origin", 11 } },
+};
+
 struct contexts {
     struct ingest_ctx ingest;
     struct prom_ctx prom;
     struct tempo_ctx tempo;
     struct quickwit_ctx quickwit;
     struct start_page_ctx start;
-    struct native_ctx native;
 };
 
-/* One API's routes with its context and its form of an error. */
-typedef void on_error_fn(const struct http_request *rq, int status, err_t code, const char *detail, struct http_response *rs);
-struct api {
-    const struct http_route *routes;
-    uint32_t n;
-    void *user;
-    on_error_fn *on_error;
-};
-
-uint16_t door_port(const struct doors *d, enum door door)
+uint16_t door_port(const struct config *c, enum door door)
 {
-    return (uint16_t)(ports[door] + config_num(d->config, CFG_LISTEN_PORT_OFFSET));
+    return (uint16_t)(ports[door] + config_num(c, CFG_LISTEN_PORT_OFFSET));
 }
 
-/* Lays the tables of several APIs side by side; the first gives the form of 404 and 405. */
-static void lay(struct doors *d, enum door door, const struct api *apis, uint32_t n, bool cors)
+/* Lays APIs side by side on a port; on_error is the form of what belongs to none of them. */
+static void lay(struct doors *d, enum door door, http_error_fn *on_error, const struct http_api *apis, uint32_t n)
 {
-    uint32_t total = 0, at = 0;
-    for (uint32_t i = 0; i < n; i++)
-        total += apis[i].n;
-    struct http_route *t = calloc(total, sizeof *t);
-    ASSERT(t);
-    for (uint32_t i = 0; i < n; i++)
-        for (uint32_t k = 0; k < apis[i].n; k++) {
-            t[at] = apis[i].routes[k];
-            if (!t[at].user) t[at].user = apis[i].user;
-            if (!t[at].on_error) t[at].on_error = apis[i].on_error;
-            at++;
-        }
-    free(d->tables[door]);
-    d->tables[door] = t;
-    d->routers[door] = (struct http_router){ .routes = t, .nroutes = total, .on_error = apis[0].on_error,
-                                             .cors = cors, .user = apis[0].user };
+    ASSERT(n <= DOOR_APIS_MAX);
+    memcpy(d->apis[door], apis, n * sizeof *apis);
+    d->routers[door] = (struct http_router){ .apis = d->apis[door], .napis = n, .on_error = on_error };
 }
 
-static err_t listen_all(struct doors *d, const struct http_server_opts *o, bool grpc, struct http_server **out)
+static struct http_api under(const char *prefix, struct http_api api)
+{
+    api.prefix = prefix;
+    return api;
+}
+
+/* ingest: what gRPC calls get; NULL = OTLP/gRPC stays closed. */
+static err_t listen_all(struct doors *d, const struct http_server_opts *o, struct ingest_ctx *ingest,
+                        struct http_server **out) MAY_YIELD
 {
     struct http_listen listens[DOORS];
     uint32_t n = 0;
     for (int i = 0; i < DOORS; i++) {
-        if (i == DOOR_OTLP_GRPC && !grpc) continue;
+        if (i == DOOR_OTLP_GRPC && !ingest) continue;
         listens[n++] = (struct http_listen){ .addr = config_text(d->config, CFG_LISTEN_BIND),
-                                             .port = door_port(d, (enum door)i),
+                                             .port = door_port(d->config, (enum door)i),
                                              .router = &d->routers[i],
                                              .methods = i == DOOR_OTLP_GRPC ? ingest_grpc_methods : NULL,
-                                             .nmethods = i == DOOR_OTLP_GRPC ? ingest_grpc_nmethods : 0 };
+                                             .nmethods = i == DOOR_OTLP_GRPC ? ingest_grpc_nmethods : 0,
+                                             .user = ingest };
     }
     return http_server_start(o, listens, n, out);
 }
 
 err_t doors_open_starting(struct doors *d, const struct http_server_opts *o, struct http_server **out)
 {
-    const struct api starting = { starting_routes, starting_nroutes, d->admin, admin_on_error };
+    const struct http_api starting = { starting_routes, starting_nroutes, admin_on_error, d->admin };
     for (int i = 0; i < DOORS; i++) {
-        TRY(sock_port_free(config_text(d->config, CFG_LISTEN_BIND), door_port(d, (enum door)i)));
-        lay(d, (enum door)i, &starting, 1, false);
+        TRY(sock_port_free(config_text(d->config, CFG_LISTEN_BIND), door_port(d->config, (enum door)i)));
+        lay(d, (enum door)i, admin_on_error, &starting, 1);
     }
-    return listen_all(d, o, false, out);
+    return listen_all(d, o, NULL, out);
 }
 
 static void fill_contexts(struct doors *d, struct contexts *c)
@@ -99,10 +89,41 @@ static void fill_contexts(struct doors *d, struct contexts *c)
                                    .timeout_ns = timeout_ns };
     c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest,
                                          .query_bytes_max = one, .timeout_ns = timeout_ns };
-    c->native = (struct native_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
-                                     .timeout_ns = timeout_ns };
     c->start = (struct start_page_ctx){ .backend = rt_backend_name(),
                                          .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
+}
+
+static void lay_all(struct doors *d, struct contexts *c)
+{
+    const struct http_api admin = { admin_routes, admin_nroutes, admin_on_error, d->admin };
+    const struct http_api otlp = { ingest_otlp_routes, ingest_otlp_nroutes, ingest_otlp_on_error, &c->ingest };
+    const struct http_api prom = { prometheus_routes, prometheus_nroutes, prometheus_on_error, &c->prom };
+    const struct http_api prom_in = { ingest_prometheus_routes, ingest_prometheus_nroutes, ingest_otlp_on_error, &c->ingest };
+    const struct http_api prom_write = { ingest_remote_write_routes, ingest_remote_write_nroutes, ingest_plain_on_error,
+                                         &c->ingest };
+    const struct http_api tempo = { tempo_routes, tempo_nroutes, tempo_on_error, &c->tempo };
+    const struct http_api quickwit = { quickwit_routes, quickwit_nroutes, quickwit_on_error, &c->quickwit };
+    const struct http_api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, ingest_otlp_on_error, &c->ingest };
+    const struct http_api page = { start_page_routes, start_page_nroutes, admin_on_error, &c->start };
+    lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
+    lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
+    lay(d, DOOR_PROMETHEUS, prometheus_on_error, (struct http_api[]){ prom, prom_write, prom_in, admin }, 4);
+    lay(d, DOOR_TEMPO, tempo_on_error, (struct http_api[]){ tempo, admin }, 2);
+    lay(d, DOOR_QUICKWIT, quickwit_on_error, (struct http_api[]){ quickwit_in, quickwit, admin }, 3);
+    for (int i = 0; i < DOOR_UI; i++)
+        d->routers[i].cors = true;
+    /* The UI's own origin: the pages, and beside them every API that they read, each under its prefix. */
+    const struct http_api ui[] = {
+        page,
+        under("/prometheus", prom),
+        under("/tempo", tempo),
+        under("/quickwit", quickwit_in),
+        under("/quickwit", quickwit),
+        admin,
+    };
+    lay(d, DOOR_UI, admin_on_error, ui, ARRAY_LEN(ui));
+    d->routers[DOOR_UI].headers = ui_headers;
+    d->routers[DOOR_UI].nheaders = ARRAY_LEN(ui_headers);
 }
 
 err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_server **out)
@@ -112,25 +133,8 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     d->contexts = c;
     fill_contexts(d, c);
     permit_init(rt_cores(), config_num(d->config, CFG_QUERY_CONCURRENCY));
-    const struct api admin = { admin_routes, admin_nroutes, d->admin, admin_on_error };
-    const struct api otlp = { ingest_otlp_routes, ingest_otlp_nroutes, &c->ingest, ingest_otlp_on_error };
-    const struct api prom = { prometheus_routes, prometheus_nroutes, &c->prom, prometheus_on_error };
-    const struct api prom_in = { ingest_prometheus_routes, ingest_prometheus_nroutes, &c->ingest, ingest_plain_on_error };
-    const struct api tempo = { tempo_routes, tempo_nroutes, &c->tempo, tempo_on_error };
-    const struct api quickwit = { quickwit_routes, quickwit_nroutes, &c->quickwit, quickwit_on_error };
-    const struct api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, &c->ingest, ingest_otlp_on_error };
-    const struct api page = { start_page_routes, start_page_nroutes, &c->start, admin_on_error };
-    const struct api services = { services_routes, services_nroutes, &c->native, native_on_error };
-    lay(d, DOOR_OTLP_GRPC, (struct api[]){ otlp, admin }, 2, true);
-    lay(d, DOOR_OTLP_HTTP, (struct api[]){ otlp, admin }, 2, true);
-    /* The first route that matches wins: Quickwit's table ends in a catch-all, so it comes last. */
-    lay(d, DOOR_PROMETHEUS, (struct api[]){ prom, prom_in, admin }, 3, true);
-    lay(d, DOOR_TEMPO, (struct api[]){ tempo, admin }, 2, true);
-    lay(d, DOOR_QUICKWIT, (struct api[]){ quickwit_in, admin, quickwit }, 3, true);
-    d->routers[DOOR_QUICKWIT].on_error = quickwit_on_error;
-    lay(d, DOOR_UI, (struct api[]){ page, services, admin }, 3, false);
-    d->routers[DOOR_OTLP_GRPC].user = &c->ingest; /* what gRPC calls get */
-    return listen_all(d, o, true, out);
+    lay_all(d, c);
+    return listen_all(d, o, &c->ingest, out);
 }
 
 void doors_close(struct doors *d)
@@ -142,8 +146,4 @@ void doors_close(struct doors *d)
     }
     free(c);
     d->contexts = NULL;
-    for (int i = 0; i < DOORS; i++) {
-        free(d->tables[i]);
-        d->tables[i] = NULL;
-    }
 }

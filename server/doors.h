@@ -1,4 +1,5 @@
-/* The ports and what is served on each: API route tables laid side by side, with the context of each API. */
+/* The ports and what is served on each: APIs laid side by side, each with its context; on the UI's port
+ * each under its prefix. */
 #ifndef SERVER_DOORS_H
 #define SERVER_DOORS_H
 
@@ -7,14 +8,15 @@
 #include "server/api/admin.h"
 
 enum door { DOOR_OTLP_GRPC, DOOR_OTLP_HTTP, DOOR_PROMETHEUS, DOOR_TEMPO, DOOR_QUICKWIT, DOOR_UI, DOORS };
+enum { DOOR_APIS_MAX = 12 };
 
 struct doors {
     const struct config *config;
     struct admin_state *admin;
     struct store *store;
     struct budget *query_budget, *ingest_budget;
-    struct http_route *tables[DOORS];   /* owned */
-    struct http_router routers[DOORS];
+    struct http_api apis[DOORS][DOOR_APIS_MAX];
+    struct http_router routers[DOORS];  /* of apis */
     void *contexts;                     /* owned; doors.c */
 };
 
@@ -24,6 +26,6 @@ MUST_CHECK err_t doors_open_starting(struct doors *d, const struct http_server_o
                                      struct http_server **out) MAY_YIELD;
 MUST_CHECK err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_server **out) MAY_YIELD;
 void doors_close(struct doors *d);
-uint16_t door_port(const struct doors *d, enum door door);
+uint16_t door_port(const struct config *c, enum door door);
 
 #endif

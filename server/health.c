@@ -15,13 +15,12 @@ enum { ASK_SECONDS = 5, ANSWER_MAX = 2048 };
 /* Connects to the node's Prometheus port; of one that listens on every interface, on the loopback one. */
 static err_t dial(const struct config *c, int *out)
 {
-    const struct doors d = { .config = c };
     const char *host = config_text(c, CFG_LISTEN_BIND);
     const struct addrinfo hints = { .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
     struct timeval limit = { .tv_sec = ASK_SECONDS };
     struct addrinfo *to;
     char port[8];
-    snprintf(port, sizeof port, "%u", (unsigned)door_port(&d, DOOR_PROMETHEUS));
+    snprintf(port, sizeof port, "%u", (unsigned)door_port(c, DOOR_PROMETHEUS));
     if (strcmp(host, "0.0.0.0") == 0) host = "127.0.0.1";
     if (strcmp(host, "::") == 0) host = "::1";
     if (getaddrinfo(host, port, &hints, &to) != 0) return err_set(ERR_INVALID, "listen.bind: '%s' is not an address", host);

@@ -3,6 +3,7 @@
 #include "base/core/log.h"
 #include "base/core/metric.h"
 #include "base/net/http_server.h"
+#include "base/rt/file.h"
 #include "server/api/admin.h"
 #include "server/doors.h"
 #include "storage/store.h"
@@ -14,11 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 struct node {
     const struct config *config;
+    int lock;                /* of the data directory; -1 = not open */
     struct event stop;       /* on core 0 */
     bool disk_failed;
     char why[ERR_DETAIL_MAX];
@@ -26,38 +27,29 @@ struct node {
     struct kv *kv;
     struct store *store;
     struct admin_state admin;
+    struct doors doors;
     sigset_t signals;
 };
 
 static struct node node;
 
 /* -- the data directory belongs to one process ------------------------------------------------------ */
-static err_t mkdirs(const char *path)
+static err_t lock_file(void *arg)
 {
-    char part[1100];
-    for (size_t i = 1; path[i - 1]; i++) {
-        if (path[i] != '/' && path[i] != 0) continue;
-        memcpy(part, path, i);
-        part[i] = 0;
-        if (mkdir(part, 0750) != 0 && errno != EEXIST)
-            return err_set_errno(errno, "cannot make the data directory %s", part);
-    }
-    return OK;
+    const char *dir = arg;
+    char path[1200];
+    snprintf(path, sizeof path, "%s/LOCK", dir);
+    node.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (node.lock < 0) return err_set_errno(errno, "the data directory %s is not usable", dir);
+    if (flock(node.lock, LOCK_EX | LOCK_NB) == 0) return OK;
+    if (errno == EWOULDBLOCK) return err_set(ERR_INVALID, "another tercet is using the data directory %s", dir);
+    return err_set_errno(errno, "cannot lock %s", path);
 }
 
-static err_t lock_dir(const char *dir, int *fd)
+static err_t lock_dir(const char *dir) MAY_YIELD
 {
-    char path[1200];
-    TRY(mkdirs(dir));
-    snprintf(path, sizeof path, "%s/LOCK", dir);
-    *fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (*fd < 0) return err_set_errno(errno, "the data directory %s is not usable", dir);
-    if (flock(*fd, LOCK_EX | LOCK_NB) == 0) return OK;
-    int os = errno;
-    close(*fd);
-    if (os == EWOULDBLOCK)
-        return err_set(ERR_INVALID, "another tercet is using the data directory %s", dir);
-    return err_set_errno(os, "cannot lock %s", path);
+    TRY(fs_mkdirs(dir));
+    return rt_offload(lock_file, (void *)(uintptr_t)dir);
 }
 
 /* -- signals: one thread waits for them and tells core 0 ----------------------------------------------- */
@@ -134,20 +126,20 @@ static err_t serve(void)
         .tenant_check = tenant_check,
         .tenant_default = TENANT_DEFAULT,
     };
-    struct doors doors = {
+    node.doors = (struct doors){
         .config = c,
         .admin = &node.admin,
         .query_budget = &node.queries,
         .ingest_budget = &node.bodies,
     };
     struct http_server *starting = NULL, *server = NULL;
-    TRY(doors_open_starting(&doors, &so, &starting));
+    TRY(doors_open_starting(&node.doors, &so, &starting));
     err_t e = open_storage();
     http_server_stop(starting, 100);
     TRY(e);
-    doors.store = node.store;
+    node.doors.store = node.store;
     node.admin.store = node.store;
-    TRY(doors_open(&doors, &so, &server));
+    TRY(doors_open(&node.doors, &so, &server));
     node.admin.ready = true;
     log_info("node.ready", "backend=%s cores=%u data=%s", rt_backend_name(), rt_cores(),
              config_text(c, CFG_DATA_DIR));
@@ -155,7 +147,7 @@ static err_t serve(void)
         ;
     node.admin.ready = false;
     http_server_stop(server, 5000);
-    doors_close(&doors);
+    doors_close(&node.doors);
     return OK;
 }
 
@@ -163,6 +155,7 @@ static err_t node_main(void *arg)
 {
     (void)arg;
     event_init(&node.stop);
+    TRY(lock_dir(config_text(node.config, CFG_DATA_DIR)));
     log_info("node.start", "version=%s backend=%s reason=\"%s\" cores=%u", TERCET_VERSION,
              rt_backend_name(), rt_backend_reason(), rt_cores());
     node.admin.backend = rt_backend_name();
@@ -205,8 +198,7 @@ err_t node_run(const struct config *c)
     metric_budget(&node.bodies);
     metric_budget(&node.answers);
     metric_budget(&node.queries);
-    int lock = -1;
-    TRY(lock_dir(config_text(c, CFG_DATA_DIR), &lock));
+    node.lock = -1;
     signal(SIGPIPE, SIG_IGN);
     sigemptyset(&node.signals);
     sigaddset(&node.signals, SIGINT);
@@ -215,6 +207,6 @@ err_t node_run(const struct config *c)
     /* Every thread that starts from here on inherits the mask; only signal_thread takes them. */
     pthread_sigmask(SIG_BLOCK, &node.signals, NULL);
     err_t e = rt_run(&o, node_main, NULL);
-    close(lock);
+    if (node.lock >= 0) close(node.lock);
     return e;
 }

@@ -1,6 +1,6 @@
 /* One node: the start and stop order of everything.
  *
- *   lock the data directory -> reactors -> catalog -> HTTP ports answer 503 with the progress of the replay ->
+ *   reactors -> lock the data directory -> catalog -> HTTP ports answer 503 with the progress of the replay ->
  *   store (replay) -> all ports serve -> wait for SIGINT or SIGTERM (or a failed disk) -> ports stop ->
  *   store closes -> catalog closes. A second signal ends the process at once. */
 #ifndef SERVER_NODE_H

@@ -141,7 +141,7 @@ bool grpc_head(struct http_exchange *x, struct str path)
     x->call.headers = rq->headers;
     x->call.nheaders = rq->nheaders;
     x->call.arena = &x->arena;
-    x->call.user = s->user || !s->router ? s->user : s->router->user;
+    x->call.user = s->user;
     return true;
 }
 

@@ -121,9 +121,10 @@ static void add_cors(struct http_exchange *x, struct http_answer_headers *h)
     const struct http_route *route = x->route;
     struct http_request probe = *rq;
     if (preflight && !route) {
+        const struct http_api *api;
         unsigned allow;
         probe.method = http_method_of(want);
-        route = probe.method ? http_route_find(x->service->router, &probe, &allow) : NULL;
+        route = probe.method ? http_route_find(x->service->router, &probe, &api, &allow) : NULL;
     }
     bool ingest = route && route->class == RT_INGEST;
     add(h, STR("access-control-allow-origin"), ingest ? x->origin : STR("*"));
@@ -154,4 +155,7 @@ void http_answer_headers(struct http_exchange *x, struct http_answer_headers *ou
         add(out, STR("allow"), allow_list(x));
     for (uint32_t i = 0; i < rs->nextra; i++)
         add(out, rs->extra[i].name, rs->extra[i].value);
+    const struct http_router *r = x->service->router;
+    for (uint32_t i = 0; r && i < r->nheaders; i++)
+        add(out, r->headers[i].name, r->headers[i].value);
 }

@@ -85,7 +85,7 @@ struct http_service {
     const struct http_router *router; /* or NULL */
     const struct grpc_method *methods;
     uint32_t nmethods;
-    void *user;                       /* of gRPC calls; or NULL */
+    void *user;                       /* of gRPC calls */
 };
 
 struct http_exchange {
@@ -105,6 +105,7 @@ struct http_exchange {
     struct http_response rs;
     struct grpc_call call;
     const struct http_route *route;
+    const struct http_api *api;        /* the route's; without one that of the path's prefix, or NULL */
     const struct grpc_method *method;
     enum inflate_kind encoding;
     struct buf body;                   /* as received */
@@ -205,9 +206,11 @@ void http_exchange_run(struct http_exchange *x) MAY_YIELD;
 void http_exchange_refuse(struct http_exchange *x, int status, err_t code, const char *detail);
 
 /* -- http_router.c ------------------------------------------------------------------------------------ */
-/* The first route for method and path, or NULL; *allow gets the methods of all rows that match the path. Parameters go into
- * rq->params. HEAD counts as GET. */
-const struct http_route *http_route_find(const struct http_router *r, struct http_request *rq, unsigned *allow);
+/* The first route for method and path, or NULL; *api gets its API, or without a route the first under whose prefix the
+ * path lies, or NULL; *allow the methods of all rows that match the path. Parameters go into rq->params. HEAD counts as
+ * GET. */
+const struct http_route *http_route_find(const struct http_router *r, struct http_request *rq, const struct http_api **api,
+                                         unsigned *allow);
 bool http_pattern_match(const char *pattern, struct str raw_path, struct http_request *rq);
 
 /* -- http_request.c ----------------------------------------------------------------------------------- */

@@ -70,7 +70,6 @@ struct http_exchange *http_exchange_new(struct http_conn *c)
         .core = core, .service = c->service, .conn = c, .arena = arena, .body_max = HTTP_BODY_MAX_BYTES
     };
     x->rq.arena = &x->arena;
-    x->rq.user = c->service->router ? c->service->router->user : NULL;
     x->rs.status = 200;
     buf_init(&x->body, HTTP_BODY_MAX_BYTES, core->body_budget);
     buf_init(&x->plain, HTTP_BODY_MAX_BYTES, core->body_budget);
@@ -140,8 +139,8 @@ static void render_error(struct http_exchange *x, int status, err_t code, const 
     rs->status = status;
     rs->content_type = NULL;
     const struct http_router *r = x->service->router;
-    if (x->route && x->route->on_error) x->route->on_error(&x->rq, status, code, detail, rs);
-    else if (r && r->on_error) r->on_error(&x->rq, status, code, detail, rs);
+    http_error_fn *form = x->api ? x->api->on_error : r ? r->on_error : NULL;
+    if (form) form(&x->rq, status, code, detail, rs);
     else default_error(status, detail, rs);
     bool told = false;
     for (uint32_t i = 0; i < rs->nextra; i++)
@@ -221,8 +220,8 @@ static bool find_route(struct http_exchange *x)
         http_exchange_refuse(x, 404, ERR_NOT_FOUND, "only gRPC is served here");
         return false;
     }
-    x->route = http_route_find(r, rq, &x->allow);
-    rq->user = x->route && x->route->user ? x->route->user : r->user;
+    x->route = http_route_find(r, rq, &x->api, &x->allow);
+    rq->user = x->api ? x->api->user : NULL;
     if (x->route) return true;
     if (rq->method == HTTP_OPTIONS && (x->allow || str_eq(rq->path, STR("*")))) {
         answer_options(x);

@@ -1,5 +1,6 @@
 /* Routes: patterns of literal and {name} segments, {rest*} at the end. Matching is on the raw path, segment by segment,
- * so that an encoded slash (%2F) inside a segment does not split it; segments are compared decoded. */
+ * so that an encoded slash (%2F) inside a segment does not split it; segments are compared decoded. The first segment
+ * may be the prefix of an API. */
 #include "base/core/assert.h"
 #include "base/net/http_conn.h"
 
@@ -53,16 +54,37 @@ bool http_pattern_match(const char *pattern, struct str raw, struct http_request
     return p.n == 0 && raw.n == 0;
 }
 
-const struct http_route *http_route_find(const struct http_router *r, struct http_request *rq,
+/* Does the path lie under the prefix? *rest is what follows it, from its '/' on. */
+static bool under(const char *prefix, struct str raw, struct http_request *rq, struct str *rest)
+{
+    *rest = raw;
+    if (!prefix) return true;
+    if (raw.n == 0 || raw.p[0] != '/') return false;
+    struct str tail = str_sub(raw, 1, raw.n);
+    if (!literal_eq(str_of(prefix + 1), segment(&tail), rq)) return false;
+    *rest = tail.n ? tail : STR("/");
+    return true;
+}
+
+const struct http_route *http_route_find(const struct http_router *r, struct http_request *rq, const struct http_api **api,
                                          unsigned *allow)
 {
     unsigned method = rq->method == HTTP_HEAD ? (unsigned)(HTTP_GET | HTTP_HEAD) : (unsigned)rq->method;
     *allow = 0;
-    for (uint32_t i = 0; i < r->nroutes; i++) {
-        const struct http_route *route = &r->routes[i];
-        if (!http_pattern_match(route->pattern, rq->raw_path, rq)) continue;
-        *allow |= route->methods;
-        if (route->methods & method) return route;
+    *api = NULL;
+    for (uint32_t i = 0; i < r->napis; i++) {
+        const struct http_api *a = &r->apis[i];
+        struct str path;
+        if (!under(a->prefix, rq->raw_path, rq, &path)) continue;
+        if (a->prefix && !*api) *api = a;
+        for (uint32_t k = 0; k < a->nroutes; k++) {
+            const struct http_route *route = &a->routes[k];
+            if (!http_pattern_match(route->pattern, path, rq)) continue;
+            *allow |= route->methods;
+            if (!(route->methods & method)) continue;
+            *api = a;
+            return route;
+        }
     }
     rq->nparams = 0;
     return NULL;

@@ -295,6 +295,8 @@ err_t http_server_start(const struct http_server_opts *o, const struct http_list
     ASSERT(s);
     s->opts = *o;
     s->nlistens = n;
+    for (uint32_t i = 0; i < n; i++)
+        ASSERT(!listens[i].router || listens[i].router->nheaders <= HTTP_ROUTER_HEADERS_MAX);
     memcpy(s->listens, listens, n * sizeof *listens);
     s->ncores = rt_cores();
     ASSERT(s->ncores <= 256);

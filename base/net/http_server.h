@@ -32,7 +32,7 @@ struct http_request {
     uint32_t nparams;
     struct str tenant;     /* checked; the default when the header is absent */
     struct arena *arena;   /* the request's: dropped after the response is sent */
-    void *user;            /* of the route table */
+    void *user;            /* of the route's API */
 };
 
 struct http_response {
@@ -44,9 +44,15 @@ struct http_response {
     bool no_gzip;
 };
 
-/* Runs in a fiber of class `class`. An error that it returns is rendered by the router's on_error in the
+/* Runs in a fiber of class `class`. An error that it returns is rendered by its API's on_error in the
  * protocol's own form from err_http_status() and err_detail(); OK sends rs as it stands. */
 typedef err_t http_handler(struct http_request *rq, struct http_response *rs);
+
+/* Renders an error of a handler, of body decoding, 404 and 405 (status says which) into rs. It also runs on the
+ * reactor's loop (must not yield), and for heads that could not be parsed (then rq is empty). Retry-After is
+ * added to 429 and 503. NULL = a line of text. */
+typedef void http_error_fn(const struct http_request *rq, int status, err_t code, const char *detail,
+                           struct http_response *rs);
 
 /* The first row that matches path and method wins. One trailing '/' of the request's path is overlooked.
  * HEAD is answered by a GET row without its body; OPTIONS by the server where no row takes it. */
@@ -56,28 +62,32 @@ struct http_route {
     http_handler *handler;
     enum rt_class class;
     size_t body_max;       /* 0 = 64 MiB */
-    /* Of this route's API where it differs from the router's; NULL = the router's. Tables of several APIs
-     * are laid side by side on one port. */
-    void (*on_error)(const struct http_request *rq, int status, err_t code, const char *detail,
-                     struct http_response *rs);
-    void *user;
     /* A Content-Encoding that the handler decodes itself (remote write's snappy); "*" = all, the body comes as it was
      * sent; NULL = none. */
     const char *own_encoding;
 };
 
-struct http_router {
+/* One API: a table of routes with its form of an error and its context. */
+struct http_api {
     const struct http_route *routes;
     uint32_t nroutes;
-    /* Renders an error of a handler, of body decoding, 404 and 405 (status says which) into rs. It also runs on the
-     * reactor's loop (must not yield), and for heads that could not be parsed (then rq is empty). Retry-After is
-     * added to 429 and 503. NULL = a line of text. */
-    void (*on_error)(const struct http_request *rq, int status, err_t code, const char *detail,
-                     struct http_response *rs);
+    http_error_fn *on_error;
+    void *user;            /* http_request.user of its handlers */
+    const char *prefix;    /* NULL, or one segment ("/tempo") under which its routes lie; they are matched, and their
+                            * parameters taken, without it */
+};
+
+/* The APIs of a port, side by side: the first row of the first API that matches wins. */
+struct http_router {
+    const struct http_api *apis;
+    uint32_t napis;
+    http_error_fn *on_error; /* where no API is meant: bad heads, and 404 and 405 outside of every prefix */
     bool cors;             /* answer preflights, add Access-Control-Allow-* to answers. Browsers' stored
                             * credentials are let through to RT_INGEST routes only. */
-    void *user;
+    const struct http_header *headers; /* on every answer, errors too; at most HTTP_ROUTER_HEADERS_MAX */
+    uint32_t nheaders;
 };
+enum { HTTP_ROUTER_HEADERS_MAX = 4 };
 
 /* gRPC on the same port (content-type application/grpc*): unary methods. The request message comes
  * decompressed (gzip); the handler fills `out` with the response message. An error becomes grpc-status
@@ -103,7 +113,7 @@ struct http_listen {
     const struct http_router *router;        /* or NULL */
     const struct grpc_method *methods;       /* or NULL */
     uint32_t nmethods;
-    void *user;            /* grpc_call.user; NULL = the router's */
+    void *user;            /* grpc_call.user */
 };
 
 struct http_server_opts {

@@ -61,9 +61,9 @@ static err_t starting(struct http_request *rq, struct http_response *rs)
 }
 
 #define ADMIN_ROUTES                                                                               \
-    { HTTP_GET | HTTP_HEAD, "/healthz", healthz, RT_MEMBERSHIP, 0, NULL, NULL, NULL },                   \
-        { HTTP_GET | HTTP_HEAD, "/readyz", readyz, RT_MEMBERSHIP, 0, NULL, NULL, NULL },                 \
-        { HTTP_GET, "/metrics", metrics, RT_MEMBERSHIP, 0, NULL, NULL, NULL }
+    { HTTP_GET | HTTP_HEAD, "/healthz", healthz, RT_MEMBERSHIP },                                  \
+        { HTTP_GET | HTTP_HEAD, "/readyz", readyz, RT_MEMBERSHIP },                                \
+        { HTTP_GET, "/metrics", metrics, RT_MEMBERSHIP }
 
 const struct http_route admin_routes[] = { ADMIN_ROUTES };
 const uint32_t admin_nroutes = ARRAY_LEN(admin_routes);
@@ -72,7 +72,7 @@ const struct http_route starting_routes[] = {
     ADMIN_ROUTES,
     /* Bodies are not looked at: a bad one must not be refused for good by a node that cannot judge it yet (a 415 for
      * remote write's snappy makes Prometheus drop its samples). */
-    { ~0u, "/{rest*}", starting, RT_MEMBERSHIP, 0, NULL, NULL, "*" },
+    { ~0u, "/{rest*}", starting, RT_MEMBERSHIP, .own_encoding = "*" },
 };
 const uint32_t starting_nroutes = ARRAY_LEN(starting_routes);
 

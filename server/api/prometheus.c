@@ -382,7 +382,7 @@ static err_t alerts(struct http_request *rq, struct http_response *rs)
     return success(rs, "{\"alerts\":[]}");
 }
 
-#define ROUTE(methods, path, fn) { methods, path, fn, RT_QUERY, 4 << 20, prometheus_on_error, NULL }
+#define ROUTE(methods, path, fn) { methods, path, fn, RT_QUERY, 4 << 20 }
 const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query", query_instant),
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query_range", query_range),

@@ -380,7 +380,7 @@ ELASTIC(delete)
 #define GET_POST (HTTP_GET | HTTP_POST)
 #define GET_HEAD (HTTP_GET | HTTP_HEAD)
 #define Q RT_QUERY
-#define ROUTE(m, p, h, c) { .methods = (m), .pattern = (p), .handler = (h), .class = (c), .on_error = quickwit_on_error }
+#define ROUTE(m, p, h, c) { .methods = (m), .pattern = (p), .handler = (h), .class = (c) }
 #define API "/api/v1"
 #define ES "/api/v1/_elastic"
 

@@ -52,5 +52,5 @@ static err_t page(struct http_request *rq, struct http_response *rs)
     return buf_check(b);
 }
 
-const struct http_route start_page_routes[] = { { HTTP_GET | HTTP_HEAD, "/", page, RT_MEMBERSHIP, 0, NULL, NULL, NULL } };
+const struct http_route start_page_routes[] = { { HTTP_GET | HTTP_HEAD, "/", page, RT_MEMBERSHIP } };
 const uint32_t start_page_nroutes = ARRAY_LEN(start_page_routes);

@@ -681,8 +681,7 @@ void tempo_on_error(const struct http_request *rq, int status, err_t code, const
     buf_z(&rs->body, detail);
 }
 
-#define GET(pattern, handler)                                                                      \
-    { HTTP_GET, pattern, handler, RT_QUERY, 0, NULL, NULL, NULL }
+#define GET(pattern, handler) { HTTP_GET, pattern, handler, RT_QUERY }
 
 const struct http_route tempo_routes[] = {
     GET("/api/echo", echo),

@@ -370,26 +370,29 @@ err_t ingest_remote_write(struct http_request *rq, struct http_response *rs)
 
 /* -- tables ----------------------------------------------------------------------------------------------------------- */
 
-#define POST(path, fn, error)                                                                      \
-    { .methods = HTTP_POST, .pattern = (path), .handler = (fn), .class = RT_INGEST, .on_error = (error) }
+#define POST(path, fn) { .methods = HTTP_POST, .pattern = (path), .handler = (fn), .class = RT_INGEST }
 
 const struct http_route ingest_otlp_routes[] = {
-    POST("/v1/traces", ingest_otlp_traces, ingest_otlp_on_error),
-    POST("/v1/metrics", ingest_otlp_metrics, ingest_otlp_on_error),
-    POST("/v1/logs", ingest_otlp_logs, ingest_otlp_on_error),
+    POST("/v1/traces", ingest_otlp_traces),
+    POST("/v1/metrics", ingest_otlp_metrics),
+    POST("/v1/logs", ingest_otlp_logs),
 };
 const uint32_t ingest_otlp_nroutes = ARRAY_LEN(ingest_otlp_routes);
 
-const struct http_route ingest_prometheus_routes[] = {
+const struct http_route ingest_remote_write_routes[] = {
     { .methods = HTTP_POST, .pattern = "/api/v1/write", .handler = ingest_remote_write, .class = RT_INGEST,
-      .on_error = ingest_plain_on_error, .own_encoding = "snappy" },
-    POST("/api/v1/otlp/v1/metrics", ingest_otlp_metrics, ingest_otlp_on_error),
+      .own_encoding = "snappy" },
+};
+const uint32_t ingest_remote_write_nroutes = ARRAY_LEN(ingest_remote_write_routes);
+
+const struct http_route ingest_prometheus_routes[] = {
+    POST("/api/v1/otlp/v1/metrics", ingest_otlp_metrics),
 };
 const uint32_t ingest_prometheus_nroutes = ARRAY_LEN(ingest_prometheus_routes);
 
 const struct http_route ingest_quickwit_routes[] = {
-    POST("/api/v1/otlp/v1/logs", ingest_otlp_logs, ingest_otlp_on_error),
-    POST("/api/v1/otlp/v1/traces", ingest_otlp_traces, ingest_otlp_on_error),
+    POST("/api/v1/otlp/v1/logs", ingest_otlp_logs),
+    POST("/api/v1/otlp/v1/traces", ingest_otlp_traces),
 };
 const uint32_t ingest_quickwit_nroutes = ARRAY_LEN(ingest_quickwit_routes);
 

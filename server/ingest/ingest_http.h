@@ -25,11 +25,14 @@ enum { INGEST_RETRY_AFTER_S = 1 };
 void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct budget *budget, unsigned cores);
 void ingest_ctx_deinit(struct ingest_ctx *c);
 
-/* Rows for the port's router; each names its own on_error, none its user. */
+/* The tables; errors of remote write are ingest_plain_on_error's, all others ingest_otlp_on_error's. */
 /* POST /v1/traces, /v1/metrics, /v1/logs: port 4318 */
 extern const struct http_route ingest_otlp_routes[];
 extern const uint32_t ingest_otlp_nroutes;
-/* POST /api/v1/write, /api/v1/otlp/v1/metrics: port 9090 */
+/* POST /api/v1/write: port 9090 */
+extern const struct http_route ingest_remote_write_routes[];
+extern const uint32_t ingest_remote_write_nroutes;
+/* POST /api/v1/otlp/v1/metrics: port 9090 */
 extern const struct http_route ingest_prometheus_routes[];
 extern const uint32_t ingest_prometheus_nroutes;
 /* POST /api/v1/otlp/v1/logs, /api/v1/otlp/v1/traces: port 7280 */

@@ -21,11 +21,12 @@ static err_t call(struct grpc_call *c, struct buf *out)
 }
 
 static const struct http_route routes[] = {
-    { HTTP_GET | HTTP_POST, "/a/{x}/b", handle, RT_QUERY, 0, NULL, NULL },
-    { HTTP_POST, "/p", handle, RT_INGEST, 100, NULL, NULL },
-    { HTTP_GET | HTTP_POST, "/r/{rest*}", handle, RT_INGEST, 0, NULL, NULL },
+    { HTTP_GET | HTTP_POST, "/a/{x}/b", handle, RT_QUERY },
+    { HTTP_POST, "/p", handle, RT_INGEST, 100 },
+    { HTTP_GET | HTTP_POST, "/r/{rest*}", handle, RT_INGEST },
 };
-static const struct http_router router = { routes, ARRAY_LEN(routes), NULL, true, NULL };
+static const struct http_api api = { routes, ARRAY_LEN(routes), NULL };
+static const struct http_router router = { .apis = &api, .napis = 1, .on_error = NULL, .cors = true };
 static const struct grpc_method methods[] = { { "/m", call } };
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)

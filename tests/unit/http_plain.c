@@ -57,13 +57,14 @@ static void on_error(const struct http_request *rq, int status, err_t code, cons
     buf_printf(&rs->body, "{\"status\":%d,\"code\":\"%s\",\"detail\":\"%s\"}", status, err_name(code), detail);
 }
 static const struct http_route routes[] = {
-    { HTTP_GET, "/hello", h_hello, RT_QUERY, 0, NULL, NULL },
-    { HTTP_POST, "/echo", h_echo, RT_INGEST, 0, NULL, NULL },
-    { HTTP_GET, "/size", h_size, RT_QUERY, 0, NULL, NULL },
-    { HTTP_GET, "/sleep", h_sleep, RT_QUERY, 0, NULL, NULL },
-    { HTTP_POST, "/small", h_echo, RT_INGEST, 1000, NULL, NULL },
+    { HTTP_GET, "/hello", h_hello, RT_QUERY },
+    { HTTP_POST, "/echo", h_echo, RT_INGEST },
+    { HTTP_GET, "/size", h_size, RT_QUERY },
+    { HTTP_GET, "/sleep", h_sleep, RT_QUERY },
+    { HTTP_POST, "/small", h_echo, RT_INGEST, 1000 },
 };
-static const struct http_router router = { routes, ARRAY_LEN(routes), on_error, true, NULL };
+static const struct http_api api = { routes, ARRAY_LEN(routes), on_error };
+static const struct http_router router = { .apis = &api, .napis = 1, .on_error = on_error, .cors = true };
 
 static err_t g_export(struct grpc_call *call, struct buf *out)
 {
