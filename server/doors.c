@@ -3,8 +3,10 @@
 #include "base/core/assert.h"
 #include "base/rt/sock.h"
 #include "query/permit.h"
+#include "server/api/native.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
+#include "server/api/services.h"
 #include "server/api/start_page.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
@@ -28,6 +30,7 @@ struct contexts {
     struct tempo_ctx tempo;
     struct quickwit_ctx quickwit;
     struct start_page_ctx start;
+    struct native_ctx native;
 };
 
 uint16_t door_port(const struct config *c, enum door door)
@@ -89,6 +92,8 @@ static void fill_contexts(struct doors *d, struct contexts *c)
                                    .timeout_ns = timeout_ns };
     c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest,
                                          .query_bytes_max = one, .timeout_ns = timeout_ns };
+    c->native = (struct native_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
+                                     .timeout_ns = timeout_ns };
     c->start = (struct start_page_ctx){ .backend = rt_backend_name(),
                                          .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
 }
@@ -104,6 +109,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api tempo = { tempo_routes, tempo_nroutes, tempo_on_error, &c->tempo };
     const struct http_api quickwit = { quickwit_routes, quickwit_nroutes, quickwit_on_error, &c->quickwit };
     const struct http_api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, ingest_otlp_on_error, &c->ingest };
+    const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
     const struct http_api page = { start_page_routes, start_page_nroutes, admin_on_error, &c->start };
     lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
     lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
@@ -115,6 +121,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     /* The UI's own origin: the pages, and beside them every API that they read, each under its prefix. */
     const struct http_api ui[] = {
         page,
+        services,
         under("/prometheus", prom),
         under("/tempo", tempo),
         under("/quickwit", quickwit_in),

@@ -11,8 +11,8 @@
  *     expr_exec_deinit(&x);
  *
  * A leaf asks whether ANY value of its references (several columns, array elements, events, links) satisfies its
- * condition; rows without a value never do. LEAF_NE and LEAF_NREGEX ask for a value and that no element of it
- * matches; over events and links, for one event or link like that. A leaf lists alternatives: typed literals
+ * condition; rows without a value never do. LEAF_NE and LEAF_NREGEX ask for a value of the literal's kind that does
+ * not match, or an array without an element that does; over events and links, for one event or link like that. A leaf lists alternatives: typed literals
  * or ranges, any of which may hold; each is compared with values of its own kind only (numbers with
  * numbers, exactly, across int and double).
  * On dictionary columns a leaf is decided once a distinct value; on resources and scopes once each of them. */
@@ -112,6 +112,8 @@ void expr_exec_deinit(struct expr_exec *x);
 MUST_CHECK err_t expr_exec_bind(struct expr_exec *x, const struct rows_src *src, enum expr_can *can) MAY_YIELD;
 /* Rows [base, base + n); base a multiple of 64, n <= VEC_MAX. */
 MUST_CHECK err_t expr_exec_mask(struct expr_exec *x, uint32_t base, uint32_t n, uint64_t mask[MASK_WORDS]);
+/* Can a value of that type decide the leaf at all? */
+bool leaf_applies(const struct leaf *l, enum col_type t);
 /* Does the leaf's condition hold for this one value? What the masks are tested against. */
 bool leaf_holds(const struct leaf *l, const struct val *v);
 

@@ -212,11 +212,10 @@ static err_t bind_dict(struct expr_exec *x, const struct leaf *l, struct ref_sta
 
 static bool is_dict(enum col_type t) { return t == COL_STR || t == COL_BYTES || t == COL_JSON; }
 
-/* Can a column of that type satisfy the leaf at all? */
-static bool type_can(const struct leaf *l, enum col_type t)
+bool leaf_applies(const struct leaf *l, enum col_type t)
 {
-    if (negated(l) || l->op == LEAF_EXISTS || t == COL_JSON) return true;
-    if (l->op == LEAF_EQ) {
+    if (l->op == LEAF_EXISTS || t == COL_JSON) return true;
+    if (l->op == LEAF_EQ || l->op == LEAF_NE) {
         for (uint32_t i = 0; i < l->nlits; i++)
             if (same_kind(l->lits[i].type, t)) return true;
         return false;
@@ -290,7 +289,7 @@ static err_t bind_leaf(struct expr_exec *x, const struct leaf *l, struct leaf_st
         for (uint32_t c = 0; c < rs->r.n; c++) {
             struct col_state *cs = &rs->cols[c];
             cs->col = rs->r.col[c];
-            if (!type_can(l, cs->col->type)) cs->never = true;
+            if (!leaf_applies(l, cs->col->type)) cs->never = true;
             else if (is_dict(cs->col->type)) TRY(bind_dict(x, l, rs, c));
             if (!cs->never) ls->never = false;
         }

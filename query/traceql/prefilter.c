@@ -111,10 +111,22 @@ static struct prefilter attr_leaf(struct expr_builder *b, const struct tql_field
 {
     struct expr *e = leaf(b, ref, op, cmp, v);
     if (l->scope != TS_ANY) return exactly(e);
-    /* The span's own value hides the resource's; the union is a superset. */
+    /* The span's own value hides the resource's. */
     struct attr_ref res = { .rel = REL_RESOURCE, .scope = SC_ATTR, .name = l->name };
-    struct expr *either = expr_or2(b, e, leaf(b, &res, op, cmp, v));
-    return (struct prefilter){ either, false };
+    struct expr *hidden = expr_not(b, expr_exists(b, *ref));
+    return exactly(expr_or2(b, e, expr_and2(b, hidden, leaf(b, &res, op, cmp, v))));
+}
+
+/* nestedSetParent is -1 at roots and at least 0 elsewhere: comparisons that tell just these two apart ask for a
+ * parent id, all others for the trace. */
+static struct prefilter nested_parent(struct expr_builder *b, enum tql_op op, const struct tval *v)
+{
+    struct attr_ref parent = { .rel = REL_ROWS, .scope = SC_SELF, .name = STR("parent_span_id") };
+    bool at_root = v->type == TV_INT && ((op == OP_LT && v->i == 0) || (op == OP_LE && v->i == -1) || (op == OP_EQ && v->i == -1));
+    bool below = v->type == TV_INT && ((op == OP_GE && v->i == 0) || (op == OP_GT && v->i == -1) || (op == OP_NE && v->i == -1));
+    if (!at_root && !below) return anything(b);
+    struct expr *has = expr_exists(b, parent);
+    return exactly(at_root ? expr_not(b, has) : has);
 }
 
 static struct prefilter comparison(const struct tql_field *f, struct expr_builder *b)
@@ -130,6 +142,7 @@ static struct prefilter comparison(const struct tql_field *f, struct expr_builde
     }
     struct attr_ref ref;
     struct val v;
+    if (r->kind == TF_LITERAL && l->kind == TF_INTRINSIC && l->intrinsic == TI_NESTED_PARENT) return nested_parent(b, op, &r->lit);
     if (r->kind != TF_LITERAL || !prefilter_ref(l, &ref)) return anything(b);
     if (r->lit.type == TV_NIL) return nil_leaf(b, l, &ref, op);
     if (!literal_val(&r->lit, &v)) return anything(b);

@@ -1,8 +1,7 @@
 /* Trace search and trace by id over all cores.
  *
- * A search is one fragment a core: every filter is scanned by its columns into candidate traces (by id, with the
- * filters that hit), candidates whose hits cannot satisfy the spansets are dropped, the rest are gathered whole, newest
- * first, and evaluated exactly until `limit` answers are found. A trace is whole on one core, so the partial
+ * A search is one fragment a core: candidate traces (candidate.h) are evaluated exactly, newest first, until
+ * `limit` answers are found. A trace is whole on one core, so the partial
  * answers merge by sorting. The order is the trace's start, newest first, ties by id: the same query over
  * the same data gives the same answer. */
 #ifndef QUERY_TRACEQL_SEARCH_H
@@ -10,7 +9,7 @@
 
 #include "query/traceql/traceql.h"
 
-enum { TRACE_SPANS_MAX = 1000000, SEARCH_LIMIT_MAX = 10000 };
+enum { SEARCH_LIMIT_MAX = 10000 };
 
 struct search_req {
     const struct tql_query *q;

@@ -270,6 +270,12 @@ QUERIES = [
     ('{ span.items != nil }', [2]),
     ('{ span.items = nil && kind = server }', [1, 4]),
     ('{ span.http.status_code != 500 }', [4]),
+    ('{ span.items != "3" }', []),  # a number is neither equal to a string nor different from it
+    ('{ !(span.items != "3") && name = "cart" }', [2]),
+    ('{ !(.nothing = 1) && name = "cart" }', [2]),
+    ('{ .zone != "b" }', []),
+    ('{ nestedSetParent >= 0 && kind = client }', [3, 5, 6]),
+    ('{ nestedSetParent != -1 && name = "cart" }', [2]),
     ('{ statusMessage = "broken" && name =~ "POST.*" }', [4]),
     ('{ .zone = "b" && duration >= 60ms && duration < 1m }', [1, 3, 4]),
     ('{ trace:id = "%032x" && span:id = "%016x" }' % (0xA1, 5), [5]),

@@ -245,12 +245,15 @@ static bool brute_leaf(const struct leaf *l, struct attr_reader *readers, uint32
         if (readers[i].first) {
             for (uint32_t c = readers[i].first[row]; c < readers[i].first[row + 1]; c++) {
                 uint32_t n = attr_read_rel(&readers[i], c, &v);
+                if (n == 1 && v == readers[i].one && negated && !leaf_applies(l, v->type)) continue;
                 for (uint32_t k = 0; k < n; k++)
                     if (leaf_holds(l, &v[k])) return true;
             }
             continue;
         }
         uint32_t n = attr_read(&readers[i], row, &v), holds = 0;
+        bool plain = n == 1 && v == readers[i].one; /* no element of an array */
+        if (plain && negated && !leaf_applies(l, v->type)) continue;
         for (uint32_t k = 0; k < n; k++)
             holds += leaf_holds(l, &v[k]);
         if (negated ? n > 0 && holds == n : holds > 0) return true;

@@ -1,0 +1,57 @@
+/* Which service called which: child spans meet their parents, in any order of arrival.
+ *
+ *     join_child(...)   every span of kind SERVER or CONSUMER that has a parent
+ *     join_parent(...)  then every span, as the parent that it may be
+ *     join_finish(...)  then the edges between services
+ *
+ * Only children are kept, 56 bytes each at most; parents stream past. A key stands for (trace id, span id): 64 bits of a
+ * hash with this process' secret, so that equal span ids of different traces do not meet (a wrong meeting has odds of
+ * children * spans / 2^64).
+ *
+ * Rules. A child counts once, whatever its number of parents. Of several spans that claim to be its parent (equal ids
+ * in one trace) the one whose service is another than the child's and has the smallest name wins, so that the answer
+ * is the same in every order of rows. A span that is its own parent, or a parent within the same service, is no edge;
+ * cycles between services are edges both ways. Children whose parent is not there give no edge.
+ *
+ * Bounded: past children_max, only children of every second key are kept, then of every fourth, and so on: `shift`. The
+ * edges are then those of a fair sample of calls, 1 in 2^shift, and the caller says so. When one key has so many
+ * children that this does not help, the rest is dropped: `full`. */
+#ifndef QUERY_GRAPH_JOIN_H
+#define QUERY_GRAPH_JOIN_H
+
+#include "query/graph/edges.h"
+
+enum { JOIN_SHIFT_MAX = 20, JOIN_CHILD_BYTES = 56 };
+
+struct join_call;
+struct join_group;
+struct join {
+    struct arena *mem;
+    const struct names *services;
+    uint32_t children_max;
+    unsigned shift;
+    bool full;
+    uint32_t ncalls, ngroups;    /* children kept; distinct keys of their parents */
+    struct join_call **calls;    /* in blocks, so that growing copies nothing */
+    struct join_group **groups;
+    uint32_t *index, mask;       /* key -> group + 1 */
+};
+/* `services` names the services that children and parents are given by; borrowed. */
+void join_init(struct join *j, const struct names *services, uint32_t children_max, struct arena *mem);
+uint64_t join_key(const uint8_t trace_id[16], const uint8_t span_id[8]);
+/* Is the key in the sample? Others need not be given. */
+static inline bool join_takes(const struct join *j, uint64_t key)
+{
+    return j->shift == 0 || key >> (64 - j->shift) == 0;
+}
+/* counts: is it to be an edge? Else it only tells that its parent has a child. */
+void join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t duration_ns, bool error, bool counts);
+static inline void join_prefetch(const struct join *j, uint64_t key)
+{
+    __builtin_prefetch(&j->index[(uint32_t)key & j->mask]);
+}
+/* True when the span has a child in another service. No children may be added after this. */
+bool join_parent(struct join *j, uint64_t key, uint32_t service);
+void join_finish(struct join *j, struct edges *out);
+
+#endif
