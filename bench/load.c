@@ -28,13 +28,14 @@
 
 enum { ROWS = 1000, SAMPLES = 2000, CONNS_MAX = 64, SERIES = 50000, SAMPLE_BODIES = 1500 };
 
+enum { PARENT = 1 }; /* in place of a length: eight bytes that repeat the span id of the row before */
 enum what { SPANS, LOGS, SAMPLES_RW };
 
 struct body {
     struct buf b;
     uint32_t nids, ntimes;
-    uint32_t id_at[2 * ROWS];   /* offsets of 16-byte trace ids and the 8-byte span ids */
-    uint8_t id_len[2 * ROWS];
+    uint32_t id_at[3 * ROWS];   /* offsets of 16-byte trace ids, the 8-byte span ids, and those of parents */
+    uint8_t id_len[3 * ROWS];
     uint32_t time_at[2 * ROWS]; /* offsets of fixed64 times */
 };
 
@@ -92,8 +93,8 @@ static void kv_int(struct buf *b, uint32_t field, const char *key, int64_t v)
 /* Rows are built apart and appended, so that the offsets noted inside a row only move by a known base. */
 struct row {
     struct buf b;
-    uint32_t id_at[2], time_at[2];
-    uint8_t id_len[2];
+    uint32_t id_at[3], time_at[2];
+    uint8_t id_len[3];
     uint32_t nids, ntimes;
 };
 
@@ -127,6 +128,10 @@ static void span_row(struct row *r, struct prng *g)
     put_id(r, 1, 16);
     put_id(r, 2, 8);
     pb_bytes(b, 4, str_n(parent, 8));
+    if (opt.trace_spans > 1) { /* the span before, from the second of a trace on */
+        r->id_at[r->nids] = (uint32_t)(b->n - 8);
+        r->id_len[r->nids++] = PARENT;
+    }
     pb_str(b, 5, str_of(route));
     pb_uint(b, 6, 2 + prng_below(g, 2));
     put_time(r, 7);
@@ -280,12 +285,20 @@ static void build_samples(struct body *p, uint32_t number, int64_t start_ms)
 
 static void patch(char *copy, const struct body *p, struct prng *g, uint64_t time_ns)
 {
-    uint64_t trace[2] = { 0, 0 };
+    uint64_t trace[2] = { 0, 0 }, span = 0, before = 0;
     uint32_t trace_rows = 0;
     for (uint32_t i = 0; i < p->nids; i++) {
+        if (p->id_len[i] == PARENT) {
+            if (trace_rows % opt.trace_spans != 1) memcpy(copy + p->id_at[i], &before, 8);
+            continue;
+        }
         uint64_t w[2] = { prng_next(g) | 1, prng_next(g) };
         if (p->id_len[i] == 16 && trace_rows++ % opt.trace_spans) memcpy(w, trace, 16);
         if (p->id_len[i] == 16) memcpy(trace, w, 16);
+        if (p->id_len[i] == 8) {
+            before = span;
+            span = w[0];
+        }
         memcpy(copy + p->id_at[i], w, p->id_len[i]);
     }
     for (uint32_t i = 0; i < p->ntimes; i++) {

@@ -48,38 +48,39 @@ uint64_t join_key(const uint8_t trace_id[16], const uint8_t span_id[8])
 }
 
 /* -- groups by key ------------------------------------------------------------------------------------------- */
-static struct join_group *find(const struct join *j, uint64_t key, uint32_t *slot)
+/* The number of the key's group, or NONE with the free place of the index where it would stand. */
+static uint32_t find(const struct join *j, uint64_t key, uint32_t *slot)
 {
     for (uint32_t i = (uint32_t)key & j->mask;; i = (i + 1) & j->mask) {
         *slot = i;
-        if (j->index[i] == 0) return NULL;
-        struct join_group *g = group_at(j, j->index[i] - 1);
-        if (g->key == key) return g;
+        if (j->index[i] == 0) return NONE;
+        if (group_at(j, j->index[i] - 1)->key == key) return j->index[i] - 1;
     }
 }
 
 static void index_all(struct join *j)
 {
     for (uint32_t i = 0, slot; i < j->ngroups; i++) {
-        find(j, group_at(j, i)->key, &slot);
+        ASSERT(find(j, group_at(j, i)->key, &slot) == NONE);
         j->index[slot] = i + 1;
     }
 }
 
-static struct join_group *add_group(struct join *j, uint64_t key, uint32_t slot)
+static uint32_t group_of(struct join *j, uint64_t key)
 {
+    uint32_t slot, found = find(j, key, &slot);
+    if (found != NONE) return found;
     if ((uint64_t)(j->ngroups + 1) * 2 > j->mask) {
         j->mask = j->mask * 2 + 1;
         j->index = ARENA_ARRAY(j->mem, uint32_t, (size_t)j->mask + 1);
         index_all(j);
-        find(j, key, &slot);
+        ASSERT(find(j, key, &slot) == NONE);
     }
     struct join_group **block = &j->groups[j->ngroups >> BLOCK_BITS];
     if (!*block) *block = ARENA_RAW(j->mem, struct join_group, BLOCK);
-    j->index[slot] = ++j->ngroups;
-    struct join_group *g = group_at(j, j->ngroups - 1);
-    *g = (struct join_group){ .key = key, .parent = { NONE, NONE }, .child = NONE };
-    return g;
+    *group_at(j, j->ngroups) = (struct join_group){ .key = key, .parent = { NONE, NONE }, .child = NONE };
+    j->index[slot] = j->ngroups + 1;
+    return j->ngroups++;
 }
 
 /* -- the sample ------------------------------------------------------------------------------------------------ */
@@ -118,16 +119,15 @@ static bool make_room(struct join *j)
 /* -- meetings ------------------------------------------------------------------------------------------------------ */
 void join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t duration_ns, bool error, bool counts)
 {
-    uint32_t slot;
     ASSERT(service < UINT16_MAX);
     if (j->ncalls >= j->children_max && !make_room(j)) return;
     if (!join_takes(j, parent_key)) return;
-    struct join_group *g = find(j, parent_key, &slot);
-    if (!g) g = add_group(j, parent_key, slot);
+    uint32_t group = group_of(j, parent_key);
+    struct join_group *g = group_at(j, group);
     g->child = g->child == NONE || g->child == service ? service : SEVERAL;
     struct join_call **block = &j->calls[j->ncalls >> BLOCK_BITS];
     if (!*block) *block = ARENA_RAW(j->mem, struct join_call, BLOCK);
-    *call_at(j, j->ncalls++) = (struct join_call){ .duration_ns = duration_ns, .group = j->index[slot] - 1, .service = (uint16_t)service,
+    *call_at(j, j->ncalls++) = (struct join_call){ .duration_ns = duration_ns, .group = group, .service = (uint16_t)service,
                                                    .error = error, .counts = counts };
 }
 
@@ -151,9 +151,9 @@ static void add_parent(const struct join *j, struct join_group *g, uint32_t serv
 
 bool join_parent(struct join *j, uint64_t key, uint32_t service)
 {
-    uint32_t slot;
-    struct join_group *g = find(j, key, &slot);
-    if (!g) return false;
+    uint32_t slot, group = find(j, key, &slot);
+    if (group == NONE) return false;
+    struct join_group *g = group_at(j, group);
     add_parent(j, g, service);
     return g->child != service;
 }

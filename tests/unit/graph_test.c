@@ -156,6 +156,22 @@ Test(graph, one_span_with_too_many_children)
     cr_assert(join.full || join.shift > 0);
 }
 
+/* Every child keeps its own parent while the tables grow. */
+Test(graph, many_children_each_with_its_parent)
+{
+    enum { CALLS = 100000 };
+    end();
+    begin(CALLS);
+    for (uint64_t i = 0; i < CALLS; i++)
+        join_child(&join, key(i, i), CART, 1, false, true);
+    for (uint64_t i = 0; i < CALLS; i++)
+        join_parent(&join, key(i, i), i % 3 ? WEB : PAY);
+    join_finish(&join, &edges);
+    cr_assert(!join.shift && edges.n == 2);
+    cr_assert_eq(edge_of(PAY, CART)->requests, CALLS / 3 + 1);
+    cr_assert_eq(edge_of(WEB, CART)->requests, CALLS - CALLS / 3 - 1);
+}
+
 Test(graph, edges_past_the_limit_are_counted)
 {
     for (uint32_t i = 0; i < EDGES_MAX + 50; i++) {
