@@ -13,6 +13,8 @@
 
 #include <stdlib.h>
 
+enum { PORT_WAIT_MS = 1000, PORT_POLL_MS = 20 };
+
 static const uint16_t ports[DOORS] = {
     [DOOR_OTLP_GRPC] = 4317, [DOOR_OTLP_HTTP] = 4318, [DOOR_PROMETHEUS] = 9090,
     [DOOR_TEMPO] = 3200,     [DOOR_QUICKWIT] = 7280,  [DOOR_UI] = 3000,
@@ -70,13 +72,39 @@ static err_t listen_all(struct doors *d, const struct http_server_opts *o, struc
     return http_server_start(o, listens, n, out);
 }
 
+/* The UI says how far the start has come; every other path waits. */
+static void lay_starting(struct doors *d)
+{
+    static const char *const names[DOORS] = { "otlp_grpc", "otlp_http", "prometheus", "tempo", "quickwit", "ui" };
+    _Static_assert(ARRAY_LEN(names) == ARRAY_LEN(d->ui.ports), "one port a door");
+    d->ui = (struct ui_ctx){ .config = d->config, .admin = d->admin, .budget = d->query_budget };
+    for (int i = 0; i < DOORS; i++) {
+        d->ui.ports[i].name = names[i];
+        d->ui.ports[i].port = door_port(d->config, (enum door)i);
+    }
+    const struct http_api starting = { starting_routes, starting_nroutes, admin_on_error, d->admin };
+    const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
+    for (int i = 0; i < DOOR_UI; i++)
+        lay(d, (enum door)i, admin_on_error, &starting, 1);
+    lay(d, DOOR_UI, native_on_error, (struct http_api[]){ status, starting }, 2);
+}
+
+/* The sockets of a node that was killed outlive it for a moment, where the kernel puts its ring away. */
+static err_t wait_for_port(struct doors *d, enum door door) MAY_YIELD
+{
+    mono_ns end = mono_add(rt_now(), PORT_WAIT_MS * NS_PER_MS);
+    for (;;) {
+        err_t e = sock_port_free(config_text(d->config, CFG_LISTEN_BIND), door_port(d->config, door));
+        if (e != ERR_IO || rt_now().ns >= end.ns) return e;
+        TRY(fiber_sleep(PORT_POLL_MS * NS_PER_MS));
+    }
+}
+
 err_t doors_open_starting(struct doors *d, const struct http_server_opts *o, struct http_server **out)
 {
-    const struct http_api starting = { starting_routes, starting_nroutes, admin_on_error, d->admin };
-    for (int i = 0; i < DOORS; i++) {
-        TRY(sock_port_free(config_text(d->config, CFG_LISTEN_BIND), door_port(d->config, (enum door)i)));
-        lay(d, (enum door)i, admin_on_error, &starting, 1);
-    }
+    for (int i = 0; i < DOORS; i++)
+        TRY(wait_for_port(d, (enum door)i));
+    lay_starting(d);
     return listen_all(d, o, NULL, out);
 }
 
@@ -110,6 +138,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api quickwit = { quickwit_routes, quickwit_nroutes, quickwit_on_error, &c->quickwit };
     const struct http_api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, ingest_otlp_on_error, &c->ingest };
     const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
+    const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     const struct http_api page = { start_page_routes, start_page_nroutes, admin_on_error, &c->start };
     lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
     lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
@@ -122,13 +151,14 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api ui[] = {
         page,
         services,
+        status,
         under("/prometheus", prom),
         under("/tempo", tempo),
         under("/quickwit", quickwit_in),
         under("/quickwit", quickwit),
         admin,
     };
-    lay(d, DOOR_UI, admin_on_error, ui, ARRAY_LEN(ui));
+    lay(d, DOOR_UI, native_on_error, ui, ARRAY_LEN(ui));
     d->routers[DOOR_UI].headers = ui_headers;
     d->routers[DOOR_UI].nheaders = ARRAY_LEN(ui_headers);
 }

@@ -5,7 +5,7 @@
 
 #include "base/core/config.h"
 #include "base/net/http_server.h"
-#include "server/api/admin.h"
+#include "server/api/ui.h"
 
 enum door { DOOR_OTLP_GRPC, DOOR_OTLP_HTTP, DOOR_PROMETHEUS, DOOR_TEMPO, DOOR_QUICKWIT, DOOR_UI, DOORS };
 enum { DOOR_APIS_MAX = 12 };
@@ -17,6 +17,7 @@ struct doors {
     struct budget *query_budget, *ingest_budget;
     struct http_api apis[DOORS][DOOR_APIS_MAX];
     struct http_router routers[DOORS];  /* of apis */
+    struct ui_ctx ui;
     void *contexts;                     /* owned; doors.c */
 };
 

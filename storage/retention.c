@@ -103,6 +103,7 @@ err_t retention_run(struct store *s)
         struct fs_space space;
         TRY(fs_space(s->o.dir, &space));
         r.bytes_max = (uint64_t)((double)space.total_bytes * s->o.retention_share);
+        atomic_store(&s->segment_bytes_max, r.bytes_max);
     }
     if (s->ninfos == 0 || (r.age_ns == 0 && r.bytes_max == 0)) return OK;
     struct seg_info *infos = malloc(s->ninfos * sizeof *infos);
@@ -120,6 +121,7 @@ err_t retention_watermark(struct store *s)
     struct fs_space space;
     TRY(fs_space(s->o.dir, &space));
     double used = space.total_bytes ? 1 - (double)space.free_bytes / (double)space.total_bytes : 0;
+    atomic_store(&s->disk_used, used);
     bool refuse = used >= s->o.refuse_share;
     if (refuse != atomic_load(&s->refusing)) {
         atomic_store(&s->refusing, refuse);

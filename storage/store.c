@@ -230,6 +230,8 @@ void store_stats(struct store *s, struct store_stats *out)
         .segments = atomic_load(&s->segments),
         .failed = atomic_load(&s->failed),
         .refusing = atomic_load(&s->refusing),
+        .disk_used = atomic_load(&s->disk_used),
+        .segment_bytes_max = (int64_t)atomic_load(&s->segment_bytes_max),
         .wal_rotten = atomic_load(&s->wal_rotten),
     };
 }

@@ -53,6 +53,8 @@ struct store_stats {
     int64_t mem_bytes, segment_bytes;
     uint32_t segments;
     bool failed, refusing;
+    double disk_used;          /* share of the file system in use, a second ago; 0 = not looked at (no refuse_share) */
+    int64_t segment_bytes_max; /* what retention_share allows; 0 = no limit, or not looked at yet */
     uint64_t wal_rotten; /* places where the log failed its checksums at the last start: acked rows are missing */
 };
 void store_stats(struct store *s, struct store_stats *out);

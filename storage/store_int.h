@@ -106,7 +106,8 @@ struct store {
     struct budget mem;
     struct shard **shards; /* [cores]; each made by its core */
     _Atomic bool failed, refusing;
-    _Atomic uint64_t generation, sealed_gen, segment_bytes, wal_rotten;
+    _Atomic uint64_t generation, sealed_gen, segment_bytes, segment_bytes_max, wal_rotten;
+    _Atomic double disk_used;
     _Atomic uint32_t segments;
     _Atomic bool dirty;          /* something was appended in the open generation */
     _Atomic uint64_t replay_done;

@@ -1,5 +1,6 @@
 /* Pinning what a core holds at one instant. The scans over it are in rows_scan.c and metric_select.c. */
 #include "base/core/assert.h"
+#include "storage/mem_metric_impl.h"
 #include "storage/store_int.h"
 
 #include <stdlib.h>
@@ -43,4 +44,32 @@ void view_close(struct view *v)
 void view_counts(const struct view *v, struct view_counts *out)
 {
     *out = v->counts;
+}
+
+static unsigned signals_in_memory(const struct mem *m, struct str tenant)
+{
+    unsigned found = 0;
+    for (uint32_t i = 0; i < mem_rows_streams(m->rows); i++) {
+        const struct mem_stream *s = mem_rows_stream(m->rows, i);
+        if (s->nparts > 0 && str_eq(s->tenant, tenant)) found |= 1u << s->signal;
+    }
+    const struct mem_tenant *t = mem_metric_tenant(m->metrics, tenant);
+    if (t && t->nseries > 0) found |= 1u << SIG_METRICS;
+    return found;
+}
+
+err_t view_signals(const struct view *v, unsigned want, unsigned *out)
+{
+    unsigned found = 0;
+    for (uint32_t i = v->nmems; i-- > 0 && (found & want) != want;)
+        found |= signals_in_memory(v->mems[i], v->tenant);
+    for (uint32_t i = v->nsegs; i-- > 0 && (found & want) != want;) {
+        for (uint32_t k = 0; k < seg_ngroups(v->segs[i]) && (found & want) != want; k++) {
+            const struct seg_group *g = seg_group(v->segs[i], k);
+            if (str_eq(g->tenant, v->tenant)) found |= 1u << g->signal;
+        }
+        TRY(rt_checkpoint());
+    }
+    *out = found & want;
+    return OK;
 }

@@ -17,6 +17,10 @@ void view_close(struct view *v) MAY_YIELD;
 struct view_counts { uint64_t rows, samples, bytes, groups_read, groups_skipped; };
 void view_counts(const struct view *v, struct view_counts *out);
 
+/* Of which signals the tenant has anything on this core: a bit 1 << signal each, of those in `want`. Looks at directories
+ * only, and no further than it must. */
+MUST_CHECK err_t view_signals(const struct view *v, unsigned want, unsigned *out) MAY_YIELD;
+
 /* -- rows --------------------------------------------------------------------------------------------- */
 enum { REL_ROWS = 0, REL_RESOURCE = 1, REL_SCOPE = 2, REL_EVENTS = 3, REL_LINKS = 4 }; /* which sub-table */
 

@@ -1,9 +1,11 @@
 """Port 3000: the pages of the UI, and every API that they read under its prefix."""
+import os
 import time
 
 import pytest
 
 import otlp
+from node import PORTS, eventually
 
 BUCKETS = {"size": 0, "query": {"match_all": {}},
            "aggs": {"t": {"date_histogram": {"field": "timestamp", "fixed_interval": "60s"}}}}
@@ -85,3 +87,81 @@ def test_what_lies_outside_of_the_prefixes_is_not_there(filled):
     assert filled.get("ui", "/tempo/api/nope").headers["content-type"].startswith("text/plain")
     # Remote write belongs to its own port.
     assert filled.post("ui", "/prometheus/api/v1/write", b"").status in (404, 405)
+
+
+# -- /api/ui/status -------------------------------------------------------------------------------------------
+
+def status(node, **kw):
+    a = node.get("ui", "/api/ui/status", **kw)
+    assert a.status == 200 and a.headers["cache-control"] == "no-store", a
+    return a.json
+
+
+def texts(answer):
+    return " ".join(f"{b['level']}: {b['text']}" for b in answer["banners"])
+
+
+def test_status_says_what_there_is(make_node):
+    node = make_node(args=["--set", "storage.seal_age=1h"]).start()
+    s = status(node)
+    assert s["ready"] is True and s["version"] and s["backend"] == node.backend and s["banners"] == []
+    names = {"otlp_grpc": "grpc", "otlp_http": "otlp", "prometheus": "prom", "tempo": "tempo", "quickwit": "quickwit", "ui": "ui"}
+    assert s["ports"] == {name: PORTS[door] + node.offset for name, door in names.items()}
+    assert s["data"] == {"spans": False, "logs": False, "series": False}
+    have = dict(s["data"])
+    for path, what, rq in [("/v1/traces", "spans", otlp.traces("shop", range(1, 3))), ("/v1/logs", "logs", otlp.logs("shop", range(3))),
+                           ("/v1/metrics", "series", otlp.gauge("shop", "orders", {1: 1}))]:
+        assert node.post("otlp", path, rq.SerializeToString(), otlp.PROTO).status == 200
+        have[what] = True
+        assert status(node)["data"] == have
+    assert status(node, tenant="somebody-else")["data"] == {"spans": False, "logs": False, "series": False}
+    bad = node.get("ui", "/api/ui/status", tenant="a/b")
+    assert bad.status == 400 and "tenant" in bad.json["error"]
+    assert node.get("ui", "/api/ui/nothing").json["error"].startswith("no such path")
+    # The same from segments, after a restart.
+    assert node.stop() == 0
+    node.args = ["--set", "storage.seal_age=100ms"]
+    node.start()
+    assert eventually(lambda: b"tercet_segments 0\n" not in node.get("ui", "/metrics").body)
+    assert status(node)["data"] == have
+
+
+def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
+    fs = os.statvfs(tmp_path)
+    used = 1 - fs.f_bavail / fs.f_blocks
+
+    def told(*args):
+        node = make_node(str(len(args)) + args[-1], args=[a for arg in args for a in ("--set", arg)]).start()
+        return node, texts(eventually(lambda: (lambda s: s if s["banners"] else None)(status(node)), 5))
+    node, text = told(f"storage.refuse_share={used * 1.02}")
+    assert text.startswith(f"warn: The disk is {100 * used:.0f}"[:-2]) and "ingest is refused" in text and "error" not in text
+    node, text = told("storage.retention_share=0", f"storage.refuse_share={used / 2}")
+    assert "error: The disk is" in text and "ingest is refused" in text and "warn" not in text
+    # A refusal is told for as long as it is recent, once somebody looks.
+    assert node.post("otlp", "/v1/logs", otlp.logs("shop", range(3)).SerializeToString(), otlp.PROTO).status in (429, 503, 507)
+    assert "warn: Ingest was refused within the last minute" in texts(status(node))
+    assert "warn: Ingest was refused within the last minute" in texts(status(node))
+
+
+def test_status_while_the_log_is_replayed(make_node):
+    node = make_node(args=["--set", "storage.seal_age=1h", "--set", "storage.memory=1GiB"]).start()
+    for i in range(40):
+        rq = otlp.logs("shop", range(i * 5000, (i + 1) * 5000))
+        assert node.post("otlp", "/v1/logs", rq.SerializeToString(), otlp.PROTO).status == 200
+    node.kill()
+    node.start(wait=False)
+    seen = []
+
+    def up():
+        try:
+            seen.append(status(node))
+            return seen[-1]["ready"]
+        except OSError:
+            return False
+    end = time.monotonic() + 30
+    while not up() and time.monotonic() < end:
+        pass
+    first, last = seen[0], seen[-1]
+    assert last["ready"] and last["banners"] == [] and last["data"]["logs"] is True
+    assert not first["ready"] and first["data"] == {"spans": None, "logs": None, "series": None}
+    assert "warn: The node is starting" in texts(first)

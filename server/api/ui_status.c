@@ -1,0 +1,182 @@
+/* What the UI asks every few seconds: is the node ready, is there any data, and what is wrong with all of it. A banner
+ * stands for what is true now; nothing here is a guess or a history. Cheap: counters, and directories of segments until
+ * something of each signal is found. */
+#include "base/core/json_out.h"
+#include "base/core/metric.h"
+#include "server/api/ui.h"
+#include "storage/view.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+enum {
+    RECENT_S = 60,
+    STATUS_S = 5, /* for the look at the data: the next poll asks again */
+    SIGNALS_SHOWN = 1u << SIG_SPANS | 1u << SIG_LOGS | 1u << SIG_METRICS,
+};
+/* Shares of a limit from which on it is told of. */
+#define DISK_NEAR 0.95
+#define RETENTION_NEAR 0.97
+#define MEMORY_NEAR 0.9
+
+/* -- banners ------------------------------------------------------------------------------------------ */
+
+static void banner(struct json_out *j, const char *level, const char *fmt, ...) PRINTF(3, 4);
+static void banner(struct json_out *j, const char *level, const char *fmt, ...)
+{
+    char text[512];
+    va_list args;
+    va_start(args, fmt);
+    vsnprintf(text, sizeof text, fmt, args);
+    va_end(args);
+    json_obj(j);
+    json_keyz(j, "level");
+    json_z(j, level);
+    json_keyz(j, "text");
+    json_z(j, text);
+    json_obj_end(j);
+}
+
+/* Has the counter moved within RECENT_S? What moved it between two polls far apart is not known to be recent. */
+static bool recently(struct ui_recent *r, int64_t count)
+{
+    int64_t now = rt_now().ns, window = RECENT_S * (int64_t)NS_PER_S;
+    int64_t before = atomic_exchange(&r->count, count), polled = atomic_exchange(&r->polled_ns, now);
+    if (count != before && polled && now - polled <= window) atomic_store(&r->counted_ns, now);
+    int64_t counted = atomic_load(&r->counted_ns);
+    return counted && now - counted <= window;
+}
+
+static void starting_banner(const struct admin_state *a, struct json_out *j)
+{
+    double share = a->replay_total ? (double)a->replay_done / (double)a->replay_total : 0;
+    if (a->store)
+        banner(j, "warn", "The node is stopping.");
+    else
+        banner(j, "warn", "The node is starting: %.0f %% of the write-ahead log (%.1f MB) is replayed. Nothing is answered until then.",
+               100 * share, (double)a->replay_total / 1e6);
+}
+
+static void store_banners(const struct ui_ctx *c, const struct store_stats *st, struct json_out *j)
+{
+    double refuse = config_share(c->config, CFG_STORAGE_REFUSE_SHARE), keep = config_share(c->config, CFG_STORAGE_RETENTION_SHARE);
+    int64_t memory = config_num(c->config, CFG_STORAGE_MEMORY);
+    if (st->failed) banner(j, "error", "The disk of the write-ahead log failed: nothing new is stored. The node's log says why.");
+    if (st->refusing)
+        banner(j, "error", "The disk is %.1f %% full: ingest is refused from %.0f %% on, until there is room.", 100 * st->disk_used,
+               100 * refuse);
+    else if (refuse > 0 && st->disk_used >= DISK_NEAR * refuse)
+        banner(j, "warn", "The disk is %.1f %% full. From %.0f %% on ingest is refused.", 100 * st->disk_used, 100 * refuse);
+    if (st->segment_bytes_max > 0 && (double)st->segment_bytes >= RETENTION_NEAR * (double)st->segment_bytes_max)
+        banner(j, "warn", "Stored data takes %.1f %% of the disk. From %.0f %% on the oldest is deleted.",
+               100 * keep * (double)st->segment_bytes / (double)st->segment_bytes_max, 100 * keep);
+    if ((double)st->mem_bytes >= MEMORY_NEAR * (double)memory)
+        banner(j, "warn", "Telemetry comes faster than it is sealed: memtables hold %.0f of %.0f MB, and ingest is refused at all of it.",
+               (double)st->mem_bytes / 1e6, (double)memory / 1e6);
+    if (st->wal_rotten)
+        banner(j, "error", "The write-ahead log was damaged in %llu places at the last start: what was stored there is lost.",
+               (unsigned long long)st->wal_rotten);
+}
+
+static void banners(struct ui_ctx *c, const struct store_stats *st, struct json_out *j)
+{
+    if (!c->admin->ready) starting_banner(c->admin, j);
+    if (c->admin->store) store_banners(c, st, j);
+    if (recently(&c->ingest_refused, metric_sum(M_INGEST_REFUSED)))
+        banner(j, "warn", "Ingest was refused within the last minute: the node was overloaded, or its disk full. Senders retry.");
+    if (recently(&c->queries_refused, metric_sum(M_QUERIES_REFUSED)))
+        banner(j, "warn", "Queries were refused within the last minute: they wanted more memory than one may have, or too many waited.");
+}
+
+/* -- data --------------------------------------------------------------------------------------------- */
+
+struct look {
+    struct ui_ctx *ctx;
+    struct str tenant;
+    unsigned found;
+};
+
+static err_t look_here(void *arg) MAY_YIELD
+{
+    struct look *l = arg;
+    struct view *v;
+    TRY(view_open(l->ctx->admin->store, l->tenant, l->ctx->budget, &v));
+    err_t e = view_signals(v, SIGNALS_SHOWN, &l->found);
+    view_close(v);
+    return e;
+}
+
+/* Of which signals the tenant has anything; the other cores are asked only when this one does not have them all. */
+static err_t signals_of(struct http_request *rq, unsigned *found) MAY_YIELD
+{
+    struct look here = { .ctx = rq->user, .tenant = rq->tenant };
+    TRY(look_here(&here));
+    *found = here.found;
+    if (here.found == SIGNALS_SHOWN || rt_cores() == 1) return OK;
+    struct look *all = ARENA_ARRAY(rq->arena, struct look, rt_cores());
+    void **args = ARENA_ARRAY(rq->arena, void *, rt_cores());
+    for (unsigned i = 0; i < rt_cores(); i++) {
+        all[i] = here;
+        args[i] = &all[i];
+    }
+    TRY(rt_call_all(RT_QUERY, look_here, args, NULL));
+    for (unsigned i = 0; i < rt_cores(); i++)
+        *found |= all[i].found;
+    return OK;
+}
+
+static void put_data(struct json_out *j, bool known, unsigned found)
+{
+    static const struct { const char *name; enum signal signal; } rows[] = {
+        { "spans", SIG_SPANS }, { "logs", SIG_LOGS }, { "series", SIG_METRICS },
+    };
+    json_keyz(j, "data");
+    json_obj(j);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        json_keyz(j, rows[i].name);
+        if (known) json_bool(j, found & 1u << rows[i].signal);
+        else json_null(j);
+    }
+    json_obj_end(j);
+}
+
+static err_t status(struct http_request *rq, struct http_response *rs)
+{
+    struct ui_ctx *c = rq->user;
+    struct store_stats st = { 0 };
+    struct json_out j;
+    unsigned found = 0;
+    bool known = c->admin->store != NULL;
+    fiber_set_deadline(mono_add(rt_now(), STATUS_S * NS_PER_S));
+    if (known) {
+        store_stats(c->admin->store, &st);
+        /* A node in trouble still says what its trouble is. */
+        known = signals_of(rq, &found) == OK;
+    }
+    http_add_header(rq, rs, "cache-control", STR("no-store"));
+    json_init(&j, &rs->body);
+    json_obj(&j);
+    json_keyz(&j, "version");
+    json_z(&j, TERCET_VERSION);
+    json_keyz(&j, "backend");
+    json_z(&j, c->admin->backend ? c->admin->backend : "");
+    json_keyz(&j, "ready");
+    json_bool(&j, c->admin->ready && !st.failed);
+    json_keyz(&j, "ports");
+    json_obj(&j);
+    for (size_t i = 0; i < ARRAY_LEN(c->ports); i++) {
+        json_keyz(&j, c->ports[i].name);
+        json_u64(&j, c->ports[i].port);
+    }
+    json_obj_end(&j);
+    put_data(&j, known, found);
+    json_keyz(&j, "banners");
+    json_arr(&j);
+    banners(c, &st, &j);
+    json_arr_end(&j);
+    json_obj_end(&j);
+    return OK;
+}
+
+const struct http_route ui_status_routes[] = { { HTTP_GET, "/api/ui/status", status, RT_QUERY } };
+const uint32_t ui_status_nroutes = ARRAY_LEN(ui_status_routes);
