@@ -106,7 +106,7 @@ function options(p: ChartProps, latest: { current: ChartProps }, width: number, 
       },
     },
     axes: [
-      { ...axis, space: 80, values: (_u, ticks, _a, _s, incr) => ticks.map((t) => tick(t, incr)) },
+      { ...axis, space: 80, size: 26, values: (_u, ticks, _a, _s, incr) => ticks.map((t) => tick(t, incr)) },
       { ...axis, size: 72, values: (_u, ticks) => ticks.map((v) => format(v, p.unit)) },
     ],
     series: [

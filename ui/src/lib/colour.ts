@@ -7,7 +7,7 @@ const palette = [
 ];
 
 export function hash(text: string): number {
-  let h = 0x811c9dc5;
+  let h = 0x811c9dfb; // FNV-1a with a start that keeps names one meets together (frontend, cart, checkout...) apart
   for (let i = 0; i < text.length; i++) h = Math.imul(h ^ text.charCodeAt(i), 0x01000193);
   h ^= h >>> 15;
   return Math.imul(h, 0x2c1b3c6d) >>> 0;
