@@ -4,7 +4,7 @@
  *     join_parent(...)  then every span, as the parent that it may be
  *     join_finish(...)  then the edges between services
  *
- * Only children are kept, 56 bytes each at most; parents stream past. A key stands for (trace id, span id): 64 bits of a
+ * Only children are kept, 64 bytes each at most; parents stream past. A key stands for (trace id, span id): 64 bits of a
  * hash with this process' secret, so that equal span ids of different traces do not meet (a wrong meeting has odds of
  * children * spans / 2^64).
  *
@@ -21,20 +21,19 @@
 
 #include "query/graph/edges.h"
 
-enum { JOIN_SHIFT_MAX = 20, JOIN_CHILD_BYTES = 56 };
+enum { JOIN_SHIFT_MAX = 20, JOIN_CHILD_BYTES = 64 };
 
-struct join_call;
-struct join_group;
+struct join_child;
 struct join {
     struct arena *mem;
     const struct names *services;
     uint32_t children_max;
     unsigned shift;
     bool full;
-    uint32_t ncalls, ngroups;    /* children kept; distinct keys of their parents */
-    struct join_call **calls;    /* in blocks, so that growing copies nothing */
-    struct join_group **groups;
-    uint32_t *index, mask;       /* key -> group + 1 */
+    uint32_t n;                  /* children kept */
+    struct join_child **blocks;  /* of them, so that growing copies nothing */
+    uint32_t *index, mask;       /* parent's key -> first child + 1 */
+    uint32_t indexed;            /* distinct keys */
 };
 /* `services` names the services that children and parents are given by; borrowed. */
 void join_init(struct join *j, const struct names *services, uint32_t children_max, struct arena *mem);
@@ -46,10 +45,12 @@ static inline bool join_takes(const struct join *j, uint64_t key)
 }
 /* counts: is it to be an edge? Else it only tells that its parent has a child. */
 void join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t duration_ns, bool error, bool counts);
+/* For many keys at once: both steps for all of them, then join_child or join_parent, so that memory is waited for together. */
 static inline void join_prefetch(const struct join *j, uint64_t key)
 {
     __builtin_prefetch(&j->index[(uint32_t)key & j->mask]);
 }
+void join_prefetch_child(const struct join *j, uint64_t key);
 /* True when the span has a child in another service. No children may be added after this. */
 bool join_parent(struct join *j, uint64_t key, uint32_t service);
 void join_finish(struct join *j, struct edges *out);

@@ -136,26 +136,54 @@ static bool is_inside(const struct scan *s, int64_t start)
     return start >= s->rq->start_ns && start < s->rq->end_ns;
 }
 
+struct arriving { /* children on their way into the join */
+    uint32_t n, row[KEYS];
+    uint64_t key[KEYS];
+};
+
+static void add_children(struct scan *s, const struct spans *c, struct arriving *b)
+{
+    for (uint32_t k = 0; k < b->n; k++)
+        join_prefetch_child(&s->join, b->key[k]);
+    for (uint32_t k = 0; k < b->n; k++) {
+        uint32_t row = b->row[k];
+        join_child(&s->join, b->key[k], service_at(c, row), c->duration->i64[row], i64_at(c->status, row) == STATUS_ERROR,
+                   is_inside(s, c->start->i64[row]));
+    }
+    b->n = 0;
+}
+
+static void first_row(struct scan *s, const struct spans *c, uint32_t row, struct arriving *children)
+{
+    uint32_t service = service_at(c, row);
+    int64_t start = c->start->i64[row], kind = i64_at(c->kind, row);
+    if (service == NAME_NONE) {
+        s->out->spans_left_out += is_inside(s, start);
+        return;
+    }
+    if (is_inside(s, start)) count_span(s, c, row, start, kind, &s->out->red[service]);
+    if (!is_called(kind) || !c->parent || !c->trace || !is_near(s, start)) return;
+    if (!column_has(c->parent, row) || !column_has(c->trace, row)) return;
+    uint64_t key = join_key(id_at(c->trace, row), id_at(c->parent, row));
+    join_prefetch(&s->join, key);
+    children->row[children->n] = row;
+    children->key[children->n++] = key;
+}
+
 static err_t first_rowset(struct scan *s, struct rowset *rs)
 {
     struct spans c;
+    struct arriving children;
     TRY(bind_spans(s, rs, &c));
     TRY(self_column(rs, "parent_span_id", COL_FIX, 8, &c.parent));
     if (!c.start || !c.duration) return OK;
-    for (uint32_t i = 0; i < rs->nsel; i++) {
-        uint32_t row = rs->sel ? rs->sel[i] : i, service = service_at(&c, row);
-        if (i % KEYS == 0) TRY(rt_checkpoint());
-        int64_t start = c.start->i64[row], kind = i64_at(c.kind, row);
-        bool inside = is_inside(s, start);
-        if (service == NAME_NONE) {
-            s->out->spans_left_out += inside;
-            continue;
-        }
-        if (inside) count_span(s, &c, row, start, kind, &s->out->red[service]);
-        if (!is_called(kind) || !c.parent || !c.trace || !is_near(s, start)) continue;
-        if (!column_has(c.parent, row) || !column_has(c.trace, row)) continue;
-        join_child(&s->join, join_key(id_at(c.trace, row), id_at(c.parent, row)), service, c.duration->i64[row],
-                   i64_at(c.status, row) == STATUS_ERROR, inside);
+    children.n = 0;
+    for (uint32_t from = 0, n; from < rs->nsel; from += n) {
+        n = MIN((uint32_t)KEYS, rs->nsel - from);
+        TRY(rt_checkpoint());
+        for (uint32_t k = 0; k < n; k++)
+            first_row(s, &c, rs->sel ? rs->sel[from + k] : from + k, &children);
+        add_children(s, &c, &children);
     }
     return arena_check(s->a);
 }
@@ -188,6 +216,8 @@ static err_t second_rowset(struct scan *s, struct rowset *rs)
             keys[k] = join_key(id_at(c.trace, row), id_at(c.span, row));
             join_prefetch(&s->join, keys[k]);
         }
+        for (uint32_t k = 0; k < n; k++)
+            join_prefetch_child(&s->join, keys[k]);
         for (uint32_t k = 0; k < n; k++) {
             uint32_t row = rs->sel ? rs->sel[from + k] : from + k, service = service_at(&c, row);
             int64_t start = c.start->i64[row];

@@ -122,8 +122,8 @@ Test(graph, more_than_fits_is_a_sample)
     prng_init(&r, 3);
     for (uint64_t i = 0; i < CALLS; i++)
         join_child(&join, key(i / 2, 1), i % 4 ? CART : PAY, 1000, i % 10 == 0, true);
-    cr_assert_leq(join.ncalls, 5000);
-    cr_assert_geq(join.ncalls, 1000);
+    cr_assert_leq(join.n, 5000);
+    cr_assert_geq(join.n, 1000);
     cr_assert(!join.full && join.shift >= 5);
     uint32_t met = 0;
     for (uint64_t i = 0; i < CALLS / 2; i++)
@@ -136,7 +136,7 @@ Test(graph, more_than_fits_is_a_sample)
     edges_init(&all, &mem);
     static const uint32_t same[] = { WEB, CART, PAY };
     edges_merge(&all, &edges, same, UINT64_C(1) << join.shift);
-    cr_assert_eq(join.ngroups, met);
+    cr_assert_eq(join.indexed, met);
     cr_assert_eq(all.n, 2);
     double share = (double)(1u << join.shift), want[] = { CALLS * 0.75, CALLS * 0.25 };
     for (uint32_t i = 0; i < 2; i++) {
@@ -150,7 +150,7 @@ Test(graph, one_span_with_too_many_children)
 {
     for (uint32_t i = 0; i < 100000; i++)
         join_child(&join, key(1, 1), CART, 1, false, true);
-    cr_assert(join.ncalls <= 1000);
+    cr_assert(join.n <= 1000);
     for (uint32_t i = 0; i < 100000; i++) /* and with as many repetitions: each costs the same */
         join_parent(&join, key(1, 1), WEB);
     cr_assert(join.full || join.shift > 0);
