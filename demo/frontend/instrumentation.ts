@@ -1,0 +1,4 @@
+/** Next.js calls this once, before it serves anything. */
+export async function register() {
+  if (process.env.NEXT_RUNTIME === 'nodejs') await import('./telemetry/node');
+}
