@@ -100,7 +100,7 @@ static err_t scan_filter(struct walk *s, const struct expr *filter, uint32_t bit
         { REL_ROWS, SC_SELF, { "trace_id", 8 }, COL_FIX },
         { REL_ROWS, SC_SELF, { "start", 5 }, COL_I64 },
     };
-    int64_t slack = s->w->around ? TRACE_SLACK_NS : 0;
+    int64_t slack = s->w->around && !s->plan->scan_all ? TRACE_SLACK_NS : 0;
     int64_t tmin = saturating_add(s->w->tmin_ns, -slack), tmax = saturating_add(s->w->tmax_ns, slack);
     struct scan_opts o = { .req = { .signal = SIG_SPANS, .tmin_ns = tmin, .tmax_ns = tmax },
                            .filter = filter, .builder = &s->plan->builder, .cols = cols, .ncols = 2 };
@@ -187,7 +187,7 @@ static err_t gather(struct walk *s, uint32_t from, uint32_t n, struct arena *a, 
     for (uint32_t i = 0; i < n; i++)
         memcpy(ids[i], s->c[from + i].id, 16);
     TRY(trace_gather(s->v, (const uint8_t (*)[16])ids, n, saturating_add(s->w->tmin_ns, -TRACE_SLACK_NS),
-                     saturating_add(s->w->tmax_ns, TRACE_SLACK_NS), TRACE_SPANS_MAX, &s->need, a, spans));
+                     saturating_add(s->w->tmax_ns, TRACE_SLACK_NS), TRACE_SPANS_MAX, s->w->whole ? NULL : &s->need, a, spans));
     if (spans->n) qsort(spans->s, spans->n, sizeof *spans->s, by_trace);
     return arena_check(a);
 }

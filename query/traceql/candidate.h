@@ -26,6 +26,7 @@ struct candidate_window {
     /* Spans outside, by at most TRACE_SLACK_NS, may make those inside match: {A} >> {B} with A before the window. Else
      * only hits inside find a trace. */
     bool around;
+    bool whole; /* traces come with all attributes, not just those that the query mentions */
 };
 /* One trace: *enough ends the walk after the current batch. `a` lives until the batch ends. */
 typedef err_t candidate_fn(void *ctx, const struct tql_trace *t, struct arena *a, bool *enough);

@@ -283,14 +283,32 @@ static void answer_set(struct eval *e, const struct set *s, uint32_t spss, struc
     }
 }
 
+static err_t run_all(struct eval *e, struct sets *out)
+{
+    struct set all = { .n = e->t->n, .span = ARENA_RAW(e->a, uint32_t, e->t->n + 1) };
+    for (uint32_t i = 0; i < e->t->n; i++)
+        all.span[i] = i;
+    return run_pipeline(e, e->q->pipeline, &all, out);
+}
+
+err_t tql_select(const struct tql_query *q, const struct tql_trace *t, struct arena *a, uint32_t **spans, uint32_t *n)
+{
+    struct eval e = { q, t, a };
+    struct sets sets;
+    struct set all = { 0 };
+    TRY(run_all(&e, &sets));
+    for (uint32_t i = 0; i < sets.n; i++)
+        all = i ? merge(a, &all, &sets.s[i]) : sets.s[i];
+    *spans = all.span;
+    *n = all.n;
+    return arena_check(a);
+}
+
 err_t tql_eval(const struct tql_query *q, const struct tql_trace *t, uint32_t spss, struct arena *a, struct tql_result *out)
 {
     struct eval e = { q, t, a };
-    struct set all = { .n = t->n, .span = ARENA_RAW(a, uint32_t, t->n + 1) };
-    for (uint32_t i = 0; i < t->n; i++)
-        all.span[i] = i;
     struct sets sets;
-    TRY(run_pipeline(&e, q->pipeline, &all, &sets));
+    TRY(run_all(&e, &sets));
     *out = (struct tql_result){ .sets = ARENA_ARRAY(a, struct tql_result_set, sets.n + 1) };
     for (uint32_t i = 0; i < sets.n; i++)
         if (sets.s[i].n) answer_set(&e, &sets.s[i], spss, &out->sets[out->nsets++]);

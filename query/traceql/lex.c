@@ -87,11 +87,22 @@ static err_t lex_number(struct tql_lexer *l)
     return OK;
 }
 
+/* Behind the closing quote of the string that begins at `from`, or the end of the text. */
+static size_t quoted_end(struct str text, size_t from)
+{
+    char quote = text.p[from];
+    for (size_t i = from + 1; i < text.n; i++) {
+        if (text.p[i] == quote) return i + 1;
+        if (text.p[i] == '\\' && quote == '"') i++;
+    }
+    return text.n;
+}
+
 /* Reads "..." (escapes \" \\ \n \t \r) or `...` at l->at. */
 static err_t lex_quoted(struct tql_lexer *l, struct str *out)
 {
     char quote = at(l, 0);
-    char *p = ARENA_RAW(l->a, char, l->text.n - l->at + 1);
+    char *p = ARENA_RAW(l->a, char, quoted_end(l->text, l->at) - l->at + 1);
     size_t n = 0;
     for (l->at++; l->at < l->text.n && at(l, 0) != quote; l->at++) {
         char c = at(l, 0);
@@ -147,7 +158,10 @@ static const struct { const char *word; struct tval v; } keywords[] = {
 /* The name behind a scope prefix: pieces may be quoted, span."a b".c */
 static err_t lex_attr(struct tql_lexer *l, enum tql_scope scope)
 {
-    char *p = ARENA_RAW(l->a, char, l->text.n - l->at + 1);
+    size_t end = l->at;
+    while (end < l->text.n && !is_name_end(l->text.p[end]))
+        end = l->text.p[end] == '"' ? quoted_end(l->text, end) : end + 1;
+    char *p = ARENA_RAW(l->a, char, end - l->at + 1);
     size_t n = 0;
     while (l->at < l->text.n && !is_name_end(at(l, 0))) {
         if (at(l, 0) == '"') {

@@ -1,38 +1,27 @@
 /* Recursive descent with precedence climbing; depth is bounded by TQL_DEPTH_MAX. In spansets && and || have the
  * same precedence and are left-associative, and structural operators bind tighter; in fields the ladder
  * is || and && (same), comparisons, + -, * / %, ^ (right), unary. */
-#include "query/traceql/lex.h"
+#include "query/traceql/parse.h"
 
-struct parser {
-    struct tql_lexer lex;
-    struct arena *a;
-    struct tql_query *q;
-    int depth;
-    size_t regex_cap, mentioned_cap;
-};
-
-static err_t field(struct parser *p, int min, struct tql_field **out);
-static err_t pipeline(struct parser *p, struct tql_pipeline **out);
-
-static err_t deeper(struct parser *p)
+err_t tql_deeper(struct tql_parser *p)
 {
     if (++p->depth > TQL_DEPTH_MAX) return tql_lex_error(&p->lex, "nested too deep");
     return OK;
 }
 
-static err_t expect(struct parser *p, enum tql_token token, const char *what)
+err_t tql_expect(struct tql_parser *p, enum tql_token token, const char *what)
 {
     if (p->lex.token != token) return tql_lex_error(&p->lex, what);
     return tql_lex_next(&p->lex);
 }
 
-static bool at_word(const struct parser *p, const char *word)
+bool tql_at_word(const struct tql_parser *p, const char *word)
 {
     return p->lex.token == TK_WORD && str_is(p->lex.name, word);
 }
 
 /* -- fields ------------------------------------------------------------------------------------------------ */
-static int field_precedence(enum tql_op op)
+int tql_precedence(enum tql_op op)
 {
     switch (op) {
     case OP_OR: case OP_AND: return 1;
@@ -44,12 +33,12 @@ static int field_precedence(enum tql_op op)
     }
 }
 
-static bool is_comparison(enum tql_op op)
+bool tql_is_comparison(enum tql_op op)
 {
     return op >= OP_EQ && op <= OP_NRE;
 }
 
-static struct tql_field *new_field(struct parser *p, enum tql_field_kind kind, size_t start)
+static struct tql_field *new_field(struct tql_parser *p, enum tql_field_kind kind, size_t start)
 {
     struct tql_field *f = ARENA_NEW(p->a, struct tql_field);
     f->kind = kind;
@@ -57,7 +46,7 @@ static struct tql_field *new_field(struct parser *p, enum tql_field_kind kind, s
     return f;
 }
 
-static void mention(struct parser *p, struct tql_field *f)
+static void mention(struct tql_parser *p, struct tql_field *f)
 {
     struct tql_query *q = p->q;
     for (uint32_t i = 0; i < q->nmentioned; i++) {
@@ -71,14 +60,14 @@ static void mention(struct parser *p, struct tql_field *f)
     q->mentioned[q->nmentioned++] = f;
 }
 
-static err_t field_primary(struct parser *p, struct tql_field **out)
+err_t tql_field_primary(struct tql_parser *p, struct tql_field **out)
 {
     struct tql_lexer *l = &p->lex;
     struct tql_field *f;
     if (l->token == TK_LPAREN) {
         TRY(tql_lex_next(l));
-        TRY(field(p, 1, out));
-        return expect(p, TK_RPAREN, "')' expected");
+        TRY(tql_field(p, 1, out));
+        return tql_expect(p, TK_RPAREN, "')' expected");
     }
     if (l->token == TK_LITERAL) {
         f = new_field(p, TF_LITERAL, l->start);
@@ -99,13 +88,13 @@ static err_t field_primary(struct parser *p, struct tql_field **out)
     return tql_lex_next(l);
 }
 
-static err_t field_unary(struct parser *p, struct tql_field **out)
+static err_t field_unary(struct tql_parser *p, struct tql_field **out)
 {
     enum tql_op op = p->lex.op == OP_SUB ? OP_NEG : OP_NOT;
-    if (p->lex.token != TK_OP || (p->lex.op != OP_SUB && p->lex.op != OP_NOT)) return field_primary(p, out);
+    if (p->lex.token != TK_OP || (p->lex.op != OP_SUB && p->lex.op != OP_NOT)) return tql_field_primary(p, out);
     struct tql_field *f = new_field(p, TF_UNARY, p->lex.start);
     f->op = op;
-    TRY(deeper(p));
+    TRY(tql_deeper(p));
     TRY(tql_lex_next(&p->lex));
     TRY(field_unary(p, &f->l));
     p->depth--;
@@ -121,7 +110,7 @@ static err_t field_unary(struct parser *p, struct tql_field **out)
     return OK;
 }
 
-static err_t compile_regex(struct parser *p, struct tql_field *f)
+static err_t compile_regex(struct tql_parser *p, struct tql_field *f)
 {
     if (f->r->kind != TF_LITERAL || f->r->lit.type != TV_STR)
         return tql_lex_error(&p->lex, "a regular expression must be a quoted string");
@@ -132,22 +121,22 @@ static err_t compile_regex(struct parser *p, struct tql_field *f)
     return OK;
 }
 
-static err_t field(struct parser *p, int min, struct tql_field **out)
+err_t tql_field(struct tql_parser *p, int min, struct tql_field **out)
 {
-    TRY(deeper(p));
+    TRY(tql_deeper(p));
     size_t start = p->lex.start;
     struct tql_field *left;
     TRY(field_unary(p, &left));
     for (;;) {
         enum tql_op op = p->lex.op;
-        int prec = p->lex.token == TK_OP ? field_precedence(op) : 0;
+        int prec = p->lex.token == TK_OP ? tql_precedence(op) : 0;
         if (prec == 0 || prec < min) break;
         struct tql_field *f = ARENA_NEW(p->a, struct tql_field);
         f->kind = TF_BINARY;
         f->op = op;
         f->l = left;
         TRY(tql_lex_next(&p->lex));
-        TRY(field(p, op == OP_POW ? prec : prec + 1, &f->r));
+        TRY(tql_field(p, op == OP_POW ? prec : prec + 1, &f->r));
         f->text = str_trim(str_sub(p->lex.text, start, p->lex.start));
         if (op == OP_RE || op == OP_NRE) TRY(compile_regex(p, f));
         if (f->l->kind == TF_LITERAL && f->l->lit.type == TV_NIL) { /* nil = .x is .x = nil */
@@ -196,7 +185,7 @@ static enum ftype type_of(const struct tql_field *f)
     case TF_ATTR: return FT_ANY;
     case TF_INTRINSIC: return intrinsic_type(f->intrinsic);
     case TF_UNARY: return f->op == OP_NOT ? FT_BOOL : FT_NUMBER;
-    default: return field_precedence(f->op) <= 2 ? FT_BOOL : FT_NUMBER;
+    default: return tql_precedence(f->op) <= 2 ? FT_BOOL : FT_NUMBER;
     }
 }
 
@@ -213,7 +202,7 @@ static err_t check_binary(const struct tql_field *f)
         good = (l == FT_BOOL || l == FT_ANY) && (r == FT_BOOL || r == FT_ANY);
     } else if (f->op == OP_RE || f->op == OP_NRE) {
         good = l == FT_STRING || l == FT_ANY;
-    } else if (is_comparison(f->op)) {
+    } else if (tql_is_comparison(f->op)) {
         bool equality = f->op == OP_EQ || f->op == OP_NE;
         bool nil_ok = (l == FT_NIL || r == FT_NIL) && equality;
         bool keyword = l == FT_STATUS || l == FT_KIND || r == FT_STATUS || r == FT_KIND || l == FT_BOOL || r == FT_BOOL;
@@ -236,21 +225,41 @@ static err_t check_types(const struct tql_field *f)
     return err_set(ERR_INVALID, "illegal operation for the given type: " STR_FMT, STR_ARG(f->text));
 }
 
+bool tql_is_numeric(const struct tql_field *f)
+{
+    return type_of(f) == FT_NUMBER || type_of(f) == FT_ANY;
+}
+
+err_t tql_number(struct tql_parser *p, struct tval *out)
+{
+    struct tql_field *f;
+    TRY(field_unary(p, &f));
+    if (f->kind != TF_LITERAL || type_of(f) != FT_NUMBER) return tql_lex_error(&p->lex, "a number expected before this,");
+    *out = f->lit;
+    return OK;
+}
+
 /* -- spansets ------------------------------------------------------------------------------------------------ */
-static err_t spanset_filter(struct parser *p, struct tql_spanset **out)
+err_t tql_filter_body(struct tql_parser *p, struct tql_field **out)
+{
+    *out = NULL;
+    if (p->lex.token != TK_RBRACE) {
+        TRY(tql_field(p, 1, out));
+        TRY(check_types(*out));
+        enum ftype t = type_of(*out);
+        if (t != FT_BOOL && t != FT_ANY)
+            return err_set(ERR_INVALID, "span filter field expressions must resolve to a boolean: { " STR_FMT " }",
+                           STR_ARG((*out)->text));
+    }
+    return tql_expect(p, TK_RBRACE, "'}' or an operator expected");
+}
+
+static err_t spanset_filter(struct tql_parser *p, struct tql_spanset **out)
 {
     struct tql_spanset *s = ARENA_NEW(p->a, struct tql_spanset);
     s->kind = TSS_FILTER;
     TRY(tql_lex_next(&p->lex));
-    if (p->lex.token != TK_RBRACE) {
-        TRY(field(p, 1, &s->filter));
-        TRY(check_types(s->filter));
-        enum ftype t = type_of(s->filter);
-        if (t != FT_BOOL && t != FT_ANY)
-            return err_set(ERR_INVALID, "span filter field expressions must resolve to a boolean: { " STR_FMT " }",
-                           STR_ARG(s->filter->text));
-    }
-    TRY(expect(p, TK_RBRACE, "'}' or an operator expected"));
+    TRY(tql_filter_body(p, &s->filter));
     struct tql_query *q = p->q;
     if (q->nfilters == TQL_FILTERS_MAX)
         return err_set(ERR_INVALID, "more than %d span filters in one query", TQL_FILTERS_MAX);
@@ -270,9 +279,9 @@ static int spanset_precedence(enum tql_op op)
     }
 }
 
-static err_t spanset(struct parser *p, int min, struct tql_spanset **out)
+static err_t spanset(struct tql_parser *p, int min, struct tql_spanset **out)
 {
-    TRY(deeper(p));
+    TRY(tql_deeper(p));
     struct tql_spanset *left;
     if (p->lex.token == TK_LBRACE) {
         TRY(spanset_filter(p, &left));
@@ -280,8 +289,8 @@ static err_t spanset(struct parser *p, int min, struct tql_spanset **out)
         left = ARENA_NEW(p->a, struct tql_spanset);
         left->kind = TSS_PIPELINE;
         TRY(tql_lex_next(&p->lex));
-        TRY(pipeline(p, &left->inner));
-        TRY(expect(p, TK_RPAREN, "')' expected"));
+        TRY(tql_pipeline(p, &left->inner));
+        TRY(tql_expect(p, TK_RPAREN, "')' expected"));
     } else {
         return tql_lex_error(&p->lex, "'{' or '(' expected");
     }
@@ -311,35 +320,35 @@ static enum tql_agg agg_of(struct str word)
     return TA_NONE;
 }
 
-static err_t scalar(struct parser *p, int min, struct tql_scalar **out)
+static err_t scalar(struct tql_parser *p, int min, struct tql_scalar **out)
 {
-    TRY(deeper(p));
+    TRY(tql_deeper(p));
     struct tql_scalar *s = ARENA_NEW(p->a, struct tql_scalar);
     size_t start = p->lex.start;
     if (p->lex.token == TK_LPAREN) {
         TRY(tql_lex_next(&p->lex));
         TRY(scalar(p, 3, &s));
-        TRY(expect(p, TK_RPAREN, "')' expected"));
+        TRY(tql_expect(p, TK_RPAREN, "')' expected"));
     } else if (p->lex.token == TK_WORD && agg_of(p->lex.name)) {
         s->agg = agg_of(p->lex.name);
         TRY(tql_lex_next(&p->lex));
-        TRY(expect(p, TK_LPAREN, "'(' expected"));
+        TRY(tql_expect(p, TK_LPAREN, "'(' expected"));
         if (s->agg != TA_COUNT) {
-            TRY(field(p, 1, &s->of));
+            TRY(tql_field(p, 1, &s->of));
             TRY(check_types(s->of));
             enum ftype t = type_of(s->of);
             if ((t != FT_NUMBER && t != FT_ANY) || s->of->kind == TF_LITERAL)
                 return err_set(ERR_INVALID, "aggregate field expressions must resolve to a number type of a span: " STR_FMT,
                                STR_ARG(s->of->text));
         }
-        TRY(expect(p, TK_RPAREN, "')' expected"));
+        TRY(tql_expect(p, TK_RPAREN, "')' expected"));
     } else {
         TRY(field_unary(p, &s->of));
         if (s->of->kind != TF_LITERAL || type_of(s->of) != FT_NUMBER)
             return tql_lex_error(&p->lex, "an aggregate or a number expected");
     }
     for (;;) {
-        int prec = p->lex.token == TK_OP ? field_precedence(p->lex.op) : 0;
+        int prec = p->lex.token == TK_OP ? tql_precedence(p->lex.op) : 0;
         if (prec < 3 || prec < min) break;
         struct tql_scalar *b = ARENA_NEW(p->a, struct tql_scalar);
         b->op = p->lex.op;
@@ -359,12 +368,12 @@ static bool has_aggregate(const struct tql_scalar *s)
     return s->agg || (s->l && has_aggregate(s->l)) || (s->r && has_aggregate(s->r));
 }
 
-static err_t scalar_stage(struct parser *p, struct tql_stage *st)
+static err_t scalar_stage(struct tql_parser *p, struct tql_stage *st)
 {
     st->kind = TST_SCALAR;
     TRY(scalar(p, 3, &st->l));
     st->cmp = p->lex.op;
-    if (p->lex.token != TK_OP || !is_comparison(st->cmp) || st->cmp == OP_RE || st->cmp == OP_NRE)
+    if (p->lex.token != TK_OP || !tql_is_comparison(st->cmp) || st->cmp == OP_RE || st->cmp == OP_NRE)
         return tql_lex_error(&p->lex, "a comparison of the aggregate expected");
     TRY(tql_lex_next(&p->lex));
     TRY(scalar(p, 3, &st->r));
@@ -373,35 +382,33 @@ static err_t scalar_stage(struct parser *p, struct tql_stage *st)
     return OK;
 }
 
-static err_t word_stage(struct parser *p, struct tql_stage *st)
+static err_t word_stage(struct tql_parser *p, struct tql_stage *st)
 {
-    static const char *const metrics[] = { "rate", "count_over_time", "min_over_time", "max_over_time",
-        "avg_over_time", "sum_over_time", "quantile_over_time", "histogram_over_time", "compare", "topk", "bottomk" };
-    for (size_t i = 0; i < ARRAY_LEN(metrics); i++)
-        if (at_word(p, metrics[i]))
-            return err_set(ERR_INVALID, "%s() is a metrics function: not a search", metrics[i]);
-    bool by = at_word(p, "by"), select = at_word(p, "select"), coalesce = at_word(p, "coalesce");
+    enum tql_metric_fn fn;
+    if (tql_at_metrics_function(p, &fn) || tql_at_word(p, "topk") || tql_at_word(p, "bottomk"))
+        return tql_lex_error(&p->lex, p->metrics_depth ? "no metrics function can stand here:" : "a metrics function is no search:");
+    bool by = tql_at_word(p, "by"), select = tql_at_word(p, "select"), coalesce = tql_at_word(p, "coalesce");
     if (!by && !select && !coalesce) return scalar_stage(p, st);
     TRY(tql_lex_next(&p->lex));
-    TRY(expect(p, TK_LPAREN, "'(' expected"));
+    TRY(tql_expect(p, TK_LPAREN, "'(' expected"));
     st->kind = by ? TST_BY : select ? TST_SELECT : TST_COALESCE;
     if (by) {
-        TRY(field(p, 1, &st->by));
+        TRY(tql_field(p, 1, &st->by));
         TRY(check_types(st->by));
     }
     if (select) {
         st->select = ARENA_ARRAY(p->a, struct tql_field *, TQL_SELECT_MAX);
         for (;;) {
             if (st->nselect == TQL_SELECT_MAX) return tql_lex_error(&p->lex, "too many fields in select()");
-            TRY(field_primary(p, &st->select[st->nselect++]));
+            TRY(tql_field_primary(p, &st->select[st->nselect++]));
             if (p->lex.token != TK_COMMA) break;
             TRY(tql_lex_next(&p->lex));
         }
     }
-    return expect(p, TK_RPAREN, "')' expected");
+    return tql_expect(p, TK_RPAREN, "')' expected");
 }
 
-static err_t stage(struct parser *p, bool first, struct tql_stage **out)
+static err_t stage(struct tql_parser *p, bool first, struct tql_stage **out)
 {
     struct tql_stage *st = ARENA_NEW(p->a, struct tql_stage);
     *out = st;
@@ -424,49 +431,61 @@ static err_t stage(struct parser *p, bool first, struct tql_stage **out)
     return word_stage(p, st);
 }
 
-static err_t pipeline(struct parser *p, struct tql_pipeline **out)
+err_t tql_pipeline(struct tql_parser *p, struct tql_pipeline **out)
 {
     struct tql_pipeline *pl = ARENA_NEW(p->a, struct tql_pipeline);
     struct tql_stage **tail = &pl->first;
-    TRY(deeper(p));
+    TRY(tql_deeper(p));
     for (bool first = true;; first = false) {
         TRY(stage(p, first, tail));
         tail = &(*tail)->next;
         TRY(arena_check(p->a));
         if (p->lex.token != TK_PIPE) break;
         TRY(tql_lex_next(&p->lex));
+        enum tql_metric_fn fn;
+        if (p->metrics_depth == p->depth && tql_at_metrics_function(p, &fn)) break;
     }
     p->depth--;
     *out = pl;
     return OK;
 }
 
-/* Read and checked, without effect: every search is over all spans and gives the newest first. */
-static err_t hints(struct parser *p)
+/* How many exemplars is a hint that counts. The others are read and checked, without effect: every answer is over all
+ * spans, and searches give the newest first. */
+static void note_hint(struct tql_parser *p, struct str name, const struct tval *v)
+{
+    if (!str_is(name, "exemplars")) return;
+    if (v->type == TV_INT) p->exemplars = MAX(v->i, 0);
+    if (v->type == TV_BOOL) p->exemplars = v->b ? METRICS_EXEMPLARS_MAX : 0;
+}
+
+err_t tql_hints(struct tql_parser *p)
 {
     TRY(tql_lex_next(&p->lex));
-    TRY(expect(p, TK_LPAREN, "'(' expected"));
+    TRY(tql_expect(p, TK_LPAREN, "'(' expected"));
     for (;;) {
         if (p->lex.token != TK_WORD) return tql_lex_error(&p->lex, "name of a hint expected");
+        struct str name = p->lex.name;
         TRY(tql_lex_next(&p->lex));
         if (p->lex.token != TK_OP || p->lex.op != OP_EQ) return tql_lex_error(&p->lex, "'=' expected");
         TRY(tql_lex_next(&p->lex));
         struct tql_field *v;
-        TRY(field_primary(p, &v));
+        TRY(tql_field_primary(p, &v));
+        if (v->kind == TF_LITERAL) note_hint(p, name, &v->lit);
         if (p->lex.token != TK_COMMA) break;
         TRY(tql_lex_next(&p->lex));
     }
-    return expect(p, TK_RPAREN, "')' expected");
+    return tql_expect(p, TK_RPAREN, "')' expected");
 }
 
 err_t tql_parse(struct str text, struct arena *a, struct tql_query **out)
 {
     if (text.n > TQL_TEXT_MAX) return err_set(ERR_INVALID, "query is longer than %d bytes", TQL_TEXT_MAX);
-    struct parser p = { .lex = { .text = text, .a = a }, .a = a, .q = ARENA_NEW(a, struct tql_query) };
+    struct tql_parser p = { .lex = { .text = text, .a = a }, .a = a, .q = ARENA_NEW(a, struct tql_query) };
     err_t e;
     TRY_OUT(e, tql_lex_next(&p.lex));
-    TRY_OUT(e, pipeline(&p, &p.q->pipeline));
-    if (at_word(&p, "with")) TRY_OUT(e, hints(&p));
+    TRY_OUT(e, tql_pipeline(&p, &p.q->pipeline));
+    if (tql_at_word(&p, "with")) TRY_OUT(e, tql_hints(&p));
     if (p.lex.token != TK_END) e = tql_lex_error(&p.lex, "unexpected text");
 out:
     if (e != OK) tql_free(p.q);
@@ -476,12 +495,12 @@ out:
 
 err_t tql_parse_name(struct str text, struct arena *a, struct tql_field **out)
 {
-    struct parser p = { .lex = { .text = text, .a = a }, .a = a, .q = ARENA_NEW(a, struct tql_query) };
+    struct tql_parser p = { .lex = { .text = text, .a = a }, .a = a, .q = ARENA_NEW(a, struct tql_query) };
     if (text.n > TABLE_NAME_MAX) return err_set(ERR_INVALID, "the name is longer than %d bytes", TABLE_NAME_MAX);
     TRY(tql_lex_next(&p.lex));
     if (p.lex.token != TK_ATTR && p.lex.token != TK_INTRINSIC)
         return tql_lex_error(&p.lex, "not the name of an attribute");
-    TRY(field_primary(&p, out));
+    TRY(tql_field_primary(&p, out));
     return p.lex.token == TK_END ? OK : tql_lex_error(&p.lex, "not the name of an attribute");
 }
 

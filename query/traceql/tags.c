@@ -1,9 +1,9 @@
 /* Names and values of attributes, for completion. Without a filter keys and dictionaries are read, not the rows. */
 #include "query/traceql/search.h"
 
-#include "base/core/hash.h"
 #include "query/ops/op_scan.h"
 #include "query/traceql/prefilter.h"
+#include "query/traceql/tval_set.h"
 
 #include <stdlib.h>
 
@@ -14,52 +14,18 @@ struct tags_plan {
     const struct tql_field *tag;
 };
 
-/* A growing set of strings or values of one core, in its arena. */
+/* The names or values of one core. */
 struct value_set {
-    struct htab seen;
-    struct arena *a;
-    struct tval *v;
-    size_t cap;
-    uint32_t n;
+    struct tval_set set;
     bool truncated;
 };
 
-static uint64_t tval_hash(const struct tval *v)
-{
-    bool text = v->type == TV_STR || v->type == TV_BYTES || v->type == TV_JSON;
-    uint64_t bits = 0;
-    if (v->type == TV_BOOL)
-        bits = v->b;
-    else if (v->type != TV_NIL && !text)
-        memcpy(&bits, &v->i, 8);
-    return hash_u64((text ? hash64(v->s) : bits) + (uint64_t)v->type);
-}
-
-static int tval_order(const struct tval *a, const struct tval *b)
-{
-    if (a->type != b->type) return a->type < b->type ? -1 : 1;
-    switch (a->type) {
-    case TV_STR: case TV_BYTES: case TV_JSON: return str_cmp(a->s, b->s);
-    case TV_FLOAT: return (a->f > b->f) - (a->f < b->f);
-    case TV_BOOL: return (int)a->b - (int)b->b;
-    case TV_NIL: return 0;
-    default: return (a->i > b->i) - (a->i < b->i);
-    }
-}
-
 static void set_add(struct value_set *s, struct tval v)
 {
-    uint64_t h = tval_hash(&v);
-    for (uint32_t it = 0, i; htab_next(&s->seen, h, &it, &i);)
-        if (tval_order(&s->v[i], &v) == 0) return;
-    if (s->n == TAG_VALUES_MAX) {
+    if (s->set.n == TAG_VALUES_MAX && tval_set_find(&s->set, &v) == UINT32_MAX)
         s->truncated = true;
-        return;
-    }
-    if (v.type == TV_STR || v.type == TV_BYTES || v.type == TV_JSON) v.s = arena_str(s->a, v.s);
-    s->v = arena_grow(s->a, s->v, s->n, &s->cap, s->n + 1, sizeof *s->v);
-    htab_insert(&s->seen, h, s->n);
-    s->v[s->n++] = v;
+    else
+        (void)tval_set_add(&s->set, v);
 }
 
 static int value_cmp(const void *a, const void *b)
@@ -101,14 +67,6 @@ struct names_ctx {
     struct arena mem; /* a reader's */
 };
 
-static bool set_has(struct value_set *s, struct tval v)
-{
-    uint64_t h = tval_hash(&v);
-    for (uint32_t it = 0, i; htab_next(&s->seen, h, &it, &i);)
-        if (tval_order(&s->v[i], &v) == 0) return true;
-    return false;
-}
-
 /* Whether a row of the chunk has the attribute. */
 static err_t in_chunk(struct op_scan *scan, int rel, struct str name, struct arena *mem, bool *yes)
 {
@@ -134,7 +92,7 @@ static err_t names_of_rowset(void *ctx, struct op_scan *scan)
         for (uint32_t i = 0; i < n; i++) {
             struct tval name = { .type = TV_STR, .s = keys[i].name };
             bool yes = true;
-            if (keys[i].scope != SC_ATTR || set_has(&c->sets[s], name)) continue;
+            if (keys[i].scope != SC_ATTR || tval_set_find(&c->sets[s].set, &name) != UINT32_MAX) continue;
             if (c->filtered) TRY(in_chunk(scan, tag_rels[s], name.s, &c->mem, &yes));
             if (yes) set_add(&c->sets[s], name);
         }
@@ -146,15 +104,13 @@ static err_t names_core(struct query *q, struct view *v, const void *plan, struc
 {
     struct value_set *sets = ARENA_ARRAY(a, struct value_set, TAG_SCOPES);
     struct names_ctx c = { .sets = sets, .filtered = ((const struct tags_plan *)plan)->filter };
-    for (int s = 0; s < TAG_SCOPES; s++) {
-        sets[s].a = a;
-        htab_init(&sets[s].seen, q->budget);
-    }
+    for (int s = 0; s < TAG_SCOPES; s++)
+        tval_set_init(&sets[s].set, a);
     arena_init(&c.mem, q->budget);
     err_t e = each_rowset(q, v, plan, names_of_rowset, &c);
     arena_deinit(&c.mem);
     for (int s = 0; s < TAG_SCOPES; s++)
-        htab_deinit(&sets[s].seen);
+        tval_set_deinit(&sets[s].set);
     *partial = sets;
     return e;
 }
@@ -164,13 +120,13 @@ static uint32_t merge_sets(const struct scatter *sc, int k, struct arena *a, str
 {
     uint32_t total = 0, n = 0;
     for (unsigned i = 0; i < sc->n; i++)
-        total += ((struct value_set *)sc->partials[i])[k].n;
+        total += ((struct value_set *)sc->partials[i])[k].set.n;
     struct tval *all = ARENA_RAW(a, struct tval, total + 1);
     total = 0;
     for (unsigned i = 0; i < sc->n; i++) {
         const struct value_set *s = &((struct value_set *)sc->partials[i])[k];
-        if (s->n) memcpy(all + total, s->v, s->n * sizeof *all);
-        total += s->n;
+        if (s->set.n) memcpy(all + total, s->set.v, s->set.n * sizeof *all);
+        total += s->set.n;
         *truncated |= s->truncated;
     }
     if (total) qsort(all, total, sizeof *all, value_cmp);
@@ -220,26 +176,9 @@ struct values_ctx {
     struct arena mem;
 };
 
-static struct tval of_val(const struct val *v, const struct tql_field *tag)
-{
-    struct tval t = { .type = TV_NIL };
-    switch (v->type) {
-    case COL_I64: t = (struct tval){ .type = TV_INT, .i = v->i64 }; break;
-    case COL_F64: t = (struct tval){ .type = TV_FLOAT, .f = v->f64 }; break;
-    case COL_BOOL: t = (struct tval){ .type = TV_BOOL, .b = v->boolean }; break;
-    case COL_STR: t = (struct tval){ .type = TV_STR, .s = v->s }; break;
-    default: return t;
-    }
-    if (tag->kind == TF_INTRINSIC && tag->intrinsic == TI_STATUS) t.type = TV_STATUS;
-    if (tag->kind == TF_INTRINSIC && tag->intrinsic == TI_KIND) t.type = TV_KIND;
-    if (tag->kind == TF_INTRINSIC && tag->intrinsic == TI_DURATION) t.duration = true;
-    return t;
-}
-
 static void add_val(struct values_ctx *c, const struct val *v)
 {
-    struct tval t = of_val(v, c->plan->tag);
-    if (t.type != TV_NIL) set_add(c->set, t);
+    if (v->type >= COL_I64 && v->type <= COL_STR) set_add(c->set, tval_of_column(v, c->plan->tag, c->set->set.a));
 }
 
 static err_t values_of_dictionaries(struct values_ctx *c, struct op_scan *scan)
@@ -258,7 +197,7 @@ static err_t values_of_dictionaries(struct values_ctx *c, struct op_scan *scan)
                 if (!dict && column_has(cols[i], k)) v = column_val(cols[i], k);
                 add_val(c, &v);
             }
-            TRY(arena_check(c->set->a));
+            TRY(arena_check(c->set->set.a));
         }
     }
     return OK;
@@ -281,7 +220,7 @@ static err_t values_of_rows(struct values_ctx *c, struct op_scan *scan)
                 add_val(c, &vals[k]);
         }
     }
-    return arena_check(c->set->a);
+    return arena_check(c->set->set.a);
 }
 
 static err_t values_of_rowset(void *ctx, struct op_scan *scan)
@@ -294,7 +233,6 @@ static err_t values_core(struct query *q, struct view *v, const void *plan, stru
 {
     struct values_ctx c = { .plan = plan, .set = ARENA_NEW(a, struct value_set) };
     const struct tql_field *tag = c.plan->tag;
-    c.set->a = a;
     *partial = c.set;
     if (!prefilter_ref(tag, &c.refs[0])) return OK;
     c.nrefs = 1;
@@ -303,9 +241,9 @@ static err_t values_core(struct query *q, struct view *v, const void *plan, stru
         c.nrefs = 2;
     }
     arena_init(&c.mem, q->budget);
-    htab_init(&c.set->seen, q->budget);
+    tval_set_init(&c.set->set, a);
     err_t e = each_rowset(q, v, plan, values_of_rowset, &c);
-    htab_deinit(&c.set->seen);
+    tval_set_deinit(&c.set->set);
     arena_deinit(&c.mem);
     return e;
 }

@@ -1,6 +1,6 @@
 /* TraceQL: the tree of a search and its evaluation over one trace.
  *
- * Grammar (as Tempo documents it; metrics functions are refused here with their own message):
+ * Grammar (as Tempo documents it; metrics functions, metrics.h, are refused here with their own message):
  *   root     = pipeline [ "with" "(" hint "=" static { "," ... } ")" ]
  *   pipeline = spansets { "|" stage }
  *   stage    = spansets | by(f) | coalesce() | select(f, ...) | scalar CMP scalar
@@ -137,6 +137,9 @@ struct tql_result {
 /* spss: spans a set in the answer, 0 = all. */
 MUST_CHECK err_t tql_eval(const struct tql_query *q, const struct tql_trace *t, uint32_t spss, struct arena *a,
                           struct tql_result *out);
+/* The spans alone, by number, ascending. */
+MUST_CHECK err_t tql_select(const struct tql_query *q, const struct tql_trace *t, struct arena *a, uint32_t **spans,
+                            uint32_t *n);
 /* First value of one field of one span; TV_NIL when it has none. */
 struct tval tql_value(const struct tql_field *f, const struct tql_trace *t, uint32_t span, struct arena *a);
 const char *tql_kind_name(int64_t kind);     /* "server" */

@@ -314,3 +314,12 @@ struct tval tql_value(const struct tql_field *f, const struct tql_trace *t, uint
     tql_values(f, t, span, a, &vals);
     return vals.n ? vals.v[0] : nil;
 }
+
+struct tval tql_first_value(const struct tql_field *f, const struct tql_trace *t, uint32_t span, struct arena *a)
+{
+    struct tvals vals = { 0 };
+    tql_values(f, t, span, a, &vals);
+    for (uint32_t i = 0; i < vals.n; i++)
+        if (vals.v[i].type != TV_NIL) return vals.v[i];
+    return (struct tval){ .type = TV_NIL };
+}

@@ -3,25 +3,18 @@
 #include "base/core/pb_out.h"
 #include "query/traceql/lex.h"
 #include "query/traceql/search.h"
+#include "server/api/tempo_int.h"
 #include "server/api/tempo_trace.h"
 
 /* -- one query ------------------------------------------------------------------------------------------------ */
-struct run {
-    struct query q;
-    struct budget budget;
-    struct arena arena;
-    struct scatter sc;
-    bool scattered;
-};
-
-static void run_begin(struct run *r, struct http_request *rq)
+void tempo_run_begin(struct tempo_run *r, struct http_request *rq)
 {
     const struct tempo_ctx *ctx = rq->user;
-    *r = (struct run){ .q = { .store = ctx->store, .tenant = rq->tenant } };
+    *r = (struct tempo_run){ .q = { .store = ctx->store, .tenant = rq->tenant } };
     query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, ctx->timeout_ns);
 }
 
-static void run_end(struct run *r)
+void tempo_run_end(struct tempo_run *r)
 {
     if (r->scattered) scatter_free(&r->sc);
     query_end(&r->q);
@@ -60,7 +53,7 @@ static err_t window_of(struct http_request *rq, int64_t *tmin_ns, int64_t *tmax_
     return OK;
 }
 
-static err_t count_param(struct http_request *rq, const char *name, uint32_t def, uint32_t min, uint32_t max, uint32_t *out)
+err_t tempo_count_param(struct http_request *rq, const char *name, uint32_t def, uint32_t min, uint32_t max, uint32_t *out)
 {
     struct str s;
     uint64_t v;
@@ -122,18 +115,18 @@ static err_t trace_handler(struct http_request *rq, struct http_response *rs, bo
 {
     uint8_t id[16];
     int64_t tmin, tmax;
-    struct run r;
+    struct tempo_run r;
     struct tspans spans;
     TRY(trace_id_of(rq->params[0], id));
     TRY(window_of(rq, &tmin, &tmax));
-    run_begin(&r, rq);
+    tempo_run_begin(&r, rq);
     err_t e = trace_by_id(&r.q, id, tmin, tmax, &r.sc, &spans);
     r.scattered = e == OK;
     if (e == OK && spans.n == 0 && !v2)
         rs->status = 404;
     else if (e == OK)
         e = render_trace(rq, rs, &spans, v2, &r.arena);
-    run_end(&r);
+    tempo_run_end(&r);
     return e;
 }
 
@@ -333,19 +326,13 @@ static void hit_json(const struct search_hit *h, struct arena *a, struct json_ou
     json_obj_end(j);
 }
 
-static void search_json(const struct search_answer *ans, const struct query *q, struct json_out *j)
+void tempo_read_json(const struct query *q, uint64_t traces, struct json_out *j)
 {
-    json_obj(j);
-    json_keyz(j, "traces");
-    json_arr(j);
-    for (uint32_t i = 0; i < ans->n; i++)
-        hit_json(&ans->hits[i], q->arena, j);
-    json_arr_end(j);
     json_keyz(j, "metrics");
     json_obj(j);
-    if (ans->traces_inspected) {
+    if (traces) {
         json_keyz(j, "inspectedTraces");
-        json_u64(j, MIN(ans->traces_inspected, UINT32_MAX));
+        json_u64(j, MIN(traces, UINT32_MAX));
     }
     if (q->stats.bytes) {
         json_keyz(j, "inspectedBytes");
@@ -360,6 +347,17 @@ static void search_json(const struct search_answer *ans, const struct query *q, 
     json_keyz(j, "totalJobs");
     json_u64(j, 1);
     json_obj_end(j);
+}
+
+static void search_json(const struct search_answer *ans, const struct query *q, struct json_out *j)
+{
+    json_obj(j);
+    json_keyz(j, "traces");
+    json_arr(j);
+    for (uint32_t i = 0; i < ans->n; i++)
+        hit_json(&ans->hits[i], q->arena, j);
+    json_arr_end(j);
+    tempo_read_json(q, ans->traces_inspected, j);
     json_obj_end(j);
 }
 
@@ -367,8 +365,8 @@ static err_t search_params(struct http_request *rq, struct search_req *sr)
 {
     *sr = (struct search_req){ .max_duration_ns = INT64_MAX };
     TRY(window_of(rq, &sr->tmin_ns, &sr->tmax_ns));
-    TRY(count_param(rq, "limit", 20, 1, SEARCH_LIMIT_MAX, &sr->limit));
-    TRY(count_param(rq, "spss", 3, 0, 1000000, &sr->spss));
+    TRY(tempo_count_param(rq, "limit", 20, 1, SEARCH_LIMIT_MAX, &sr->limit));
+    TRY(tempo_count_param(rq, "spss", 3, 0, 1000000, &sr->spss));
     TRY(duration_param(rq, "minDuration", &sr->min_duration_ns));
     TRY(duration_param(rq, "maxDuration", &sr->max_duration_ns));
     if (sr->max_duration_ns < sr->min_duration_ns) return err_set(ERR_INVALID, "invalid maxDuration: must be greater than minDuration");
@@ -380,11 +378,11 @@ static err_t search(struct http_request *rq, struct http_response *rs)
     struct search_req sr;
     struct search_answer ans;
     struct str text;
-    struct run r;
+    struct tempo_run r;
     struct tql_query *tql = NULL;
     TRY(search_params(rq, &sr));
     TRY(query_text(rq, rq->arena, &text));
-    run_begin(&r, rq);
+    tempo_run_begin(&r, rq);
     err_t e = tql_parse(text, &r.arena, &tql);
     if (e == ERR_INVALID) e = err_set(e, "invalid TraceQL query: %s", err_detail());
     if (e == OK) {
@@ -399,7 +397,7 @@ static err_t search(struct http_request *rq, struct http_response *rs)
         e = buf_check(&rs->body);
     }
     if (tql) tql_free(tql);
-    run_end(&r);
+    tempo_run_end(&r);
     return e;
 }
 
@@ -422,7 +420,7 @@ static struct tql_query *narrowing(struct http_request *rq, struct arena *a, con
     return out;
 }
 
-static err_t find_tags(struct run *r, struct http_request *rq, struct tag_names *names)
+static err_t find_tags(struct tempo_run *r, struct http_request *rq, struct tag_names *names)
 {
     const struct tql_field *filter;
     int64_t tmin, tmax;
@@ -456,9 +454,9 @@ static void no_metrics(struct json_out *j)
 
 static err_t tags_v1(struct http_request *rq, struct http_response *rs)
 {
-    struct run r;
+    struct tempo_run r;
     struct tag_names names;
-    run_begin(&r, rq);
+    tempo_run_begin(&r, rq);
     err_t e = find_tags(&r, rq, &names);
     if (e == OK) {
         struct json_out j;
@@ -471,26 +469,26 @@ static err_t tags_v1(struct http_request *rq, struct http_response *rs)
         json_arr_end(&j);
         no_metrics(&j);
     }
-    run_end(&r);
+    tempo_run_end(&r);
     return e;
 }
 
 static err_t tags_v2(struct http_request *rq, struct http_response *rs)
 {
-    struct run r;
+    struct tempo_run r;
     struct tag_names names;
     struct str scope = STR("");
     uint32_t limit;
     bool known = false;
     (void)http_param(rq, "scope", 0, &scope);
-    TRY(count_param(rq, "limit", UINT32_MAX, 0, UINT32_MAX, &limit));
+    TRY(tempo_count_param(rq, "limit", UINT32_MAX, 0, UINT32_MAX, &limit));
     if (limit == 0) limit = UINT32_MAX;
     bool all = scope.n == 0 || str_is(scope, "none");
     for (int s = 0; s < TAG_SCOPES; s++)
         known |= str_is(scope, scope_names[s]);
     if (!all && !known && !str_is(scope, "intrinsic") && !str_is(scope, "trace"))
         return err_set(ERR_INVALID, "invalid scope: '" STR_FMT "'", STR_ARG(scope));
-    run_begin(&r, rq);
+    tempo_run_begin(&r, rq);
     err_t e = find_tags(&r, rq, &names);
     if (e == OK) {
         struct json_out j;
@@ -516,7 +514,7 @@ static err_t tags_v2(struct http_request *rq, struct http_response *rs)
         json_arr_end(&j);
         no_metrics(&j);
     }
-    run_end(&r);
+    tempo_run_end(&r);
     return e;
 }
 
@@ -556,7 +554,7 @@ static void keyword_values(const struct tql_field *tag, struct arena *a, struct 
         out->v[i] = (struct tval){ .type = status ? TV_STATUS : TV_KIND, .i = i };
 }
 
-static err_t find_values(struct run *r, struct http_request *rq, struct str name, struct tag_values *out)
+static err_t find_values(struct tempo_run *r, struct http_request *rq, struct str name, struct tag_values *out)
 {
     struct tql_field *tag;
     const struct tql_field *filter;
@@ -592,13 +590,13 @@ static struct str unscoped(struct str name, struct arena *a)
 
 static err_t values_handler(struct http_request *rq, struct http_response *rs, bool v2)
 {
-    struct run r;
+    struct tempo_run r;
     struct tag_values vals;
     struct str name = rq->params[0];
     uint32_t limit;
-    TRY(count_param(rq, "limit", UINT32_MAX, 0, UINT32_MAX, &limit));
+    TRY(tempo_count_param(rq, "limit", UINT32_MAX, 0, UINT32_MAX, &limit));
     if (limit == 0) limit = UINT32_MAX;
-    run_begin(&r, rq);
+    tempo_run_begin(&r, rq);
     /* v1 names carry no scope. */
     struct tql_field *probe;
     if (!v2 && (tql_parse_name(name, &r.arena, &probe) != OK || probe->kind == TF_ATTR)) {
@@ -624,7 +622,7 @@ static err_t values_handler(struct http_request *rq, struct http_response *rs, b
         json_arr_end(&j);
         no_metrics(&j);
     }
-    run_end(&r);
+    tempo_run_end(&r);
     return e;
 }
 
@@ -682,6 +680,7 @@ void tempo_on_error(const struct http_request *rq, int status, err_t code, const
 }
 
 #define GET(pattern, handler) { HTTP_GET, pattern, handler, RT_QUERY }
+#define GET_OR_FORM(pattern, handler) { HTTP_GET | HTTP_POST, pattern, handler, RT_QUERY }
 
 const struct http_route tempo_routes[] = {
     GET("/api/echo", echo),
@@ -694,5 +693,7 @@ const struct http_route tempo_routes[] = {
     GET("/api/search/tag/{name}/values", values_v1),
     GET("/api/v2/search/tags", tags_v2),
     GET("/api/v2/search/tag/{name}/values", values_v2),
+    GET_OR_FORM("/api/metrics/query_range", tempo_query_range),
+    GET_OR_FORM("/api/metrics/query", tempo_query_instant),
 };
 const uint32_t tempo_nroutes = ARRAY_LEN(tempo_routes);

@@ -1,5 +1,5 @@
 /* Tempo's HTTP API as Grafana's Tempo data source uses it: traces by id (v1, v2; protobuf or JSON), search,
- * tags and their values (v1, v2), echo. Errors are plain text. */
+ * tags and their values (v1, v2), TraceQL metrics, echo. Errors are plain text. */
 #ifndef SERVER_API_TEMPO_H
 #define SERVER_API_TEMPO_H
 
