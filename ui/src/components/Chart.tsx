@@ -111,9 +111,9 @@ function options(p: ChartProps, latest: { current: ChartProps }, width: number, 
     ],
     series: [
       {},
-      ...p.series.map((s): uPlot.Series => ({
+      ...(p.stacked ? [...p.series].reverse() : p.series).map((s): uPlot.Series => ({
         label: s.label, stroke: s.colour, width: p.kind === "bars" ? 0 : 1.5, show: !s.hidden, spanGaps: false,
-        fill: p.kind === "bars" ? s.colour : p.kind === "area" || p.stacked ? s.colour + "33" : undefined,
+        fill: p.kind === "bars" ? s.colour : p.stacked ? s.colour + "99" : p.kind === "area" ? s.colour + "33" : undefined,
         paths: p.kind === "bars" ? bars : undefined,
         points: { show: p.kind === "bars" ? false : (u, i) => Array.from(u.data[i]!).filter((v) => v !== null).length === 1, size: 5 },
       })),
@@ -182,8 +182,8 @@ export function Chart(p: ChartProps) {
   const plot = useRef<uPlot | null>(null);
   const latest = useRef(p);
   latest.current = p;
-  const data = [p.times, ...(p.stacked ? stack(p.series) : p.series.map((s) => s.values))] as uPlot.AlignedData;
   // Stacked series are drawn from the highest sum down, so that lower ones stay visible.
+  const data = [p.times, ...(p.stacked ? stack(p.series).reverse() : p.series.map((s) => s.values))] as uPlot.AlignedData;
   const shape = JSON.stringify([p.series.map((s) => [s.label, s.colour, s.hidden]), p.unit, p.kind, p.stacked, p.height, Boolean(p.over), shown.value, zone.value]);
   useEffect(() => {
     const u = new uPlot(options(latest.current, latest, box.current!.clientWidth || 600, tip.current!), data, box.current!);

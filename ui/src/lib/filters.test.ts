@@ -27,3 +27,10 @@ describe("each language quotes what a person typed", () => {
     expect(logQuery([], "*")).toBe("*");
   });
 });
+
+it("a scope in front of a name says where the attribute is, in every language", () => {
+  const t = [{ key: "resource.team", op: "=" as const, value: "a" }, { key: "span.x", op: "=" as const, value: "b" }];
+  expect(traceql(t)).toBe('{ resource.team = "a" && span.x = "b" }');
+  expect(logQuery(t)).toBe("resource_attributes.team:a AND attributes.x:b");
+  expect(promMatchers(t)).toBe('team="a",x="b"');
+});

@@ -91,6 +91,8 @@ const logFields: Record<string, string> = {
 /** The field of the log index that holds an attribute. */
 export function logField(key: string): string {
   if (logFields[key]) return logFields[key];
+  const scoped = /^(resource|span|log)\.(.+)$/.exec(key);
+  if (scoped) return (scoped[1] === "resource" ? "resource_attributes." : "attributes.") + scoped[2]!;
   if (/^(attributes|resource_attributes|body)\./.test(key)) return key;
   if (Object.values(logFields).includes(key) || key === "severity_number") return key;
   return (isResourceKey(key) ? "resource_attributes." : "attributes.") + key;
@@ -120,7 +122,7 @@ export function logQuery(terms: Term[], query = ""): string {
 export function promLabel(key: string): string {
   if (key === "service.name") return "job";
   if (key === "service.instance.id") return "instance";
-  return key.replace(/[^A-Za-z0-9_:]/g, "_");
+  return key.replace(/^(resource|span|log)\./, "").replace(/[^A-Za-z0-9_:]/g, "_");
 }
 
 /** Label matchers of all terms, without braces. */

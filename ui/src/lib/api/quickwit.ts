@@ -62,7 +62,8 @@ export async function search(s: Search, signal?: AbortSignal): Promise<Found> {
     end_timestamp: Math.ceil(s.over.end),
     max_hits: s.hits,
     start_offset: s.offset ?? 0,
-    sort_by: s.ascending ? "timestamp_nanos" : "-timestamp_nanos",
+    // Quickwit sorts the newest first by the bare name; a minus turns that round.
+    sort_by: s.ascending ? "-timestamp_nanos" : "timestamp_nanos",
     ...(s.aggs ? { aggs: s.aggs } : {}),
   };
   const w = await call<Wire>(`${base}/search`, {}, { body, signal });
@@ -76,4 +77,17 @@ export function bodyText(row: LogRow): string {
   if (typeof b === "string") return b;
   if (typeof b === "object" && "message" in b && Object.keys(b).length === 1) return String((b as { message: unknown }).message);
   return JSON.stringify(b);
+}
+
+/** The index's fields, those of attributes among them, by name. */
+export async function fields(signal?: AbortSignal): Promise<{ name: string; aggregatable: boolean }[]> {
+  type Caps = { fields?: Record<string, Record<string, { aggregatable?: boolean }>> };
+  const w = await call<Caps>(`/quickwit/api/v1/_elastic/${logIndex}/_field_caps`, { fields: "*" }, { signal });
+  return Object.entries(w.fields ?? {}).map(([name, types]) => ({ name, aggregatable: Object.values(types).some((t) => t.aggregatable) }));
+}
+
+/** The most frequent values of a field among the rows that a query finds. */
+export async function topValues(field: string, query: string, over: Interval, size: number, signal?: AbortSignal): Promise<{ total: number; buckets: Bucket[] }> {
+  const found = await search({ query, over, hits: 0, aggs: { top: { terms: { field, size } } } }, signal);
+  return { total: found.total, buckets: found.aggs["top"]?.buckets ?? [] };
 }
