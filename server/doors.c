@@ -7,7 +7,6 @@
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
 #include "server/api/services.h"
-#include "server/api/start_page.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
 
@@ -31,7 +30,6 @@ struct contexts {
     struct prom_ctx prom;
     struct tempo_ctx tempo;
     struct quickwit_ctx quickwit;
-    struct start_page_ctx start;
     struct native_ctx native;
 };
 
@@ -72,21 +70,24 @@ static err_t listen_all(struct doors *d, const struct http_server_opts *o, struc
     return http_server_start(o, listens, n, out);
 }
 
-/* The UI says how far the start has come; every other path waits. */
+/* The UI is there, and says how far the start has come; every other path waits. */
 static void lay_starting(struct doors *d)
 {
     static const char *const names[DOORS] = { "otlp_grpc", "otlp_http", "prometheus", "tempo", "quickwit", "ui" };
     _Static_assert(ARRAY_LEN(names) == ARRAY_LEN(d->ui.ports), "one port a door");
-    d->ui = (struct ui_ctx){ .config = d->config, .admin = d->admin, .budget = d->query_budget };
+    d->ui = (struct ui_ctx){ .bundle = &ui_bundle, .dir = config_text(d->config, CFG_UI_DIR), .config = d->config, .admin = d->admin, .budget = d->query_budget };
     for (int i = 0; i < DOORS; i++) {
         d->ui.ports[i].name = names[i];
         d->ui.ports[i].port = door_port(d->config, (enum door)i);
     }
     const struct http_api starting = { starting_routes, starting_nroutes, admin_on_error, d->admin };
+    const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     for (int i = 0; i < DOOR_UI; i++)
         lay(d, (enum door)i, admin_on_error, &starting, 1);
-    lay(d, DOOR_UI, native_on_error, (struct http_api[]){ status, starting }, 2);
+    lay(d, DOOR_UI, native_on_error, (struct http_api[]){ pages, status, starting }, 3);
+    d->routers[DOOR_UI].headers = ui_headers;
+    d->routers[DOOR_UI].nheaders = ARRAY_LEN(ui_headers);
 }
 
 /* The sockets of a node that was killed outlive it for a moment, where the kernel puts its ring away. */
@@ -122,8 +123,6 @@ static void fill_contexts(struct doors *d, struct contexts *c)
                                          .query_bytes_max = one, .timeout_ns = timeout_ns };
     c->native = (struct native_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
                                      .timeout_ns = timeout_ns };
-    c->start = (struct start_page_ctx){ .backend = rt_backend_name(),
-                                         .port_offset = (unsigned)config_num(cf, CFG_LISTEN_PORT_OFFSET) };
 }
 
 static void lay_all(struct doors *d, struct contexts *c)
@@ -139,7 +138,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, ingest_otlp_on_error, &c->ingest };
     const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
-    const struct http_api page = { start_page_routes, start_page_nroutes, admin_on_error, &c->start };
+    const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
     lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
     lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
     lay(d, DOOR_PROMETHEUS, prometheus_on_error, (struct http_api[]){ prom, prom_write, prom_in, admin }, 4);
@@ -149,7 +148,7 @@ static void lay_all(struct doors *d, struct contexts *c)
         d->routers[i].cors = true;
     /* The UI's own origin: the pages, and beside them every API that they read, each under its prefix. */
     const struct http_api ui[] = {
-        page,
+        pages,
         services,
         status,
         under("/prometheus", prom),

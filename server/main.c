@@ -24,7 +24,7 @@ static const char usage[] =
     "  --set KEY=VALUE      any setting; may be repeated\n"
     "  --help, --help-config\n"
     "\n"
-    "Ports: 4317 OTLP/gRPC, 4318 OTLP/HTTP, 9090 Prometheus, 3200 Tempo, 7280 Quickwit, 3000 start page.\n"
+    "Ports: 4317 OTLP/gRPC, 4318 OTLP/HTTP, 9090 Prometheus, 3200 Tempo, 7280 Quickwit, 3000 web UI.\n"
     "Every setting can also come from the environment: storage.seal_age is TERCET_STORAGE_SEAL_AGE.\n";
 
 enum { OPT_DATA = 256, OPT_CONFIG, OPT_BIND, OPT_PORT_OFFSET, OPT_SET, OPT_HELP, OPT_HELP_CONFIG };

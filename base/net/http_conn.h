@@ -216,7 +216,6 @@ bool http_pattern_match(const char *pattern, struct str raw_path, struct http_re
 /* -- http_request.c ----------------------------------------------------------------------------------- */
 struct str http_headers_get(const struct http_header *h, uint32_t n, struct str lower_name);
 bool http_url_valid(struct str s);                 /* every % is followed by two hex digits */
-bool http_accepts(struct str list, const char *coding); /* an Accept-Encoding list with q-values */
 
 /* -- http_answer.c ------------------------------------------------------------------------------------ */
 /* Compresses the answer when it pays. May yield between pieces. */

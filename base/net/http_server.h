@@ -139,6 +139,7 @@ struct str http_header(const struct http_request *rq, const char *lower_name); /
  * request's arena. The i-th value of a name (0 = first); false when absent. */
 bool http_param(struct http_request *rq, const char *name, unsigned i, struct str *value);
 MUST_CHECK err_t url_decode(struct str in, bool plus_is_space, struct arena *a, struct str *out);
+bool http_accepts(struct str list, const char *coding); /* an Accept-Encoding list with q-values */
 void http_add_header(struct http_request *rq, struct http_response *rs, const char *name, struct str value);
 
 #endif

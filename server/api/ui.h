@@ -1,9 +1,14 @@
-/* Port 3000's own routes: /api/ui/status. rq->user is a struct ui_ctx. */
+/* Port 3000's own routes: the pages and assets of the UI, and /api/ui/status. rq->user is a struct ui_ctx.
+ *
+ * Every page of the UI is the same index.html, which carries a nonce of its own in each answer (see ui.c) and is not
+ * stored by browsers. Assets have their content's hash in their names: they are immutable, with an ETag, and sent as they
+ * were compressed at build time. With ui.dir set, both come from that folder instead of the program: for development. */
 #ifndef SERVER_API_UI_H
 #define SERVER_API_UI_H
 
 #include "base/core/config.h"
 #include "server/api/admin.h"
+#include "server/api/ui_bundle.h"
 
 /* Was something counted lately? Asked by each poll; all reactors share it, and a lost race tells the same twice. */
 struct ui_recent {
@@ -12,12 +17,19 @@ struct ui_recent {
 };
 
 struct ui_ctx {
+    const struct ui_bundle *bundle;
+    const char *dir;                 /* "" = the bundle is served */
     const struct config *config;
     const struct admin_state *admin; /* its store is NULL while the log is replayed */
     struct budget *budget;           /* of look-ups */
     struct { const char *name; uint16_t port; } ports[6];
     struct ui_recent ingest_refused, queries_refused;
 };
+
+/* GET /, /explore/..., /trace/ID, ... and /assets/...; also while the log is replayed. */
+extern const struct http_route ui_page_routes[];
+extern const uint32_t ui_page_nroutes;
+void ui_page_on_error(const struct http_request *rq, int status, err_t code, const char *detail, struct http_response *rs);
 
 /* GET /api/ui/status, also while the log is replayed:
  *   { version, backend, ready, ports: {name: port}, data: {spans, logs, series: does the tenant have any; null while it is

@@ -1,5 +1,8 @@
 """Port 3000: the pages of the UI, and every API that they read under its prefix."""
+import gzip
 import os
+import re
+import socket
 import time
 
 import pytest
@@ -155,6 +158,8 @@ def test_status_while_the_log_is_replayed(make_node):
     def up():
         try:
             seen.append(status(node))
+            if not seen[-1]["ready"]:
+                assert node.get("ui", "/").status == 200
             return seen[-1]["ready"]
         except OSError:
             return False
@@ -165,3 +170,88 @@ def test_status_while_the_log_is_replayed(make_node):
     assert last["ready"] and last["banners"] == [] and last["data"]["logs"] is True
     assert not first["ready"] and first["data"] == {"spans": None, "logs": None, "series": None}
     assert "warn: The node is starting" in texts(first)
+
+
+# -- the UI itself ----------------------------------------------------------------------------------------------
+
+def raw(node, target, headers=""):
+    """An answer to a path that no client library would send: (status, head, body)."""
+    with socket.create_connection(("127.0.0.1", PORTS["ui"] + node.offset), timeout=10) as s:
+        s.sendall(f"GET {target} HTTP/1.1\r\nHost: x\r\nConnection: close\r\n{headers}\r\n".encode("latin-1"))
+        got = b"".join(iter(lambda: s.recv(65536), b""))
+    head, _, body = got.partition(b"\r\n\r\n")
+    return int(head.split()[1]), head.decode("latin-1").lower(), body
+
+
+def test_pages_and_assets(node):
+    page = node.get("ui", "/")
+    assert page.status == 200 and page.headers["content-type"] == "text/html; charset=utf-8" and page.headers["cache-control"] == "no-store"
+    html = page.body.decode()
+    nonce = re.search(r'<meta name="csp-nonce" content="([0-9a-f]{32})"', html)[1]
+    policy = page.headers["content-security-policy"]
+    assert f"style-src 'self' 'nonce-{nonce}'" in policy and "unsafe" not in policy and "default-src 'none'" in policy
+    assert "__CSP_NONCE__" not in html and nonce not in node.get("ui", "/").body.decode()
+    for path in ["/explore/metrics", "/explore/logs?q=a", "/trace/0af7651916cd43dd8448eb211c80319c", "/services/a%2Fb", "/rum/sessions/1"]:
+        there = node.get("ui", path)
+        assert there.status == 200 and re.sub("[0-9a-f]{32}", "", there.body.decode()) == re.sub("[0-9a-f]{32}", "", html), path
+    named = re.findall(r'(?:src|href)="(/assets/[^"]+)"', html)
+    assert any(n.endswith(".js") for n in named) and any(n.endswith(".css") for n in named)
+    small = 0
+    for name in named:
+        plain = node.get("ui", name)
+        assert plain.status == 200 and "immutable" in plain.headers["cache-control"] and "content-encoding" not in plain.headers
+        assert plain.headers["x-content-type-options"] == "nosniff" and plain.headers["vary"] == "Accept-Encoding"
+        packed = node.get("ui", name, headers={"accept-encoding": "gzip, br"})
+        if "content-encoding" in packed.headers:
+            small += 1
+            assert len(packed.body) < len(plain.body) and gzip.decompress(packed.body) == plain.body
+        else:
+            assert packed.body == plain.body
+        again = node.get("ui", name, headers={"if-none-match": plain.headers["etag"]})
+        assert again.status == 304 and again.body == b"" and again.headers["etag"] == plain.headers["etag"]
+        head = node.request("HEAD", "ui", name)
+        assert head.status == 200 and head.body == b"" and int(head.headers["content-length"]) == len(plain.body)
+    assert small
+    missing = node.get("ui", "/assets/nothing-1.js")
+    assert missing.status == 404 and missing.headers["content-type"].startswith("text/plain")
+
+
+HOSTILE = ["/assets/../index.html", "/assets/..%2findex.html", "/assets/%2e%2e/%2e%2e/%2e%2e/etc/passwd", "/assets/..%5c..%5cx", "/assets//etc/passwd",
+           "/assets/%2fetc%2fpasswd", "/assets/app.js%00", "/assets/.secret.js", "/assets/sub/../app.js", "/assets/%252e%252e/index.html",
+           "/assets/out.js", "/assets/outdir/passwd", "/assets/pipe.js", "/assets/sub", "/assets/", "/assets/\xff"]
+
+
+def test_a_folder_in_place_of_the_pack(make_node, tmp_path):
+    """ui.dir: files as they are now, and nothing outside of the folder."""
+    dist = tmp_path / "dist"
+    (dist / "assets" / "sub").mkdir(parents=True)
+    (dist / "index.html").write_text('<meta name="csp-nonce" content="__CSP_NONCE__">first')
+    (dist / "assets" / "app.js").write_text("export const secret = 1;\n" * 200)
+    (dist / "assets" / ".secret.js").write_text("export const secret = 2;\n")
+    (tmp_path / "outside.js").write_text("export const secret = 3;\n")
+    (dist / "assets" / "out.js").symlink_to(tmp_path / "outside.js")
+    (dist / "assets" / "outdir").symlink_to("/etc")
+    (dist / "assets" / "inside.js").symlink_to("app.js")
+    os.mkfifo(dist / "assets" / "pipe.js")
+    node = make_node(args=["--set", f"ui.dir={dist}"]).start()
+    assert re.fullmatch(r'<meta name="csp-nonce" content="[0-9a-f]{32}">first', node.get("ui", "/").body.decode())
+    (dist / "index.html").write_text("second")
+    assert node.get("ui", "/services").body == b"second"
+    js = (dist / "assets" / "app.js").read_bytes()
+    for name in ("app.js", "inside.js"):
+        a = node.get("ui", "/assets/" + name)
+        assert a.status == 200 and a.body == js and a.headers["content-type"].startswith("text/javascript")
+    a = node.get("ui", "/assets/app.js", headers={"accept-encoding": "gzip"})
+    assert a.headers["content-encoding"] == "gzip" and gzip.decompress(a.body) == js
+    assert node.get("ui", "/assets/app.js", headers={"if-none-match": a.headers["etag"]}).status == 304
+    for path in HOSTILE:
+        code, head, body = raw(node, path)
+        assert code in (400, 404) and b"secret" not in body and b"root:" not in body, (path, code, body)
+    (dist / "index.html").unlink()
+    assert node.get("ui", "/").status == 404
+
+
+def test_hostile_paths_into_the_pack(node):
+    for path in HOSTILE:
+        code, head, body = raw(node, path)
+        assert code in (400, 404) and b"<script" not in body, (path, code, body)

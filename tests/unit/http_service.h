@@ -89,7 +89,7 @@ static err_t g_echo(struct grpc_call *call, struct buf *out)
 static const struct grpc_method methods[] = { { "/test.Echo/Echo", g_echo } };
 static const struct http_service service = { &router, methods, ARRAY_LEN(methods), NULL };
 
-static err_t tenant_check(struct str t)
+static err_t no_slash(struct str t)
 {
     if (str_chr(t, '/') < t.n) return err_set(ERR_INVALID, "bad tenant");
     return OK;
@@ -104,7 +104,7 @@ static inline void setup(void)
     struct http_server_opts o = { .body_budget = &bodies,
                                   .answer_budget = &answers,
                                   .tenant_default = STR("anonymous"),
-                                  .tenant_check = tenant_check };
+                                  .tenant_check = no_slash };
     mem_defer = mem_refuse = false;
     mem_now_ns = 1;
     http_core_init(&core, &mem_io, &o);
