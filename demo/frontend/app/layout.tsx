@@ -18,11 +18,10 @@ export default function Layout({ children }: { children: ReactNode }) {
       <head>
         {/* The browser's page-load spans join the trace that rendered this page. */}
         <meta name="traceparent" content={trace.traceparent ?? ''} />
-        <meta name="shop-config" content={JSON.stringify(browserConfig())} />
         <link rel="icon" href="data:," />
       </head>
       <body>
-        <Rum />
+        <Rum config={browserConfig()} />
         <header>
           <Link href="/" prefetch={false} className="brand">
             The Chandlery

@@ -2,13 +2,13 @@
 import type { BrowserConfig } from '@/lib/config';
 import { startRum } from './start';
 
-// When the script of the layout is loaded, before React wakes the page up: what happens until then counts too.
-if (typeof window !== 'undefined') {
-  const config = document.querySelector<HTMLMetaElement>('meta[name="shop-config"]');
-  if (config) void startRum(JSON.parse(config.content) as BrowserConfig);
-}
+let started = false;
 
-/** Renders nothing; the layout has it so that the script above is part of every page. */
-export function Rum() {
+/** Renders nothing. It stands first in the layout, so that everything is watched before another component wakes up. */
+export function Rum({ config }: { config: BrowserConfig }) {
+  if (typeof window !== 'undefined' && !started) {
+    started = true;
+    void startRum(config);
+  }
   return null;
 }

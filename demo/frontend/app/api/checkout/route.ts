@@ -17,15 +17,11 @@ export async function POST(request: Request) {
     log.info({ 'shop.order.id': receipt.order_id, 'shop.order.lines': order.items.length }, 'cart checked out');
     return NextResponse.json(receipt);
   } catch (error) {
-    if (error instanceof BackendError && error.status < 500) { // the card was declined, say: the visitor can do something about it
-      count(order.currency, 'refused');
-      log.warn({ 'shop.order.lines': order.items.length, reason: error.message }, 'checkout refused');
-      return NextResponse.json({ error: error.detail }, { status: error.status });
-    }
-    count(order.currency, 'failed');
-    log.error({ err: error, 'shop.order.lines': order.items.length }, 'checkout failed');
-    const message = error instanceof BackendError ? error.message : 'orders could not be reached';
-    return NextResponse.json({ error: message }, { status: 502 });
+    if (!(error instanceof BackendError)) throw error;
+    const refused = error.status < 500; // a declined card, say: the visitor can do something about it
+    count(order.currency, refused ? 'refused' : 'failed');
+    if (refused) log.warn({ 'shop.order.lines': order.items.length, reason: error.detail }, 'checkout refused');
+    return NextResponse.json({ error: refused ? error.detail : error.message }, { status: refused ? error.status : 502 });
   }
 }
 
