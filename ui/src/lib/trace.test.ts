@@ -136,8 +136,12 @@ describe("clocks", () => {
     expect(byName(t.spans, "b").start).toBe(0);
     expect(t.startNs).toBe(base + 20_000n - 3_600_000_000_000n);
   });
+  it("moves a span that was over before its parent in the same process began", () => {
+    const t = read([span("a", "", 5000, 6000), span("b", "a", 0, 400)]);
+    expect([t.skewed, t.duration, byName(t.spans, "b").start]).toEqual([true, 1000, 300]);
+  });
   it("leaves a child of the same process and late consumers alone", () => {
-    expect(read([span("a", "", 10, 20), span("b", "a", 0, 5)]).skewed).toBe(false);
+    expect(read([span("a", "", 10, 20), span("b", "a", 0, 15)]).skewed).toBe(false);
     const queue = otlp({ web: [span("a", "", 0, 10, { kind: 4 })], job: [span("b", "a", 500, 600, { kind: 5 })] });
     expect(readTrace("t", queue).skewed).toBe(false);
   });
@@ -154,6 +158,10 @@ describe("self time and the critical path", () => {
     const path = criticalPath(t.roots).map((s) => [s.span.name, s.from, s.to]);
     expect(path).toEqual([["a", 90, 100], ["c", 80, 90], ["d", 30, 80], ["c", 20, 30], ["a", 15, 20], ["e", 5, 15], ["a", 0, 5]]);
     expect(path.reduce((n, p) => n + (p[2] as number) - (p[1] as number), 0)).toBe(100);
+  });
+  it("takes spans that overlap by next to nothing for one after the other", () => {
+    const t = read([span("a", "", 0, 1000), span("b", "a", 0, 502), span("c", "a", 500, 1000), span("d", "a", 0, 700)]);
+    expect(criticalPath(t.roots).map((s) => [s.span.name, s.from, s.to])).toEqual([["c", 500, 1000], ["b", 0, 500]]);
   });
   it("waits for a child that outlives its parent only to the parent's end", () => {
     const t = read([span("a", "", 0, 100), span("b", "a", 50, 300), span("c", "b", 60, 290)]);

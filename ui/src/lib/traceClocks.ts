@@ -1,5 +1,6 @@
 // Clocks of two hosts never agree. A span that starts before its parent in another process cannot have done so: its
-// whole process is moved to fit the parent, as far as its subtree goes.
+// whole process is moved to fit the parent, as far as its subtree goes. Within one process only a span that was over
+// before its parent began tells of a clock that was set.
 import type { Span } from "./trace";
 
 /** The correction that `child` needs to fit `parent`, whose times are corrected already; 0 for none. */
@@ -24,8 +25,9 @@ export function correctClocks(spans: Span[], move: boolean): { skewed: number; m
     if (!p || p.group) continue;
     const same = p.resource === s.resource;
     const inherited = same ? shifts[p.index]! : 0;
-    const by = same ? inherited : needed(p, s);
-    if (!same && by) skewed++;
+    const over = s.start + s.duration + inherited < p.start;
+    const by = same && !over ? inherited : needed(p, s);
+    if (by && !(same && !over)) skewed++;
     if (!move || !by) continue;
     shifts[s.index] = by;
     s.shift = by;
