@@ -90,7 +90,7 @@ function options(p: ChartProps, latest: { current: ChartProps }, width: number, 
   const axis = { stroke: token("--quiet"), grid: { stroke: token("--grid"), width: 1 }, ticks: { show: false }, font: `12px ${token("--font")}` };
   const tall = p.kind === "bars" || p.kind === "area" || p.stacked;
   return {
-    width, height: p.height ?? 260, padding: [8, 8, 0, 0],
+    width, height: p.height ?? 260, padding: [8, 22, 0, 0],
     legend: { show: false },
     cursor: { drag: { x: true, y: false, setScale: false, dist: 5 }, points: { size: 6 }, y: false },
     scales: {

@@ -58,7 +58,7 @@ export function positionOf(message: string, query: string): number | undefined {
     const before = lines.slice(0, line - 1).reduce((n, l) => n + l.length + 1, 0);
     return Math.min(before + Number(m[2]) - 1, query.length);
   }
-  const at = /(?:at|position|column|col)\s+(\d+)/.exec(message);
+  const at = /(?:at|offset|position|column|col)\s+(\d+)/.exec(message);
   return at ? Math.min(Number(at[1]), query.length) : undefined;
 }
 

@@ -42,8 +42,8 @@ function Values({ field, query }: { field: string; query: string }) {
   );
 }
 
-/** `fields`: names in the index, those of the rows in sight first. */
-export function Facets({ fields, query }: { fields: string[]; query: string }) {
+/** `fields`: names in the index. `query` undefined: it cannot be answered, so no values are asked for. */
+export function Facets({ fields, query }: { fields: string[]; query: string | undefined }) {
   const [open, setOpen] = useState<string[]>(["service_name", "severity_text"]);
   const [text, setText] = useState("");
   const names = [...always, ...fields.filter((f) => !always.includes(f))].filter((f) => f.toLowerCase().includes(text.toLowerCase()));
@@ -59,7 +59,7 @@ export function Facets({ fields, query }: { fields: string[]; query: string }) {
               <span class="cut">{f.replace(/^(resource_)?attributes\./, "")}</span>
               {f.startsWith("resource_") && <span class="quiet">resource</span>}
             </button>
-            {open.includes(f) && <Values field={f} query={query} />}
+            {open.includes(f) && query !== undefined && <Values field={f} query={query} />}
           </div>
         ))}
       </div>

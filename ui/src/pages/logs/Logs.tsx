@@ -42,6 +42,12 @@ export function fieldsOf(rows: LogRow[]): string[] {
   return [...names].sort();
 }
 
+/** An offset into the whole query as one into the part that was typed. */
+export function inOwn(position: number | undefined, whole: string, own: string): number | undefined {
+  const from = own ? whole.lastIndexOf(own.trim()) : -1;
+  return position === undefined || from < 0 || position < from ? undefined : position - from;
+}
+
 export default function Logs() {
   const [state, set] = pageState(schema);
   const query = logQuery(filters.value, state.q);
@@ -53,6 +59,7 @@ export default function Logs() {
     () => toSeries(found.aggs["over_time"]?.buckets ?? [], interval.value, step, (s) => token(severityToken(s))),
     [found.aggs, shown.value],
   );
+  const wrong = found.error && (found.error.status === 400 || found.error.status === 422) ? found.error : undefined;
   const at = rows.findIndex((r, i) => rowKey(r, i) === state.sel);
   const open = useCallback((i: number) => {
     const row = rows[i];
@@ -69,13 +76,13 @@ export default function Logs() {
         <h1>Logs</h1>
         <QueryEditor
           language="logs" label="Log query" value={state.q} onRun={(q) => set({ q, sel: "" })} complete={complete}
-          error={found.error && (found.error.status === 400 || found.error.status === 422) ? found.error : undefined}
+          error={wrong && { message: wrong.message, position: inOwn(wrong.position, query, state.q) }}
           placeholder='Words, "a phrase", field:value, AND, OR, NOT. Empty: all lines'
         />
       </div>
       {filters.value.length > 0 && <div class="quiet logs-query">With the filters: <code>{query}</code></div>}
       <Progress on={found.loading} />
-      {found.error && found.error.status !== 400 && found.error.status !== 422 && <ErrorBox error={found.error} />}
+      {found.error && !wrong && <ErrorBox error={found.error} />}
       {total === 0 && !found.loading ? (
         <Empty title="No line matches">
           <p>Choose a longer time range{state.q || filters.value.length ? ", or take a part of the query away" : ""}. New here? See <Link to={toHome()}>how to send logs</Link>.</p>
@@ -83,7 +90,7 @@ export default function Logs() {
       ) : (
         <div class="with-panel logs">
           <div class="logs-columns">
-            <Facets fields={names} query={query} />
+            <Facets fields={names} query={wrong ? undefined : query} />
             <div class="logs-main">
               <div class="card logs-histogram">
                 <Chart label="Lines over time by severity" times={chart.times} series={chart.series} unit="none" kind="bars" stacked height={histogramHeight} over={interval.value} onZoom={setAbsolute} />

@@ -13,6 +13,7 @@ import { health } from "../../lib/health";
 import { logQuery, promMatchers, traceql } from "../../lib/filters";
 import { toHome, toLogs, toMetrics, toTrace, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
+import { typicalQuery } from "../../lib/promql";
 import { interval, intervalKey, now, zone } from "../../lib/range";
 import { ago, clock } from "../../lib/time";
 import { duration, format, percent, rate, short, unitOf } from "../../lib/units";
@@ -91,7 +92,7 @@ function Signals({ service }: { service: string }) {
             {data.metrics.names.length === 0 && <p class="quiet">None in this time range.</p>}
             <ul class="service-metrics">
               {data.metrics.names.slice(0, 14).map((m) => (
-                <li key={m.name}><Link class="cut mono" to={toMetrics([metricQuery(m.name, m.type, service)])}>{m.name}</Link><span class="quiet">{m.type} {m.unit}</span></li>
+                <li key={m.name}><Link class="cut mono" to={toMetrics([typicalQuery(m.name, m.type, own(service))])}>{m.name}</Link><span class="quiet">{m.type} {m.unit}</span></li>
               ))}
             </ul>
             {data.exemplars.length > 0 && <h3>Exemplars</h3>}
@@ -108,14 +109,6 @@ function Signals({ service }: { service: string }) {
       )}
     </>
   );
-}
-
-/** The query that one would ask of a metric of this type. */
-export function metricQuery(name: string, type: string, service: string): string {
-  const selector = `${/^[a-zA-Z_:][\w:]*$/.test(name) ? name : ""}{${/^[a-zA-Z_:][\w:]*$/.test(name) ? "" : `${quote(name)}, `}${promMatchers(own(service))}}`;
-  if (type === "histogram") return `histogram_quantile(0.95, sum by (le) (rate(${selector.replace("{", "_bucket{")}[1m])))`;
-  if (type === "counter") return `rate(${selector}[1m])`;
-  return selector;
 }
 
 export default function ServicePage({ path }: PageProps) {
