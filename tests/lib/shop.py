@@ -36,7 +36,7 @@ CURRENCIES = ["EUR", "USD", "GBP", "CHF"]
 SLOW_CURRENCY = "CHF"
 
 # The browser's records: names of its attributes, as demo/frontend sends them.
-SESSION, ROUTE, VITAL = "session.id", "url.template", "browser.web_vital"
+SESSION, ROUTE, PAGE, VITAL = "session.id", "url.template", "browser.document.url.full", "browser.web_vital"
 VITAL_LIMITS = {"lcp": (2500, 4000), "inp": (200, 500), "cls": (0.1, 0.25), "fcp": (1800, 3000), "ttfb": (800, 1800)}
 # Route -> its path and the median of each vital: the checkout is the slow page.
 ROUTES = {
@@ -444,22 +444,23 @@ class Shop:
         t, rng = self.now, self.rng
         web, session = rng.choice(self.web), self.id(16)
         self.summary.note(self.summary.sessions, session)
-        web.log(t, INFO, None, event="session.start", **{SESSION: session})
+        web.log(t, INFO, None, event="session.start", **{SESSION: session, ROUTE: "/", PAGE: "http://localhost:3001/", "url.path": "/"})
         pages = ["/"] + rng.choices(["/products/[id]", "/"], [4, 1], k=rng.randint(1, 3)) + rng.choice([[], ["/cart"], ["/cart", "/checkout"]])
-        for n, route in enumerate(pages):
+        for route in pages:
             item = rng.choice(PRODUCTS)
-            self.at(t, self.page, web, session, route, ROUTES[route][0].format(item), item, n)
+            self.at(t, self.page, web, session, route, ROUTES[route][0].format(item), item)
             t += rng.uniform(4, 25)
         if pages[-1] == "/checkout":
             items = rng.sample(PRODUCTS, rng.randint(1, 3))
             self.at(t, self.buy, web, session, items, rng.choices(CURRENCIES, [6, 4, 2, 2])[0])
         self.at(self.now + rng.expovariate(self.rate / 5), self.visitor)
 
-    def page(self, web, session, route, path, item, n):
+    def page(self, web, session, route, path, item):
         """A page load: the server's span, the document's spans under it, the events of the page."""
         t, rng = self.now, self.rng
         url = f"http://localhost:3001{path}"
-        who = {SESSION: session, ROUTE: route, "url.full": url, "url.path": path}
+        who = {SESSION: session, ROUTE: route, PAGE: url}
+        said = {**who, "url.path": path}
         span = self.server("storefront", "GET", route, path, t + 0.004, None)
         render = Span(span.service, f"render route (app) {route}", INTERNAL, t + 0.006, span, "next.js", **{
             "next.route": route, "next.span_type": "AppRender.getBodyResult"})
@@ -477,53 +478,57 @@ class Shop:
         vitals["lcp"] = max(vitals["lcp"], vitals["fcp"])
         done = t + vitals["lcp"] / 1000 + 0.05
         scope = "@opentelemetry/instrumentation-document-load"
-        load = Span(web, "documentLoad", INTERNAL, t, span, scope, **who)
+        load = Span(web, "documentLoad", INTERNAL, t, render, scope, **who, **{"url.full": url})
         for name, ms in (("fetchStart", 0), ("domInteractive", vitals["ttfb"] + 60), ("domContentLoadedEventEnd", vitals["ttfb"] + 90),
                          ("firstPaint", vitals["fcp"]), ("firstContentfulPaint", vitals["fcp"]), ("domComplete", (done - t) * 1000 - 8),
                          ("loadEventEnd", (done - t) * 1000)):
             load.event(t + ms / 1000, name)
-        Span(web, "documentFetch", INTERNAL, t, load, scope, **who, **{"http.response_content_length": 5200}).end(t + vitals["ttfb"] / 1000)
+        Span(web, "documentFetch", INTERNAL, t, load, scope, **who, **{"url.full": url, "http.response_content_length": 5200}).end(t + vitals["ttfb"] / 1000)
         for part in ("webpack", "main-app", f"app{path if path != '/' else ''}/page"):
             begin = t + vitals["ttfb"] / 1000 + rng.uniform(0.001, 0.02)
-            Span(web, "resourceFetch", INTERNAL, begin, load, scope, **{
-                SESSION: session, "url.full": f"http://localhost:3001/_next/static/chunks/{part}.js"}).end(begin + self.took(25))
+            Span(web, "resourceFetch", INTERNAL, begin, load, scope, **who, **{
+                "url.full": f"http://localhost:3001/_next/static/chunks/{part}.js"}).end(begin + self.took(25))
         load.end(done)
-        web.log(t, INFO, None, event="browser.navigation", **who, **{"browser.navigation.same_document": n > 0, "browser.navigation.type": "push"})
+        web.log(t + 0.001, INFO, None, event="browser.navigation", **said, **{
+            "url.full": url, "browser.navigation.same_document": False, "browser.navigation.hash_change": False})
+        web.log(done + 0.02, INFO, None, event="browser.navigation_timing", **said, **{
+            "url.full": url, "browser.navigation_timing.type": "navigate", "browser.resource_timing.duration": (done - t) * 1000,
+            "browser.resource_timing.response_start": vitals["ttfb"], "browser.navigation_timing.dom_interactive": vitals["ttfb"] + 60,
+            "browser.navigation_timing.load_event_end": (done - t) * 1000, "browser.resource_timing.transfer_size": 5500})
         for name, v in vitals.items():
             v = round(v, 4)
             good, poor = VITAL_LIMITS[name]
             rating = "good" if v <= good else "needs-improvement" if v <= poor else "poor"
             when = done + (rng.uniform(1, 4) if name in ("cls", "inp") else 0)  # those two are known when the page hides
-            web.log(when, INFO, None, load, "browser.web_vital", **who, **{
+            web.log(when, INFO, None, event="browser.web_vital", **said, **{
                 f"{VITAL}.name": name, f"{VITAL}.value": v, f"{VITAL}.delta": v, f"{VITAL}.id": f"v5-{self.id(6)}",
                 f"{VITAL}.rating": rating, f"{VITAL}.navigation_type": "navigate"})
         if route == "/cart" and self.chance(0.2):
-            web.log(done + 1.5, ERROR, None, load, "exception", **who, **{
+            web.log(done + 1.5, ERROR, None, event="exception", **said, **{
                 "exception.type": "TypeError", "exception.message": "Cannot read properties of undefined (reading 'total')",
                 "exception.stacktrace": STACKS["browser"]})
 
     def buy(self, web, session, items, currency):
         """The click on "Buy": one trace through the browser and the four services."""
         t = self.now
-        who = {SESSION: session, ROUTE: "/checkout", "url.full": "http://localhost:3001/checkout", "url.path": "/checkout"}
-        click = Span(web, "click", INTERNAL, t, None, "@opentelemetry/instrumentation-user-interaction", **who, **{
-            "event_type": "click", "target_element": "BUTTON", "target_xpath": "//html/body/main/button[2]"})
-        web.log(t, INFO, None, click, "browser.user_action.click", **who, **{
-            "browser.user_action.target": "BUTTON", "browser.user_action.text": "Buy"})
-        out = Span(web, "POST", CLIENT, t + 0.002, click, **{
-            SESSION: session, ROUTE: "/checkout", "http.request.method": "POST", "url.full": "http://localhost:3001/api/checkout",
+        who = {SESSION: session, ROUTE: "/checkout", PAGE: "http://localhost:3001/checkout"}
+        said = {**who, "url.path": "/checkout"}
+        web.log(t, INFO, None, event="browser.user_action.click", **said, **{
+            "browser.tag_name": "BUTTON", "browser.css_selector": "html > body > main > p.actions > button",
+            "browser.element.attributes": {"name": "buy"}, "browser.mouse_event.button": "left", "browser.page.x": 1069, "browser.page.y": 326})
+        out = Span(web, "POST /api/checkout", CLIENT, t + 0.002, None, **who, **{
+            "http.request.method": "POST", "url.full": "http://localhost:3001/api/checkout",
             "server.address": "localhost", "server.port": 3001})
         end, accepted = self.storefront_checkout(t + 0.006, out, items, currency)
         out.set(http__response__status_code=200 if accepted else 502)
         if not accepted:
             out.status = {"code": 2}
             out.attrs["error.type"] = "502"
-            web.log(end + 0.005, ERROR, None, click, "exception", **who, **{
+            web.log(end + 0.005, ERROR, None, event="exception", **said, **{
                 "exception.type": "Error", "exception.message": "checkout failed with 502", "exception.stacktrace":
                 "Error: checkout failed with 502\n    at buy (http://localhost:3001/_next/static/chunks/app/checkout/page.js:1:811)"})
         out.end(end + 0.004)
-        click.end(end + 0.006)
-        self.summary.note(self.summary.checkouts if accepted else self.summary.failed, click.trace)
+        self.summary.note(self.summary.checkouts if accepted else self.summary.failed, out.trace)
 
     def caller(self):
         """The HTTP load generator beside the browsers: checkouts, data and errors straight at the services."""
