@@ -1,7 +1,8 @@
 /* TraceQL metrics: time series computed from all spans that a query selects.
  *
- *   metrics = unit { (+ | - | * | /) unit } { second } [ "with" "(" hint "=" static { "," ... } ")" ]
- *   unit    = pipeline "|" first { second } | "(" metrics ")" { second } | number
+ *   root    = metrics [ "with" "(" hint "=" static { "," ... } ")" ]
+ *   metrics = unit { (+ | - | * | /) unit } { second }
+ *   unit    = pipeline "|" first { second } | "(" metrics ")" | number
  *   first   = rate() | count_over_time() | {min,max,avg,sum}_over_time(f) | quantile_over_time(f, q, ...)
  *           | histogram_over_time(f)      each with [by(f, ...)], at most METRICS_BY_MAX labels
  *           | compare({ ... } [, topN [, start ns, end ns]])

@@ -22,7 +22,7 @@ struct cattr { /* one attribute */
     struct cvalue *v;        /* by value */
     size_t cap;
     uint32_t n;
-    struct steps total[SIDES];
+    struct steps other[SIDES]; /* of values that have no number */
     struct label_cols cols;  /* of a scan, while in the rowset */
     uint64_t bound;
 };
@@ -46,20 +46,22 @@ static void steps_add(struct compare *c, struct steps *s, uint32_t step, uint64_
     s->sum += n;
 }
 
+static void values_grow(struct compare *c, struct cattr *t, uint32_t n)
+{
+    t->v = arena_grow(c->a, t->v, t->n, &t->cap, n, sizeof *t->v);
+    memset(t->v + t->n, 0, (n - t->n) * sizeof *t->v);
+    t->n = n;
+}
+
 static void attr_add(struct compare *c, struct cattr *t, uint32_t id, int side, uint32_t step, uint64_t n)
 {
     if (id == 0) return;
-    if (id != LABEL_OTHER) {
-        const struct tval *v = &t->values.v[id - 1];
-        if (t->f.kind == TF_INTRINSIC && v->type == TV_STR && v->s.n == 0) return; /* no status message */
-        if (id > t->n) {
-            t->v = arena_grow(c->a, t->v, t->n, &t->cap, id, sizeof *t->v);
-            memset(t->v + t->n, 0, (id - t->n) * sizeof *t->v);
-            t->n = id;
-        }
-        steps_add(c, &t->v[id - 1].side[side], step, n);
+    if (id == LABEL_OTHER) {
+        steps_add(c, &t->other[side], step, n);
+        return;
     }
-    steps_add(c, &t->total[side], step, n);
+    if (id > t->n) values_grow(c, t, id);
+    steps_add(c, &t->v[id - 1].side[side], step, n);
 }
 
 static struct str text_of(const struct tql_field *f, struct arena *a)
@@ -294,14 +296,10 @@ static err_t merge(struct compare *into, const struct compare *from)
         struct cattr *t = attr_of(into, &f->f);
         if (!t) continue;
         for (int side = 0; side < SIDES; side++)
-            steps_merge(into, &t->total[side], &f->total[side]);
+            steps_merge(into, &t->other[side], &f->other[side]);
         for (uint32_t k = 0; k < f->n; k++) {
             uint32_t id = label_number(&t->values, &f->values.v[k]);
-            if (id > t->n) {
-                t->v = arena_grow(into->a, t->v, t->n, &t->cap, id, sizeof *t->v);
-                memset(t->v + t->n, 0, (id - t->n) * sizeof *t->v);
-                t->n = id;
-            }
+            if (id > t->n) values_grow(into, t, id);
             for (int side = 0; side < SIDES; side++)
                 steps_merge(into, &t->v[id - 1].side[side], &f->v[k].side[side]);
         }
@@ -341,15 +339,22 @@ static int most_first(const void *pa, const void *pb)
 static void attr_series(struct compare *c, const struct cattr *t, int side, struct series_set *out)
 {
     struct frequent *all = ARENA_RAW(c->a, struct frequent, t->n + 1);
+    struct steps total = { 0 };
     uint32_t n = 0;
-    if (!t->total[side].sum) return;
-    for (uint32_t k = 0; k < t->n; k++)
-        if (t->v[k].side[side].sum)
-            all[n++] = (struct frequent){ t->v[k].side[side].sum, &t->values.v[k], &t->v[k].side[side] };
+    for (uint32_t k = 0; k < t->n; k++) {
+        const struct tval *v = &t->values.v[k];
+        const struct steps *s = &t->v[k].side[side];
+        bool no_message = t->f.kind == TF_INTRINSIC && v->type == TV_STR && v->s.n == 0;
+        if (!s->sum || no_message) continue;
+        all[n++] = (struct frequent){ s->sum, v, s };
+        steps_merge(c, &total, s);
+    }
+    steps_merge(c, &total, &t->other[side]);
+    if (!total.sum) return;
     if (n) qsort(all, n, sizeof *all, most_first);
     for (uint32_t k = 0; k < MIN(n, c->p->u->top); k++)
         add_series(c, side ? "selection" : "baseline", t, *all[k].v, all[k].s, out);
-    add_series(c, side ? "selection_total" : "baseline_total", t, (struct tval){ .type = TV_NIL }, &t->total[side], out);
+    add_series(c, side ? "selection_total" : "baseline_total", t, (struct tval){ .type = TV_NIL }, &total, out);
 }
 
 err_t compare_series(struct query *q, const struct metrics_plan *p, const struct scatter *sc, struct series_set *out)

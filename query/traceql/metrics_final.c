@@ -367,6 +367,7 @@ void series_finish(struct series_set *set, uint32_t nsteps, uint32_t max, struct
     uint32_t kept = 0;
     for (uint32_t k = 0; k < set->n; k++)
         if (has_sample(&set->s[k], nsteps)) set->s[kept++] = set->s[k];
+    set->n = kept;
     if (kept) qsort(set->s, kept, sizeof *set->s, by_text);
     *out = (struct metrics_answer){ .n = MIN(kept, max), .series = set->s, .left_out = kept - MIN(kept, max) };
 }

@@ -213,8 +213,8 @@ static err_t operand(struct mparser *mp, struct tql_metric **out)
     if (p->lex.token == TK_LPAREN && holds_metrics(p)) {
         TRY(tql_lex_next(&p->lex));
         TRY(arithmetic(mp, 3, out));
-        TRY(tql_expect(p, TK_RPAREN, "')' expected"));
         TRY(second_stages(p, &(*out)->second));
+        TRY(tql_expect(p, TK_RPAREN, "')' expected"));
     } else if (number) {
         struct tql_lexer at = p->lex;
         struct tval v;

@@ -1,6 +1,7 @@
-/* TraceQL text -> parser -> evaluation over a small trace. Whatever parses must evaluate; nothing may crash, hang or leak. */
+/* TraceQL text -> parser -> evaluation over a small trace, as a search and as a metrics query. Whatever parses must
+ * evaluate; nothing may crash, hang or leak. */
 #include "base/core/assert.h"
-#include "query/traceql/traceql.h"
+#include "query/traceql/metrics.h"
 
 static void make_trace(struct tql_trace *t, struct arena *a)
 {
@@ -27,6 +28,22 @@ static void make_trace(struct tql_trace *t, struct arena *a)
     tql_trace_build(t, list, 6, a);
 }
 
+static void metrics(struct str text, struct arena *a)
+{
+    struct tql_metrics *m;
+    struct tql_trace t;
+    if (tql_parse_metrics(text, a, &m) != OK) return;
+    make_trace(&t, a);
+    for (uint32_t i = 0; i < m->nunits; i++) {
+        uint32_t *spans, n = 0;
+        err_t e = tql_select(m->units[i]->spans, &t, a, &spans, &n);
+        ASSERT(e == OK || e == ERR_LIMIT);
+        for (uint32_t k = 0; e == OK && k < n; k++)
+            ASSERT(spans[k] < t.n && (k == 0 || spans[k] > spans[k - 1]));
+    }
+    tql_metrics_free(m);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -46,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
                 ASSERT(r.sets[i].nspans <= r.sets[i].matched && r.sets[i].matched <= 6);
         tql_free(q);
     }
+    if (size <= 4096) metrics(str_n(data, size), &a);
     arena_deinit(&a);
     ASSERT(budget.used == 0);
     return 0;
