@@ -18,7 +18,8 @@ void http_conn_close(struct http_conn *c)
 {
     if (c->closed) return;
     c->closed = true;
-    c->core->io->close(c->user);
+    if (c->at_rest) c->core->io->close_idle(c->user);
+    else c->core->io->close(c->user);
 }
 
 void http_conn_abort(struct http_conn *c)
@@ -135,9 +136,17 @@ void http_conn_eof(struct http_conn *c)
     http_conn_close(c);
 }
 
+/* Between requests, with the last answer at the client: a stop need not wait for its end. */
+static bool at_rest(const struct http_conn *c)
+{
+    bool between = c->proto == HTTP_PROTO_1 ? c->state == H1_HEAD : true;
+    return http_conn_idle(c) && between && c->in.n == 0 && c->core->io->settled(c->user);
+}
+
 void http_conn_stop(struct http_conn *c)
 {
     if (c->closed) return;
+    c->at_rest = at_rest(c); /* before the goodbye */
     if (c->proto == HTTP_PROTO_2) h2_goaway(c);
     if (http_conn_idle(c)) http_conn_close(c);
     else c->close_after = true;

@@ -57,7 +57,9 @@ struct http_io {
     size_t (*unsent)(void *user);
     void (*pause)(void *user);
     void (*resume)(void *user);
+    bool (*settled)(void *user);                       /* the peer has all that was sent */
     void (*close)(void *user);                         /* after the output is flushed */
+    void (*close_idle)(void *user);                    /* the same, when the peer owes nothing */
     void (*abort)(void *user);
     mono_ns (*now)(void);
     err_t (*start)(struct http_exchange *x);           /* arranges for http_exchange_run(x) */
@@ -142,6 +144,7 @@ struct http_conn {
     enum http_conn_proto proto;
     bool consuming;          /* inside feed: done() must not consume again */
     bool paused, closed;     /* closed: io->close or io->abort was called */
+    bool at_rest;            /* stopping, and nothing is owed either way */
     struct buf in;           /* received, not yet consumed */
     mono_ns since;           /* start of the present state */
     mono_ns progress;        /* last byte that came */

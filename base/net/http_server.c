@@ -76,6 +76,16 @@ static void io_resume(void *user)
     sock_resume_recv(((struct server_conn *)user)->sock);
 }
 
+static bool io_settled(void *user)
+{
+    return sock_settled(((struct server_conn *)user)->sock);
+}
+
+static void io_close_idle(void *user)
+{
+    sock_close_idle(((struct server_conn *)user)->sock);
+}
+
 static void io_close(void *user)
 {
     sock_close(((struct server_conn *)user)->sock);
@@ -111,7 +121,9 @@ static const struct http_io server_io = {
     .unsent = io_unsent,
     .pause = io_pause,
     .resume = io_resume,
+    .settled = io_settled,
     .close = io_close,
+    .close_idle = io_close_idle,
     .abort = io_abort,
     .now = rt_now,
     .start = io_start,

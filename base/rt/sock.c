@@ -4,7 +4,7 @@
  *   peer's end, at most 1 s) -> stopping (the backend ends what is in flight) -> gone (on_closed, memory free)
  *
  * Lingering: closing with unread input makes the kernel send a reset, which destroys an answer that is
- * still on its way.
+ * still on its way. A connection that is idle is closed without (sock_close_idle).
  *
  * Invariants
  *  1. A sock is freed in on_gone only, which the loop runs; so every pointer to it is good within a callback.
@@ -20,9 +20,11 @@
 #include "base/rt/reactor.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
 #include <unistd.h>
@@ -62,7 +64,7 @@ struct sock {
     struct sock *prev, *next; /* all of the reactor */
     struct sock *dirty_next;
     enum sock_state state;
-    bool dirty, above_high, eof, paused;
+    bool dirty, above_high, eof, paused, idle_close;
     int os_errno;
     struct seg *out, *out_tail;
     size_t unsent;
@@ -450,7 +452,7 @@ static void on_close_late(struct timer *t)
 
 static void linger(struct sock *s)
 {
-    if (s->eof || shutdown(s->io.fd, SHUT_WR) != 0) {
+    if (s->eof || s->idle_close || shutdown(s->io.fd, SHUT_WR) != 0) {
         stop(s, 0);
         return;
     }
@@ -482,6 +484,18 @@ void sock_close(struct sock *s)
     }
     arm_close_timer(s);
     mark_dirty(s);
+}
+
+void sock_close_idle(struct sock *s)
+{
+    s->idle_close = true;
+    sock_close(s);
+}
+
+bool sock_settled(const struct sock *s)
+{
+    int left = 0;
+    return !s->out && !s->sending && ioctl(s->io.fd, SIOCOUTQ, &left) == 0 && left == 0;
 }
 
 void sock_abort(struct sock *s)

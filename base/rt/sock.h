@@ -79,6 +79,11 @@ void sock_resume_recv(struct sock *s);
 bool sock_closing(const struct sock *s); /* sock_close or sock_abort was called, or the connection broke */
 /* Orderly: no more on_data; output is flushed (at most 30 s without progress), then FIN, then on_closed. */
 void sock_close(struct sock *s);
+/* The same without waiting for the peer's end: for a connection on which nothing is owed either way. What the peer sends all
+ * the same is answered by a reset, which would take output with it that is still on its way: ask sock_settled before. */
+void sock_close_idle(struct sock *s);
+/* The peer's kernel has acknowledged all that was sent, and nothing waits to be. */
+bool sock_settled(const struct sock *s);
 /* At once: output is dropped. on_closed follows at a later turn. */
 void sock_abort(struct sock *s);
 /* "127.0.0.1:4317" or "[::1]:4317" of the peer into to (>= SOCK_NAME_MAX bytes). */

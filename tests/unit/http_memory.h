@@ -32,6 +32,7 @@ static void mem_send_ref(void *user, const void *p, size_t n, void (*done)(void 
 static size_t mem_unsent(void *user) { return ((struct mem_conn *)user)->unsent; }
 static void mem_pause(void *user) { ((struct mem_conn *)user)->paused = true; }
 static void mem_resume(void *user) { ((struct mem_conn *)user)->paused = false; }
+static bool mem_settled(void *user) { return ((struct mem_conn *)user)->unsent == 0; }
 static void mem_close(void *user) { ((struct mem_conn *)user)->closed = true; }
 static void mem_abort(void *user) { ((struct mem_conn *)user)->aborted = true; }
 static mono_ns mem_now(void) { return (mono_ns){ mem_now_ns }; }
@@ -57,7 +58,7 @@ static inline bool mem_run_one(void)
 }
 
 static const struct http_io mem_io = {
-    mem_send, mem_send_ref, mem_unsent, mem_pause, mem_resume, mem_close, mem_abort, mem_now, mem_start,
+    mem_send, mem_send_ref, mem_unsent, mem_pause, mem_resume, mem_settled, mem_close, mem_close, mem_abort, mem_now, mem_start,
 };
 
 static inline void mem_open(struct mem_conn *m, struct http_core *core, const struct http_service *service)

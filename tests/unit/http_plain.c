@@ -398,6 +398,40 @@ static void test_grpc(void)
     buf_deinit(&b);
 }
 
+/* -- stopping ----------------------------------------------------------------------------------------- */
+
+/* Clients that keep their connection open and read nothing more do not hold up a stop: one that has asked and was answered,
+ * one that never asked, one of HTTP/2. What was sent to them is there to be read. */
+static void test_stop_with_idle_clients(void)
+{
+    struct http_server_opts o = server_opts(30);
+    struct http_listen l = { "127.0.0.1", 0, &router, methods, ARRAY_LEN(methods), NULL };
+    struct http_server *s;
+    CHECK(http_server_start(&o, &l, 1, &s) == OK);
+    struct tcp *t[3];
+    for (unsigned i = 0; i < ARRAY_LEN(t); i++)
+        CHECK(tcp_connect("127.0.0.1", http_server_port(s, 0), &t[i]) == OK);
+    struct str rq = STR("GET /hello HTTP/1.1\r\n" HOST "\r\n"), preface = STR("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\4\0\0\0\0\0");
+    CHECK(tcp_send(t[0], rq.p, rq.n) == OK);
+    CHECK(tcp_send(t[2], preface.p, preface.n) == OK);
+    CHECK(fiber_sleep(50 * NS_PER_MS) == OK);
+    mono_ns before = rt_now();
+    http_server_stop(s, 5000);
+    int64_t ms = (rt_now().ns - before.ns) / NS_PER_MS;
+    if (ms >= 600) fprintf(stderr, "the stop took %lld ms\n", (long long)ms);
+    CHECK(ms < 600);
+    char answer[4096];
+    size_t got = 0;
+    CHECK(tcp_recv(t[0], answer, sizeof answer, &got) == OK);
+    CHECK(str_ends(str_n(answer, got), STR("hello anonymous")));
+    for (unsigned i = 0; i < ARRAY_LEN(t); i++) {
+        do
+            CHECK(tcp_recv(t[i], answer, sizeof answer, &got) == OK);
+        while (got > 0); /* an end, and no reset */
+        tcp_close(t[i]);
+    }
+}
+
 /* -- running ------------------------------------------------------------------------------------------ */
 
 static err_t test_main(void *arg)
@@ -430,6 +464,7 @@ static err_t test_main(void *arg)
     http_server_stop(s, 100);
     CHECK(canceled == 1);
     tcp_close(t);
+    test_stop_with_idle_clients();
     CHECK(bodies.used == 0);
     CHECK(answers.used == 0);
     return OK;
