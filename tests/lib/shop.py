@@ -31,9 +31,10 @@ VALUE_BOUNDS = [10, 25, 50, 100, 250, 500, 1000]
 EXPORT_S = 5  # as the demo's SDKs
 LISTED = 20  # the most ids of one kind in a Summary
 SLICE_S = 30  # the most time in one request while the past is sent
-PRODUCTS = ["anchor", "buoy", "compass", "davit", "ensign", "fender", "gaff", "halyard"]
-CURRENCIES = ["EUR", "USD", "GBP", "CHF"]
-SLOW_CURRENCY = "CHF"
+PRODUCTS = {"anchor": 18900, "bilge-pump": 7450, "buoy": 3990, "compass": 24900, "ensign": 1250, "fender": 2790, "halyard": 9900,
+            "logbook": 1890, "winch-handle": 4990}  # euro cents
+CURRENCIES = {"EUR": 55, "USD": 20, "GBP": 20, "JPY": 5}  # how many of a hundred pay in it
+SLOW_CURRENCY = "GBP"  # the demo's fault slow-query
 
 # The browser's records: names of its attributes, as demo/frontend sends them.
 SESSION, ROUTE, PAGE, VITAL = "session.id", "url.template", "browser.document.url.full", "browser.web_vital"
@@ -61,7 +62,7 @@ SERVICES = {
 BUSINESS = {
     "catalogue": [("shop.products.viewed", "{product}", "Products looked at", "counter")],
     "orders": [("shop.orders.placed", "{order}", "Orders by outcome", "counter"),
-               ("shop.order.value", "1", "Value of the orders placed", "histogram", VALUE_BOUNDS)],
+               ("shop.order.value", "{EUR}", "Value of placed orders, in euro.", "histogram", VALUE_BOUNDS)],
     "payments": [("shop.payments.charged", "{charge}", "Charges by outcome", "counter")],
     "storefront": [("shop.carts.checked_out", "{cart}", "Carts checked out", "counter")],
 }
@@ -279,6 +280,9 @@ class Shop:
     def took(self, median_ms, sigma=0.35):
         return self.rng.lognormvariate(math.log(median_ms), sigma) / 1000
 
+    def currency(self):
+        return self.rng.choices(list(CURRENCIES), list(CURRENCIES.values()))[0]
+
     def chance(self, p):
         return self.rng.random() < p
 
@@ -336,17 +340,17 @@ class Shop:
             "http.request.method": method, "http.route": route, "url.path": path, "url.scheme": "http",
             "server.address": "127.0.0.1", "server.port": s.port, "network.protocol.version": "1.1", "client.address": "127.0.0.1"})
 
-    def client(self, of, method, to, path, t, parent):
+    def client(self, of, method, to, path, t, parent, route=""):
         port = self.services[to].port
-        return Span(of, method, CLIENT, t, parent, **{
+        return Span(of, f"{method} {route}".strip(), CLIENT, t, parent, **{
             "http.request.method": method, "url.full": f"http://127.0.0.1:{port}{path}",
             "server.address": "127.0.0.1", "server.port": port})
 
-    def database(self, name, system, namespace, text, t, parent, took, rows, **attrs):
+    def database(self, name, namespace, text, t, parent, took, rows, **attrs):
         """A CLIENT span of a query; the end of it."""
         verb, table = text.split()[0], text.split(" FROM " if " FROM " in text else " INTO ")[1].split()[0]
         span = Span(self.services[name], f"{verb} {table}", CLIENT, t, parent, name, **{
-            "db.system.name": system, "db.namespace": namespace, "db.operation.name": verb, "db.collection.name": table,
+            "db.system.name": "postgresql", "db.namespace": namespace, "db.operation.name": verb, "db.collection.name": table,
             "db.query.text": text, "server.address": f"{namespace}-db", "server.port": 5432, "db.response.returned_rows": rows, **attrs})
         return span.end(t + took)
 
@@ -354,36 +358,36 @@ class Shop:
         """catalogue: GET /products/{id}; returns (end, price)."""
         span = self.server("catalogue", "GET", "/products/{product_id}", f"/products/{item}", t, parent)
         s = span.service
-        at = self.database("catalogue", "postgresql", "shop", "SELECT id, name, price FROM products WHERE id = $1",
-                           t + 0.0006, span, self.took(6), 1)
-        s.log(at, INFO, f"product {item} viewed in {(at - t) * 1000:.1f} ms", span, **{"product.id": item, "code.function.name": "product"})
+        at = self.database("catalogue", "catalogue", "SELECT * FROM products WHERE id = $1", t + 0.0006, span, self.took(6), 1)
+        s.log(at, INFO, "product viewed", span, **{"shop.product.id": item, "price": PRODUCTS[item], "currency": "EUR"})
         if self.chance(0.15):
             s.log(at, DEBUG, f"price cache miss for {item}, ttl {self.rng.randint(10, 60)} s", span)
-        s.measure(at, "shop.products.viewed", 1, {"product.id": item}, span)
-        return self.served(span, at + 0.0008, 200, "/products/{product_id}"), 5.0 + 17.5 * (len(item) % 5)
+        s.measure(at, "shop.products.viewed", 1, {"shop.product.id": item}, span)
+        return self.served(span, at + 0.0008, 200, "/products/{product_id}"), PRODUCTS[item]
 
     def charge(self, t, parent, amount, currency, order):
         """payments: POST /charge; returns (end, accepted)."""
-        span = self.server("payments", "POST", "/charge", "/charge", t, parent).set(
-            payment__amount=amount, payment__currency=currency, order__id=order)
-        s = span.service
+        span = self.server("payments", "POST", "/charge", "/charge", t, parent)
+        s, who = span.service, {"order_id": order, "currency": currency, "amount": amount}
         slow = currency == SLOW_CURRENCY and self.incident[0] <= t < self.incident[1]
         took = self.rng.uniform(1.5, 2.5) if slow else self.took(9)
-        text = "SELECT account, sum(amount) FROM ledger_entries WHERE currency = $1 GROUP BY account"
-        at = self.database("payments", "postgresql", "ledger", text, t + 0.0004, span, took, self.rng.randint(1, 40),
-                           **({"db.query.plan": "seq scan"} if slow else {}))
-        if took > 1:
-            s.log(at, WARN, f"slow ledger query: {took * 1000:.0f} ms for currency {currency}", span,
-                  **{"payment.currency": currency, "db.query.text": text, "duration_ms": took * 1000})
+        text = "SELECT sum(amount) FROM entries WHERE currency = $1"
+        at = self.database("payments", "ledger", text, t + 0.0004, span, took, 1, **{
+            "db.query.parameter.currency": currency, **({"shop.ledger.slow": True} if slow else {})})
+        if slow:
+            s.log(at, WARN, f"slow ledger query: {took * 1000:.0f} ms for {currency}", span, **who, **{
+                "db.query.text": text, "duration_ms": round(took * 1000)})
             self.summary.note(self.summary.slow, span.trace)
-        if amount > 60:  # the bank is asked too: a service outside
+        if amount > 20000:  # the bank is asked too: a service outside
             bank = Span(s, "POST", CLIENT, at, span, **{"http.request.method": "POST", "server.port": 443, "url.full":
                         "https://cards.example.com/v1/authorise", "server.address": "cards.example.com", "http.response.status_code": 200})
             at = bank.end(at + self.took(28))
         accepted = not self.chance(0.04)
         s.measure(at, "shop.payments.charged", 1, {"outcome": "accepted" if accepted else "declined", "currency": currency}, span)
         if accepted:
-            s.log(at, INFO, f"charged {amount:.2f} {currency} for order {order}", span, **{"order.id": order, "payment.amount": amount})
+            at = self.database("payments", "ledger", "INSERT INTO entries (id, order_id, currency, amount) VALUES ($1, $2, $3, $4)",
+                               at, span, self.took(4), 1)
+            s.log(at, INFO, "charged", span, **who)
         else:
             span.fail(at, "payments::Declined", f"card declined for order {order}: insufficient funds", STACKS["payments"])
         return self.served(span, at + 0.0005, 200 if accepted else 502, "/charge"), accepted
@@ -391,26 +395,30 @@ class Shop:
     def checkout(self, t, parent, items, currency):
         """orders: POST /checkout with its calls; returns (end, accepted)."""
         span = self.server("orders", "POST", "/checkout", "/checkout", t, parent)
-        s, order, at, total = span.service, f"o-{self.id(4)}", t + 0.001, 0.0
+        s, order, at, total = span.service, f"ord_{self.id(5)}", t + 0.001, 0
+        cart = Span(s, "price cart", INTERNAL, at, span, "orders")
         for item in items:
-            out = self.client(s, "GET", "catalogue", f"/products/{item}", at, span)
+            out = self.client(s, "GET", "catalogue", f"/products/{item}", at, cart, "/products/{id}")
             end, price = self.product(at + 0.0007, out, item)
             total += price
             out.set(http__response__status_code=200)
             at = out.end(end + 0.0006)
-        span.set(order__id=order, order__items=len(items), order__value=total, order__currency=currency)
-        s.log(at, INFO, f"order {order} of {len(items)} items priced at {total:.2f} {currency}", span, **{"order.id": order})
-        out = self.client(s, "POST", "payments", "/charge", at, span)
+        cart.end(at)
+        span.set(shop__order__id=order, shop__order__items=len(items), shop__order__total=total, shop__order__currency=currency)
+        s.log(at, INFO, f"order {order} of {len(items)} items priced at {total / 100:.2f} {currency}", span, order_id=order)
+        out = self.client(s, "POST", "payments", "/charge", at, span, "/charge")
         end, accepted = self.charge(at + 0.0008, out, total, currency, order)
         out.set(http__response__status_code=200 if accepted else 502)
         if not accepted:
             out.status = {"code": 2}
             out.attrs["error.type"] = "502"
         at = out.end(end + 0.0007)
-        s.measure(at, "shop.orders.placed", 1, {"outcome": "placed" if accepted else "failed", "currency": currency}, span)
         if accepted:
-            s.measure(at, "shop.order.value", total, {"currency": currency}, span)
-            s.log(at, INFO, f"order {order} placed after {(at - t) * 1000:.0f} ms", span, **{"order.id": order})
+            at = self.database("orders", "orders", "INSERT INTO orders (id, currency, total, payment_id) VALUES ($1, $2, $3, $4)",
+                               at, span, self.took(3), 1)
+            s.measure(at, "shop.orders.placed", 1, {"currency": currency}, span)
+            s.measure(at, "shop.order.value", total / 100, {"currency": currency}, span)
+            s.log(at, INFO, "order placed", span, order_id=order, currency=currency, total=total, items=len(items))
         else:
             span.fail(at, "*errors.errorString", f"checkout {order}: payments answered 502: card declined", STACKS["orders"])
         return self.served(span, at + 0.0006, 200 if accepted else 502, "/checkout"), accepted
@@ -419,7 +427,7 @@ class Shop:
         """storefront: POST /api/checkout; returns (end, accepted)."""
         span = self.server("storefront", "POST", "/api/checkout", "/api/checkout", t, parent)
         s = span.service
-        route = Span(s, "executing api route (app) /api/checkout", INTERNAL, t + 0.002, span, "next.js", **{
+        route = Span(s, "executing api route (app) /api/checkout/route", INTERNAL, t + 0.002, span, "next.js", **{
             "next.route": "/api/checkout", "next.span_type": "AppRouteRouteHandlers.runHandler"})
         out = self.client(s, "POST", "orders", "/checkout", t + 0.003, route)
         end, accepted = self.checkout(t + 0.0045, out, items, currency)
@@ -430,8 +438,8 @@ class Shop:
             out.attrs["error.type"] = "502"
         at = out.end(end + 0.001)
         if accepted:
-            s.log(at, INFO, f"cart of {len(items)} items checked out", span, **{"cart.items": len(items)})
-            s.measure(at, "shop.carts.checked_out", 1, {"currency": currency}, span)
+            s.log(at, INFO, "cart checked out", span, **{"shop.order.lines": len(items)})
+            s.measure(at, "shop.carts.checked_out", 1, {"currency": currency, "outcome": "placed"}, span)
         else:
             route.fail(at, "Error", "orders answered 502", STACKS["storefront"])
             span.status = {"code": 2}
@@ -447,12 +455,12 @@ class Shop:
         web.log(t, INFO, None, event="session.start", **{SESSION: session, ROUTE: "/", PAGE: "http://localhost:3001/", "url.path": "/"})
         pages = ["/"] + rng.choices(["/products/[id]", "/"], [4, 1], k=rng.randint(1, 3)) + rng.choice([[], ["/cart"], ["/cart", "/checkout"]])
         for route in pages:
-            item = rng.choice(PRODUCTS)
+            item = rng.choice(list(PRODUCTS))
             self.at(t, self.page, web, session, route, ROUTES[route][0].format(item), item)
             t += rng.uniform(4, 25)
         if pages[-1] == "/checkout":
-            items = rng.sample(PRODUCTS, rng.randint(1, 3))
-            self.at(t, self.buy, web, session, items, rng.choices(CURRENCIES, [6, 4, 2, 2])[0])
+            items = rng.sample(list(PRODUCTS), rng.randint(1, 3))
+            self.at(t, self.buy, web, session, items, self.currency())
         self.at(self.now + rng.expovariate(self.rate / 5), self.visitor)
 
     def page(self, web, session, route, path, item):
@@ -536,15 +544,15 @@ class Shop:
         what = rng.choices(["checkout", "data", "error"], [5, 4, 0.4])[0]
         name = rng.choice(list(SERVICES))
         if what == "checkout":
-            self.storefront_checkout(t, None, rng.sample(PRODUCTS, rng.randint(1, 3)), rng.choices(CURRENCIES, [6, 4, 2, 2])[0])
+            self.storefront_checkout(t, None, rng.sample(list(PRODUCTS), rng.randint(1, 3)), self.currency())
         elif what == "data":
             span = self.server(name, "GET", "/data", "/data", t)
-            at = self.database(name, "postgresql", "shop", "SELECT name, stock FROM items WHERE stock > $1", t + 0.001, span, self.took(11, 0.6), rng.randint(1, 20))
+            at = self.database(name, name, "SELECT name, stock FROM items WHERE stock > $1", t + 0.001, span, self.took(11, 0.6), rng.randint(1, 20))
             span.service.log(at, INFO, f"read items in {(at - t) * 1000:.1f} ms", span, rows=rng.randint(1, 20))
             self.served(span, at + 0.0007, 200, "/data")
         else:
             span = self.server(name, "GET", "/error", "/error", t)
-            item = rng.choice(PRODUCTS)
+            item = rng.choice(list(PRODUCTS))
             span.fail(t + 0.003, "StockError", f"no stock of {item}", STACKS[name])
             self.served(span, t + 0.004, 500, "/error")
         self.at(t + rng.expovariate(self.rate), self.caller)
