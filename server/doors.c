@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/rt/sock.h"
 #include "query/permit.h"
+#include "server/api/correlate.h"
 #include "server/api/native.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
@@ -136,6 +137,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api tempo = { tempo_routes, tempo_nroutes, tempo_on_error, &c->tempo };
     const struct http_api quickwit = { quickwit_routes, quickwit_nroutes, quickwit_on_error, &c->quickwit };
     const struct http_api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, ingest_otlp_on_error, &c->ingest };
+    const struct http_api correlate = { correlate_routes, correlate_nroutes, native_on_error, &c->native };
     const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
@@ -150,6 +152,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api ui[] = {
         pages,
         services,
+        correlate,
         status,
         under("/prometheus", prom),
         under("/tempo", tempo),

@@ -18,5 +18,7 @@ void names_init(struct names *s, uint32_t max, struct arena *mem);
 void names_deinit(struct names *s); /* the numbers and texts stay, as long as mem does */
 /* The name's number, a new one if need be; NAME_NONE when there is no room for another. */
 uint32_t names_add(struct names *s, struct str name);
+/* NAME_NONE when it has none. */
+uint32_t names_find(const struct names *s, struct str name);
 
 #endif
