@@ -39,27 +39,29 @@ export function CheckoutForm({ products, days }: { products: Product[]; days: nu
   return (
     <>
       <LateBanner />
-      <p>Delivered in {days} {days === 1 ? 'day' : 'days'} from now.</p>
-      <ul>
-        {lines.map((p) => (
-          <li key={p.id}>
-            {cart[p.id]} × {p.name}
-          </li>
-        ))}
-      </ul>
-      <p className="actions">
-        <label>
-          Pay in{' '}
-          <select value={currency} onChange={(e) => setCurrency(e.target.value)}>
-            {CURRENCIES.map((c) => (
-              <option key={c}>{c}</option>
-            ))}
-          </select>
-        </label>
-        <button data-otel-name="buy" disabled={busy || !lines.length} onClick={() => void buy()}>
-          {busy ? 'Paying…' : 'Buy'}
-        </button>
-      </p>
+      <section className="card order">
+        <p>Delivered in {days} {days === 1 ? 'day' : 'days'} from now.</p>
+        <ul>
+          {lines.map((p) => (
+            <li key={p.id}>
+              {cart[p.id]} × {p.name}
+            </li>
+          ))}
+        </ul>
+        <p className="actions">
+          <label>
+            Pay in{' '}
+            <select value={currency} onChange={(e) => setCurrency(e.target.value)}>
+              {CURRENCIES.map((c) => (
+                <option key={c}>{c}</option>
+              ))}
+            </select>
+          </label>
+          <button data-otel-name="buy" disabled={busy || !lines.length} onClick={() => void buy()}>
+            {busy ? 'Paying…' : 'Buy'}
+          </button>
+        </p>
+      </section>
       {outcome && 'error' in outcome && (
         <p className="notice bad" role="alert">
           That did not work: {outcome.error}

@@ -10,7 +10,7 @@ export function rowKey(row: LogRow, index: number): string {
   return `${row.timestamp_nanos}.${row.span_id ?? ""}.${index}`;
 }
 
-const unsaid = new Set(["session.id", "url.full", "url.path", "browser.web_vital.id", "browser.web_vital.delta", "exception.stacktrace"]);
+const unsaid = new Set(["session.id", "browser.document.url.full", "url.full", "url.path", "browser.web_vital.id", "browser.web_vital.delta", "exception.stacktrace"]);
 
 /** A row in short: what an event without a body says is in its attributes, the long and the common ones left out. */
 export function summary(row: LogRow): string {
