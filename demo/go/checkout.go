@@ -121,21 +121,21 @@ func (s *shop) place(ctx context.Context, c cart) (order, error) {
 	span := trace.SpanFromContext(ctx)
 	span.SetAttributes(attribute.String("shop.order.id", o.ID), attribute.String("shop.order.currency", o.Currency),
 		attribute.Int("shop.order.items", len(o.Items)))
-	currency, discount := c.Currency, int64(0)
+	currency, discounts := c.Currency, int64(0)
 	if s.faults.errorShare.Load() && rand.Float64() < errorShare {
-		// The bug to find: a coupon that takes off more than there is, or loses the currency.
+		// The bug to find: a coupon that loses the currency, or takes the cart's worth off twice.
 		span.SetAttributes(attribute.String("shop.coupon", "SUMMER50"))
 		if rand.IntN(2) == 0 {
 			currency = brokenCurrency
 		} else {
-			discount = 1 << 32
+			discounts = 2
 		}
 	}
 	var err error
 	if o.Total, err = s.price(ctx, o.Items, currency); err != nil {
 		return o, fmt.Errorf("checkout %s: price: %w", o.ID, err)
 	}
-	o.Total -= discount
+	o.Total -= discounts * o.Total
 	paid, err := s.peers.charge(ctx, o.ID, o.Currency, o.Total, s.faults.retryStorm.Load())
 	if err != nil {
 		return o, fmt.Errorf("checkout %s: charge: %w", o.ID, err)

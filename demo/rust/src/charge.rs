@@ -59,7 +59,7 @@ struct ChargeError {
 
 impl fmt::Display for ChargeError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "order {} cannot be charged: {}", self.order_id, self.source)
+        write!(f, "order {} cannot be charged", self.order_id)
     }
 }
 impl Error for ChargeError {
@@ -84,7 +84,7 @@ async fn settle(app: App, r: Request) -> Response {
     app.ledger.balance(&r.currency).await;
     if fastrand::f64() < DECLINED_SHARE {
         app.charges.count("declined", &r.currency);
-        warn!(order_id = r.order_id, currency = r.currency, amount = r.amount, "card declined");
+        warn!(name: "payment.declined", order_id = r.order_id, currency = r.currency, amount = r.amount, "card declined");
         return (StatusCode::PAYMENT_REQUIRED, Json(json!({"error": "card declined", "outcome": "declined"})))
             .into_response();
     }
@@ -92,17 +92,17 @@ async fn settle(app: App, r: Request) -> Response {
         app.charges.count("failed", &r.currency);
         let error = ChargeError { order_id: r.order_id, source };
         errors::report("ChargeError", &error);
-        return failure(StatusCode::INTERNAL_SERVER_ERROR, &error.to_string());
+        return failure(StatusCode::INTERNAL_SERVER_ERROR, &errors::line(&error));
     }
     app.charges.count("accepted", &r.currency);
     let payment_id = format!("pay_{:016x}", fastrand::u64(..));
-    info!(order_id = r.order_id, payment_id, currency = r.currency, amount = r.amount, "charged");
+    info!(name: "payment.charged", order_id = r.order_id, payment_id, currency = r.currency, amount = r.amount, "charged");
     Json(Receipt { payment_id, outcome: "accepted" }).into_response()
 }
 
 pub async fn balance(State(app): State<App>) -> Json<Value> {
     let balance = app.ledger.balance("EUR").await;
-    info!(balance, currency = "EUR", "balance read");
+    info!(name: "ledger.balance", balance, currency = "EUR", "balance read");
     Json(json!({"currency": "EUR", "balance": balance}))
 }
 
@@ -124,7 +124,7 @@ pub async fn error() -> Response {
         Ok(fee) => Json(json!({"fee": fee})).into_response(),
         Err(e) => {
             errors::report("FeeTableError", &e);
-            failure(StatusCode::INTERNAL_SERVER_ERROR, &e.to_string())
+            failure(StatusCode::INTERNAL_SERVER_ERROR, &errors::line(&e))
         }
     }
 }

@@ -1,14 +1,14 @@
 //! An error with its causes: recorded on the current span and logged, once, where it is answered.
 
-use std::{error::Error, fmt::Write};
+use std::error::Error;
 
 use opentelemetry::KeyValue;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
 /// `kind` is the error's type by name. Rust's errors know no stack; their chain of causes stands in its place.
 pub fn report(kind: &str, error: &dyn Error) {
-    let message = error.to_string();
-    let chain = chain(kind, error);
+    let message = line(error);
+    let chain = format!("{kind}: {}", causes(error).join("\ncaused by: "));
     let span = tracing::Span::current();
     span.add_event(
         "exception",
@@ -20,19 +20,23 @@ pub fn report(kind: &str, error: &dyn Error) {
     );
     span.set_status(opentelemetry::trace::Status::error(message.clone()));
     tracing::error!(
-        "exception.type" = kind,
-        "exception.message" = message,
-        "exception.stacktrace" = chain,
+        name: "exception",
+        { exception.type = kind, exception.message = message, exception.stacktrace = chain },
         "{message}"
     );
 }
 
-fn chain(kind: &str, error: &dyn Error) -> String {
-    let mut text = format!("{kind}: {error}");
+/// An error and its causes in one line.
+pub fn line(error: &dyn Error) -> String {
+    causes(error).join(": ")
+}
+
+fn causes(error: &dyn Error) -> Vec<String> {
+    let mut words = vec![error.to_string()];
     let mut cause = error.source();
     while let Some(e) = cause {
-        let _ = write!(text, "\ncaused by: {e}"); // writing to a String cannot fail
+        words.push(e.to_string());
         cause = e.source();
     }
-    text
+    words
 }

@@ -59,7 +59,7 @@ pub async fn switch(
             .into_response();
     };
     fault.store(to.on, Relaxed);
-    warn!(fault = name, on = to.on, "fault {name} is {}", if to.on { "on" } else { "off" });
+    warn!(name: "fault", fault = name, on = to.on, "fault {name} is {}", if to.on { "on" } else { "off" });
     app.faults.state().into_response()
 }
 

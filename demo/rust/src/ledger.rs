@@ -105,7 +105,11 @@ impl Ledger {
             self.duration.record(took.as_secs_f64(), &attributes);
             if took >= SLOW {
                 tracing::Span::current().record("shop.ledger.slow", true);
-                warn!("db.query.text" = text, currency, duration_ms = took.as_millis() as u64, "slow ledger query");
+                warn!(
+                    name: "ledger.slow",
+                    { db.query.text = text, currency, duration_ms = took.as_millis() as u64 },
+                    "slow ledger query"
+                );
             }
         }
         .instrument(span)

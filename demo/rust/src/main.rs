@@ -57,11 +57,11 @@ async fn serve() -> Result<(), Failure> {
     let host = env::var("HOST").unwrap_or_else(|_| "127.0.0.1".into());
     let port = env::var("PORT").unwrap_or_else(|_| "8003".into());
     let listener = tokio::net::TcpListener::bind(format!("{host}:{port}")).await?;
-    info!("payments listens on {}", listener.local_addr()?);
+    info!(name: "start", "payments listens on {}", listener.local_addr()?);
     axum::serve(listener, router()?.into_make_service_with_connect_info::<SocketAddr>())
         .with_graceful_shutdown(stop_asked())
         .await?;
-    info!("payments stops");
+    info!(name: "stop", "payments stops");
     Ok(())
 }
 

@@ -69,7 +69,8 @@ pub fn start() -> Result<Telemetry, Failure> {
 }
 
 /// Our own events only go to OTLP: what the exporter's HTTP client says about exporting must not be exported. Events
-/// are not repeated on spans, they find each other by their ids; exceptions are (see `errors`).
+/// are not repeated on spans, they find each other by their ids; exceptions are (see `errors`). Events have names, since
+/// the appender sends their names, and `tracing` names an event after its line of source.
 fn subscribe(traces: &SdkTracerProvider, logs: &SdkLoggerProvider) {
     let ours = || Targets::new().with_target("payments", LevelFilter::INFO);
     let spans = tracing_opentelemetry::layer()
