@@ -23,7 +23,6 @@ function pages(summary) {
     service: "/services/orders",
     rum: "/rum",
     session: `/rum/sessions/${session}`,
-    missing: "/no/such/page",
   };
 }
 

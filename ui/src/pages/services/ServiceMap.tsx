@@ -35,6 +35,8 @@ function KindMark({ kind }: { kind: Edge["to_kind"] }) {
 
 function Node(p: { node: MapNode; seconds: number; selected: boolean; onSelect: () => void }) {
   const { node } = p;
+  const name = node.label.length > 16 ? node.label.slice(0, 15) + "…" : node.label;
+  const short = `${rate(node.requests / p.seconds)}${node.p95_ms === null ? "" : ` · ${duration(node.p95_ms / 1e3)}`}`;
   const numbers = `${rate(node.requests / p.seconds)}, ${percent(node.requests ? node.errors / node.requests : 0)} errors${node.p95_ms === null ? "" : `, p95 ${duration(node.p95_ms / 1e3)}`}`;
   const press = (e: KeyboardEvent) => {
     if (e.key !== "Enter" && e.key !== " ") return;
@@ -45,15 +47,13 @@ function Node(p: { node: MapNode; seconds: number; selected: boolean; onSelect: 
     <g
       class="map-node" data-level={level(node.requests, node.errors)} data-kind={node.kind} data-selected={p.selected ? "" : undefined}
       transform={`translate(${node.x - nodeWidth / 2} ${node.y - nodeHeight / 2})`}
-      role="button" tabIndex={0} aria-label={`${kindWord[node.kind]} ${node.label}: ${numbers}`} onClick={p.onSelect} onKeyDown={press}
+      role="button" tabIndex={0} aria-label={`${name} ${short}: ${kindWord[node.kind]} ${node.label}, ${numbers}`} onClick={p.onSelect} onKeyDown={press}
     >
       <title>{`${node.label}: ${numbers}`}</title>
       <rect width={nodeWidth} height={nodeHeight} rx="8" />
       <Ring node={node} />
-      <text x="46" y="22" class="map-name">{node.label.length > 16 ? node.label.slice(0, 15) + "…" : node.label}</text>
-      <text x="46" y="39" class="map-numbers">
-        {rate(node.requests / p.seconds)}{node.p95_ms === null ? "" : ` · ${duration(node.p95_ms / 1e3)}`}
-      </text>
+      <text x="46" y="22" class="map-name">{name}</text>
+      <text x="46" y="39" class="map-numbers">{short}</text>
     </g>
   );
 }
