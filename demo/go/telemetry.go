@@ -66,11 +66,12 @@ func startTelemetry(ctx context.Context) (func(), error) {
 	otel.SetTracerProvider(traces)
 	otel.SetMeterProvider(metrics)
 	otel.SetTextMapPropagator(propagation.NewCompositeTextMapPropagator(propagation.TraceContext{}, propagation.Baggage{}))
-	slog.SetDefault(slog.New(slog.NewMultiHandler(
-		otelslog.NewHandler("orders", otelslog.WithLoggerProvider(logs)),
-		withIDs{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: sameNames})},
-	)))
-	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { slog.Warn("telemetry", "error", err.Error()) }))
+	stdout := withIDs{slog.NewJSONHandler(os.Stdout, &slog.HandlerOptions{ReplaceAttr: sameNames})}
+	bridge := otelslog.NewHandler("orders", otelslog.WithLoggerProvider(logs))
+	slog.SetDefault(slog.New(slog.NewMultiHandler(bridge, stdout)))
+	// To stdout only: what fails to be exported must not be exported.
+	local := slog.New(stdout)
+	otel.SetErrorHandler(otel.ErrorHandlerFunc(func(err error) { local.Warn("telemetry", "error", err.Error()) }))
 	stop := func() {
 		ctx, cancel := context.WithTimeout(context.Background(), flushMax)
 		defer cancel()

@@ -65,8 +65,12 @@ def start():
     stdout.setFormatter(JsonLines())
     root = logging.getLogger()  # not by basicConfig: that would give OTLP's handler a text format for its bodies
     root.setLevel(logging.INFO)
-    root.addHandler(LoggingHandler(logger_provider=logs))
-    root.addHandler(stdout)
+    otlp = LoggingHandler(logger_provider=logs)
+    # What the SDK says about exporting is for stdout only: it must not be exported.
+    otlp.addFilter(lambda record: not record.name.startswith("opentelemetry"))
+    for handler in (otlp, stdout):
+        handler.addFilter(plain)
+        root.addHandler(handler)
     _providers.extend([traces, meters, logs])
 
 
@@ -74,6 +78,12 @@ def stop():
     """Sends what is left."""
     for provider in _providers:
         provider.shutdown()
+
+
+def plain(record):
+    """uvicorn's records bring their message a second time, for terminals."""
+    vars(record).pop("color_message", None)
+    return True
 
 
 class JsonLines(logging.Formatter):
