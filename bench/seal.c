@@ -132,10 +132,11 @@ static void report(const char *what, struct seg_writer *w)
     for (uint32_t i = 0; i < rows.rel[REL_ROWS].ncols; i++) {
         const struct seg_col *c = &rows.rel[REL_ROWS].cols[i];
         struct column col;
-        double from = cpu_ns();
-        need(seg_rows_column(s, &rows.rel[REL_ROWS], c, &a, &col));
+        double began = cpu_ns();
+        const struct seg_reader from = { .seg = s };
+        need(seg_rows_column(&from, &rows.rel[REL_ROWS], c, &a, &col));
         printf("    %-28.*s %6.2f B/row, filter %5.2f; decode %5.1f ns/row\n", STR_ARG(c->name),
-               (double)c->chunk.size / g->nrows, (double)c->bloom.size / g->nrows, (cpu_ns() - from) / g->nrows);
+               (double)c->chunk.size / g->nrows, (double)c->bloom.size / g->nrows, (cpu_ns() - began) / g->nrows);
     }
     arena_deinit(&a);
     seg_doom(s);
@@ -166,7 +167,7 @@ static void seal_by_trace(struct table *const *tables, uint32_t n)
     for (uint32_t i = 0; i < k; i++)
         order[i] = rows[i].pick;
     struct seg_writer *w;
-    need(seg_writer_open(dir, &w));
+    need(seg_writer_open(dir, &budget, &w));
     for (uint32_t at = 0; at < k; at += TABLE_ROWS_MAX) {
         struct table *t = table_merge(tables, n, order + at, MIN(k - at, TABLE_ROWS_MAX), STR("start"), &budget);
         need(seg_rows_write(w, STR("t"), SIG_SPANS, STR(""), t));
@@ -189,7 +190,7 @@ static void run(enum signal signal)
         mem_rows_insert(m, STR("t"), signal, STR(""), tables[i], NULL, 0);
     double t2 = cpu_ns();
     struct seg_writer *w;
-    need(seg_writer_open(dir, &w));
+    need(seg_writer_open(dir, &budget, &w));
     need(mem_rows_seal(m, w));
     double t3 = cpu_ns();
     printf("%s: make %.0f, insert %.0f, seal %.0f ns/row\n", signal == SIG_LOGS ? "logs" : "spans", (t1 - t0) / nrows,

@@ -34,6 +34,21 @@ MUST_CHECK err_t cur_take(struct cur *c, size_t n, const uint8_t **p);
 MUST_CHECK err_t cur_str(struct cur *c, size_t max, struct str *s);
 void buf_lstr(struct buf *b, struct str s);
 
+/* -- marks ------------------------------------------------------------------------------------------- *
+ * Where an encoded column can be entered, counted from its first byte: where its head ends (validity, and what else the
+ * decoder needs first), then the ends of the blocks of its dictionary, then those of its blocks of 1,024 values. */
+struct col_marks {
+    uint32_t *end, n, cap;
+    uint32_t ndict, nvalues; /* n = 1 + ndict + nvalues */
+    size_t base;             /* of the column in the buf */
+};
+void col_marks_begin(struct col_marks *m, const struct buf *out); /* forgets what it had; zeroed before the first time */
+void col_marks_deinit(struct col_marks *m);
+/* m may be NULL: nobody asks. */
+void col_mark_head(struct col_marks *m, const struct buf *out);
+void col_mark_dict(struct col_marks *m, const struct buf *out);
+void col_mark_values(struct col_marks *m, const struct buf *out);
+
 /* -- col_pack.c: n <= COL_BLOCK integers in `width` bits each --------------------------------------- *
  * A full block is lane-transposed: value i is row i / 16 of lane i % 16, a lane packs its 64 values from bit 0
  * up into `width` words, word w of lane l stands at w * 16 + l; so sixteen neighbours are packed by the same
@@ -63,16 +78,23 @@ void col_bits_encode(const uint64_t *words, uint32_t n, struct buf *out);
 MUST_CHECK err_t col_bits_decode(struct cur *c, uint32_t n, uint64_t *words, uint32_t *ones);
 
 /* -- col_fix.c: width 1 to 16 bytes a value -------------------------------------------------------- */
-void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out);
+void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out, struct col_marks *m);
 MUST_CHECK err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out);
 MUST_CHECK err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, const uint32_t *at, uint32_t k, uint8_t *out);
+/* What stands in front of the first mark: the number of entries of the dictionary, 0 when there is none. */
+MUST_CHECK err_t col_fix_head(struct cur *c, uint32_t n, uint32_t *count);
 
 /* -- col_str.c: dictionaries -------------------------------------------------------------------------- */
 enum { COL_STR_BLOCK = 256 << 10, COL_DICT_BYTES_MAX = 512 << 20 };
-void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out);
+void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out, struct col_marks *m);
 MUST_CHECK err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out);
 /* A dictionary and the n codes behind it: the k values as a dictionary of their own, one entry a value. */
 MUST_CHECK err_t col_dict_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, struct arena *a, struct dict *out);
+
+/* What stands in front of the first mark: offset[0..count] of the entries in the bytes. */
+MUST_CHECK err_t col_dict_head(struct cur *c, uint32_t count_max, struct arena *a, uint32_t *count, uint32_t **offset);
+/* One block of the bytes, raw bytes long, as decoded from `c`, to its end. */
+MUST_CHECK err_t col_dict_block(struct cur *c, uint32_t raw, char *to);
 
 /* -- col_zstd.c: contexts kept by the thread ------------------------------------------------------------- */
 /* Appends; false (nothing appended) when it would not be smaller than `raw`. */
@@ -82,12 +104,23 @@ MUST_CHECK err_t col_zstd_unpack(struct str packed, char *to, size_t raw_size);
 /* -- col_column.c: a whole column, without its name -------------------------------------------------------- *
  *   validity (col_bits) | values of the rows that have one, by the codec of the type:
  *   I64 col_int | F64 col_f64 | BOOL col_bits | FIX col_fix | STR BYTES JSON: dictionary, then codes */
-void col_column_encode(const struct column *c, enum col_level level, struct buf *out);
+void col_column_encode(const struct column *c, enum col_level level, struct buf *out, struct col_marks *m);
 /* type, width and nrows of *c are given; fills the rest. A column without any value is ERR_CORRUPT. Memory from `a`, whose budget is checked. */
 MUST_CHECK err_t col_column_decode(struct cur *cur, struct arena *a, struct column *c);
 /* Rows[0..k), ascending, of a column of nrows: a column of k rows, maybe none with a value; entries of its dictionary may
  * be equal. */
 MUST_CHECK err_t col_column_decode_at(struct cur *cur, uint32_t nrows, const uint32_t *rows, uint32_t k, struct arena *a,
                                       struct column *c);
+/* Its two halves, for who has the values apart: begin reads the validity and makes room for the values of the rows that
+ * have one; end puts them where they belong. */
+struct col_few {
+    uint32_t n, k;       /* of n values k are wanted (0: nothing is left to do), */
+    uint32_t *at;        /* these, ascending, */
+    uint8_t *data;       /* side by side to here (dictionaries: codes) */
+    const uint64_t *has;
+};
+MUST_CHECK err_t col_few_begin(struct cur *cur, uint32_t nrows, const uint32_t *rows, uint32_t k, struct arena *tmp,
+                               struct arena *a, struct column *c, struct col_few *few);
+void col_few_end(const struct col_few *few, struct column *c);
 
 #endif

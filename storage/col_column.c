@@ -2,6 +2,8 @@
 #include "storage/col_codec.h"
 #include "storage/table_grow.h"
 
+#include <stdlib.h>
+
 /* -- cursor ----------------------------------------------------------------------------------------- */
 
 err_t cur_u8(struct cur *c, uint8_t *v)
@@ -54,6 +56,49 @@ void buf_lstr(struct buf *b, struct str s)
     buf_str(b, s);
 }
 
+/* -- marks ------------------------------------------------------------------------------------------------- */
+
+void col_marks_begin(struct col_marks *m, const struct buf *out)
+{
+    m->n = m->ndict = m->nvalues = 0;
+    m->base = out->n;
+}
+
+void col_marks_deinit(struct col_marks *m) { free(m->end); }
+
+static void mark(struct col_marks *m, const struct buf *out)
+{
+    if (m->n == m->cap) {
+        m->cap = m->cap ? m->cap * 2 : 128;
+        m->end = realloc(m->end, m->cap * sizeof *m->end);
+        ASSERT(m->end);
+    }
+    m->end[m->n++] = (uint32_t)(out->n - m->base); /* a column larger than that is refused as a chunk */
+}
+
+void col_mark_head(struct col_marks *m, const struct buf *out)
+{
+    if (!m) return;
+    ASSERT(m->n == 0);
+    mark(m, out);
+}
+
+void col_mark_dict(struct col_marks *m, const struct buf *out)
+{
+    if (!m) return;
+    ASSERT(m->n > 0 && m->nvalues == 0);
+    mark(m, out);
+    m->ndict++;
+}
+
+void col_mark_values(struct col_marks *m, const struct buf *out)
+{
+    if (!m) return;
+    ASSERT(m->n > 0);
+    mark(m, out);
+    m->nvalues++;
+}
+
 /* -- columns ------------------------------------------------------------------------------------------ */
 
 /* The values of the rows that have one, side by side. */
@@ -79,22 +124,43 @@ static void encode_bools(const uint8_t *v, uint32_t n, struct arena *a, struct b
     col_bits_encode(bits, n, out);
 }
 
-void col_column_encode(const struct column *c, enum col_level level, struct buf *out)
+/* Blocks do not depend on each other: encoded one by one they are the same bytes. */
+static void encode_blocks(const void *v, uint32_t n, enum col_type type, struct buf *out, struct col_marks *m)
+{
+    for (uint32_t i = 0; i < n; i += COL_BLOCK) {
+        uint32_t k = MIN(n - i, (uint32_t)COL_BLOCK);
+        switch (type) {
+        case COL_I64: col_int_encode((const int64_t *)v + i, k, out); break;
+        case COL_F64: col_f64_encode((const double *)v + i, k, out); break;
+        default: col_code_encode((const uint32_t *)v + i, k, out); break;
+        }
+        col_mark_values(m, out);
+    }
+}
+
+void col_column_encode(const struct column *c, enum col_level level, struct buf *out, struct col_marks *m)
 {
     struct arena a;
     arena_init(&a, out->budget);
+    if (m) col_marks_begin(m, out);
     col_bits_encode(c->valid, c->nrows, out);
     const void *v = dense_values(c, col_value_size(c->type, c->width), &a);
     switch (c->type) {
-    case COL_I64: col_int_encode(v, c->nvalid, out); break;
-    case COL_F64: col_f64_encode(v, c->nvalid, out); break;
-    case COL_BOOL: encode_bools(v, c->nvalid, &a, out); break;
-    case COL_FIX: col_fix_encode(v, c->nvalid, c->width, level, out); break;
+    case COL_I64:
+    case COL_F64:
+        col_mark_head(m, out);
+        encode_blocks(v, c->nvalid, c->type, out, m);
+        break;
+    case COL_BOOL:
+        encode_bools(v, c->nvalid, &a, out);
+        col_mark_head(m, out);
+        break;
+    case COL_FIX: col_fix_encode(v, c->nvalid, c->width, level, out, m); break;
     case COL_STR:
     case COL_BYTES:
     case COL_JSON:
-        col_dict_encode(&c->dict, level, out);
-        col_code_encode(v, c->nvalid, out);
+        col_dict_encode(&c->dict, level, out, m);
+        encode_blocks(v, c->nvalid, c->type, out, m);
         break;
     default: UNREACHABLE();
     }
@@ -195,25 +261,38 @@ static err_t decode_values_at(struct cur *cur, uint32_t n, const uint32_t *at, u
     }
 }
 
+err_t col_few_begin(struct cur *cur, uint32_t nrows, const uint32_t *rows, uint32_t k, struct arena *tmp, struct arena *a,
+                    struct column *c, struct col_few *few)
+{
+    uint64_t *valid = ARENA_RAW(tmp, uint64_t, nrows / 64 + 1), *has = ARENA_ARRAY(a, uint64_t, k / 64 + 1);
+    *few = (struct col_few){ .at = ARENA_RAW(tmp, uint32_t, (size_t)k + 1), .has = has };
+    few->data = arena_alloc(a, ((size_t)k + 1) * col_value_size(c->type, c->width));
+    TRY(arena_check(a));
+    TRY(col_bits_decode(cur, nrows, valid, &few->n));
+    few->k = rank_rows(valid, rows, k, has, few->at);
+    c->nrows = k;
+    c->fix = few->data;
+    c->nvalid = few->k;
+    c->valid = few->k < k ? has : NULL;
+    return OK;
+}
+
+void col_few_end(const struct col_few *few, struct column *c)
+{
+    if (c->valid && few->k) spread(few->data, c->nrows, few->k, few->has, col_value_size(c->type, c->width));
+}
+
 err_t col_column_decode_at(struct cur *cur, uint32_t nrows, const uint32_t *rows, uint32_t k, struct arena *a,
                            struct column *c)
 {
-    uint32_t nvalid, size = col_value_size(c->type, c->width);
     struct arena tmp;
+    struct col_few few;
     arena_init(&tmp, a->budget);
-    uint64_t *valid = ARENA_RAW(&tmp, uint64_t, nrows / 64 + 1), *has = ARENA_ARRAY(a, uint64_t, k / 64 + 1);
-    uint32_t *at = ARENA_RAW(&tmp, uint32_t, (size_t)k + 1);
-    uint8_t *data = arena_alloc(a, ((size_t)k + 1) * size);
     err_t e;
-    TRY_OUT(e, arena_check(a));
-    TRY_OUT(e, col_bits_decode(cur, nrows, valid, &nvalid));
-    c->nrows = k;
-    c->fix = data;
-    c->nvalid = rank_rows(valid, rows, k, has, at);
-    c->valid = c->nvalid < k ? has : NULL;
-    if (c->nvalid == 0) goto out; /* the rest of the bytes is nobody's */
-    TRY_OUT(e, decode_values_at(cur, nvalid, at, c->nvalid, a, c, data));
-    if (c->valid) spread(data, k, c->nvalid, has, size);
+    TRY_OUT(e, col_few_begin(cur, nrows, rows, k, &tmp, a, c, &few));
+    /* Without a value among them the rest of the bytes is nobody's. */
+    if (few.k) TRY_OUT(e, decode_values_at(cur, few.n, few.at, few.k, a, c, few.data));
+    col_few_end(&few, c);
 out:
     arena_deinit(&tmp);
     return e;

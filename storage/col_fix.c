@@ -44,7 +44,28 @@ static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, ui
     return count;
 }
 
-void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out)
+static void put_raw(const uint8_t *v, uint32_t n, uint32_t width, struct buf *out, struct col_marks *m)
+{
+    for (uint32_t i = 0; i < n; i += COL_BLOCK) {
+        buf_put(out, v + (size_t)i * width, (size_t)MIN(n - i, (uint32_t)COL_BLOCK) * width);
+        col_mark_values(m, out);
+    }
+}
+
+static void put_dict(const uint8_t *v, uint32_t n, uint32_t width, const uint32_t *codes, const uint32_t *first,
+                     uint32_t count, struct buf *out, struct col_marks *m)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        buf_put(out, v + (size_t)first[i] * width, width);
+        if ((i + 1) % COL_BLOCK == 0 || i + 1 == count) col_mark_dict(m, out);
+    }
+    for (uint32_t i = 0; i < n; i += COL_BLOCK) {
+        col_code_encode(codes + i, MIN(n - i, (uint32_t)COL_BLOCK), out);
+        col_mark_values(m, out);
+    }
+}
+
+void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out, struct col_marks *m)
 {
     ASSERT(width >= 1 && width <= 16);
     uint32_t count = 0, *codes = NULL;
@@ -56,30 +77,36 @@ void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level
         if (max) count = number_distinct(v, n, width, max, level == COL_LIGHT ? LIGHT_PROBE : n, codes, codes + n);
     }
     buf_byte(out, count ? FIX_DICT : FIX_RAW);
-    if (count) {
-        buf_varint(out, count);
-        for (uint32_t i = 0; i < count; i++)
-            buf_put(out, v + (size_t)codes[n + i] * width, width);
-        col_code_encode(codes, n, out);
-    } else {
-        buf_put(out, v, (size_t)n * width);
-    }
+    if (count) buf_varint(out, count);
+    col_mark_head(m, out);
+    if (count)
+        put_dict(v, n, width, codes, codes + n, count, out, m);
+    else
+        put_raw(v, n, width, out, m);
     free(codes);
+}
+
+err_t col_fix_head(struct cur *c, uint32_t n, uint32_t *count)
+{
+    uint8_t mode;
+    *count = 0;
+    TRY(cur_u8(c, &mode));
+    if (mode == FIX_RAW) return OK;
+    if (mode != FIX_DICT) return err_set(ERR_CORRUPT, "fixed-size values of mode %u", mode);
+    TRY(cur_count(c, n, count));
+    return *count ? OK : err_set(ERR_CORRUPT, "a dictionary without entries");
 }
 
 err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out)
 {
-    uint8_t mode;
     const uint8_t *p;
-    TRY(cur_u8(c, &mode));
-    if (mode == FIX_RAW) {
+    uint32_t count;
+    TRY(col_fix_head(c, n, &count));
+    if (!count) {
         TRY(cur_take(c, (size_t)n * width, &p));
         if (n) memcpy(out, p, (size_t)n * width);
         return OK;
     }
-    if (mode != FIX_DICT) return err_set(ERR_CORRUPT, "fixed-size values of mode %u", mode);
-    uint32_t count;
-    TRY(cur_count(c, n, &count));
     TRY(cur_take(c, (size_t)count * width, &p));
     uint32_t *codes = malloc(((size_t)n + 1) * sizeof *codes);
     ASSERT(codes);
@@ -92,15 +119,12 @@ err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out)
 
 err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, const uint32_t *at, uint32_t k, uint8_t *out)
 {
-    uint8_t mode;
     const uint8_t *p;
-    uint32_t count = n, *codes = NULL;
-    TRY(cur_u8(c, &mode));
-    if (mode != FIX_RAW && mode != FIX_DICT) return err_set(ERR_CORRUPT, "fixed-size values of mode %u", mode);
-    if (mode == FIX_DICT) TRY(cur_count(c, n, &count));
-    TRY(cur_take(c, (size_t)count * width, &p));
+    uint32_t count, *codes = NULL;
+    TRY(col_fix_head(c, n, &count));
+    TRY(cur_take(c, (size_t)(count ? count : n) * width, &p));
     err_t e = OK;
-    if (mode == FIX_DICT) {
+    if (count) {
         codes = malloc(((size_t)k + 1) * sizeof *codes);
         ASSERT(codes);
         e = col_code_decode_at(c, n, count, at, k, codes);

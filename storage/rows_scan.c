@@ -2,6 +2,9 @@
  * pins it; rows_next takes one after another, drops it when a hint rules it out, and narrows its selection where
  * that is cheap.
  *
+ * A trace id among the hints is looked up in the index of each segment first, all at once: what groups remain hold its
+ * rows with few exceptions, and these rows are found some groups ahead, side by side (rows_find.c).
+ *
  * A rowset's columns are read and decoded when first asked for, into an arena that lives as long as the rowset.
  * Hints on a column are tested in the order of their price: directory (zones), filters, dictionary. A hint never
  * rules out what another reading of the same name might match: a column of that name with another type than
@@ -9,7 +12,8 @@
 #include "base/core/assert.h"
 #include "storage/col_bloom.h"
 #include "storage/partition.h"
-#include "storage/seg_rows.h"
+#include "storage/rows_find.h"
+#include "storage/seg_ids.h"
 #include "storage/shard.h"
 #include "storage/table_grow.h"
 
@@ -22,13 +26,17 @@ struct source {
     struct mem_part *part; /* or NULL: */
     struct seg *seg;
     const struct seg_group *group;
-    bool ruled_out; /* by its filter, ahead of its turn */
+    const uint32_t *blocks; /* of the group, that hold the id looked for; NULL: no id is */
+    uint32_t nblocks;
+    struct rows_found *found; /* ahead of its turn, or NULL */
 };
 
 struct rowset_impl {
     struct rows_scan *scan;
     const struct source *src;
     struct seg_rows dir;               /* of a segment's group */
+    struct seg_reader from;
+    const struct rows_found *found;    /* the rows of the id looked for; NULL: no id is */
     struct column **loaded[SEG_RELS];  /* a pointer a column of dir, NULL = not yet */
     const uint32_t *link[SEG_RELS];
 };
@@ -38,9 +46,11 @@ struct rows_scan {
     struct rows_req rq;
     struct arena mem;    /* of the scan */
     struct arena rowset; /* of the current rowset */
+    struct arena ahead;  /* of what is found ahead */
+    const struct scan_hint *id; /* a trace id to look up, or NULL */
     struct source *sources;
     uint32_t n, at;
-    uint32_t sieved; /* sources in front of this one were looked at by sieve() */
+    uint32_t ahead_from, ahead_to; /* sources that look_ahead has been at */
     size_t cap;
     struct rowset_impl impl;
 };
@@ -105,6 +115,120 @@ static int oldest_first(const void *a, const void *b)
     return x->tmin_ns < y->tmin_ns ? -1 : x->tmin_ns > y->tmin_ns;
 }
 
+/* -- by id: which groups ------------------------------------------------------------------------------------ */
+
+enum { ASK_FIBERS = 16 };
+
+struct asked { /* a segment, and the blocks that its index names */
+    struct seg *seg;
+    uint32_t *blocks, n;
+    bool answered;
+};
+struct asking {
+    struct rows_scan *s;
+    struct asked *v;
+    uint32_t n, next;
+};
+
+static const struct scan_hint *id_hint(const struct rows_req *rq)
+{
+    for (uint32_t i = 0; i < rq->nhints; i++) {
+        const struct scan_hint *h = &rq->hints[i];
+        if (h->kind == HINT_FIX_EQ && h->rel == REL_ROWS && h->scope == SC_SELF && h->value.n == 16 && str_is(h->name, "trace_id"))
+            return seg_ids_cover(rq->signal) ? h : NULL;
+    }
+    return NULL;
+}
+
+static err_t ask(struct rows_scan *s, struct asked *q)
+{
+    TRY(seg_find_id(q->seg, s->id->value, &s->mem, &q->blocks, &q->n));
+    q->answered = true;
+    return OK;
+}
+
+static void ask_fiber(void *arg)
+{
+    struct asking *q = arg;
+    /* What went wrong here will go wrong again, and be told then. */
+    while (q->next < q->n)
+        if (ask(q->s, &q->v[q->next++]) != OK) return;
+}
+
+/* Runs fn(arg) in some fibers and waits for them. */
+static err_t in_fibers(uint32_t n, fiber_fn *fn, void *arg)
+{
+    const struct fiber_opts o = { .name = "ids", .class = RT_QUERY };
+    struct scope scope;
+    scope_init(&scope, NULL);
+    for (uint32_t i = 0; i < n; i++)
+        if (fiber_start(&scope, &o, fn, arg) != OK) break; /* too many: fewer do it, or none */
+    err_t e = scope_join(&scope);
+    scope_deinit(&scope);
+    return e;
+}
+
+/* The blocks of its group, numbered from its first. */
+static void name_blocks(struct source *src, const struct asked *q)
+{
+    uint32_t first = src->group->first_block, end = first + seg_ids_blocks(src->group->nrows), from = 0;
+    while (from < q->n && q->blocks[from] < first)
+        from++;
+    src->blocks = q->blocks + from;
+    for (; from < q->n && q->blocks[from] < end; from++) {
+        q->blocks[from] -= first;
+        src->nblocks++;
+    }
+}
+
+/* Drops the sources in segments that do not hold the id. Sources of one segment stand together, groups ascending. */
+static err_t keep_named(struct rows_scan *s, struct asking *q)
+{
+    uint32_t kept = 0, k = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct source *src = &s->sources[i];
+        if (src->seg) {
+            while (q->v[k].seg != src->seg)
+                k++;
+            if (!q->v[k].answered) TRY(ask(s, &q->v[k]));
+            name_blocks(src, &q->v[k]);
+        }
+        if (src->part || src->nblocks)
+            s->sources[kept++] = *src;
+        else
+            s->v->counts.groups_skipped++;
+    }
+    s->n = kept;
+    return OK;
+}
+
+static err_t look_up(struct rows_scan *s)
+{
+    struct asking q = { .s = s, .v = ARENA_ARRAY(&s->mem, struct asked, s->n) };
+    /* All rows of a trace belong to one core. */
+    bool ours = partition_of(s->v->tenant, hash64(s->id->value), s->v->partitions) % s->v->cores == s->v->core;
+    for (uint32_t i = 0; i < s->n; i++) {
+        struct seg *seg = s->sources[i].seg;
+        if (seg && (q.n == 0 || q.v[q.n - 1].seg != seg)) q.v[q.n++] = (struct asked){ .seg = seg, .answered = !ours };
+    }
+    if (ours && q.n > 1) TRY(in_fibers(MIN(q.n, ASK_FIBERS), ask_fiber, &q));
+    return keep_named(s, &q);
+}
+
+static err_t open_sources(struct rows_scan *s)
+{
+    const struct rows_req *rq = &s->rq;
+    for (uint32_t i = 0; i < s->v->nmems; i++)
+        list_mem(s, s->v->mems[i]->rows);
+    for (uint32_t i = 0; i < s->v->nsegs; i++)
+        list_seg(s, s->v->segs[i]);
+    s->id = id_hint(rq);
+    if (s->id) TRY(look_up(s));
+    if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);
+    if (rq->oldest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, oldest_first);
+    return arena_check(&s->mem);
+}
+
 err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **out)
 {
     struct rows_scan *s = calloc(1, sizeof *s);
@@ -113,6 +237,7 @@ err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **ou
     s->rq = *rq;
     arena_init_sized(&s->mem, v->budget, ARENA_BLOCK_MIN);
     arena_init(&s->rowset, v->budget);
+    arena_init(&s->ahead, v->budget);
     struct scan_hint *hints = ARENA_RAW(&s->mem, struct scan_hint, rq->nhints);
     for (uint32_t i = 0; i < rq->nhints; i++) {
         hints[i] = rq->hints[i];
@@ -122,13 +247,7 @@ err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **ou
     }
     s->rq.hints = hints;
     s->rq.index = arena_str(&s->mem, rq->index);
-    for (uint32_t i = 0; i < v->nmems; i++)
-        list_mem(s, v->mems[i]->rows);
-    for (uint32_t i = 0; i < v->nsegs; i++)
-        list_seg(s, v->segs[i]);
-    if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);
-    if (rq->oldest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, oldest_first);
-    err_t e = arena_check(&s->mem);
+    err_t e = open_sources(s);
     if (e == OK)
         *out = s;
     else
@@ -142,6 +261,7 @@ void rows_close(struct rows_scan *s)
     for (uint32_t i = 0; i < s->n; i++)
         if (s->sources[i].part) mem_part_put(s->sources[i].part);
     arena_deinit(&s->rowset);
+    arena_deinit(&s->ahead);
     arena_deinit(&s->mem);
     free(s);
 }
@@ -154,7 +274,7 @@ static err_t load(struct rowset_impl *im, int rel, uint32_t i, const struct colu
     if (!*slot) {
         const struct seg_col *c = &im->dir.rel[rel].cols[i];
         struct column *col = ARENA_NEW(&im->scan->rowset, struct column);
-        TRY(seg_rows_column(im->src->seg, &im->dir.rel[rel], c, &im->scan->rowset, col));
+        TRY(seg_rows_column(&im->from, &im->dir.rel[rel], c, &im->scan->rowset, col));
         im->scan->v->counts.bytes += c->chunk.size;
         *slot = col;
     }
@@ -165,7 +285,7 @@ static err_t load(struct rowset_impl *im, int rel, uint32_t i, const struct colu
 static err_t load_link(struct rowset_impl *im, int rel, const uint32_t **out)
 {
     if (!im->link[rel]) {
-        TRY(seg_rows_link(im->src->seg, &im->dir, rel, &im->scan->rowset, &im->link[rel]));
+        TRY(seg_rows_link(&im->from, &im->dir, rel, &im->scan->rowset, &im->link[rel]));
         im->scan->v->counts.bytes += im->dir.rel[rel].link.size;
     }
     *out = im->link[rel];
@@ -230,8 +350,7 @@ static err_t column_maybe(struct rowset_impl *im, const struct scan_hint *h, con
     bool filter = c->flags & SEG_COL_BLOOM;
     switch (h->kind) {
     case HINT_FIX_EQ:
-        if (c->type != COL_FIX || c->width != h->value.n || !filter) return OK;
-        return filter_maybe(im, c, bloom_value_hash(h->value), maybe);
+        return OK;
     case HINT_STR_EQ:
         if (c->type != COL_STR) return OK;
         *maybe = seg_col_maybe_str(c, h->value);
@@ -332,6 +451,7 @@ static err_t apply_hints(struct rowset_impl *im, struct rowset *rs)
         const struct scan_hint *h = &rq->hints[i];
         if (h->kind == HINT_STR_EQ) TRY(dicts_maybe(im, h, &maybe));
         if (!maybe) goto none;
+        if (im->found && h == im->scan->id) continue; /* found */
         if (h->kind == HINT_FIX_EQ && h->rel == REL_ROWS && rs->nsel) TRY(narrow_fix(im, h, rs));
     }
     return OK;
@@ -392,55 +512,57 @@ static err_t select_ours(struct rowset_impl *im, struct rowset *rs)
     return OK;
 }
 
-/* -- filters ahead ----------------------------------------------------------------------------------------------------- *
- * A look-up by id asks the filter of every group and finds the id in few. One read after another would wait for the
- * disk each time: some fibers read the filters of the sources to come. */
-enum { SIEVE_FIBERS = 16, SIEVE_SOURCES = 128 };
+/* -- by id: which rows ------------------------------------------------------------------------------------------------- *
+ * Groups that hold an id are read one after another otherwise, and each waits for the disk some times. */
+enum { AHEAD_FIBERS = 16, AHEAD_BLOCKS_MAX = 8 /* of a group: a large trace is read in its turn */ };
 
-struct sieve {
+struct finding {
     struct rows_scan *s;
-    const struct scan_hint *hint;
-    uint32_t next, end;
+    uint32_t next;
 };
 
-static err_t sieve_source(struct rows_scan *s, struct source *src, const struct scan_hint *hint)
+static err_t find(struct rows_scan *s, const struct source *src, struct arena *a, struct rows_found **out)
 {
-    struct rowset_impl im = { .scan = s, .src = src };
-    struct arena dir;
-    bool maybe = true;
-    arena_init(&dir, s->v->budget);
-    err_t e = seg_rows_parse(src->group->meta, src->group->nrows, &dir, &im.dir);
-    if (e == OK) e = group_maybe(&im, hint, &maybe);
-    src->ruled_out = e == OK && !maybe;
-    arena_deinit(&dir);
-    return e;
+    struct rows_found *f = ARENA_NEW(a, struct rows_found);
+    TRY(rows_find(src->seg, src->group, src->blocks, src->nblocks, s->id->value, s->rq.whole, a, f));
+    s->v->counts.bytes += f->bytes;
+    *out = f;
+    return OK;
 }
 
-static void sieve_fiber(void *arg)
+static void find_fiber(void *arg)
 {
-    struct sieve *v = arg;
-    while (v->next < v->end) {
-        struct source *src = &v->s->sources[v->next++];
+    struct finding *f = arg;
+    while (f->next < f->s->ahead_to) {
+        struct source *src = &f->s->sources[f->next++];
+        if (!src->nblocks || src->nblocks > AHEAD_BLOCKS_MAX) continue;
         /* What went wrong will go wrong again in its turn, and be told there. */
-        if (src->seg && sieve_source(v->s, src, v->hint) != OK) return;
+        if (find(f->s, src, &f->s->ahead, &src->found) != OK) return;
     }
 }
 
-static err_t sieve(struct rows_scan *s)
+static err_t look_ahead(struct rows_scan *s)
 {
-    struct sieve v = { .s = s, .next = s->at, .end = MIN(s->n, s->at + SIEVE_SOURCES) };
-    s->sieved = v.end;
-    for (uint32_t i = 0; i < s->rq.nhints && !v.hint; i++)
-        if (s->rq.hints[i].kind == HINT_FIX_EQ && s->rq.hints[i].rel == REL_ROWS) v.hint = &s->rq.hints[i];
-    if (!v.hint || v.end - v.next < 2 || !rt_in_fiber()) return OK;
-    const struct fiber_opts o = { .name = "filters", .class = RT_QUERY };
-    struct scope scope;
-    scope_init(&scope, NULL);
-    for (uint32_t i = 0; i < MIN(SIEVE_FIBERS, v.end - v.next); i++)
-        if (fiber_start(&scope, &o, sieve_fiber, &v) != OK) break; /* too many: fewer do it, or none */
-    err_t e = scope_join(&scope);
-    scope_deinit(&scope);
-    return e;
+    for (uint32_t i = s->ahead_from; i < s->ahead_to; i++)
+        s->sources[i].found = NULL;
+    arena_reset(&s->ahead);
+    s->ahead_from = s->at;
+    s->ahead_to = MIN(s->n, s->at + AHEAD_FIBERS);
+    struct finding f = { .s = s, .next = s->at };
+    return s->ahead_to - s->at > 1 ? in_fibers(s->ahead_to - s->at, find_fiber, &f) : OK;
+}
+
+/* What of the group is known ahead, or is found now. */
+static err_t begin_found(struct rowset_impl *im, struct rowset *rs)
+{
+    struct rows_found *f = im->src->found;
+    if (!f) TRY(find(im->scan, im->src, &im->scan->rowset, &f));
+    im->found = f;
+    im->dir = f->dir;
+    im->from = f->from;
+    rs->sel = f->rows;
+    rs->nsel = f->n;
+    return OK;
 }
 
 /* -- stepping ----------------------------------------------------------------------------------------------------------- */
@@ -457,11 +579,15 @@ static err_t begin_rowset(struct rows_scan *s, const struct source *src, struct 
         return apply_hints(im, rs);
     }
     rs->nrows = rs->nsel = src->group->nrows;
-    TRY(seg_rows_parse(src->group->meta, src->group->nrows, &s->rowset, &im->dir));
+    im->from.seg = src->seg;
+    if (src->nblocks)
+        TRY(begin_found(im, rs));
+    else
+        TRY(seg_rows_parse(src->group->meta, src->group->nrows, &s->rowset, &im->dir));
     for (int rel = 0; rel < SEG_RELS; rel++)
         im->loaded[rel] = ARENA_ARRAY(&s->rowset, struct column *, im->dir.rel[rel].ncols);
     TRY(apply_hints(im, rs));
-    if (rs->nsel == 0 || seg_is_exactly_ours(seg_info(src->seg), s->v)) return OK;
+    if (rs->nsel == 0 || im->found || seg_is_exactly_ours(seg_info(src->seg), s->v)) return OK;
     /* Ownership first, then the hints once more: they narrow what is left. */
     TRY(select_ours(im, rs));
     return apply_hints(im, rs);
@@ -472,10 +598,8 @@ err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more)
     while (s->at < s->n) {
         if (rt_in_fiber()) TRY(rt_checkpoint());
         arena_reset(&s->rowset);
-        if (s->at >= s->sieved) TRY(sieve(s));
-        const struct source *src = &s->sources[s->at++];
-        rs->nsel = 0;
-        if (!src->ruled_out) TRY(begin_rowset(s, src, rs));
+        if (s->id && s->at >= s->ahead_to) TRY(look_ahead(s));
+        TRY(begin_rowset(s, &s->sources[s->at++], rs));
         if (rs->nsel == 0) {
             s->v->counts.groups_skipped++;
             continue;
@@ -517,25 +641,43 @@ err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str
     return column_typed(rs->impl, rel, scope, name, type, col);
 }
 
+/* Are these the rows that were found? Their columns may be there already. */
+static bool are_found(const struct rowset_impl *im, int rel, const uint32_t *rows, uint32_t n)
+{
+    const struct rows_found *f = im->found;
+    return f && rel == REL_ROWS && f->n == n && memcmp(f->rows, rows, n * sizeof *rows) == 0;
+}
+
+static err_t few_rows(struct rowset_impl *im, int rel, uint32_t i, const uint32_t *rows, uint32_t n, const struct column **col,
+                      bool *packed)
+{
+    const struct seg_rel *r = &im->dir.rel[rel];
+    *col = im->loaded[rel][i];
+    if (*col) return OK;
+    *packed = true;
+    if (are_found(im, rel, rows, n)) *col = im->found->few[i];
+    if (*col) return OK;
+    *packed = n < r->nrows / FEW_OF;
+    if (!*packed) return load(im, rel, i, col);
+    struct column *few = ARENA_NEW(&im->scan->rowset, struct column);
+    TRY(seg_rows_column_at(&im->from, r, &r->cols[i], rows, n, &im->scan->rowset, few));
+    im->scan->v->counts.bytes += r->cols[i].chunk.size;
+    *col = few;
+    return OK;
+}
+
 err_t rowset_column_at(struct rowset *rs, int rel, const struct column_key *key, const uint32_t *rows, uint32_t n,
                        const struct column **col, bool *packed)
 {
     struct rowset_impl *im = rs->impl;
     const struct seg_rel *r = &im->dir.rel[rel];
     *packed = false;
-    if (im->src->part || n >= r->nrows / FEW_OF) return column_typed(im, rel, key->scope, key->name, key->type, col);
+    if (im->src->part) return column_typed(im, rel, key->scope, key->name, key->type, col);
     *col = NULL;
     for (uint32_t i = 0; i < r->ncols; i++) {
         const struct seg_col *c = &r->cols[i];
-        if (c->type != key->type || !is_named(c->scope, c->name, key->scope, key->name)) continue;
-        *col = im->loaded[rel][i];
-        if (*col) return OK;
-        struct column *few = ARENA_NEW(&im->scan->rowset, struct column);
-        TRY(seg_rows_column_at(im->src->seg, r, c, rows, n, &im->scan->rowset, few));
-        im->scan->v->counts.bytes += c->chunk.size;
-        *col = few;
-        *packed = true;
-        return OK;
+        if (c->type == key->type && is_named(c->scope, c->name, key->scope, key->name))
+            return few_rows(im, rel, i, rows, n, col, packed);
     }
     return OK;
 }
@@ -551,7 +693,7 @@ void rowset_will_read(struct rowset *rs)
 {
     const struct rowset_impl *im = rs->impl;
     uint64_t from = UINT64_MAX, to = 0;
-    if (im->src->part) return;
+    if (im->src->part || im->found) return;
     for (int rel = 0; rel < SEG_RELS; rel++) {
         const struct seg_rel *r = &im->dir.rel[rel];
         widen(&from, &to, &r->link);

@@ -2,6 +2,7 @@
 
 #include "base/core/assert.h"
 #include "base/core/hash.h"
+#include "base/core/metric.h"
 #include "storage/col_codec.h"
 #include "storage/seg_format.h"
 
@@ -31,13 +32,16 @@ struct seg_writer {
     uint32_t ngroups;
     uint64_t salt;
     int64_t tmin_ns, tmax_ns;
+    struct seg_ids_build ids;
+    uint32_t first_block; /* of the group written last */
 };
 
-err_t seg_writer_open(const char *dir, struct seg_writer **out)
+err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer **out)
 {
     struct seg_writer *w = calloc(1, sizeof *w);
     ASSERT(w);
     w->f.fd = -1;
+    w->ids.budget = budget;
     w->dir = strdup(dir);
     ASSERT(w->dir);
     w->salt = rt_random();
@@ -95,15 +99,80 @@ err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g)
     if (g->meta.n > SEG_META_MAX)
         return err_set(ERR_TOO_LARGE, "the directory of a group has %zu bytes, at most %d", g->meta.n, SEG_META_MAX);
     if (w->ngroups == SEG_GROUPS_MAX) return err_set(ERR_TOO_LARGE, "a segment of more than %d groups", SEG_GROUPS_MAX);
+    uint32_t blocks = seg_ids_cover(g->signal) ? seg_ids_blocks(g->nrows) : 0;
+    if (blocks > SEG_IDS_BLOCKS_MAX - w->ids.nblocks)
+        return err_set(ERR_TOO_LARGE, "a segment of more than %d blocks of rows", SEG_IDS_BLOCKS_MAX);
     seg_group_put(g, &w->groups);
     TRY(buf_check(&w->groups));
     w->ngroups++;
+    w->first_block = w->ids.nblocks;
+    w->ids.nblocks += blocks;
     w->tmin_ns = MIN(w->tmin_ns, g->tmin_ns);
     w->tmax_ns = MAX(w->tmax_ns, g->tmax_ns);
     return OK;
 }
 
-/* Footer and trailer; the name that they give the file. */
+void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id)
+{
+    seg_ids_add(&w->ids, seg_ids_hash(id), w->first_block + row / SEG_IDS_ROWS);
+}
+
+/* -- the index of trace ids: sorted and encoded off the reactor, some pages at a time -- */
+struct ids_job {
+    struct seg_writer *w;
+    struct seg_ids ids;
+    uint32_t next; /* page */
+    size_t at;     /* pair */
+    struct buf pages;
+};
+
+static err_t sort_ids(void *arg)
+{
+    struct ids_job *j = arg;
+    j->ids.npages = seg_ids_sort(&j->w->ids);
+    return OK;
+}
+
+static err_t encode_pages(void *arg)
+{
+    struct ids_job *j = arg;
+    uint32_t before = j->next ? j->ids.end[j->next - 1] : 0;
+    for (; j->next < j->ids.npages && j->pages.n < WRITE_BYTES / 2; j->next++) {
+        size_t from = j->pages.n;
+        seg_ids_page(&j->w->ids, j->ids.npages, j->next, &j->at, &j->pages);
+        TRY(buf_check(&j->pages));
+        ASSERT(before <= UINT32_MAX - j->pages.n);
+        j->ids.fold = seg_ids_fold(j->ids.fold, str_sub(buf_view(&j->pages), from, j->pages.n));
+        j->ids.end[j->next] = before + (uint32_t)j->pages.n;
+    }
+    return OK;
+}
+
+static err_t work(err_t (*fn)(void *), struct ids_job *j) { return rt_in_fiber() ? rt_offload(fn, j) : fn(j); }
+
+/* Writes the pages; their directory goes to `out`. */
+static err_t write_ids(struct seg_writer *w, struct buf *out)
+{
+    struct ids_job j = { .w = w, .ids = { .off = w->off, .nblocks = w->ids.nblocks } };
+    buf_init(&j.pages, INT32_MAX, NULL);
+    err_t e;
+    TRY_OUT(e, work(sort_ids, &j));
+    j.ids.end = malloc(((size_t)j.ids.npages + 1) * sizeof *j.ids.end);
+    ASSERT(j.ids.end);
+    while (j.next < j.ids.npages) {
+        TRY_OUT(e, work(encode_pages, &j));
+        TRY_OUT(e, append(w, buf_view(&j.pages)));
+        buf_clear(&j.pages);
+    }
+    seg_ids_put(&j.ids, out);
+    e = buf_check(out);
+out:
+    free(j.ids.end);
+    buf_deinit(&j.pages);
+    return e;
+}
+
+/* Index, footer and trailer; the name that they give the file. */
 static err_t write_tail(struct seg_writer *w, char name[40])
 {
     struct buf raw, packed, trailer;
@@ -114,7 +183,7 @@ static err_t write_tail(struct seg_writer *w, char name[40])
     buf_varint(&raw, w->ngroups);
     buf_str(&raw, buf_view(&w->groups));
     err_t e;
-    TRY_OUT(e, buf_check(&raw));
+    TRY_OUT(e, write_ids(w, &raw));
     hash128 h = hash128_of(buf_view(&raw));
     snprintf(name, 40, "%016" PRIx64 "%016" PRIx64 ".seg", h.hi, h.lo);
     /* A footer that does not shrink is stored raw: size == raw_size says so. */
@@ -135,6 +204,7 @@ static void writer_free(struct seg_writer *w)
 {
     buf_deinit(&w->out);
     buf_deinit(&w->groups);
+    seg_ids_build_deinit(&w->ids);
     free(w->dir);
     free(w);
 }
@@ -185,8 +255,8 @@ struct seg {
     char *path;
     struct arena mem;
     uint64_t data_end; /* footer offset */
-    uint32_t ngroups;
-    struct seg_group *groups;
+    struct seg_footer footer;
+    int64_t charged; /* bytes of `mem` that the metric counts */
 };
 
 /* Reads the stored footer; the tail read mostly holds it already. */
@@ -232,7 +302,13 @@ static err_t open_and_parse(struct seg *s)
     if (size < SEG_HEADER + SEG_TRAILER || (s->info.bytes && size != s->info.bytes))
         return err_set(ERR_CORRUPT, "the file has %" PRIu64 " bytes, the catalog says %" PRIu64, size, s->info.bytes);
     TRY(load_footer(s, size, &raw));
-    return seg_footer_parse(raw, &s->mem, &s->groups, &s->ngroups);
+    TRY(seg_footer_parse(raw, &s->mem, &s->footer));
+    const struct seg_ids *ids = &s->footer.ids;
+    if (ids->npages && (ids->off < SEG_HEADER || ids->off > s->data_end || ids->end[ids->npages - 1] > s->data_end - ids->off))
+        return err_set(ERR_CORRUPT, "the index of ids lies outside the segment");
+    s->charged = (int64_t)(raw.n + s->footer.ngroups * sizeof(struct seg_group) + ids->npages * sizeof(uint32_t));
+    metric_add(M_SEGMENT_DIRECTORY_BYTES, s->charged);
+    return OK;
 }
 
 /* Names the file in front of a detail written below. */
@@ -246,6 +322,7 @@ static err_t in_file(err_t e, const char *path)
 
 static void seg_free(struct seg *s)
 {
+    metric_add(M_SEGMENT_DIRECTORY_BYTES, -s->charged);
     arena_deinit(&s->mem);
     free(s->path);
     free(s);
@@ -295,12 +372,12 @@ void seg_put(struct seg *s)
 
 void seg_doom(struct seg *s) { s->doomed = true; }
 const struct seg_info *seg_info(const struct seg *s) { return &s->info; }
-uint32_t seg_ngroups(const struct seg *s) { return s->ngroups; }
+uint32_t seg_ngroups(const struct seg *s) { return s->footer.ngroups; }
 
 const struct seg_group *seg_group(const struct seg *s, uint32_t i)
 {
-    ASSERT(i < s->ngroups);
-    return &s->groups[i];
+    ASSERT(i < s->footer.ngroups);
+    return &s->footer.groups[i];
 }
 
 void seg_will_read(struct seg *s, uint64_t from, uint64_t to)
@@ -309,15 +386,49 @@ void seg_will_read(struct seg *s, uint64_t from, uint64_t to)
     if (from < to) file_will_read(&s->f, from, MIN(to - from, (uint64_t)SEG_AHEAD_MAX));
 }
 
+err_t seg_check_range(const struct seg *s, uint64_t off, uint64_t n)
+{
+    if (off >= SEG_HEADER && off <= s->data_end && n <= s->data_end - off && n <= SEG_CHUNK_MAX) return OK;
+    return err_set(ERR_CORRUPT, "%s: %" PRIu64 " bytes at %" PRIu64 " lie outside the data", s->path, n, off);
+}
+
+err_t seg_read_raw(struct seg *s, const struct file_range *r, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        TRY(seg_check_range(s, r[i].off, r[i].n));
+    return file_read_ranges(&s->f, r, n);
+}
+
+err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n)
+{
+    return err_set(ERR_CORRUPT, "%s: the checksum of %" PRIu64 " bytes at %" PRIu64 " is wrong", s->path, n, off);
+}
+
 err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out)
 {
-    if (c->off < SEG_HEADER || c->size > SEG_CHUNK_MAX || c->off > s->data_end || c->size > s->data_end - c->off)
-        return err_set(ERR_CORRUPT, "%s: a chunk of %u bytes at %" PRIu64 " lies outside the data", s->path, c->size, c->off);
+    TRY(seg_check_range(s, c->off, c->size));
     char *p = arena_alloc(a, (size_t)c->size + 1);
     TRY(arena_check(a));
     TRY(file_read(&s->f, p, c->size, c->off, NULL));
-    if (hash64((struct str){ p, c->size }) != c->hash)
-        return err_set(ERR_CORRUPT, "%s: the checksum of %u bytes at %" PRIu64 " is wrong", s->path, c->size, c->off);
     *out = (struct str){ p, c->size };
-    return OK;
+    return hash64(*out) == c->hash ? OK : seg_wrong_checksum(s, c->off, c->size);
+}
+
+err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **blocks, uint32_t *n)
+{
+    const struct seg_ids *ids = &s->footer.ids;
+    *n = 0;
+    if (ids->npages == 0) return OK;
+    uint64_t hash = seg_ids_hash(id);
+    uint32_t page = seg_ids_page_of(ids, hash), from = page ? ids->end[page - 1] : 0, size = ids->end[page] - from;
+    struct arena tmp;
+    arena_init_sized(&tmp, a->budget, (size_t)size + 64);
+    char *p = arena_alloc(&tmp, (size_t)size + 1);
+    err_t e;
+    TRY_OUT(e, arena_check(&tmp));
+    if (size) TRY_OUT(e, file_read(&s->f, p, size, ids->off + from, NULL));
+    e = in_file(seg_ids_find(ids, (struct str){ p, size }, hash, a, blocks, n), s->path);
+out:
+    arena_deinit(&tmp);
+    return e;
 }

@@ -1,9 +1,9 @@
 /* The segment container: one immutable file format for all signals.
  *
- *   file   = header | chunk* | footer | trailer
+ *   file   = header | chunk* | page of the index of trace ids* (seg_ids.h) | footer | trailer
  *   header = magic "TERCETSG" | u32 version | u32 0
  *   chunk  = bytes (a column chunk, a filter, an index), 8-aligned; its checksum stands in the footer
- *   footer = the groups (below), zstd; trailer = u64 footer offset | u32 length | u32 raw length | u64 XXH3 of
+ *   footer = the groups (below) and the directory of the index, zstd; trailer = u64 footer offset | u32 length | u32 raw length | u64 XXH3 of
  *            the footer | u32 version | u32 0 | magic
  * A reader opens it with one read of its tail. A group holds rows of one tenant, one signal, one index: a row
  * group of a table (<= 65,536 rows) or the series of a tenant; `meta` is the signal's own directory of its
@@ -17,7 +17,7 @@
 #include "base/rt/file.h"
 #include "storage/signal.h"
 
-enum { SEG_VERSION = 1, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
+enum { SEG_VERSION = 2, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
 
 struct seg_chunk { /* where a chunk lies; stored inside group metas, little-endian, 24 bytes */
     uint64_t off;
@@ -30,6 +30,7 @@ struct seg_group {
     uint32_t nrows; /* rows, or series */
     int64_t tmin_ns, tmax_ns;
     struct str meta;
+    uint32_t first_block; /* set by the reader: number of the first of its blocks (seg_ids.h) */
 };
 struct seg_info { /* what the catalog keeps of a segment */
     char name[40];  /* 32 hex digits of the content hash + ".seg" */
@@ -40,10 +41,13 @@ struct seg_info { /* what the catalog keeps of a segment */
 };
 
 struct seg_writer;
-MUST_CHECK err_t seg_writer_open(const char *dir, struct seg_writer **out) MAY_YIELD;
+/* `budget` is charged for what the index of ids gathers: 16 bytes a row that has one. */
+MUST_CHECK err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer **out) MAY_YIELD;
 MUST_CHECK err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32_t raw_size,
                                   struct seg_chunk *out) MAY_YIELD;
 MUST_CHECK err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g); /* copies */
+/* The trace id of a row of the group written last, rows ascending; a group of seg_ids_cover(signal). */
+void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id);
 /* Footer, sync, rename, directory sync. Frees w, also on error (the temp file is removed then). */
 MUST_CHECK err_t seg_writer_finish(struct seg_writer *w, struct seg_info *info) MAY_YIELD;
 void seg_writer_abandon(struct seg_writer *w) MAY_YIELD;
@@ -56,10 +60,19 @@ void seg_doom(struct seg *s);
 const struct seg_info *seg_info(const struct seg *s);
 uint32_t seg_ngroups(const struct seg *s);
 const struct seg_group *seg_group(const struct seg *s, uint32_t i); /* lives as long as s */
+/* The blocks (seg_group.first_block + row / 1,024) that may hold rows of a trace, ascending, into the arena: a
+ * block that is not named holds none. Reads one page of the index. */
+MUST_CHECK err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **blocks, uint32_t *n) MAY_YIELD;
 /* A hint that chunks of [from, to) will be read soon; at most SEG_AHEAD_MAX bytes of it are fetched. */
 enum { SEG_AHEAD_MAX = 16 << 20 };
 void seg_will_read(struct seg *s, uint64_t from, uint64_t to) MAY_YIELD;
 /* Reads and verifies one chunk into the arena. ERR_CORRUPT names file and offset. */
 MUST_CHECK err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out) MAY_YIELD;
+
+/* For seg_reader.c: does a range lie within the data; its unverified bytes, all ranges at once; the error when they are not
+ * what was written. */
+MUST_CHECK err_t seg_check_range(const struct seg *s, uint64_t off, uint64_t n);
+MUST_CHECK err_t seg_read_raw(struct seg *s, const struct file_range *r, uint32_t n) MAY_YIELD;
+err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n);
 
 #endif

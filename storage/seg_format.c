@@ -79,19 +79,35 @@ static err_t parse_group(struct cur *c, struct seg_group *g)
     return OK;
 }
 
-err_t seg_footer_parse(struct str raw, struct arena *a, struct seg_group **groups, uint32_t *n)
+/* Numbers the blocks of the groups that the index of ids covers. */
+static err_t number_blocks(struct seg_footer *f)
+{
+    uint64_t blocks = 0;
+    for (uint32_t i = 0; i < f->ngroups; i++) {
+        f->groups[i].first_block = (uint32_t)blocks;
+        if (seg_ids_cover(f->groups[i].signal)) blocks += seg_ids_blocks(f->groups[i].nrows);
+        if (blocks > SEG_IDS_BLOCKS_MAX) return err_set(ERR_CORRUPT, "a segment of more than %d blocks", SEG_IDS_BLOCKS_MAX);
+    }
+    if (f->ids.npages && f->ids.nblocks != blocks)
+        return err_set(ERR_CORRUPT, "an index of ids for %u blocks of %u", f->ids.nblocks, (uint32_t)blocks);
+    return OK;
+}
+
+err_t seg_footer_parse(struct str raw, struct arena *a, struct seg_footer *out)
 {
     struct cur c = cur_of(raw);
     const uint8_t *salt;
+    *out = (struct seg_footer){ 0 };
     TRY(cur_take(&c, 8, &salt));
-    TRY(cur_count(&c, SEG_GROUPS_MAX, n));
-    if (*n > raw.n / 8) return err_set(ERR_CORRUPT, "%u groups in %zu bytes", *n, raw.n);
-    *groups = ARENA_ARRAY(a, struct seg_group, *n);
+    TRY(cur_count(&c, SEG_GROUPS_MAX, &out->ngroups));
+    if (out->ngroups > raw.n / 8) return err_set(ERR_CORRUPT, "%u groups in %zu bytes", out->ngroups, raw.n);
+    out->groups = ARENA_ARRAY(a, struct seg_group, out->ngroups);
     TRY(arena_check(a));
-    for (uint32_t i = 0; i < *n; i++)
-        TRY(parse_group(&c, &(*groups)[i]));
-    if (c.p != c.end) return err_set(ERR_CORRUPT, "bytes behind the groups of a footer");
-    return OK;
+    for (uint32_t i = 0; i < out->ngroups; i++)
+        TRY(parse_group(&c, &out->groups[i]));
+    TRY(seg_ids_parse(&c, a, &out->ids));
+    if (c.p != c.end) return err_set(ERR_CORRUPT, "bytes behind the directory of a footer");
+    return number_blocks(out);
 }
 
 void seg_chunk_put(const struct seg_chunk *c, struct buf *b)

@@ -4,11 +4,12 @@
 #include "storage/col_bloom.h"
 #include "storage/col_codec.h"
 #include "storage/seg_format.h"
+#include "storage/seg_ids.h"
 #include "storage/table_grow.h"
 
 #include <math.h>
 
-enum { META_VERSION = 1, BLOOM_ENTRIES_MIN = 64 };
+enum { META_VERSION = 2, BLOOM_ENTRIES_MIN = 64 };
 
 /* -- writing ---------------------------------------------------------------------------------------------- */
 
@@ -64,11 +65,7 @@ static unsigned build_filter(const struct column *c, enum signal signal, struct 
     bool text = (signal == SIG_LOGS || signal == SIG_DOCS) && (c->type == COL_STR || c->type == COL_JSON);
     /* The source of a document is JSON text in a string column. */
     bool json = c->type == COL_JSON || (signal == SIG_DOCS && c->scope == SC_SELF);
-    if (c->type == COL_FIX && c->width == 16) {
-        for (uint32_t r = 0; r < c->nrows; r++)
-            if (column_has(c, r)) hash_set_add(&set, bloom_value_hash(str_n(c->fix + (size_t)r * 16, 16)));
-        flags = SEG_COL_BLOOM;
-    } else if (col_is_dict(c->type) && (text || c->dict.count > BLOOM_ENTRIES_MIN)) {
+    if (col_is_dict(c->type) && (text || c->dict.count > BLOOM_ENTRIES_MIN)) {
         flags = SEG_COL_BLOOM | (text ? SEG_COL_TOKENS : 0);
         for (uint32_t i = 0; i < c->dict.count; i++) {
             struct str v = dict_get(&c->dict, i);
@@ -99,7 +96,7 @@ struct encode_job {
     const struct column *c;
     enum signal signal;
     bool filters;
-    struct buf *data, *filter;
+    struct buf *data, *filter, *cut;
     unsigned zone_flags, filter_flags;
 };
 enum { OFFLOAD_BYTES = 512 << 10 };
@@ -107,14 +104,17 @@ enum { OFFLOAD_BYTES = 512 << 10 };
 static err_t encode_column(void *arg)
 {
     struct encode_job *j = arg;
-    col_column_encode(j->c, COL_SEAL, j->data);
+    struct col_marks marks = { 0 };
+    col_column_encode(j->c, COL_SEAL, j->data, &marks);
+    if (!j->data->failed) seg_cut_put(&marks, buf_view(j->data), j->c->type, j->cut);
+    col_marks_deinit(&marks);
     j->zone_flags = zone_flags(j->c);
     j->filter_flags = j->filters ? build_filter(j->c, j->signal, j->filter) : 0;
     return OK;
 }
 
 struct group_work {
-    struct buf data, filter, meta;
+    struct buf data, filter, cut, meta;
 };
 
 static err_t write_column(struct seg_writer *w, const struct column *c, enum signal signal, bool filters,
@@ -127,7 +127,8 @@ static err_t write_column(struct seg_writer *w, const struct column *c, enum sig
     buf_lstr(meta, c->name);
     size_t raw = (size_t)c->nrows * col_value_size(c->type, c->width);
     if (col_is_dict(c->type)) raw += c->dict.offset[c->dict.count] + c->dict.count * sizeof(uint32_t);
-    struct encode_job j = { .c = c, .signal = signal, .filters = filters, .data = &g->data, .filter = &g->filter };
+    struct encode_job j = { .c = c, .signal = signal, .filters = filters, .data = &g->data, .filter = &g->filter,
+                            .cut = &g->cut };
     TRY(rt_in_fiber() && raw > OFFLOAD_BYTES ? rt_offload(encode_column, &j) : encode_column(&j));
     TRY(write_chunk(w, &g->data, raw, meta));
     buf_varint(meta, c->nvalid);
@@ -135,6 +136,9 @@ static err_t write_column(struct seg_writer *w, const struct column *c, enum sig
     put_zone(c, j.zone_flags, meta);
     if (j.filter_flags) TRY(write_chunk(w, &g->filter, 0, meta));
     buf_clear(&g->filter);
+    TRY(buf_check(&g->cut));
+    buf_str(meta, buf_view(&g->cut));
+    buf_clear(&g->cut);
     return rt_in_fiber() ? rt_checkpoint() : OK;
 }
 
@@ -155,12 +159,25 @@ static err_t write_link(struct seg_writer *w, const struct table *t, int rel, st
     return write_chunk(w, work, t->nrows * sizeof(uint32_t), meta);
 }
 
+/* What the index of trace ids learns of the group written last. */
+static err_t add_ids(struct seg_writer *w, const struct table *t)
+{
+    const struct column *id = table_column(t, SC_SELF, STR("trace_id"), COL_FIX);
+    if (!id || id->width != 16) return OK;
+    for (uint32_t r = 0; r < t->nrows; r++) {
+        if (column_has(id, r)) seg_writer_id(w, r, str_n(id->fix + (size_t)r * id->width, id->width));
+        if (r % 8192 == 0 && rt_in_fiber()) TRY(rt_checkpoint());
+    }
+    return OK;
+}
+
 err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal, struct str index,
                      const struct table *t)
 {
     struct group_work g;
     buf_init(&g.data, SEG_CHUNK_MAX, NULL);
     buf_init(&g.filter, SEG_CHUNK_MAX, NULL);
+    buf_init(&g.cut, SEG_META_MAX, NULL);
     buf_init(&g.meta, SEG_META_MAX, NULL);
     buf_byte(&g.meta, META_VERSION);
     err_t e = OK;
@@ -177,10 +194,12 @@ err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal
     TRY_OUT(e, buf_check(&g.meta));
     struct seg_group group = { .tenant = tenant, .index = index, .signal = signal, .nrows = t->nrows,
                                .tmin_ns = t->tmin_ns, .tmax_ns = t->tmax_ns, .meta = buf_view(&g.meta) };
-    e = seg_writer_group(w, &group);
+    TRY_OUT(e, seg_writer_group(w, &group));
+    if (seg_ids_cover(signal)) e = add_ids(w, t);
 out:
     buf_deinit(&g.data);
     buf_deinit(&g.filter);
+    buf_deinit(&g.cut);
     buf_deinit(&g.meta);
     return e;
 }
@@ -239,7 +258,8 @@ static err_t parse_column(struct cur *c, uint32_t nrows, struct seg_col *col)
     if (flags >> 5 || (flags & (SEG_COL_INT | SEG_COL_F64 | SEG_COL_STR) & ~zone))
         return err_set(ERR_CORRUPT, "flags %u of a column of type %u", flags, type);
     col->flags = flags;
-    return parse_zone(c, col);
+    TRY(parse_zone(c, col));
+    return seg_cut_parse(c, col->nvalid, &col->cut);
 }
 
 static err_t parse_relation(struct cur *c, int rel, uint32_t nrows, struct arena *a, struct seg_rel *out)
@@ -276,33 +296,34 @@ err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a, struct se
 
 /* -- reading -------------------------------------------------------------------------------------------------- */
 
-err_t seg_rows_column(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
+err_t seg_rows_column(const struct seg_reader *from, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
                       struct column *out)
 {
     struct str bytes;
     struct arena tmp; /* the encoded bytes are not kept */
-    arena_init_sized(&tmp, a->budget, (size_t)c->chunk.size + 64);
+    arena_init(&tmp, a->budget);
     err_t e;
-    TRY_OUT(e, seg_read(s, &c->chunk, &tmp, &bytes));
+    TRY_OUT(e, seg_reader_chunk(from, &c->chunk, &tmp, &bytes));
     *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .name = c->name, .nrows = rel->nrows };
     struct cur cur = cur_of(bytes);
     TRY_OUT(e, col_column_decode(&cur, a, out));
     if (cur.p != cur.end || out->nvalid != c->nvalid)
-        e = err_set(ERR_CORRUPT, "%s: column '" STR_FMT "' is not what its directory says", seg_info(s)->name, STR_ARG(c->name));
+        e = err_set(ERR_CORRUPT, "%s: column '" STR_FMT "' is not what its directory says", seg_info(from->seg)->name, STR_ARG(c->name));
 out:
     arena_deinit(&tmp);
     return e;
 }
 
-err_t seg_rows_column_at(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, const uint32_t *rows,
+err_t seg_rows_column_at(const struct seg_reader *from, const struct seg_rel *rel, const struct seg_col *c, const uint32_t *rows,
                          uint32_t n, struct arena *a, struct column *out)
 {
+    if (c->cut.npieces) return seg_cut_column_at(from, c, rel->nrows, rows, n, a, out);
     struct str bytes;
     struct arena tmp;
     ASSERT(n == 0 || rows[n - 1] < rel->nrows);
-    arena_init_sized(&tmp, a->budget, (size_t)c->chunk.size + 64);
+    arena_init(&tmp, a->budget);
     err_t e;
-    TRY_OUT(e, seg_read(s, &c->chunk, &tmp, &bytes));
+    TRY_OUT(e, seg_reader_chunk(from, &c->chunk, &tmp, &bytes));
     *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .name = c->name };
     struct cur cur = cur_of(bytes);
     e = col_column_decode_at(&cur, rel->nrows, rows, n, a, out);
@@ -311,14 +332,14 @@ out:
     return e;
 }
 
-err_t seg_rows_link(struct seg *s, const struct seg_rows *r, int rel, struct arena *a, const uint32_t **out)
+err_t seg_rows_link(const struct seg_reader *from, const struct seg_rows *r, int rel, struct arena *a, const uint32_t **out)
 {
     const struct seg_rel *to = &r->rel[rel];
     uint32_t n = r->rel[REL_ROWS].nrows;
     bool child = rel == REL_EVENTS || rel == REL_LINKS;
     struct str bytes;
     ASSERT(to->present);
-    TRY(seg_read(s, &to->link, a, &bytes));
+    TRY(seg_reader_chunk(from, &to->link, a, &bytes));
     struct cur c = cur_of(bytes);
     uint32_t *v = ARENA_RAW(a, uint32_t, (size_t)n + 1);
     v[0] = 0;
@@ -331,7 +352,7 @@ err_t seg_rows_link(struct seg *s, const struct seg_rows *r, int rel, struct are
         v[i] = (uint32_t)total;
     }
     if (total != to->nrows)
-        return err_set(ERR_CORRUPT, "%s: children do not add up to %u", seg_info(s)->name, to->nrows);
+        return err_set(ERR_CORRUPT, "%s: children do not add up to %u", seg_info(from->seg)->name, to->nrows);
     return OK;
 }
 

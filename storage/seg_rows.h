@@ -1,18 +1,18 @@
 /* Row groups of segments: a table, sorted by the sealer, whose columns can be read one by one.
  *
  * Directory of a group (seg_group.meta), little-endian:
- *   meta     = u8 version (1) | relation[5]: rows, resource, scope, events, links
+ *   meta     = u8 version (2) | relation[5]: rows, resource, scope, events, links
  *   relation = u8 present | varint nrows | chunk of the link (not for rows) | varint ncols | column*
  *     link chunk: resource, scope: the relation's row of each row (col_code); events, links: the number of them
  *     of each row (col_code)
  *   column   = u8 type | u8 scope | u8 width | varint length, name | chunk | varint nvalid | u8 flags |
  *              by flags: ZONE_INT zigzag min, max; ZONE_F64 8 bytes min, max (no NaN among the values);
  *              ZONE_STR varint distinct, prefixes (varint length, <= 16 bytes) of the least and the greatest
- *              entry; BLOOM chunk; TOKENS: the filter holds the tokens, too
+ *              entry; BLOOM chunk; TOKENS: the filter holds the tokens, too | cut (seg_cut.h)
  *   chunk    = 24 bytes (seg_format.h)
  * A column chunk is col_column (sealed). A filter chunk is a split-block Bloom filter (col_bloom.h) of the
- * values: of FIX columns of 16 bytes, and of dictionaries of more than 64 entries; logs and documents add the
- * tokens of their strings and JSON. Only the rows relation has filters.
+ * values of dictionaries of more than 64 entries; logs and documents add the tokens of their strings and JSON. Only the
+ * rows relation has filters. Trace ids are found by the segment's index (seg_ids.h).
  *
  * Zones and filters speak of the rows that have a value.
  *
@@ -25,6 +25,7 @@
 #define STORAGE_SEG_ROWS_H
 
 #include "storage/seg.h"
+#include "storage/seg_cut.h"
 #include "storage/table.h"
 #include "storage/view.h"
 
@@ -42,6 +43,7 @@ struct seg_col {
     int64_t min, max;
     double fmin, fmax;
     struct str smin, smax; /* prefixes */
+    struct seg_cut cut;
 };
 struct seg_rel {
     bool present;
@@ -58,13 +60,13 @@ MUST_CHECK err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a
 /* Writes t as one group. */
 MUST_CHECK err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal, struct str index,
                                 const struct table *t) MAY_YIELD;
-MUST_CHECK err_t seg_rows_column(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
+MUST_CHECK err_t seg_rows_column(const struct seg_reader *from, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
                                  struct column *out) MAY_YIELD;
 /* Of rows[0..n) alone, ascending: a column of n rows, see col_column_decode_at. */
-MUST_CHECK err_t seg_rows_column_at(struct seg *s, const struct seg_rel *rel, const struct seg_col *c, const uint32_t *rows,
-                                    uint32_t n, struct arena *a, struct column *out) MAY_YIELD;
+MUST_CHECK err_t seg_rows_column_at(const struct seg_reader *from, const struct seg_rel *rel, const struct seg_col *c,
+                                    const uint32_t *rows, uint32_t n, struct arena *a, struct column *out) MAY_YIELD;
 /* Resource, scope: dim_row (nrows). Events, links: first (nrows + 1). `nrows` of the rows relation. */
-MUST_CHECK err_t seg_rows_link(struct seg *s, const struct seg_rows *r, int rel, struct arena *a,
+MUST_CHECK err_t seg_rows_link(const struct seg_reader *from, const struct seg_rows *r, int rel, struct arena *a,
                                const uint32_t **out) MAY_YIELD;
 static inline const struct table *table_relation(const struct table *t, int rel)
 {

@@ -55,7 +55,7 @@ static err_t write_segment(struct part *p, struct mem *m, unsigned core)
 {
     struct store *s = p->s;
     struct seg_writer *w;
-    TRY(seg_writer_open(s->seg_dir, &w));
+    TRY(seg_writer_open(s->seg_dir, &s->mem, &w));
     err_t e = mem_rows_empty(m->rows) ? OK : mem_rows_seal(m->rows, w);
     if (e == OK && !mem_metric_empty(m->metrics)) e = mem_metric_seal(m->metrics, w);
     if (e != OK) {

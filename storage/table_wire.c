@@ -31,7 +31,7 @@ static void put_part(const struct table *t, struct buf *b)
         buf_byte(b, (uint8_t)c->scope);
         buf_byte(b, (uint8_t)c->width);
         buf_lstr(b, c->name);
-        col_column_encode(c, COL_LIGHT, b);
+        col_column_encode(c, COL_LIGHT, b, NULL);
     }
 }
 

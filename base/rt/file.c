@@ -108,6 +108,57 @@ err_t file_read(struct file *f, void *to, size_t n, uint64_t off, size_t *got)
     return OK;
 }
 
+/* -- many reads at once: at most so many of one fiber are under way -- */
+enum { READS_MAX = 64 };
+struct reads {
+    struct event done;
+    uint32_t left;
+    struct io_op op[READS_MAX];
+};
+
+static void on_read_done(struct io_event *e)
+{
+    struct reads *all = CONTAINER_OF(e, struct io_op, event)->user;
+    if (--all->left == 0) event_signal(&all->done);
+}
+
+static void await_reads(struct reads *all, const struct file *f, const struct file_range *r, uint32_t n)
+{
+    struct reactor *here = rt_here();
+    event_init(&all->done);
+    all->left = n;
+    for (uint32_t i = 0; i < n; i++) {
+        all->op[i] = (struct io_op){ .kind = IO_READ, .fd = f->fd, .buf = r[i].to, .n = MIN(r[i].n, (size_t)IO_BYTES_MAX),
+                                     .off = r[i].off, .user = all };
+        all->op[i].event.fn = on_read_done;
+        here->io->ops->submit(here->io, &all->op[i]);
+    }
+    while (!all->done.set)
+        (void)fiber_park(&all->done.waiters, (mono_ns){ 0 }, false);
+}
+
+err_t file_read_ranges(struct file *f, const struct file_range *r, uint32_t n)
+{
+    ASSERT(f->fd >= 0 && !(f->flags & FILE_DIRECT));
+    if (n == 1) return file_read(f, r->to, r->n, r->off, NULL);
+    struct reads *all = malloc(sizeof *all);
+    ASSERT(all);
+    err_t e = OK;
+    for (uint32_t at = 0, m; at < n && e == OK; at += m) {
+        m = MIN(n - at, (uint32_t)READS_MAX);
+        await_reads(all, f, r + at, m);
+        for (uint32_t i = 0; i < m && e == OK; i++) {
+            const struct file_range *one = &r[at + i];
+            size_t got = all->op[i].result > 0 ? (size_t)all->op[i].result : 0;
+            e = check(all->op[i].result, "read", f->path);
+            /* Short: the rest, or the error that the file ends. */
+            if (e == OK && got < one->n) e = file_read(f, (char *)one->to + got, one->n - got, one->off + got, NULL);
+        }
+    }
+    free(all);
+    return e;
+}
+
 /* Short writes go on with the rest, by the same kind of operation. */
 static err_t write_all(struct file *f, enum io_kind kind, const void *from, size_t n, uint64_t off)
 {

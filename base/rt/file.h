@@ -29,6 +29,13 @@ MUST_CHECK err_t file_open(struct file *f, const char *path, unsigned flags) MAY
 void file_close(struct file *f) MAY_YIELD; /* ignores cancel; safe on a closed file */
 /* Reads exactly n bytes, or up to the end of file when got is given; short without got = ERR_CORRUPT. */
 MUST_CHECK err_t file_read(struct file *f, void *to, size_t n, uint64_t off, size_t *got) MAY_YIELD;
+struct file_range {
+    void *to;
+    size_t n;
+    uint64_t off;
+};
+/* Reads all ranges, each as file_read without got, at once: one wait for the disk instead of one after another. */
+MUST_CHECK err_t file_read_ranges(struct file *f, const struct file_range *r, uint32_t n) MAY_YIELD;
 /* A hint: n bytes at off will be read soon, so that many small reads of the range cost one wait for the disk. */
 void file_will_read(struct file *f, uint64_t off, uint64_t n) MAY_YIELD;
 /* Writes all n bytes. On error an unknown prefix may be on disk. */

@@ -271,14 +271,13 @@ static bool is_repeat(struct gather *g, const struct tspan *s, uint64_t *hash)
     return false;
 }
 
-static err_t take_rows(struct gather *g, struct rowset *rs, const struct column *ids,
-                       const uint32_t *rows, uint32_t n)
+static err_t take_rows(struct gather *g, struct rowset *rs, const uint8_t *const *ids, const uint32_t *rows, uint32_t n)
 {
     struct tspan **spans = ARENA_ARRAY(g->a, struct tspan *, n);
     if (!g->need) rowset_will_read(rs);
     for (uint32_t k = 0; k < n; k++) {
         spans[k] = ARENA_NEW(g->a, struct tspan);
-        memcpy(spans[k]->trace_id, ids->fix + (size_t)rows[k] * 16, 16);
+        memcpy(spans[k]->trace_id, ids[k], 16);
     }
     const struct gather_need *need = g->need;
     TRY(pour(rs, REL_ROWS, rows, n, need, span_sink, spans, g->a));
@@ -296,23 +295,37 @@ static err_t take_rows(struct gather *g, struct rowset *rs, const struct column 
     return OK;
 }
 
+/* The ids of the rowset's rows; of the selected ones alone where they are few: *packed. */
+static err_t ids_of(struct rowset *rs, const struct column **ids, bool *packed)
+{
+    const struct column_key key = { SC_SELF, COL_FIX, STR("trace_id") };
+    *packed = false;
+    if (rs->sel) return rowset_column_at(rs, REL_ROWS, &key, rs->sel, rs->nsel, ids, packed);
+    return rowset_column(rs, REL_ROWS, key.scope, key.name, key.type, ids);
+}
+
 static err_t gather_rowset(struct gather *g, struct rowset *rs)
 {
     const struct column *ids;
-    TRY(rowset_column(rs, REL_ROWS, SC_SELF, STR("trace_id"), COL_FIX, &ids));
+    bool packed;
+    TRY(ids_of(rs, &ids, &packed));
     if (!ids || ids->width != 16) return OK;
     uint32_t *rows = NULL, n = 0;
-    size_t cap = 0;
+    const uint8_t **row_ids = NULL;
+    size_t cap = 0, ids_cap = 0;
     for (uint32_t i = 0; i < rs->nsel; i++) {
-        uint32_t row = rs->sel ? rs->sel[i] : i;
-        if (!column_has(ids, row) || !wanted(g, ids->fix + (size_t)row * 16)) continue;
+        uint32_t row = rs->sel ? rs->sel[i] : i, at = packed ? i : row;
+        const uint8_t *id = ids->fix + (size_t)at * 16;
+        if (!column_has(ids, at) || !wanted(g, id)) continue;
         rows = arena_grow(g->a, rows, n, &cap, n + 1, sizeof *rows);
+        row_ids = arena_grow(g->a, row_ids, n, &ids_cap, n + 1, sizeof *row_ids);
+        row_ids[n] = id;
         rows[n++] = row;
     }
     if (n == 0) return OK;
     if (g->out->n + n > g->spans_max)
         return err_set(ERR_LIMIT, "more than %u spans in the trace", g->spans_max);
-    return take_rows(g, rs, ids, rows, n);
+    return take_rows(g, rs, row_ids, rows, n);
 }
 
 err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t n, int64_t tmin_ns,
@@ -323,7 +336,7 @@ err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t n, int64_t
     struct scan_hint hint = { .kind = HINT_FIX_EQ, .rel = REL_ROWS, .scope = SC_SELF,
                               .name = STR("trace_id"), .value = str_n(n ? ids[0] : NULL, 16) };
     struct rows_req rq = { .signal = SIG_SPANS, .tmin_ns = tmin_ns, .tmax_ns = tmax_ns,
-                           .hints = &hint, .nhints = n == 1 };
+                           .hints = &hint, .nhints = n == 1, .whole = !need };
     struct rows_scan *scan = NULL;
     *out = (struct tspans){ 0 };
     htab_init(&g.by_id, a->budget);

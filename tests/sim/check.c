@@ -6,9 +6,13 @@
 #include <inttypes.h>
 #include <stdio.h>
 
+enum { PICKS = 3 }; /* rows of a kind that are also looked for by their trace */
+
 struct check {
     struct model *m;
     struct store *s;
+    int64_t picks[PICKS];
+    uint32_t npicks;
 };
 
 /* A row number read from the store under a tenant: is it one we sent, of this kind and tenant? */
@@ -56,6 +60,8 @@ static err_t check_rowset(struct check *c, struct rowset *rs, enum kind kind, ui
         if (!column_has(n, row)) wrong("a row without its number");
         int64_t i = n->i64[row];
         known_row(c->m, i, kind, tenant);
+        if (c->npicks < PICKS && (kind == K_SPAN || kind == K_EXEMPLAR || (kind == K_LOG && i % 2)) && i % 7 < 2)
+            c->picks[c->npicks++] = i;
         if (!str_eq(column_str(owner, row), tenant_name(tenant))) wrong("row %" PRId64 " bears another owner", i);
         want_text(text, row, i, tenant);
         if (time->i64[row] != row_time_ns((uint64_t)i)) wrong("row %" PRId64 " has another time", i);
@@ -66,6 +72,44 @@ static err_t check_rowset(struct check *c, struct rowset *rs, enum kind kind, ui
     return OK;
 }
 
+/* Is row i among the rows of its trace, and are they all of that trace? */
+static err_t look_up(struct view *v, struct rows_req rq, int64_t i)
+{
+    const struct column_key key = { SC_ATTR, COL_I64, STR("n") };
+    uint8_t id[16], other[16];
+    row_trace_id((uint64_t)i, id);
+    const struct scan_hint hint = { .kind = HINT_FIX_EQ, .rel = REL_ROWS, .scope = SC_SELF, .name = STR("trace_id"), .value = str_n(id, 16) };
+    rq.hints = &hint;
+    rq.nhints = 1;
+    rq.whole = i % 2;
+    struct rows_scan *scan;
+    bool found = false, more = true;
+    TRY(rows_open(v, &rq, &scan));
+    err_t e;
+    for (;;) {
+        struct rowset rs;
+        const struct column *n;
+        bool packed;
+        TRY_OUT(e, rows_next(scan, &rs, &more));
+        if (!more) break;
+        packed = false;
+        if (rs.sel)
+            TRY_OUT(e, rowset_column_at(&rs, REL_ROWS, &key, rs.sel, rs.nsel, &n, &packed));
+        else
+            TRY_OUT(e, need_column(&rs, SC_ATTR, STR("n"), COL_I64, &n));
+        for (uint32_t k = 0; n && k < rs.nsel; k++) {
+            int64_t got = n->i64[packed || !rs.sel ? k : rs.sel[k]];
+            row_trace_id((uint64_t)got, other);
+            if (memcmp(id, other, 16) != 0) wrong("row %" PRId64 " is found in the trace of row %" PRId64, got, i);
+            found |= got == i;
+        }
+    }
+    if (!found) wrong("row %" PRId64 " is not found by its trace", i);
+out:
+    rows_close(scan);
+    return e;
+}
+
 static err_t check_rows(struct check *c, struct view *v, enum kind kind, uint32_t tenant)
 {
     static const enum signal signals[] = { [K_SPAN] = SIG_SPANS, [K_LOG] = SIG_LOGS, [K_DOC] = SIG_DOCS,
@@ -73,6 +117,7 @@ static err_t check_rows(struct check *c, struct view *v, enum kind kind, uint32_
     const struct rows_req rq = { .signal = signals[kind], .index = kind == K_DOC ? STR("books") : STR(""),
                                  .tmin_ns = INT64_MIN, .tmax_ns = INT64_MAX };
     struct rows_scan *scan;
+    c->npicks = 0;
     TRY(rows_open(v, &rq, &scan));
     err_t e = OK;
     for (;;) {
@@ -84,6 +129,8 @@ static err_t check_rows(struct check *c, struct view *v, enum kind kind, uint32_
     }
 out:
     rows_close(scan);
+    for (uint32_t k = 0; e == OK && k < c->npicks; k++)
+        e = look_up(v, rq, c->picks[k]);
     return e;
 }
 

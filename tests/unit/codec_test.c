@@ -172,7 +172,7 @@ Test(codec, fixed_values_round_trip)
                 }
                 struct buf b;
                 buf_init(&b, 1 << 20, NULL);
-                col_fix_encode(xv, n, width, COL_SEAL, &b);
+                col_fix_encode(xv, n, width, COL_SEAL, &b, NULL);
                 struct cur c = cur_of(buf_view(&b));
                 cr_assert_eq(col_fix_decode(&c, n, width, xw), OK);
                 cr_assert_eq(c.p, c.end);
@@ -195,7 +195,7 @@ static void round_trip_dict(struct arena *a, uint32_t count, size_t len, enum co
     struct dict d = { count, offset, bytes }, e;
     struct buf b;
     buf_init(&b, 1 << 26, NULL);
-    col_dict_encode(&d, level, &b);
+    col_dict_encode(&d, level, &b, NULL);
     struct cur c = cur_of(buf_view(&b));
     cr_assert_eq(col_dict_decode(&c, count, a, &e), OK, "%s", err_detail());
     cr_assert_eq(c.p, c.end);
@@ -254,7 +254,7 @@ static void check_few(const struct column *c, const uint32_t *rows, uint32_t k)
     struct buf b;
     arena_init(&a, NULL);
     buf_init(&b, 16 << 20, NULL);
-    col_column_encode(c, COL_SEAL, &b);
+    col_column_encode(c, COL_SEAL, &b, NULL);
     struct cur cur = cur_of(buf_view(&b));
     struct column few = { .type = c->type, .scope = c->scope, .width = c->width };
     cr_assert_eq(col_column_decode_at(&cur, c->nrows, rows, k, &a, &few), OK);

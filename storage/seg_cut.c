@@ -1,0 +1,272 @@
+#include "storage/seg_cut.h"
+
+#include "base/core/assert.h"
+#include "storage/seg_rows.h"
+#include "storage/table_grow.h"
+
+#include <stdlib.h>
+
+enum { PIECE_BYTES = 8, HEAD_AHEAD_MAX = 128 << 10, DICT_AHEAD_MAX = 128 << 10, PIECES_AHEAD_MAX = 4 };
+
+/* -- writing ----------------------------------------------------------------------------------------------- */
+
+static void put_piece(struct str chunk, uint32_t from, uint32_t to, struct buf *out)
+{
+    uint32_t entry[2] = { to, (uint32_t)hash64(str_sub(chunk, from, to)) };
+    _Static_assert(sizeof entry == PIECE_BYTES, "as the reader takes it");
+    buf_put(out, entry, sizeof entry);
+}
+
+/* How many of n blocks, all together so many bytes, make a piece. */
+static uint32_t blocks_a_piece(uint32_t n, uint32_t bytes)
+{
+    return n ? MAX(1, (uint32_t)((uint64_t)SEG_CUT_PIECE * n / MAX(bytes, 1))) : 1;
+}
+
+/* The ends of n blocks that begin at `from`, every so many; the end of the last. */
+static uint32_t put_pieces(struct str chunk, uint32_t from, const uint32_t *end, uint32_t n, uint32_t every, struct buf *out)
+{
+    for (uint32_t i = 0; i < n; i += MIN(every, n - i)) {
+        uint32_t to = end[i + MIN(every, n - i) - 1];
+        put_piece(chunk, from, to, out);
+        from = to;
+    }
+    return from;
+}
+
+static uint32_t pieces_of(uint32_t blocks, uint32_t every) { return blocks / every + (blocks % every != 0); }
+
+void seg_cut_put(const struct col_marks *m, struct str chunk, enum col_type type, struct buf *out)
+{
+    if (chunk.n < SEG_CUT_CHUNK_MIN || m->nvalues == 0) {
+        buf_varint(out, 0);
+        return;
+    }
+    uint32_t head = m->end[0], dict = m->end[m->ndict], all = m->end[m->n - 1];
+    ASSERT(m->n == 1 + m->ndict + m->nvalues && all == chunk.n);
+    uint32_t dict_every = type == COL_FIX ? blocks_a_piece(m->ndict, dict - head) : 1;
+    uint32_t value_every = blocks_a_piece(m->nvalues, all - dict);
+    uint32_t ndict = pieces_of(m->ndict, dict_every);
+    buf_varint(out, 1 + ndict + pieces_of(m->nvalues, value_every));
+    buf_varint(out, ndict);
+    buf_varint(out, dict_every);
+    buf_varint(out, value_every);
+    put_piece(chunk, 0, head, out);
+    uint32_t at = put_pieces(chunk, head, m->end + 1, m->ndict, dict_every, out);
+    put_pieces(chunk, at, m->end + 1 + m->ndict, m->nvalues, value_every, out);
+}
+
+/* -- reading ----------------------------------------------------------------------------------------------- */
+
+static uint32_t blocks_of(uint32_t values) { return values / COL_BLOCK + (values % COL_BLOCK != 0); }
+
+err_t seg_cut_parse(struct cur *c, uint32_t nvalid, struct seg_cut *out)
+{
+    *out = (struct seg_cut){ 0 };
+    TRY(cur_count(c, UINT32_MAX, &out->npieces));
+    if (out->npieces == 0) return OK;
+    TRY(cur_count(c, UINT32_MAX, &out->ndict));
+    TRY(cur_count(c, UINT32_MAX / COL_BLOCK, &out->dict_every));
+    TRY(cur_count(c, UINT32_MAX / COL_BLOCK, &out->value_every));
+    if (out->dict_every == 0 || out->value_every == 0 ||
+        out->npieces != UINT64_C(1) + out->ndict + pieces_of(blocks_of(nvalid), out->value_every))
+        return err_set(ERR_CORRUPT, "%u pieces, %u of them of the dictionary, for %u values", out->npieces, out->ndict, nvalid);
+    return cur_take(c, (size_t)out->npieces * PIECE_BYTES, &out->pieces);
+}
+
+static uint32_t piece_end(const struct seg_cut *cut, uint32_t i)
+{
+    uint32_t v;
+    memcpy(&v, cut->pieces + (size_t)i * PIECE_BYTES, sizeof v);
+    return v;
+}
+
+static uint32_t piece_from(const struct seg_cut *cut, uint32_t i) { return i ? piece_end(cut, i - 1) : 0; }
+
+struct parts { /* a column being read; what is read lives in tmp */
+    const struct seg_reader *from;
+    const struct seg_col *c;
+    const struct seg_cut *cut;
+    struct arena *tmp;
+};
+
+static err_t read_piece(const struct parts *p, uint32_t i, struct cur *out)
+{
+    uint32_t check;
+    struct str bytes;
+    memcpy(&check, p->cut->pieces + (size_t)i * PIECE_BYTES + sizeof check, sizeof check);
+    TRY(seg_reader_piece(p->from, &p->c->chunk, piece_from(p->cut, i), piece_end(p->cut, i), check, p->tmp, &bytes));
+    *out = cur_of(bytes);
+    return OK;
+}
+
+/* The k of the m values in a piece that are numbered `at`. */
+static err_t decode_piece(const struct parts *p, struct cur *c, uint32_t m, uint32_t limit, const uint32_t *at, uint32_t k, uint8_t *to)
+{
+    switch (p->c->type) {
+    case COL_I64: return col_int_decode_at(c, m, at, k, (int64_t *)(void *)to);
+    case COL_F64: {
+        double *all = ARENA_RAW(p->tmp, double, m);
+        TRY(arena_check(p->tmp));
+        TRY(col_f64_decode(c, m, all));
+        for (uint32_t i = 0; i < k; i++)
+            memcpy(to + i * sizeof *all, &all[at[i]], sizeof *all);
+        return OK;
+    }
+    case COL_FIX:
+        if (limit == 0) {
+            const uint8_t *v;
+            TRY(cur_take(c, (size_t)m * p->c->width, &v));
+            for (uint32_t i = 0; i < k; i++)
+                memcpy(to + (size_t)i * p->c->width, v + (size_t)at[i] * p->c->width, p->c->width);
+            return OK;
+        }
+        return col_code_decode_at(c, m, limit, at, k, (uint32_t *)(void *)to);
+    case COL_STR:
+    case COL_BYTES:
+    case COL_JSON: return col_code_decode_at(c, m, limit, at, k, (uint32_t *)(void *)to);
+    default: return err_set(ERR_CORRUPT, "a column of type %d in pieces", (int)p->c->type);
+    }
+}
+
+/* The k of n values numbered `at`, or their codes below limit where the column has a dictionary; `size` bytes each. */
+static err_t values_at(const struct parts *p, uint32_t n, uint32_t limit, const uint32_t *at, uint32_t k, uint32_t size, uint8_t *to)
+{
+    uint64_t per = (uint64_t)p->cut->value_every * COL_BLOCK;
+    uint32_t *local = ARENA_RAW(p->tmp, uint32_t, k);
+    TRY(arena_check(p->tmp));
+    for (uint32_t i = 0, j; i < k; i = j) {
+        uint32_t number = (uint32_t)(at[i] / per), first = (uint32_t)(number * per), m = (uint32_t)MIN(n - first, per);
+        for (j = i; j < k && at[j] / per == number; j++)
+            local[j - i] = at[j] - first;
+        struct cur c;
+        TRY(read_piece(p, 1 + p->cut->ndict + number, &c));
+        TRY(decode_piece(p, &c, m, limit, local, j - i, to + (size_t)i * size));
+    }
+    return OK;
+}
+
+static err_t fixed_at(const struct parts *p, struct cur *head, const struct col_few *few)
+{
+    uint32_t count, width = p->c->width;
+    TRY(col_fix_head(head, few->n, &count));
+    if (count == 0) return values_at(p, few->n, 0, few->at, few->k, width, few->data);
+    uint64_t per = (uint64_t)p->cut->dict_every * COL_BLOCK;
+    uint32_t *codes = ARENA_RAW(p->tmp, uint32_t, few->k);
+    const uint8_t **entries = ARENA_ARRAY(p->tmp, const uint8_t *, p->cut->ndict);
+    TRY(arena_check(p->tmp));
+    TRY(values_at(p, few->n, count, few->at, few->k, sizeof *codes, (uint8_t *)codes));
+    for (uint32_t i = 0; i < few->k; i++) {
+        uint64_t number = codes[i] / per, first = number * per;
+        if (number >= p->cut->ndict) return err_set(ERR_CORRUPT, "entry %u of a dictionary of %u pieces", codes[i], p->cut->ndict);
+        if (!entries[number]) {
+            struct cur c;
+            TRY(read_piece(p, 1 + (uint32_t)number, &c));
+            TRY(cur_take(&c, (size_t)MIN(count - first, per) * width, &entries[number]));
+        }
+        memcpy(few->data + (size_t)i * width, entries[number] + (codes[i] - first) * width, width);
+    }
+    return OK;
+}
+
+/* Copies bytes [from, to) of the dictionary, whose blocks are decoded when first needed. */
+static err_t copy_text(const struct parts *p, char **blocks, uint32_t total, uint32_t from, uint32_t to, char *out)
+{
+    while (from < to) {
+        uint32_t b = from / COL_STR_BLOCK, begin = b * (uint32_t)COL_STR_BLOCK, raw = MIN(total - begin, (uint32_t)COL_STR_BLOCK);
+        if (!blocks[b]) {
+            struct cur c;
+            TRY(read_piece(p, 1 + b, &c));
+            blocks[b] = arena_alloc_aligned(p->tmp, raw, 1);
+            TRY(arena_check(p->tmp));
+            TRY(col_dict_block(&c, raw, blocks[b]));
+        }
+        uint32_t n = MIN(to - from, begin + raw - from);
+        memcpy(out, blocks[b] + (from - begin), n);
+        out += n;
+        from += n;
+    }
+    return OK;
+}
+
+static err_t strings_at(const struct parts *p, struct cur *head, const struct col_few *few, struct arena *a, struct dict *out)
+{
+    uint32_t count, *offset, *codes = ARENA_RAW(p->tmp, uint32_t, few->k), *ends = ARENA_RAW(a, uint32_t, (size_t)few->k + 1);
+    TRY(col_dict_head(head, few->n, p->tmp, &count, &offset));
+    uint32_t total = offset[count];
+    if (p->cut->dict_every != 1 || p->cut->ndict != total / COL_STR_BLOCK + (total % COL_STR_BLOCK != 0))
+        return err_set(ERR_CORRUPT, "a dictionary of %u bytes in %u pieces", total, p->cut->ndict);
+    char **blocks = ARENA_ARRAY(p->tmp, char *, p->cut->ndict);
+    TRY(arena_check(p->tmp));
+    TRY(values_at(p, few->n, count, few->at, few->k, sizeof *codes, (uint8_t *)codes));
+    uint64_t size = 0;
+    for (uint32_t i = 0; i < few->k; i++) {
+        ends[i] = (uint32_t)size;
+        size += offset[codes[i] + 1] - offset[codes[i]];
+        if (size > COL_DICT_BYTES_MAX) return err_set(ERR_LIMIT, "strings of more than %d bytes", COL_DICT_BYTES_MAX);
+        memcpy(few->data + i * sizeof i, &i, sizeof i);
+    }
+    ends[few->k] = (uint32_t)size;
+    char *bytes = arena_alloc_aligned(a, (size_t)size + 1, 1);
+    TRY(arena_check(a));
+    for (uint32_t i = 0; i < few->k; i++)
+        TRY(copy_text(p, blocks, total, offset[codes[i]], offset[codes[i] + 1], bytes + ends[i]));
+    *out = (struct dict){ .count = few->k, .offset = ends, .bytes = bytes };
+    return OK;
+}
+
+static err_t column_at(const struct parts *p, uint32_t nrows, const uint32_t *rows, uint32_t n, struct arena *a, struct column *out)
+{
+    struct cur head;
+    struct col_few few;
+    TRY(read_piece(p, 0, &head));
+    TRY(col_few_begin(&head, nrows, rows, n, p->tmp, a, out, &few));
+    if (few.n != p->c->nvalid) return err_set(ERR_CORRUPT, "%u values where the directory says %u", few.n, p->c->nvalid);
+    if (few.k == 0) return OK;
+    if (p->c->type == COL_FIX)
+        TRY(fixed_at(p, &head, &few));
+    else if (col_is_dict(p->c->type))
+        TRY(strings_at(p, &head, &few, a, &out->dict));
+    else
+        TRY(values_at(p, few.n, 0, few.at, few.k, col_value_size(p->c->type, 0), few.data));
+    col_few_end(&few, out);
+    return OK;
+}
+
+err_t seg_cut_column_at(const struct seg_reader *from, const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n,
+                        struct arena *a, struct column *out)
+{
+    struct arena tmp;
+    arena_init(&tmp, a->budget);
+    const struct parts p = { .from = from, .c = c, .cut = &c->cut, .tmp = &tmp };
+    *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .name = c->name };
+    err_t e = column_at(&p, nrows, rows, n, a, out);
+    arena_deinit(&tmp);
+    return e;
+}
+
+/* -- what will be read ---------------------------------------------------------------------------------------- */
+
+static void want_pieces(const struct seg_col *c, uint32_t from, uint32_t to, seg_range_fn *add, void *arg)
+{
+    uint32_t begin = piece_from(&c->cut, from), end = piece_end(&c->cut, to - 1);
+    if (begin < end && end <= c->chunk.size) add(arg, c->chunk.off + begin, end - begin);
+}
+
+void seg_cut_want(const struct seg_col *c, uint32_t nrows, uint32_t lo, uint32_t hi, seg_range_fn *add, void *arg)
+{
+    const struct seg_cut *cut = &c->cut;
+    if (cut->npieces == 0) {
+        if (c->chunk.size <= SEG_CUT_CHUNK_MIN) add(arg, c->chunk.off, c->chunk.size);
+        return;
+    }
+    if (piece_end(cut, 0) <= HEAD_AHEAD_MAX) want_pieces(c, 0, 1, add, arg);
+    if (col_is_dict(c->type) && cut->ndict && piece_end(cut, cut->ndict) - piece_end(cut, 0) <= DICT_AHEAD_MAX)
+        want_pieces(c, 1, 1 + cut->ndict, add, arg);
+    /* A row's value has at least the rows without one in front of it fewer than its own number. */
+    uint32_t nulls = nrows - c->nvalid, first = lo > nulls ? lo - nulls : 0, last = MIN(hi, c->nvalid);
+    uint64_t per = (uint64_t)cut->value_every * COL_BLOCK;
+    if (first >= last) return;
+    uint32_t from = (uint32_t)(first / per), to = (uint32_t)((last - 1) / per) + 1;
+    if (to - from <= PIECES_AHEAD_MAX) want_pieces(c, 1 + cut->ndict + from, 1 + cut->ndict + to, add, arg);
+}
