@@ -76,7 +76,8 @@ static void lay_starting(struct doors *d)
 {
     static const char *const names[DOORS] = { "otlp_grpc", "otlp_http", "prometheus", "tempo", "quickwit", "ui" };
     _Static_assert(ARRAY_LEN(names) == ARRAY_LEN(d->ui.ports), "one port a door");
-    d->ui = (struct ui_ctx){ .bundle = &ui_bundle, .dir = config_text(d->config, CFG_UI_DIR), .config = d->config, .admin = d->admin, .budget = d->query_budget };
+    d->ui = (struct ui_ctx){ .bundle = &ui_bundle, .dir = config_text(d->config, CFG_UI_DIR), .config = d->config,
+                             .admin = d->admin, .bodies = d->ingest_budget, .queries = d->query_budget };
     for (int i = 0; i < DOORS; i++) {
         d->ui.ports[i].name = names[i];
         d->ui.ports[i].port = door_port(d->config, (enum door)i);

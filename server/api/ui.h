@@ -21,7 +21,7 @@ struct ui_ctx {
     const char *dir;                 /* "" = the bundle is served */
     const struct config *config;
     const struct admin_state *admin; /* its store is NULL while the log is replayed */
-    struct budget *budget;           /* of look-ups */
+    struct budget *bodies, *queries; /* of all requests: look-ups are charged to queries, refusals are told of */
     struct { const char *name; uint16_t port; } ports[6];
     struct ui_recent ingest_refused, queries_refused;
 };

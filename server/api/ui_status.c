@@ -47,6 +47,12 @@ static bool recently(struct ui_recent *r, int64_t count)
     return counted && now - counted <= window;
 }
 
+/* One refusal may count twice; what matters is that it counts. */
+static int64_t refusals(enum metric_id id, const struct budget *b)
+{
+    return metric_sum(id) + (int64_t)atomic_load_explicit(&b->refused, memory_order_relaxed);
+}
+
 static void starting_banner(const struct admin_state *a, struct json_out *j)
 {
     double share = a->replay_total ? (double)a->replay_done / (double)a->replay_total : 0;
@@ -82,10 +88,10 @@ static void banners(struct ui_ctx *c, const struct store_stats *st, struct json_
 {
     if (!c->admin->ready) starting_banner(c->admin, j);
     if (c->admin->store) store_banners(c, st, j);
-    if (recently(&c->ingest_refused, metric_sum(M_INGEST_REFUSED)))
+    if (recently(&c->ingest_refused, refusals(M_INGEST_REFUSED, c->bodies)))
         banner(j, "warn", "Ingest was refused within the last minute: the node was overloaded, or its disk full. Senders retry.");
-    if (recently(&c->queries_refused, metric_sum(M_QUERIES_REFUSED)))
-        banner(j, "warn", "Queries were refused within the last minute: they wanted more memory than one may have, or too many waited.");
+    if (recently(&c->queries_refused, refusals(M_QUERIES_REFUSED, c->queries)))
+        banner(j, "warn", "Queries were refused within the last minute: memory for them ran out, or too many waited.");
 }
 
 /* -- data --------------------------------------------------------------------------------------------- */
@@ -100,7 +106,7 @@ static err_t look_here(void *arg) MAY_YIELD
 {
     struct look *l = arg;
     struct view *v;
-    TRY(view_open(l->ctx->admin->store, l->tenant, l->ctx->budget, &v));
+    TRY(view_open(l->ctx->admin->store, l->tenant, l->ctx->queries, &v));
     err_t e = view_signals(v, SIGNALS_SHOWN, &l->found);
     view_close(v);
     return e;

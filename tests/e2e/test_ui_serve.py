@@ -146,9 +146,23 @@ def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
     assert "warn: Ingest was refused within the last minute" in texts(status(node))
 
 
+def test_status_tells_of_refusals(make_node):
+    node = make_node(args=["--set", "ingest.bodies=16MiB", "--set", "query.memory_one=1MiB"]).start()
+    for i in range(4):
+        rq = otlp.gauge("shop", "orders", {n: n for n in range(i * 2000, i * 2000 + 2000)})
+        assert node.post("otlp", "/v1/metrics", rq.SerializeToString(), otlp.PROTO).status == 200
+    assert status(node)["banners"] == []
+    assert node.post("otlp", "/v1/logs", b"x" * (20 << 20), otlp.PROTO).status == 429
+    told = texts(status(node))
+    assert "warn: Ingest was refused within the last minute" in told and "Queries" not in told
+    a = node.get("prom", "/api/v1/query", params={"query": "orders"})
+    assert a.status == 422 and "memory" in a.json["error"], a
+    assert "warn: Queries were refused within the last minute" in texts(status(node))
+
+
 def test_status_while_the_log_is_replayed(make_node):
     node = make_node(args=["--set", "storage.seal_age=1h", "--set", "storage.memory=1GiB"]).start()
-    for i in range(40):
+    for i in range(8):
         rq = otlp.logs("shop", range(i * 5000, (i + 1) * 5000))
         assert node.post("otlp", "/v1/logs", rq.SerializeToString(), otlp.PROTO).status == 200
     node.kill()
