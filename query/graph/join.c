@@ -16,7 +16,7 @@ struct join_child {
     uint16_t parent[2]; /* of the first: services that claim the key, the two of the smallest names */
     uint16_t all;       /* of the first: the service of all children, or SEVERAL */
 };
-_Static_assert(sizeof(struct join_child) == 32, "JOIN_CHILD_BYTES is that, and 8 to 16 bytes of index, now and before it grew");
+_Static_assert(sizeof(struct join_child) == 32, "JOIN_CHILD_BYTES is that, and up to 26 bytes of index, and what that was before it grew");
 
 static struct join_child *child_at(const struct join *j, uint32_t i)
 {
@@ -27,7 +27,7 @@ void join_init(struct join *j, const struct names *services, uint32_t children_m
 {
     *j = (struct join){ .mem = mem, .services = services, .children_max = MAX(children_max, 1), .mask = INDEX_MIN - 1 };
     j->blocks = ARENA_ARRAY(mem, struct join_child *, (j->children_max >> BLOCK_BITS) + 1);
-    j->index = ARENA_ARRAY(mem, uint32_t, INDEX_MIN);
+    j->index = ARENA_ARRAY(mem, uint64_t, INDEX_MIN);
 }
 
 uint64_t join_key(const uint8_t trace_id[16], const uint8_t span_id[8])
@@ -38,33 +38,45 @@ uint64_t join_key(const uint8_t trace_id[16], const uint8_t span_id[8])
     return hash_seeded64(str_n(both, sizeof both));
 }
 
-/* -- the index ------------------------------------------------------------------------------------------------- */
+/* -- the index ------------------------------------------------------------------------------------------------- *
+ * A place holds the upper half of a key and the number of its first child + 1: other keys are told apart without a look
+ * at their children. */
+static bool is_key(uint64_t place, uint64_t key) { return (place ^ key) >> 32 == 0; }
+
 /* The first child of the key, or NO_CHILD with the free place where it would stand. */
 static uint32_t find(const struct join *j, uint64_t key, uint32_t *slot)
 {
     for (uint32_t i = (uint32_t)key & j->mask;; i = (i + 1) & j->mask) {
+        uint64_t place = j->index[i];
         *slot = i;
-        if (j->index[i] == 0) return NO_CHILD;
-        if (child_at(j, j->index[i] - 1)->key == key) return j->index[i] - 1;
+        if (place == 0) return NO_CHILD;
+        if (is_key(place, key) && child_at(j, (uint32_t)place - 1)->key == key) return (uint32_t)place - 1;
     }
+}
+
+static void put(struct join *j, uint32_t slot, uint64_t key, uint32_t child)
+{
+    j->index[slot] = key >> 32 << 32 | (child + 1);
 }
 
 void join_prefetch_child(const struct join *j, uint64_t key)
 {
-    uint32_t i = j->index[(uint32_t)key & j->mask];
-    if (i) __builtin_prefetch(child_at(j, i - 1));
+    uint64_t place = j->index[(uint32_t)key & j->mask];
+    if (place && is_key(place, key)) __builtin_prefetch(child_at(j, (uint32_t)place - 1));
 }
 
 static void grow_index(struct join *j)
 {
+    enum { AHEAD = 16 };
     uint32_t slot;
     j->mask = j->mask * 2 + 1;
-    j->index = ARENA_ARRAY(j->mem, uint32_t, (size_t)j->mask + 1);
+    j->index = ARENA_ARRAY(j->mem, uint64_t, (size_t)j->mask + 1);
     for (uint32_t i = 0; i < j->n; i++) {
         const struct join_child *c = child_at(j, i);
+        if (i + AHEAD < j->n) join_prefetch(j, child_at(j, i + AHEAD)->key);
         if (c->first != i) continue;
         ASSERT(find(j, c->key, &slot) == NO_CHILD);
-        j->index[slot] = i + 1;
+        put(j, slot, c->key, i);
     }
 }
 
@@ -78,7 +90,7 @@ static void link_child(struct join *j, uint32_t i)
         c->first = i;
         c->parent[0] = c->parent[1] = NO_SERVICE;
         c->all = c->service;
-        j->index[slot] = i + 1;
+        put(j, slot, c->key, i);
         j->indexed++;
         return;
     }
@@ -115,7 +127,7 @@ void join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t d
     ASSERT(service < SEVERAL);
     if (j->n >= j->children_max && !make_room(j)) return;
     if (!join_takes(j, parent_key)) return;
-    if ((uint64_t)(j->indexed + 1) * 2 > j->mask) grow_index(j);
+    if ((uint64_t)(j->indexed + 1) * 8 > (uint64_t)j->mask * 5) grow_index(j);
     struct join_child **block = &j->blocks[j->n >> BLOCK_BITS];
     if (!*block) *block = ARENA_RAW(j->mem, struct join_child, BLOCK);
     *child_at(j, j->n) = (struct join_child){ .key = parent_key, .duration_ns = duration_ns, .service = (uint16_t)service,

@@ -4,7 +4,7 @@
  *     join_parent(...)  then every span, as the parent that it may be
  *     join_finish(...)  then the edges between services
  *
- * Only children are kept, 64 bytes each at most; parents stream past. A key stands for (trace id, span id): 64 bits of a
+ * Only children are kept, 80 bytes each at most; parents stream past. A key stands for (trace id, span id): 64 bits of a
  * hash with this process' secret, so that equal span ids of different traces do not meet (a wrong meeting has odds of
  * children * spans / 2^64).
  *
@@ -21,7 +21,7 @@
 
 #include "query/graph/edges.h"
 
-enum { JOIN_SHIFT_MAX = 20, JOIN_CHILD_BYTES = 64 };
+enum { JOIN_SHIFT_MAX = 20, JOIN_CHILD_BYTES = 80 };
 
 struct join_child;
 struct join {
@@ -32,8 +32,8 @@ struct join {
     bool full;
     uint32_t n;                  /* children kept */
     struct join_child **blocks;  /* of them, so that growing copies nothing */
-    uint32_t *index, mask;       /* parent's key -> first child + 1 */
-    uint32_t indexed;            /* distinct keys */
+    uint64_t *index;             /* by the parent's key */
+    uint32_t mask, indexed;      /* places of the index - 1; distinct keys */
 };
 /* `services` names the services that children and parents are given by; borrowed. */
 void join_init(struct join *j, const struct names *services, uint32_t children_max, struct arena *mem);

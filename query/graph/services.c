@@ -9,6 +9,8 @@ enum { KIND_SERVER = 2, KIND_CLIENT = 3, KIND_PRODUCER = 4, KIND_CONSUMER = 5, S
 struct scan { /* one fragment at work */
     const struct graph_req *rq;
     int64_t step_ns;
+    uint32_t step;                    /* the last one, and its beginning */
+    int64_t step_from_ns;
     int64_t near_min_ns, near_max_ns; /* the window with its slack */
     struct view *v;
     struct arena *a;
@@ -32,7 +34,7 @@ struct spans {
     const uint32_t *service;   /* resource -> service */
 };
 
-static int64_t i64_at(const struct column *c, uint32_t row)
+static inline int64_t i64_at(const struct column *c, uint32_t row)
 {
     return c && column_has(c, row) ? c->i64[row] : 0;
 }
@@ -98,10 +100,15 @@ static uint32_t service_at(const struct spans *c, uint32_t row)
 }
 
 /* -- the first pass: RED, and the children ------------------------------------------------------------------------ */
+/* Spans stand in the order of their starts for long stretches: the step is mostly that of the span before. */
 static struct red_step *step_of(struct scan *s, struct red *r, int64_t start_ns)
 {
     if (!r->steps) r->steps = ARENA_ARRAY(s->a, struct red_step, s->rq->steps);
-    return &r->steps[(start_ns - s->rq->start_ns) / s->step_ns];
+    if ((uint64_t)(start_ns - s->step_from_ns) >= (uint64_t)s->step_ns) {
+        s->step = (uint32_t)((start_ns - s->rq->start_ns) / s->step_ns);
+        s->step_from_ns = s->rq->start_ns + (int64_t)s->step * s->step_ns;
+    }
+    return &r->steps[s->step];
 }
 
 static void count_span(struct scan *s, const struct spans *c, uint32_t row, int64_t start, int64_t kind, struct red *r)
@@ -260,7 +267,7 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     const struct graph_req *rq = plan;
     struct scan *s = ARENA_NEW(a, struct scan);
     struct graph_answer *out = ARENA_NEW(a, struct graph_answer);
-    *s = (struct scan){ .rq = rq, .step_ns = graph_step_ns(rq), .v = v, .a = a, .out = out,
+    *s = (struct scan){ .rq = rq, .step_ns = graph_step_ns(rq), .step_from_ns = rq->start_ns, .v = v, .a = a, .out = out,
                         .near_min_ns = rq->start_ns - GRAPH_SLACK_NS, .near_max_ns = rq->end_ns + GRAPH_SLACK_NS };
     names_init(&out->services, GRAPH_SERVICES_MAX, a);
     edges_init(&out->edges, a);
