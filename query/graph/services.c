@@ -32,6 +32,7 @@ struct spans {
     const struct column *start, *duration, *kind, *status, *parent, *trace, *span;
     const uint32_t *resource;  /* row -> resource; NULL = none has any */
     const uint32_t *service;   /* resource -> service */
+    bool all_inside;           /* of the window, all rows */
 };
 
 static inline int64_t i64_at(const struct column *c, uint32_t row)
@@ -122,17 +123,6 @@ static void count_span(struct scan *s, const struct spans *c, uint32_t row, int6
     exphist_add(&step->duration, (double)c->duration->i64[row], 1, s->a);
 }
 
-static err_t bind_spans(struct scan *s, struct rowset *rs, struct spans *c)
-{
-    *c = (struct spans){ 0 };
-    TRY(self_column(rs, "start", COL_I64, 0, &c->start));
-    TRY(self_column(rs, "duration", COL_I64, 0, &c->duration));
-    TRY(self_column(rs, "kind", COL_I64, 0, &c->kind));
-    TRY(self_column(rs, "status_code", COL_I64, 0, &c->status));
-    TRY(self_column(rs, "trace_id", COL_FIX, 16, &c->trace));
-    return bind_services(s, rs, c);
-}
-
 static bool is_near(const struct scan *s, int64_t start)
 {
     return start >= s->near_min_ns && start < s->near_max_ns;
@@ -141,6 +131,20 @@ static bool is_near(const struct scan *s, int64_t start)
 static bool is_inside(const struct scan *s, int64_t start)
 {
     return start >= s->rq->start_ns && start < s->rq->end_ns;
+}
+
+/* need_start: else the column is only read when the directory does not say that all rows are inside of the window. */
+static err_t bind_spans(struct scan *s, struct rowset *rs, bool need_start, struct spans *c)
+{
+    int64_t min, max;
+    *c = (struct spans){ 0 };
+    c->all_inside = rowset_zone(rs, SC_SELF, STR("start"), &min, &max) && is_inside(s, min) && is_inside(s, max);
+    if (need_start || !c->all_inside) TRY(self_column(rs, "start", COL_I64, 0, &c->start));
+    TRY(self_column(rs, "duration", COL_I64, 0, &c->duration));
+    TRY(self_column(rs, "kind", COL_I64, 0, &c->kind));
+    TRY(self_column(rs, "status_code", COL_I64, 0, &c->status));
+    TRY(self_column(rs, "trace_id", COL_FIX, 16, &c->trace));
+    return bind_services(s, rs, c);
 }
 
 struct arriving { /* children on their way into the join */
@@ -181,7 +185,7 @@ static err_t first_rowset(struct scan *s, struct rowset *rs)
 {
     struct spans c;
     struct arriving children;
-    TRY(bind_spans(s, rs, &c));
+    TRY(bind_spans(s, rs, true, &c));
     TRY(self_column(rs, "parent_span_id", COL_FIX, 8, &c.parent));
     if (!c.start || !c.duration) return OK;
     children.n = 0;
@@ -212,9 +216,9 @@ static err_t second_rowset(struct scan *s, struct rowset *rs)
     struct spans c;
     struct peer_reader peers = { 0 };
     uint64_t keys[KEYS];
-    TRY(bind_spans(s, rs, &c));
+    TRY(bind_spans(s, rs, false, &c));
     TRY(self_column(rs, "span_id", COL_FIX, 8, &c.span));
-    if (!c.start || !c.trace || !c.span) return OK;
+    if ((!c.start && !c.all_inside) || !c.trace || !c.span) return OK;
     for (uint32_t from = 0, n; from < rs->nsel; from += n) {
         n = MIN((uint32_t)KEYS, rs->nsel - from);
         TRY(rt_checkpoint());
@@ -227,10 +231,9 @@ static err_t second_rowset(struct scan *s, struct rowset *rs)
             join_prefetch_child(&s->join, keys[k]);
         for (uint32_t k = 0; k < n; k++) {
             uint32_t row = rs->sel ? rs->sel[from + k] : from + k, service = service_at(&c, row);
-            int64_t start = c.start->i64[row];
-            if (!join_takes(&s->join, keys[k]) || service == NAME_NONE || !is_near(s, start)) continue;
+            if (!join_takes(&s->join, keys[k]) || service == NAME_NONE || !(c.all_inside || is_near(s, c.start->i64[row]))) continue;
             bool has_child = join_parent(&s->join, keys[k], service);
-            if (!has_child && is_calling(i64_at(c.kind, row)) && is_inside(s, start))
+            if (!has_child && is_calling(i64_at(c.kind, row)) && (c.all_inside || is_inside(s, c.start->i64[row])))
                 TRY(call_outside(s, rs, &c, row, &peers));
         }
     }
