@@ -6,6 +6,7 @@ import urllib.parse
 
 import pytest
 
+import otlp
 from node import eventually
 
 S, MS = 10**9, 10**6
@@ -410,6 +411,22 @@ def test_refusals(world):
         assert piece in world.ask("{ } | rate()", status=400, **params), params
     a = world.node.get("tempo", "/api/search", params={"q": "{ } | rate()"})
     assert a.status == 400 and b"metrics function" in a.body and b"col 7" in a.body
+
+
+def test_bounded_memory(make_node):
+    """A query past its memory is refused in clear words, by columns and by traces; the node goes on."""
+    node = make_node(args=["--set", "query.memory_one=8MiB"]).start()
+    at = time.time_ns() - 60 * S
+    assert node.post("otlp", "/v1/traces", otlp.traces("shop", range(1, 3001), at).SerializeToString(), otlp.PROTO).status == 200
+    window = {"start": at // S - 9000, "end": at // S + 10, "step": 1}
+    ask = lambda q, **p: node.get("tempo", "/api/metrics/query_range", params={"q": q, **window, **p})
+    for q in ("{ } | rate() by (span.n)", "{ } | count() > 0 | rate() by (span.n)", "{ } | compare({ span.n > 3 }, 1000)"):
+        a = ask(q)
+        assert a.status == 422 and b"query.memory_one" in a.body, (q, a)
+    ok = ask("{ } | count_over_time() by (name)")
+    assert ok.status == 200 and sum(p["value"] for s in ok.json["series"] for p in s["samples"]) == 3000
+    few = ask("{ } | rate() by (span.n)", step=9000, exemplars=0)
+    assert few.status == 200 and few.json["status"] == "PARTIAL" and few.json["message"].startswith("2000 series")
 
 
 def test_both_backends_agree(worlds, uring_reason):

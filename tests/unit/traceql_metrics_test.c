@@ -252,6 +252,28 @@ Test(traceql_metrics, states_of_cores_against_a_model)
     }
 }
 
+Test(traceql_metrics, groups_are_limited)
+{
+    struct tql_metrics *m;
+    struct mstate st;
+    struct mbatch b;
+    cr_assert_eq(tql_parse_metrics(STR("{ } | rate() by (.k)"), &a, &m), OK);
+    struct metrics_plan p = { .u = m->units[0], .nkeys = 1, .cells = CELL_COUNT };
+    cr_assert_eq(metrics_range_instant(0, 10, &p.range), OK);
+    mstate_init(&st, &p, &a);
+    mbatch_init(&b, &a);
+    err_t e = OK;
+    uint32_t id = 0;
+    while (e == OK && id < 2 * METRICS_GROUPS_MAX) {
+        for (b.n = 0; b.n < 1000; b.n++)
+            b.ids[0][b.n] = ++id;
+        e = mstate_add(&st, &b);
+    }
+    cr_assert(e == ERR_LIMIT && id == METRICS_GROUPS_MAX + 1000 && strstr(err_detail(), "more than 20000 series"));
+    mstate_deinit(&st);
+    tql_metrics_free(m);
+}
+
 /* -- the end -------------------------------------------------------------------------------------------------------------- */
 Test(traceql_metrics, ties_of_topk_go_by_labels)
 {
