@@ -2,8 +2,10 @@
  * CPU time that the server's process used for them.
  *
  *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4] [--trace-spans 1] [--rows N]
+ *              [--spread SECONDS]
  *
- * The run ends after the seconds, or as soon as about N rows are acked.
+ * The run ends after the seconds, or as soon as about N rows are acked. With a spread, spans start anywhere in that many
+ * seconds before now and last from 0.1 ms to 10 s; else they come one a microsecond and last one.
  *
  * The shape of the data is that of the measured limits (457 B a span, 273 B a log record, about 210 B of labels
  * a sample; batches of 1,000 rows, 2,000 samples). Every request is different: ids and times of the rows are patched
@@ -16,6 +18,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <getopt.h>
+#include <math.h>
 #include <netinet/tcp.h>
 #include <pthread.h>
 #include <snappy-c.h>
@@ -47,6 +50,7 @@ static struct {
     int conns;
     uint32_t trace_spans; /* spans that share a trace id */
     uint64_t rows_max;
+    uint64_t spread_ns;   /* of the starts of spans; 0 = all now */
 } opt = { .port = 4318, .seconds = 5, .conns = 4, .trace_spans = 1, .rows_max = UINT64_MAX };
 
 static struct body *bodies;
@@ -301,8 +305,11 @@ static void patch(char *copy, const struct body *p, struct prng *g, uint64_t tim
         }
         memcpy(copy + p->id_at[i], w, p->id_len[i]);
     }
+    uint64_t start = 0;
     for (uint32_t i = 0; i < p->ntimes; i++) {
         uint64_t t = time_ns + i * 1000;
+        if (opt.spread_ns && i % 2 == 0) t = start = time_ns - prng_below(g, opt.spread_ns);
+        else if (opt.spread_ns) t = start + (uint64_t)(1e5 * exp(prng_unit(g) * log(1e5)));
         memcpy(copy + p->time_at[i], &t, 8);
     }
 }
@@ -410,13 +417,14 @@ static void parse(int argc, char **argv)
 {
     static const struct option longs[] = { { "port", 1, 0, 'p' }, { "pid", 1, 0, 'i' }, { "signal", 1, 0, 's' },
                                            { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { "trace-spans", 1, 0, 'n' },
-                                           { "rows", 1, 0, 'r' }, { 0, 0, 0, 0 } };
+                                           { "rows", 1, 0, 'r' }, { "spread", 1, 0, 'd' }, { 0, 0, 0, 0 } };
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'p') opt.port = (uint16_t)atoi(optarg);
         else if (o == 'i') opt.pid = atoi(optarg);
         else if (o == 't') opt.seconds = atof(optarg);
         else if (o == 'c') opt.conns = MIN(MAX(atoi(optarg), 1), CONNS_MAX);
         else if (o == 'n') opt.trace_spans = (uint32_t)MAX(atoi(optarg), 1);
+        else if (o == 'd') opt.spread_ns = strtoull(optarg, NULL, 10) * 1000000000;
         else if (o == 'r') opt.rows_max = strtoull(optarg, NULL, 10);
         else if (o == 's') opt.what = optarg[0] == 'l' ? LOGS : optarg[0] == 's' && optarg[1] == 'a' ? SAMPLES_RW : SPANS;
         else exit(2);
