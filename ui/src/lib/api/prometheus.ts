@@ -79,6 +79,8 @@ export interface Exemplar {
   traceId: string | undefined;
   spanId: string | undefined;
   series: Labels;
+  /** it is no exemplar of a metric but a span of the same service at that time: its duration in seconds */
+  span?: boolean;
 }
 
 interface WireExemplars {

@@ -107,7 +107,7 @@ export interface MetricSeries {
   labels: Record<string, unknown>;
   times: number[];
   values: number[];
-  exemplars: { traceId: string | undefined; value: number; timestamp: number }[];
+  exemplars: { traceId: string | undefined; spanId: string | undefined; value: number; timestamp: number }[];
 }
 
 interface WireMetrics {
@@ -116,6 +116,11 @@ interface WireMetrics {
     samples?: { timestampMs: string | number; value?: number }[];
     exemplars?: { labels?: KeyValue[]; value?: number; timestampMs: string | number }[];
   }[];
+}
+
+function labelOf(labels: KeyValue[] | undefined, key: string): string | undefined {
+  const v = plain(labels?.find((l) => l.key === key)?.value);
+  return v === undefined ? undefined : String(v);
 }
 
 /** A TraceQL metrics query over time, e.g. `{ } | rate() by (resource.service.name)`; `step` in seconds. */
@@ -127,7 +132,8 @@ export async function metricsRange(q: string, over: Interval, step: number, sign
     times: (s.samples ?? []).map((p) => Number(p.timestampMs) / 1000),
     values: (s.samples ?? []).map((p) => p.value ?? 0),
     exemplars: (s.exemplars ?? []).map((e) => ({
-      traceId: e.labels?.map((l) => (l.key === "trace:id" || l.key === "traceId" ? String(plain(l.value)) : "")).find((v) => v),
+      traceId: labelOf(e.labels, "trace:id"),
+      spanId: labelOf(e.labels, "span:id"),
       value: e.value ?? 0,
       timestamp: Number(e.timestampMs) / 1000,
     })),

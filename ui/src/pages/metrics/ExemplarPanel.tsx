@@ -14,16 +14,17 @@ export function serviceOf(labels: Record<string, string>): string | undefined {
 
 const aroundSeconds = 60;
 
-/** An exemplar: one measurement that kept the trace that it was made in. */
+/** An exemplar: one measurement that kept the trace that it was made in; or a span that stands for one. */
 export function ExemplarPanel(p: { exemplar: Exemplar; tab: PanelTab; onTab: (t: PanelTab) => void; onClose: () => void }) {
   const e = p.exemplar;
   const service = serviceOf(e.series);
   return (
     <SidePanel
-      label="Exemplar" tab={p.tab} onTab={p.onTab} onClose={p.onClose}
-      title={<>{format(e.value, unitOf(e.series["__name__"] ?? ""))} <span class="quiet">{dateTime(e.timestamp, zone.value)}</span></>}
+      label={e.span ? "Span" : "Exemplar"} tab={p.tab} onTab={p.onTab} onClose={p.onClose}
+      title={<>{format(e.value, e.span ? "s" : unitOf(e.series["__name__"] ?? ""))} <span class="quiet">{dateTime(e.timestamp, zone.value)}</span></>}
       details={
         <div class="stack">
+          {e.span && <p class="quiet">The SDK sent no exemplars of these series. This is a span of {service}, measured at that time.</p>}
           {e.traceId ? <Link class="button" to={toTrace(e.traceId, e.spanId)}>The trace that was measured</Link> : <p class="quiet">It carries no trace id.</p>}
           <div><h3>Series</h3><Fields fields={e.series} filterable={false} /></div>
           <div><h3>Exemplar</h3><Fields fields={e.labels} filterable={false} /></div>

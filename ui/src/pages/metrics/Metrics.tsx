@@ -9,7 +9,7 @@ import { Progress } from "../../components/Progress";
 import { QueryEditor } from "../../components/QueryEditor";
 import { Tabs } from "../../components/Tabs";
 import { ApiError } from "../../lib/api/http";
-import { type Answer, exemplars, queryRange } from "../../lib/api/prometheus";
+import { type Answer, queryRange } from "../../lib/api/prometheus";
 import { filters, filtersKey } from "../../lib/filters";
 import { useLoad } from "../../lib/load";
 import { expandMacros } from "../../lib/promql";
@@ -22,7 +22,8 @@ import { ExemplarPanel } from "./ExemplarPanel";
 import { toFrame } from "./frame";
 import { Legend } from "./Legend";
 import { narrow } from "./narrow";
-import { exemplarQuery, marksOf, thin } from "./marks";
+import { behind } from "./behind";
+import { marksOf, thin } from "./marks";
 import { ExemplarTable, ValueTable } from "./Results";
 import "./Metrics.css";
 
@@ -83,7 +84,7 @@ export default function Metrics() {
     .filter((q) => q.query.trim() !== "");
   const key = asked.length ? `${asked.map((q) => q.name + q.query).join("\n")}\n${filtersKey.value} ${intervalKey.value}` : undefined;
   const { data: runs, loading } = useLoad(key, (signal) => runAll(asked, start, end, step, signal));
-  const dots = useLoad(key, async (signal) => (await Promise.all(asked.map((q) => exemplars(exemplarQuery(q.query), interval.value, signal).catch(() => [])))).flat());
+  const dots = useLoad(key, (signal) => behind(asked.map((q) => q.query), interval.value, signal));
   const frame = useMemo(() => toFrame((runs ?? []).filter((r) => r.answer).map((r) => ({ name: r.name, answer: r.answer! })), start, end, step), [runs]);
   const unit = unitOf(asked[0]?.query ?? "");
   const found = useMemo(() => thin(dots.data ?? [], interval.value.start, interval.value.end), [dots.data]);
@@ -120,7 +121,7 @@ export default function Metrics() {
             <div class="row">
               <Tabs
                 label="Result as" value={state.view} onChange={(view) => set({ view })}
-                tabs={[{ id: "graph", label: "Graph" }, { id: "table", label: "Table" }, { id: "exemplars", label: "Exemplars", count: found.length }, { id: "raw", label: "Raw" }]}
+                tabs={[{ id: "graph", label: "Graph" }, { id: "table", label: "Table" }, { id: "exemplars", label: found[0]?.span ? "Spans" : "Exemplars", count: found.length }, { id: "raw", label: "Raw" }]}
               />
               <div class="grow" />
               {state.view === "graph" && <label class="row"><input type="checkbox" checked={state.stack} onChange={(e) => set({ stack: e.currentTarget.checked })} /> Stack</label>}

@@ -34,10 +34,10 @@ export function ValueTable(p: { rows: Row[]; unit: Unit }) {
 export function ExemplarTable(p: { exemplars: Exemplar[]; unit: Unit; onOpen: (i: number) => void }) {
   const columns: Column<Exemplar & { i: number }>[] = [
     { id: "time", label: "Time", width: "170px", cell: (e) => <button type="button" class="plain" onClick={() => p.onOpen(e.i)}>{dateTime(e.timestamp, zone.value)}</button> },
-    { id: "value", label: "Value", number: true, width: "110px", cell: (e) => format(e.value, p.unit) },
+    { id: "value", label: "Value", number: true, width: "110px", cell: (e) => format(e.value, e.span ? "s" : p.unit) },
     { id: "series", label: "Series", cell: (e) => <span class="mono" title={seriesName(e.series)}>{seriesName(e.series)}</span> },
     { id: "trace", label: "Trace", width: "290px", cell: (e) => (e.traceId ? <Link class="mono" to={toTrace(e.traceId, e.spanId)}>{e.traceId}</Link> : "") },
   ];
   if (!p.exemplars.length) return <p class="quiet">No exemplars of these series in this time range. SDKs attach them to histograms and counters measured inside a sampled span.</p>;
-  return <Table label="Exemplars" columns={columns} rows={p.exemplars.slice(0, rowsMax).map((e, i) => ({ ...e, i }))} id={(e) => String(e.i)} />;
+  return <Table label={p.exemplars[0]!.span ? "Spans of the same services" : "Exemplars"} columns={columns} rows={p.exemplars.slice(0, rowsMax).map((e, i) => ({ ...e, i }))} id={(e) => String(e.i)} />;
 }

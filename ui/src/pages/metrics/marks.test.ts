@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Exemplar } from "../../lib/api/prometheus";
-import { exemplarQuery, marksOf, thin } from "./marks";
+import { marksOf, thin } from "./marks";
 
 const exemplar = (timestamp: number, value: number): Exemplar => ({ timestamp, value, labels: {}, series: {}, traceId: "abcdef0123456789", spanId: undefined });
 
@@ -9,11 +9,6 @@ it("thins a crowd but keeps the largest and the lonely", () => {
   const got = thin([...crowd, exemplar(100, 2), exemplar(150, 0.01)], 0, 1000);
   expect(got).toHaveLength(3);
   expect(got.map((e) => e.value)).toContain(2);
-});
-
-it("asks the buckets, which carry the exemplars", () => {
-  expect(exemplarQuery("sum(rate(x_seconds_count[1m])) / rate(x_seconds_sum[1m])")).toBe("sum(rate(x_seconds_bucket[1m])) / rate(x_seconds_bucket[1m])");
-  expect(exemplarQuery("count(up)")).toBe("count(up)");
 });
 
 it("stands at its own value over quantiles, on the line over rates", () => {

@@ -13,7 +13,7 @@ export function marksOf(exemplars: Exemplar[], frame: Frame, queries: string[]):
   return exemplars.map((e) => {
     const at = Math.min(frame.times.length - 1, Math.max(0, Math.round((e.timestamp - frame.times[0]!) / step)));
     const line = Math.max(...frame.series.map((s) => s.values[at] ?? 0));
-    return { time: e.timestamp, value: own ? e.value : line, label: e.traceId ? `exemplar, trace ${e.traceId.slice(0, 8)}` : "exemplar" };
+    return { time: e.timestamp, value: own ? e.value : line, label: `${e.span ? "span" : "exemplar"}${e.traceId ? `, trace ${e.traceId.slice(0, 8)}` : ""}` };
   });
 }
 
@@ -31,9 +31,4 @@ export function thin(exemplars: Exemplar[], start: number, end: number): Exempla
     if (!there || e.value > there.value) cells.set(cell, e);
   }
   return [...cells.values()].sort((a, b) => b.timestamp - a.timestamp);
-}
-
-/** The query whose series carry the exemplars: SDKs attach them to a histogram, so to its buckets. */
-export function exemplarQuery(query: string): string {
-  return query.replace(/\b([a-zA-Z_:][\w:]*)_(count|sum)\b/g, "$1_bucket");
 }
