@@ -14,6 +14,8 @@ export function near(time: number, seconds: number): Interval {
 
 export const toHome = () => href("/");
 export const toMetrics = (queries: string[] = [], over?: Interval) => href("/explore/metrics", { q: queries, ...around(over) });
+/** What a service measures: the browser of metrics, narrowed to it. */
+export const toServiceMetrics = (service: string, over?: Interval) => href("/explore/metrics", { f: [`service.name=${service}`], ...around(over) });
 export const toLogs = (query = "", over?: Interval) => href("/explore/logs", { q: query, ...around(over) });
 export const toTraces = (query = "", over?: Interval) => href("/explore/traces", { q: query, ...around(over) });
 export const toTrace = (id: string, span?: string) => href(`/trace/${encodeURIComponent(id)}`, { span });

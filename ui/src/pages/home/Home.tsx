@@ -7,9 +7,9 @@ import { Sparkline } from "../../components/Sparkline";
 import { State } from "../../components/State";
 import { type Column, Table } from "../../components/Table";
 import { type Service, services } from "../../lib/api/native";
-import { filters, logQuery, promMatchers, traceql } from "../../lib/filters";
+import { filters, logQuery, traceql } from "../../lib/filters";
 import { health } from "../../lib/health";
-import { toLogs, toMetrics, toService, toServices, toTraces } from "../../lib/links";
+import { toLogs, toService, toServiceMetrics, toServices, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { interval, intervalKey, now } from "../../lib/range";
 import { ago } from "../../lib/time";
@@ -43,7 +43,7 @@ const columns: Column<Service>[] = [
       <span class="row">
         <Link to={toTraces(traceql(own(s.name)))}>Traces</Link>
         <Link to={toLogs(logQuery(own(s.name)))}>Logs</Link>
-        <Link to={toMetrics([`{${promMatchers(own(s.name))}}`])}>Metrics</Link>
+        <Link to={toServiceMetrics(s.name)}>Metrics</Link>
       </span>
     ),
   },

@@ -4,8 +4,8 @@ import { Link } from "../../components/Link";
 import { ServiceName } from "../../components/ServiceName";
 import { type PanelTab, SidePanel } from "../../components/SidePanel";
 import { bodyText, type LogRow } from "../../lib/api/quickwit";
-import { logQuery, promMatchers } from "../../lib/filters";
-import { near, toLogs, toMetrics, toService, toSession, toTrace } from "../../lib/links";
+import { logQuery } from "../../lib/filters";
+import { near, toLogs, toService, toServiceMetrics, toSession, toTrace } from "../../lib/links";
 import { zone } from "../../lib/range";
 import { dateTime } from "../../lib/time";
 
@@ -51,7 +51,7 @@ function Related({ row }: { row: LogRow }) {
       {row.trace_id && <Link to={toLogs(`trace_id:${row.trace_id}`)}>All lines of its trace</Link>}
       <Link to={toLogs(logQuery(own), near(time, contextSeconds))}>Lines around it{row.service_name && ` of ${row.service_name}`}, {contextSeconds} s before and after</Link>
       {row.service_name && <Link to={toService(row.service_name)}>The service {row.service_name}</Link>}
-      {row.service_name && <Link to={toMetrics([`{${promMatchers(own)}}`], near(time, 600))}>Its metrics, 10 min before and after</Link>}
+      {row.service_name && <Link to={toServiceMetrics(row.service_name, near(time, 600))}>Its metrics, 10 min before and after</Link>}
       {typeof session === "string" && <Link to={toSession(session)}>The user's session</Link>}
     </div>
   );

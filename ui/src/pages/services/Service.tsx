@@ -10,8 +10,8 @@ import { type Column, Table } from "../../components/Table";
 import { correlate, services } from "../../lib/api/native";
 import { severityOf } from "../../lib/colour";
 import { health } from "../../lib/health";
-import { logQuery, promMatchers, traceql } from "../../lib/filters";
-import { toHome, toLogs, toMetrics, toTrace, toTraces } from "../../lib/links";
+import { logQuery, traceql } from "../../lib/filters";
+import { toHome, toLogs, toMetrics, toServiceMetrics, toTrace, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { typicalQuery } from "../../lib/promql";
 import { interval, intervalKey, now, zone } from "../../lib/range";
@@ -88,7 +88,7 @@ function Signals({ service }: { service: string }) {
             </ul>
           </section>
           <section class="card">
-            <div class="row"><h2 class="grow">Metrics</h2><Link to={toMetrics([data.metrics.query])}>All {data.metrics.names.length}</Link></div>
+            <div class="row"><h2 class="grow">Metrics</h2><Link to={toServiceMetrics(service)}>All {data.metrics.names.length}</Link></div>
             {data.metrics.names.length === 0 && <p class="quiet">None in this time range.</p>}
             <ul class="service-metrics">
               {data.metrics.names.slice(0, 14).map((m) => (
@@ -128,7 +128,7 @@ export default function ServicePage({ path }: PageProps) {
         <div class="grow" />
         <Link class="button" to={toTraces(traceql(own(name)))}>Traces</Link>
         <Link class="button" to={toLogs(logQuery(own(name)))}>Logs</Link>
-        <Link class="button" to={toMetrics([`{${promMatchers(own(name))}}`])}>Metrics</Link>
+        <Link class="button" to={toServiceMetrics(name)}>Metrics</Link>
       </div>
       <Progress on={loading} />
       {error && <ErrorBox error={error} />}

@@ -5,8 +5,8 @@ import { Progress } from "../../components/Progress";
 import { type PanelTab, SidePanel } from "../../components/SidePanel";
 import { Tabs } from "../../components/Tabs";
 import { type Services as Answer, services } from "../../lib/api/native";
-import { logQuery, promMatchers, traceql } from "../../lib/filters";
-import { toHome, toLogs, toMetrics, toService, toTraces } from "../../lib/links";
+import { logQuery, traceql } from "../../lib/filters";
+import { toHome, toLogs, toService, toServiceMetrics, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { interval, intervalKey } from "../../lib/range";
 import { choice, number, pageState, text } from "../../lib/url";
@@ -50,7 +50,7 @@ function Panel(p: { id: string; data: Answer; tab: PanelTab; onTab: (t: PanelTab
         <Link to={toTraces(traceql(own))}>Its traces</Link>
         <Link to={toTraces(traceql(own, ["status = error"]))}>Its traces with errors</Link>
         <Link to={toLogs(logQuery(own))}>Its logs</Link>
-        <Link to={toMetrics([`{${promMatchers(own)}}`])}>Its metrics</Link>
+        <Link to={toServiceMetrics(name)}>Its metrics</Link>
         <button type="button" onClick={() => p.onFocus(name)}>Only its neighbours</button>
       </div>
     );
