@@ -91,13 +91,13 @@ static struct tval text_value(const char *z)
     return (struct tval){ .type = TV_STR, .s = str_of(z) };
 }
 
-/* Durations are measured in ns and told in seconds. */
+/* Durations are measured in ns and told in seconds: measured / told. */
 static double unit_of(const struct tql_unit *u)
 {
-    if (!u->of) return 1e-9; /* an exemplar's duration */
+    if (!u->of) return 1e9; /* an exemplar's duration */
     bool duration = u->of->kind == TF_INTRINSIC && (u->of->intrinsic == TI_DURATION || u->of->intrinsic == TI_TRACE_DURATION ||
                                                     u->of->intrinsic == TI_EVENT_SINCE_START);
-    return duration ? 1e-9 : 1;
+    return duration ? 1e9 : 1;
 }
 
 /* Those of by() that have a value; __name__ when nothing is grouped by; a nil when nothing has a value. */
@@ -108,7 +108,7 @@ static uint32_t group_labels(const struct mstate *st, const struct mgroup *g, st
     for (uint32_t k = 0; k < u->nby; k++)
         if (g->ids[k]) out[n++] = (struct tattr){ u->by[k]->text, st->values[k].v[g->ids[k] - 1] };
     if (u->fn == TM_HISTOGRAM) {
-        double bound = metrics_bucket_bound(g->ids[u->nby]) * unit_of(u);
+        double bound = metrics_bucket_bound(g->ids[u->nby]) / unit_of(u);
         out[n++] = (struct tattr){ STR("__bucket"), { .type = TV_FLOAT, .f = bound } };
     } else if (n == 0 && u->nby) {
         out[n++] = (struct tattr){ u->by[0]->text, { .type = TV_NIL } };
@@ -121,7 +121,7 @@ static uint32_t group_labels(const struct mstate *st, const struct mgroup *g, st
 static double cell_value(const struct mstate *st, const void *cell, double q)
 {
     const struct tql_unit *u = st->p->u;
-    if (u->fn == TM_QUANTILE) return cell ? loghist_quantile(cell, q) * unit_of(u) : NAN;
+    if (u->fn == TM_QUANTILE) return cell ? loghist_quantile(cell, q) / unit_of(u) : NAN;
     if (st->p->cells == CELL_COUNT) {
         double n = cell ? (double)*(const uint64_t *)cell : 0;
         return u->fn == TM_RATE ? n / st->p->range.rate_s : n;
@@ -129,7 +129,7 @@ static double cell_value(const struct mstate *st, const void *cell, double q)
     const struct cell_moments *m = cell;
     if (!m || m->n == 0) return NAN;
     double v = isfinite(m->v) ? m->v + m->c : m->v;
-    return (u->fn == TM_AVG ? v / (double)m->n : v) * unit_of(u);
+    return (u->fn == TM_AVG ? v / (double)m->n : v) / unit_of(u);
 }
 
 static int by_start(const void *pa, const void *pb)
@@ -145,7 +145,7 @@ static void group_exemplars(const struct mstate *st, const struct mgroup *g, str
     for (uint32_t i = 0; i < st->p->slots; i++)
         if (g->ex[i].used) {
             s->exemplars[s->nexemplars] = g->ex[i].x;
-            s->exemplars[s->nexemplars++].value *= unit_of(st->p->u);
+            s->exemplars[s->nexemplars++].value /= unit_of(st->p->u);
         }
     if (s->nexemplars) qsort(s->exemplars, s->nexemplars, sizeof *s->exemplars, by_start);
 }
