@@ -1,5 +1,5 @@
 import { describe, expect, it } from "vitest";
-import { logQuery, parseTerm, promMatchers, traceql } from "./filters";
+import { logQuery, parseTerm, promMatchers, traceql, traceqlCondition, traceqlNarrowed } from "./filters";
 
 describe("parseTerm", () => {
   it("reads both operators, short names and quotes", () => {
@@ -33,4 +33,30 @@ it("a scope in front of a name says where the attribute is, in every language", 
   expect(traceql(t)).toBe('{ resource.team = "a" && span.x = "b" }');
   expect(logQuery(t)).toBe("resource_attributes.team:a AND attributes.x:b");
   expect(promMatchers(t)).toBe('team="a",x="b"');
+});
+
+describe("conditions of TraceQL", () => {
+  it("asks for numbers and booleans as both, quotes the rest", () => {
+    expect(traceqlCondition("http.response.status_code", "=", "500")).toBe('(span.http.response.status_code = 500 || span.http.response.status_code = "500")');
+    expect(traceqlCondition("x", "!=", "true")).toBe('(span.x != true || span.x != "true")');
+    expect(traceqlCondition("x", ">", "1.5")).toBe("span.x > 1.5");
+    expect(traceqlCondition("x", "=", '"500"')).toBe('span.x = "500"');
+    expect(traceqlCondition("x", "=~", "5..")).toBe('span.x =~ "5.."');
+    expect(traceqlCondition("name", "=", "200")).toBe('name = "200"');
+    expect(traceqlCondition("status", "!=", "ok")).toBe("status != ok");
+    expect(traceqlCondition("duration", ">=", "10ms")).toBe("duration >= 10ms");
+    expect(traceqlCondition("duration", ">=", "x || true")).toBe('duration >= "x || true"');
+    expect(traceqlCondition('odd "key', "=", "v")).toBe('span."odd \\"key" = "v"');
+    expect(traceqlCondition(".any", "=", "v")).toBe('.any = "v"');
+  });
+  it("narrows a filter inside, anything else from outside", () => {
+    const c = ['resource.service.name = "a"'];
+    expect(traceqlNarrowed("", [])).toBe("{ }");
+    expect(traceqlNarrowed("", c)).toBe('{ resource.service.name = "a" }');
+    expect(traceqlNarrowed("{ }", c)).toBe('{ resource.service.name = "a" }');
+    expect(traceqlNarrowed('{ name = "}" || kind = server }', c)).toBe('{ resource.service.name = "a" && (name = "}" || kind = server) }');
+    expect(traceqlNarrowed('{ (span.a = 1 || span.a = "1") && name = "||" }', c)).toBe('{ resource.service.name = "a" && (span.a = 1 || span.a = "1") && name = "||" }');
+    expect(traceqlNarrowed("{ } | count() > 2", c)).toBe('{ resource.service.name = "a" } && ({ } | count() > 2)');
+    expect(traceqlNarrowed("{ a } >> { b }", c)).toBe('{ resource.service.name = "a" } && ({ a } >> { b })');
+  });
 });

@@ -57,24 +57,67 @@ function quoted(value: string): string {
 const intrinsics = new Set(["name", "kind", "status", "statusMessage", "duration", "rootName", "rootServiceName"]);
 const bareName = /^[A-Za-z_][\w.\-/]*$/;
 
-/** "resource.service.name", "span.http.route", `span."odd key"` */
+/** "resource.service.name", "span.http.route", `span."odd key"`; ".x" (any scope) stays as it is. */
 export function traceqlName(key: string): string {
-  if (intrinsics.has(key) || /^(trace|span|event|link|instrumentation):/.test(key)) return key;
-  const scoped = /^(resource|span|event|link|instrumentation)\.(.+)$/.exec(key);
-  const scope = scoped ? scoped[1]! : isResourceKey(key) ? "resource" : "span";
+  if (intrinsics.has(key) || /^(trace|span|event|link|instrumentation):/.test(key) || (key[0] === "." && bareName.test(key.slice(1)))) return key;
+  const scoped = /^(resource|span|log|event|link|instrumentation)\.(.+)$/s.exec(key);
+  const scope = scoped ? scoped[1]!.replace("log", "span") : isResourceKey(key) ? "resource" : "span";
   const name = scoped ? scoped[2]! : key;
   return `${scope}.${bareName.test(name) ? name : quoted(name)}`;
 }
 
+export type Operator = "=" | "!=" | "=~" | "!~" | ">" | ">=" | "<" | "<=";
+
+const bareValue = /^(-?\d+(\.\d+)?|true|false)$/;
+const bareDuration = /^\d+(\.\d+)?(ns|us|µs|ms|s|m|h)$/;
+const keywordNames = new Set(["kind", "status", "span:kind", "span:status"]);
+const durationNames = new Set(["duration", "traceDuration", "span:duration", "trace:duration"]);
+
+/**
+ * A condition on one name. A text does not equal a number in TraceQL and a person does not say which one is stored, so
+ * 500 and true are asked for as both; "500" in quotes is the text only.
+ */
+export function traceqlCondition(key: string, op: Operator, value: string): string {
+  const name = traceqlName(key);
+  const literal = /^"(.*)"$/s.exec(value);
+  if (literal) return `${name} ${op} ${quoted(literal[1]!)}`;
+  if (keywordNames.has(key) || (durationNames.has(key) && bareDuration.test(value))) return `${name} ${op} ${value}`;
+  if (op === "=~" || op === "!~" || !(bareValue.test(value) || (op !== "=" && op !== "!=" && bareDuration.test(value)))) return `${name} ${op} ${quoted(value)}`;
+  if (op !== "=" && op !== "!=") return `${name} ${op} ${value}`;
+  return intrinsics.has(key) ? `${name} ${op} ${quoted(value)}` : `(${name} ${op} ${value} || ${name} ${op} ${quoted(value)})`;
+}
+
 export function traceqlTerm(t: Term): string {
-  const bare = t.key === "kind" || t.key === "status" || t.key === "duration";
-  return `${traceqlName(t.key)} ${t.op} ${bare ? t.value : quoted(t.value)}`;
+  return traceqlCondition(t.key, t.op, t.value);
 }
 
 /** A spanset filter of all terms: "{ }" when there are none. */
 export function traceql(terms: Term[], extra: string[] = []): string {
   const all = [...terms.map(traceqlTerm), ...extra];
   return all.length ? `{ ${all.join(" && ")} }` : "{ }";
+}
+
+/** The inside of a query that is one spanset filter and no more ("{ a = 1 }"), or undefined. */
+function onlyFilter(query: string): string | undefined {
+  const m = /^\{((?:[^{}"`|]|\|\||"(?:[^"\\]|\\.)*"|`[^`]*`)*)\}$/s.exec(query);
+  return m ? m[1]!.trim() : undefined;
+}
+
+/** `||` outside of parentheses and strings. */
+function joinsByOr(inside: string): boolean {
+  let bare = inside.replace(/"(?:[^"\\]|\\.)*"|`[^`]*`/gs, "");
+  for (let before = ""; before !== bare; ) bare = (before = bare).replace(/\([^()]*\)/g, "");
+  return bare.includes("||");
+}
+
+/** `query` narrowed by conditions: inside its filter when it is one filter, else as one more spanset of the same trace. */
+export function traceqlNarrowed(query: string, conditions: string[]): string {
+  const own = query.trim();
+  if (!conditions.length) return own || "{ }";
+  const inside = own ? onlyFilter(own) : "";
+  if (inside === undefined) return `{ ${conditions.join(" && ")} } && (${own})`;
+  const kept = inside && joinsByOr(inside) ? `(${inside})` : inside;
+  return `{ ${[...conditions, ...(kept ? [kept] : [])].join(" && ")} }`;
 }
 
 // -- log search ----------------------------------------------------------------------------------------------------------

@@ -48,9 +48,9 @@ function sentence(body: string, status: number): string {
   return text && !text.startsWith("<") ? text.slice(0, 500) : `the node answered ${status}`;
 }
 
-/** "1:14: parse error ..." (line and column of a one-line or longer query) as an offset. */
+/** "1:14: parse error ..." or "line 1, col 14" (of a one-line or longer query) as an offset. */
 export function positionOf(message: string, query: string): number | undefined {
-  const m = /(?:^|\s)(\d+):(\d+)(?::|\s|$)/.exec(message);
+  const m = /(?:^|\s)(\d+):(\d+)(?::|\s|$)/.exec(message) ?? /\bline (\d+), col(?:umn)? (\d+)/.exec(message);
   if (m) {
     const lines = query.split("\n");
     const line = Number(m[1]);

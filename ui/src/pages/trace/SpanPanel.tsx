@@ -84,7 +84,7 @@ function Details(p: { trace: Trace; span: Span; path: Stretch[] | undefined; log
           {events.length > listed && <p class="quiet">The first {listed}; the rest is in Raw.</p>}
         </Section>
       )}
-      <Section title="Attributes"><Fields fields={record(otlp.attributes)} /></Section>
+      <Section title="Attributes"><Fields fields={record(otlp.attributes)} prefix="span." /></Section>
       {p.logs.length > 0 && (
         <Section title="Logs" count={p.logs.length}>
           <ul class="plain-list">{p.logs.slice(0, listed).map((l, i) => <LogLine key={i} log={l} />)}</ul>
@@ -102,7 +102,7 @@ function Details(p: { trace: Trace; span: Span; path: Stretch[] | undefined; log
           </ul>
         </Section>
       )}
-      <Section title="Resource"><Fields fields={record(p.span.resource.attributes)} /></Section>
+      <Section title="Resource"><Fields fields={record(p.span.resource.attributes)} prefix="resource." /></Section>
       <p class="quiet span-ids">Span <code>{p.span.id}</code> <Copy text={p.span.id} label="" what="the span's id" />{p.span.parentId && <> child of <code>{p.span.parentId}</code></>}</p>
     </>
   );

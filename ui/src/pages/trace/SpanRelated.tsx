@@ -3,9 +3,10 @@ import { ErrorBox } from "../../components/ErrorBox";
 import { Link } from "../../components/Link";
 import { Progress } from "../../components/Progress";
 import { correlate } from "../../lib/api/native";
-import { traceql } from "../../lib/filters";
+import { type Term, traceql } from "../../lib/filters";
 import { near, toLogs, toMetrics, toService, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
+import { typicalQuery } from "../../lib/promql";
 import { type Span, type Trace, unixSeconds } from "../../lib/trace";
 import { short } from "../../lib/units";
 import { LogLine } from "./SpanPanel";
@@ -13,19 +14,13 @@ import type { TraceLog } from "./logs";
 
 const metricsListed = 12;
 
-/** A metric as one would first look at it. */
-export function metricQuery(name: string, type: string, selector: string): string {
-  if (type === "counter") return `sum(rate(${name}${selector}[1m]))`;
-  if (type === "histogram") return `histogram_quantile(0.95, sum by (le) (rate(${name}_bucket${selector}[1m])))`;
-  return name + selector;
-}
-
 export function SpanRelated({ trace, span, logs }: { trace: Trace; span: Span; logs: TraceLog[] }) {
   const { data, error, loading } = useLoad(`${trace.id} ${span.id}`, (signal) => correlate({ trace_id: trace.id, span_id: span.id }, signal));
   const service = span.resource.service;
   const at = unixSeconds(trace, span.start - span.shift);
   const hour = near(at, 1800);
-  const operation = traceql([{ key: "service.name", op: "=", value: service }, { key: "name", op: "=", value: span.name }]);
+  const own: Term[] = [{ key: "service.name", op: "=", value: service }];
+  const same: Term[] = [...own, { key: "name", op: "=", value: span.name }];
   return (
     <>
       <Progress on={loading} />
@@ -37,9 +32,9 @@ export function SpanRelated({ trace, span, logs }: { trace: Trace; span: Span; l
       <section class="span-section">
         <h3>Traces of the same operation</h3>
         <p class="row wrap">
-          <Link to={toTraces(operation, hour)}>All</Link>
-          <Link to={toTraces(traceql([{ key: "service.name", op: "=", value: service }, { key: "name", op: "=", value: span.name }], ["status = error"]), hour)}>With errors</Link>
-          <Link to={toTraces(traceql([{ key: "service.name", op: "=", value: service }, { key: "name", op: "=", value: span.name }], [`duration >= ${Math.max(1, Math.floor(span.duration))}us`]), hour)}>At least as slow</Link>
+          <Link to={toTraces(traceql(same), hour)}>All</Link>
+          <Link to={toTraces(traceql(same, ["status = error"]), hour)}>With errors</Link>
+          <Link to={toTraces(traceql(same, [`duration >= ${Math.max(1, Math.floor(span.duration))}us`]), hour)}>At least as slow</Link>
         </p>
       </section>
       <section class="span-section">
@@ -50,7 +45,7 @@ export function SpanRelated({ trace, span, logs }: { trace: Trace; span: Span; l
           <ul class="plain-list">
             {data.metrics.names.slice(0, metricsListed).map((m) => (
               <li key={m.name} class="row">
-                <Link to={toMetrics([metricQuery(m.name, m.type, data.metrics.query)], near(at, 900))} class="cut">{m.name}</Link>
+                <Link to={toMetrics([typicalQuery(m.name, m.type, own)], near(at, 900))} class="cut">{m.name}</Link>
                 <span class="quiet">{m.type}{m.unit && `, ${m.unit}`}</span>
               </li>
             ))}
