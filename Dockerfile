@@ -4,6 +4,8 @@ FROM debian:bookworm-slim AS build
 WORKDIR /src
 COPY tests/lib/deps tests/lib/deps
 RUN tests/lib/deps build
+COPY demo/lib/tool demo/lib/tool
+RUN demo/lib/tool node
 COPY . .
 RUN cmake --preset release && cmake --build --preset release --target tercet
 # With the same paths as here: the loader finds them as it did. /data belongs to the user below.

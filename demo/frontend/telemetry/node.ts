@@ -9,7 +9,7 @@ import { OTLPTraceExporter } from '@opentelemetry/exporter-trace-otlp-proto';
 import { PinoInstrumentation } from '@opentelemetry/instrumentation-pino';
 import { RuntimeNodeInstrumentation } from '@opentelemetry/instrumentation-runtime-node';
 import { UndiciInstrumentation } from '@opentelemetry/instrumentation-undici';
-import { resourceFromAttributes } from '@opentelemetry/resources';
+import { defaultResource, resourceFromAttributes } from '@opentelemetry/resources';
 import { BatchLogRecordProcessor } from '@opentelemetry/sdk-logs';
 import { PeriodicExportingMetricReader } from '@opentelemetry/sdk-metrics';
 import { NodeSDK } from '@opentelemetry/sdk-node';
@@ -23,12 +23,12 @@ const METRICS_MS = 5000;
 const STOP_MS = 2000;
 
 const sdk = new NodeSDK({
-  resource: resourceFromAttributes({
+  resource: defaultResource().merge(resourceFromAttributes({
     'service.name': packageJson.name,
     'service.version': packageJson.version,
     'service.instance.id': randomUUID(),
     'deployment.environment.name': 'demo',
-  }),
+  })),
   resourceDetectors: [],
   sampler: requestsOnly,
   spanProcessors: [
