@@ -88,6 +88,14 @@ err_t tql_field_primary(struct tql_parser *p, struct tql_field **out)
     return tql_lex_next(l);
 }
 
+static void negate(struct tval *number)
+{
+    if (number->type == TV_INT)
+        number->i = (int64_t)(0 - (uint64_t)number->i);
+    else
+        number->f = -number->f;
+}
+
 static err_t field_unary(struct tql_parser *p, struct tql_field **out)
 {
     enum tql_op op = p->lex.op == OP_SUB ? OP_NEG : OP_NOT;
@@ -101,10 +109,7 @@ static err_t field_unary(struct tql_parser *p, struct tql_field **out)
     if (op == OP_NEG && f->l->kind == TF_LITERAL && (f->l->lit.type == TV_INT || f->l->lit.type == TV_FLOAT)) {
         f->kind = TF_LITERAL;
         f->lit = f->l->lit;
-        if (f->lit.type == TV_INT)
-            f->lit.i = (int64_t)(0 - (uint64_t)f->lit.i);
-        else
-            f->lit.f = -f->lit.f;
+        negate(&f->lit);
     }
     *out = f;
     return OK;
@@ -232,11 +237,12 @@ bool tql_is_numeric(const struct tql_field *f)
 
 err_t tql_number(struct tql_parser *p, struct tval *out)
 {
-    struct tql_field *f;
-    TRY(field_unary(p, &f));
-    if (f->kind != TF_LITERAL || type_of(f) != FT_NUMBER) return tql_lex_error(&p->lex, "a number expected before this,");
-    *out = f->lit;
-    return OK;
+    bool minus = p->lex.token == TK_OP && p->lex.op == OP_SUB;
+    if (minus) TRY(tql_lex_next(&p->lex));
+    *out = p->lex.lit;
+    if (p->lex.token != TK_LITERAL || literal_type(out) != FT_NUMBER) return tql_lex_error(&p->lex, "a number expected");
+    if (minus) negate(out);
+    return tql_lex_next(&p->lex);
 }
 
 /* -- spansets ------------------------------------------------------------------------------------------------ */
@@ -469,9 +475,14 @@ err_t tql_hints(struct tql_parser *p)
         TRY(tql_lex_next(&p->lex));
         if (p->lex.token != TK_OP || p->lex.op != OP_EQ) return tql_lex_error(&p->lex, "'=' expected");
         TRY(tql_lex_next(&p->lex));
-        struct tql_field *v;
-        TRY(tql_field_primary(p, &v));
-        if (v->kind == TF_LITERAL) note_hint(p, name, &v->lit);
+        if (p->lex.token == TK_OP) {
+            struct tval number;
+            TRY(tql_number(p, &number));
+        } else {
+            if (p->lex.token != TK_LITERAL) return tql_lex_error(&p->lex, "a value expected");
+            note_hint(p, name, &p->lex.lit);
+            TRY(tql_lex_next(&p->lex));
+        }
         if (p->lex.token != TK_COMMA) break;
         TRY(tql_lex_next(&p->lex));
     }

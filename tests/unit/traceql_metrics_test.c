@@ -45,6 +45,7 @@ Test(traceql_metrics, refuses_with_a_position)
         { "{ } | rate(", 12 }, { "{ } | rate() by (name, kind, status, .a, .b, .c)", 46 }, { "{ } | rate() | topk(0)", 21 },
         { "{ } | quantile_over_time(duration, 2)", 36 }, { "{ } | sum_over_time(name)", 21 }, { "{ } | rate() | rate()", 16 },
         { "{ }", 4 }, { "{ } | by(name)", 15 }, { "({ } | rate()) ^ 2", 16 }, { "{ } | compare({ }, 2000)", 20 },
+        { "-(.x ^ 2)", 2 }, { "5 with (a=.x)", 11 }, { "5 with (a=(.x =~ \"b\"))", 11 }, { "{ } | rate() > .x", 16 },
         { "{ } | histogram_over_time(duration) by (name, kind, status, .a, .b)", 65 }, { "{ } | rate() | { }", 16 },
     };
     struct tql_metrics *m;
