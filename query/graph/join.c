@@ -2,6 +2,7 @@
 
 #include "base/core/assert.h"
 #include "base/core/hash.h"
+#include "base/rt/rt.h"
 
 enum { BLOCK_BITS = 12, BLOCK = 1 << BLOCK_BITS, INDEX_MIN = 1 << 12 };
 
@@ -65,7 +66,13 @@ void join_prefetch_child(const struct join *j, uint64_t key)
     if (place && is_key(place, key)) __builtin_prefetch(child_at(j, (uint32_t)place - 1));
 }
 
-static void grow_index(struct join *j)
+/* Others run meanwhile: long loops over the children stop here now and then. */
+static err_t pause_at(uint32_t i)
+{
+    return i % BLOCK == BLOCK - 1 && rt_in_fiber() ? rt_checkpoint() : OK;
+}
+
+static err_t grow_index(struct join *j)
 {
     enum { AHEAD = 16 };
     uint32_t slot;
@@ -73,11 +80,13 @@ static void grow_index(struct join *j)
     j->index = ARENA_ARRAY(j->mem, uint64_t, (size_t)j->mask + 1);
     for (uint32_t i = 0; i < j->n; i++) {
         const struct join_child *c = child_at(j, i);
+        TRY(pause_at(i));
         if (i + AHEAD < j->n) join_prefetch(j, child_at(j, i + AHEAD)->key);
         if (c->first != i) continue;
         ASSERT(find(j, c->key, &slot) == NO_CHILD);
         put(j, slot, c->key, i);
     }
+    return OK;
 }
 
 /* Puts child i, whose own fields stand, among those of its key. */
@@ -100,39 +109,45 @@ static void link_child(struct join *j, uint32_t i)
 
 /* -- the sample ------------------------------------------------------------------------------------------------ */
 /* Drops every second key with its children. */
-static void halve(struct join *j)
+static err_t halve(struct join *j)
 {
     uint32_t kept = 0;
     j->shift++;
-    for (uint32_t i = 0; i < j->n; i++)
+    for (uint32_t i = 0; i < j->n; i++) {
+        TRY(pause_at(i));
         if (join_takes(j, child_at(j, i)->key)) *child_at(j, kept++) = *child_at(j, i);
+    }
     memset(j->index, 0, ((size_t)j->mask + 1) * sizeof *j->index);
     j->n = kept;
     j->indexed = 0;
-    for (uint32_t i = 0; i < kept; i++)
+    for (uint32_t i = 0; i < kept; i++) {
+        TRY(pause_at(i));
         link_child(j, i);
+    }
+    return OK;
 }
 
-static bool make_room(struct join *j)
+static err_t make_room(struct join *j)
 {
     while (j->n >= j->children_max && j->shift < JOIN_SHIFT_MAX)
-        halve(j);
+        TRY(halve(j));
     j->full |= j->n >= j->children_max;
-    return !j->full;
+    return OK;
 }
 
 /* -- meetings ------------------------------------------------------------------------------------------------------ */
-void join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t duration_ns, bool error, bool counts)
+err_t join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t duration_ns, bool error, bool counts)
 {
     ASSERT(service < SEVERAL);
-    if (j->n >= j->children_max && !make_room(j)) return;
-    if (!join_takes(j, parent_key)) return;
-    if ((uint64_t)(j->indexed + 1) * 8 > (uint64_t)j->mask * 5) grow_index(j);
+    if (j->n >= j->children_max) TRY(make_room(j));
+    if (j->full || !join_takes(j, parent_key)) return OK;
+    if ((uint64_t)(j->indexed + 1) * 8 > (uint64_t)j->mask * 5) TRY(grow_index(j));
     struct join_child **block = &j->blocks[j->n >> BLOCK_BITS];
     if (!*block) *block = ARENA_RAW(j->mem, struct join_child, BLOCK);
     *child_at(j, j->n) = (struct join_child){ .key = parent_key, .duration_ns = duration_ns, .service = (uint16_t)service,
                                               .error = error, .counts = counts };
     link_child(j, j->n++);
+    return OK;
 }
 
 static bool before(const struct join *j, uint16_t a, uint16_t b)
@@ -161,14 +176,16 @@ bool join_parent(struct join *j, uint64_t key, uint32_t service)
     return child_at(j, first)->all != service;
 }
 
-void join_finish(struct join *j, struct edges *out)
+err_t join_finish(struct join *j, struct edges *out)
 {
     struct edge *last = NULL;
     for (uint32_t i = 0; i < j->n; i++) {
         const struct join_child *c = child_at(j, i), *first = child_at(j, c->first);
+        TRY(pause_at(i));
         uint16_t from = first->parent[0] == c->service ? first->parent[1] : first->parent[0];
         if (!c->counts || from == NO_SERVICE) continue;
         if (!last || last->from != from || last->to != c->service) last = edges_get(out, from, EDGE_SERVICE, c->service);
         edges_count(out, last, c->duration_ns, c->error);
     }
+    return OK;
 }

@@ -13,6 +13,8 @@
  * is the same in every order of rows. A span that is its own parent, or a parent within the same service, is no edge;
  * cycles between services are edges both ways. Children whose parent is not there give no edge.
  *
+ * Errors are those of a cancelled or timed out fiber; the join is of no use after one.
+ *
  * Bounded: past children_max, only children of every second key are kept, then of every fourth, and so on: `shift`. The
  * edges are then those of a fair sample of calls, 1 in 2^shift, and the caller says so. When one key has so many
  * children that this does not help, the rest is dropped: `full`. */
@@ -44,7 +46,8 @@ static inline bool join_takes(const struct join *j, uint64_t key)
     return j->shift == 0 || key >> (64 - j->shift) == 0;
 }
 /* counts: is it to be an edge? Else it only tells that its parent has a child. */
-void join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t duration_ns, bool error, bool counts);
+MUST_CHECK err_t join_child(struct join *j, uint64_t parent_key, uint32_t service, int64_t duration_ns, bool error,
+                            bool counts) MAY_YIELD;
 /* For many keys at once: both steps for all of them, then join_child or join_parent, so that memory is waited for together. */
 static inline void join_prefetch(const struct join *j, uint64_t key)
 {
@@ -53,6 +56,6 @@ static inline void join_prefetch(const struct join *j, uint64_t key)
 void join_prefetch_child(const struct join *j, uint64_t key);
 /* True when the span has a child in another service. No children may be added after this. */
 bool join_parent(struct join *j, uint64_t key, uint32_t service);
-void join_finish(struct join *j, struct edges *out);
+MUST_CHECK err_t join_finish(struct join *j, struct edges *out) MAY_YIELD;
 
 #endif

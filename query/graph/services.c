@@ -152,16 +152,17 @@ struct arriving { /* children on their way into the join */
     uint64_t key[KEYS];
 };
 
-static void add_children(struct scan *s, const struct spans *c, struct arriving *b)
+static err_t add_children(struct scan *s, const struct spans *c, struct arriving *b)
 {
     for (uint32_t k = 0; k < b->n; k++)
         join_prefetch_child(&s->join, b->key[k]);
     for (uint32_t k = 0; k < b->n; k++) {
         uint32_t row = b->row[k];
-        join_child(&s->join, b->key[k], service_at(c, row), c->duration->i64[row], i64_at(c->status, row) == STATUS_ERROR,
-                   is_inside(s, c->start->i64[row]));
+        TRY(join_child(&s->join, b->key[k], service_at(c, row), c->duration->i64[row], i64_at(c->status, row) == STATUS_ERROR,
+                       is_inside(s, c->start->i64[row])));
     }
     b->n = 0;
+    return OK;
 }
 
 static void first_row(struct scan *s, const struct spans *c, uint32_t row, struct arriving *children)
@@ -194,7 +195,7 @@ static err_t first_rowset(struct scan *s, struct rowset *rs)
         TRY(rt_checkpoint());
         for (uint32_t k = 0; k < n; k++)
             first_row(s, &c, rs->sel ? rs->sel[from + k] : from + k, &children);
-        add_children(s, &c, &children);
+        TRY(add_children(s, &c, &children));
     }
     return arena_check(s->a);
 }
@@ -278,7 +279,7 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     *partial = out;
     err_t e = pass(s, first_rowset);
     if (e == OK) e = pass(s, second_rowset);
-    if (e == OK) join_finish(&s->join, &out->edges);
+    if (e == OK) e = join_finish(&s->join, &out->edges);
     out->edges_share = 1u << s->join.shift;
     out->calls_left_out = s->join.full;
     graph_free(out);
@@ -325,6 +326,7 @@ err_t graph_services(struct query *q, const struct graph_req *rq, struct graph_a
     struct scatter sc;
     size_t red_cap = 0;
     err_t e = OK;
+    ASSERT(rq->start_ns > -(INT64_C(1) << 62) && rq->end_ns < (INT64_C(1) << 62));
     ASSERT(rq->start_ns < rq->end_ns && rq->steps >= 1 && rq->steps <= GRAPH_STEPS_MAX);
     *out = (struct graph_answer){ .edges_share = 1 };
     names_init(&out->services, GRAPH_SERVICES_MAX, q->arena);

@@ -25,7 +25,7 @@ enum { GRAPH_STEPS_MAX = 1000, GRAPH_SERVICES_MAX = 2000 };
 #define GRAPH_SLACK_NS (300 * NS_PER_S)
 
 struct graph_req {
-    int64_t start_ns, end_ns; /* start < end */
+    int64_t start_ns, end_ns; /* start < end; both below 2^62 in magnitude */
     uint32_t steps;           /* 1 .. GRAPH_STEPS_MAX */
     uint32_t children_max;    /* of the join, a core; 0 = by the query's memory */
 };

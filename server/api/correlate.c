@@ -166,7 +166,7 @@ static err_t read_traces(struct question *x)
     for (uint32_t i = 0; i < c->items.n; i++)
         errors += c->items.v[i].errors > 0;
     if (an->kind == ANCHOR_TRACE) c->traces = c->items.n;
-    c->trace_errors = MAX(c->trace_errors, errors);
+    if (an->kind != ANCHOR_SERVICE && c->items.n == c->traces) c->trace_errors = errors;
     if (c->items.too_large)
         native_warn(&c->warnings, arena_printf(&x->run.arena, "%u traces are too large to be listed", c->items.too_large));
     return OK;

@@ -20,7 +20,8 @@
  *  "sessions": [ids], "partial": bool[, "warnings": [why]]}
  * Totals count everything; items are the newest 20 exemplars, 20 log records (the first of a trace or session, the last of
  * a service), and of a service the ten newest traces and the ten slowest beside them. Each query shows the whole over
- * the same window. traces.errors: those with an error in a span that the anchor means, or in any span of a trace read. */
+ * the same window. traces.errors: of a service those with an error in one of its own spans; else with an error
+ * in any span (of a session with more traces than are listed: in one of the session's spans). */
 #ifndef SERVER_API_CORRELATE_H
 #define SERVER_API_CORRELATE_H
 

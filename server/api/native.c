@@ -53,13 +53,17 @@ bool native_param(struct http_request *rq, const char *name, struct str *v)
     return http_param(rq, name, 0, v) && v->n > 0;
 }
 
+/* So that the length of a window, and some minutes more at its ends, fit 64 bits of nanoseconds. */
+#define TIME_MAX_S INT64_C(4600000000)
+
 /* Digits of seconds and at most nine of a fraction, exactly: a double has no nanoseconds left. */
 static bool decimal_seconds(struct str s, int64_t *ns)
 {
     size_t dot = str_chr(s, '.');
     struct str fraction = str_sub(s, dot + 1, s.n);
     int64_t whole, part = 0, unit = NS_PER_S;
-    if (!str_to_i64(str_sub(s, 0, dot), &whole) || whole > INT64_C(9000000000) || whole < -INT64_C(9000000000)) return false;
+    if (!str_to_i64(str_sub(s, 0, dot), &whole)) return false;
+    if (whole >= TIME_MAX_S || whole <= -TIME_MAX_S) return false;
     for (size_t i = 0; i < fraction.n; i++) {
         if (fraction.p[i] < '0' || fraction.p[i] > '9') return false;
         unit /= 10; /* 0 past nine digits: they are cut off */
@@ -75,12 +79,13 @@ err_t native_time(const char *name, struct str text, int64_t *ns)
     double d;
     if (decimal_seconds(text, ns)) return OK;
     if (str_to_f64(text, &d)) {
-        if (!(fabs(d) <= 9e9)) return err_set(ERR_INVALID, "%s is out of range: '" STR_FMT "'", name, (int)MIN(text.n, 80u), text.p);
-        *ns = (int64_t)(d * 1e9);
+        if (fabs(d) < (double)TIME_MAX_S) return *ns = (int64_t)(d * 1e9), OK;
+    } else if (!datetime_parse(text, ns)) {
+        return err_set(ERR_INVALID, "%s is neither unix seconds nor RFC 3339: '" STR_FMT "'", name, (int)MIN(text.n, 80u), text.p);
+    } else if (*ns < TIME_MAX_S * NS_PER_S && *ns > -TIME_MAX_S * NS_PER_S) {
         return OK;
     }
-    if (datetime_parse(text, ns)) return OK;
-    return err_set(ERR_INVALID, "%s is neither unix seconds nor RFC 3339: '" STR_FMT "'", name, (int)MIN(text.n, 80u), text.p);
+    return err_set(ERR_INVALID, "%s is out of range (years 1825 to 2115): '" STR_FMT "'", name, (int)MIN(text.n, 80u), text.p);
 }
 
 err_t native_window(struct http_request *rq, int64_t *start_ns, int64_t *end_ns, bool *given)

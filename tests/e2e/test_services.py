@@ -213,6 +213,8 @@ def test_nothing_stored_and_tenants(node):
     ({"start": 1}, "end is missing"), ({"end": 1}, "start is missing"), ({"start": 5, "end": 5}, "end must be after start"),
     ({"start": 6, "end": 5}, "end must be after start"), ({"start": "x", "end": 5}, "start is neither"),
     ({"start": "1e30", "end": "2e30"}, "out of range"), ({"start": "nan", "end": 5}, "out of range"),
+    ({"start": -9e9, "end": 9e9}, "out of range"), ({"start": "-4600000000", "end": 5}, "out of range"),
+    ({"start": 5, "end": "2261-01-01T00:00:00Z"}, "out of range"), ({"start": 5, "end": "99999999999999999999"}, "out of range"),
     ({"start": "1.", "end": 5}, ""), ({"steps": 0}, "steps"), ({"steps": 1001}, "steps"), ({"steps": "-1"}, "steps"),
     ({"step": 5}, "unknown parameter: 'step'"), ({"steps": [1, 2]}, "twice"),
 ])

@@ -55,14 +55,14 @@ static const struct edge *edge_of(uint32_t from, uint32_t to)
 
 Test(graph, children_meet_their_parent)
 {
-    join_child(&join, key(1, 10), CART, 5000, false, true);
-    join_child(&join, key(1, 10), CART, 7000, true, true);
-    join_child(&join, key(1, 11), PAY, 9000, false, true);
-    join_child(&join, key(1, 10), CART, 1, false, false); /* outside of the window */
+    cr_assert_eq(join_child(&join, key(1, 10), CART, 5000, false, true), OK);
+    cr_assert_eq(join_child(&join, key(1, 10), CART, 7000, true, true), OK);
+    cr_assert_eq(join_child(&join, key(1, 11), PAY, 9000, false, true), OK);
+    cr_assert_eq(join_child(&join, key(1, 10), CART, 1, false, false), OK); /* outside of the window */
     cr_assert(join_parent(&join, key(1, 11), CART));
     cr_assert(join_parent(&join, key(1, 10), WEB));
     cr_assert_not(join_parent(&join, key(1, 12), PAY));
-    join_finish(&join, &edges);
+    cr_assert_eq(join_finish(&join, &edges), OK);
     cr_assert_eq(edges.n, 2);
     const struct edge *e = edge_of(WEB, CART);
     cr_assert(e && e->requests == 2 && e->errors == 1);
@@ -73,26 +73,26 @@ Test(graph, children_meet_their_parent)
 Test(graph, equal_span_ids_of_different_traces_do_not_meet)
 {
     for (uint64_t trace = 1; trace <= 50; trace++)
-        join_child(&join, key(trace, 10), CART, 1, false, true);
+        cr_assert_eq(join_child(&join, key(trace, 10), CART, 1, false, true), OK);
     cr_assert(join_parent(&join, key(7, 10), WEB));
     cr_assert_not(join_parent(&join, key(51, 10), WEB));
     cr_assert(join_parent(&join, key(8, 10), PAY));
-    join_finish(&join, &edges);
+    cr_assert_eq(join_finish(&join, &edges), OK);
     cr_assert(edges.n == 2 && edge_of(WEB, CART)->requests == 1 && edge_of(PAY, CART)->requests == 1);
 }
 
 Test(graph, missing_parents_cycles_and_the_same_service)
 {
-    join_child(&join, key(1, 99), CART, 1, false, true); /* missing */
-    join_child(&join, key(1, 5), PAY, 1, false, true);   /* its own parent */
-    join_child(&join, key(1, 7), WEB, 1, false, true);   /* a cycle of 6 and 7 */
-    join_child(&join, key(1, 6), CART, 1, false, true);
-    join_child(&join, key(1, 8), PAY, 1, false, true);   /* a parent of the same service */
+    cr_assert_eq(join_child(&join, key(1, 99), CART, 1, false, true), OK); /* missing */
+    cr_assert_eq(join_child(&join, key(1, 5), PAY, 1, false, true), OK);   /* its own parent */
+    cr_assert_eq(join_child(&join, key(1, 7), WEB, 1, false, true), OK);   /* a cycle of 6 and 7 */
+    cr_assert_eq(join_child(&join, key(1, 6), CART, 1, false, true), OK);
+    cr_assert_eq(join_child(&join, key(1, 8), PAY, 1, false, true), OK);   /* a parent of the same service */
     cr_assert_not(join_parent(&join, key(1, 5), PAY));
     cr_assert(join_parent(&join, key(1, 6), WEB));
     cr_assert(join_parent(&join, key(1, 7), CART));
     cr_assert_not(join_parent(&join, key(1, 8), PAY));
-    join_finish(&join, &edges);
+    cr_assert_eq(join_finish(&join, &edges), OK);
     cr_assert(edges.n == 2 && edge_of(WEB, CART) && edge_of(CART, WEB));
 }
 
@@ -100,13 +100,13 @@ Test(graph, of_several_parents_the_smallest_other_name)
 {
     static const uint32_t orders[][3] = { { WEB, CART, PAY }, { PAY, CART, WEB }, { CART, WEB, PAY }, { PAY, WEB, CART } };
     for (size_t o = 0; o < ARRAY_LEN(orders); o++) {
-        join_child(&join, key(o, 1), WEB, 1, false, true);
-        join_child(&join, key(o, 1), CART, 1, false, true);
+        cr_assert_eq(join_child(&join, key(o, 1), WEB, 1, false, true), OK);
+        cr_assert_eq(join_child(&join, key(o, 1), CART, 1, false, true), OK);
         for (int k = 0; k < 3; k++)
             for (int again = 0; again < 2; again++)
                 cr_assert(join_parent(&join, key(o, 1), orders[o][k]));
     }
-    join_finish(&join, &edges);
+    cr_assert_eq(join_finish(&join, &edges), OK);
     cr_assert_eq(edges.n, 2);
     cr_assert_eq(edge_of(CART, WEB)->requests, ARRAY_LEN(orders));
     cr_assert_eq(edge_of(PAY, CART)->requests, ARRAY_LEN(orders));
@@ -121,7 +121,7 @@ Test(graph, more_than_fits_is_a_sample)
     struct prng r;
     prng_init(&r, 3);
     for (uint64_t i = 0; i < CALLS; i++)
-        join_child(&join, key(i / 2, 1), i % 4 ? CART : PAY, 1000, i % 10 == 0, true);
+        cr_assert_eq(join_child(&join, key(i / 2, 1), i % 4 ? CART : PAY, 1000, i % 10 == 0, true), OK);
     cr_assert_leq(join.n, 5000);
     cr_assert_geq(join.n, 1000);
     cr_assert(!join.full && join.shift >= 5);
@@ -131,7 +131,7 @@ Test(graph, more_than_fits_is_a_sample)
             cr_assert(join_parent(&join, key(i, 1), WEB));
             met++;
         }
-    join_finish(&join, &edges);
+    cr_assert_eq(join_finish(&join, &edges), OK);
     struct edges all;
     edges_init(&all, &mem);
     static const uint32_t same[] = { WEB, CART, PAY };
@@ -149,7 +149,7 @@ Test(graph, more_than_fits_is_a_sample)
 Test(graph, one_span_with_too_many_children)
 {
     for (uint32_t i = 0; i < 100000; i++)
-        join_child(&join, key(1, 1), CART, 1, false, true);
+        cr_assert_eq(join_child(&join, key(1, 1), CART, 1, false, true), OK);
     cr_assert(join.n <= 1000);
     for (uint32_t i = 0; i < 100000; i++) /* and with as many repetitions: each costs the same */
         join_parent(&join, key(1, 1), WEB);
@@ -163,10 +163,10 @@ Test(graph, many_children_each_with_its_parent)
     end();
     begin(CALLS);
     for (uint64_t i = 0; i < CALLS; i++)
-        join_child(&join, key(i, i), CART, 1, false, true);
+        cr_assert_eq(join_child(&join, key(i, i), CART, 1, false, true), OK);
     for (uint64_t i = 0; i < CALLS; i++)
         join_parent(&join, key(i, i), i % 3 ? WEB : PAY);
-    join_finish(&join, &edges);
+    cr_assert_eq(join_finish(&join, &edges), OK);
     cr_assert(!join.shift && edges.n == 2);
     cr_assert_eq(edge_of(PAY, CART)->requests, CALLS / 3 + 1);
     cr_assert_eq(edge_of(WEB, CART)->requests, CALLS - CALLS / 3 - 1);
