@@ -5,32 +5,9 @@
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
 
-const { chromium } = await import(process.env.PLAYWRIGHT);
-const { SHOP_URL, UI_URL, DEMO, OUT } = process.env;
-const PATIENCE_MS = 20_000;
+import { DEMO, eventually, get, OUT, servicesOf, shop, SHOP_URL, walk } from './lib/browser.mjs';
+
 const SPAN_ENDS_MS = 400; // the instrumentation of fetch waits 300 ms for the browser's timings, then the span ends
-const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking',
-  '--disable-component-update', '--disable-sync'];
-
-async function eventually(what, ask) {
-  const end = Date.now() + PATIENCE_MS;
-  let last;
-  do {
-    try {
-      return await ask();
-    } catch (error) {
-      last = error;
-      await new Promise((done) => setTimeout(done, 250));
-    }
-  } while (Date.now() < end);
-  throw new Error(`${what}: ${last.message}`, { cause: last });
-}
-
-async function get(path, parameters = {}) {
-  const answer = await fetch(`${UI_URL}${path}?${new URLSearchParams(parameters)}`);
-  assert.equal(answer.status, 200, `${path} answered ${answer.status}`);
-  return answer.json();
-}
 
 async function events(session, query) {
   const found = await get('/quickwit/api/v1/otel-logs-v0_9/search', {
@@ -41,38 +18,11 @@ async function events(session, query) {
   return found.hits;
 }
 
-async function servicesOf(trace) {
-  const { trace: found } = await get(`/tempo/api/v2/traces/${trace}`);
-  const names = found.resourceSpans.map((r) => r.resource.attributes.find((a) => a.key === 'service.name').value.stringValue);
-  return [...new Set(names)].sort();
-}
-
 const sessionOf = (page) => page.evaluate(() => JSON.parse(localStorage.getItem('opentelemetry-session')).id);
 
-/** Clicks "Buy" until the card is taken (one in fifty is declined); returns the id of the trace that the last click began. */
-async function buy(page) {
-  for (let tries = 0; tries < 5; tries++) {
-    const sent = page.waitForRequest((r) => r.url().endsWith('/api/checkout'));
-    await page.getByRole('button', { name: 'Buy' }).click();
-    const request = await sent;
-    if ((await request.response()).ok()) {
-      await page.getByRole('status').waitFor();
-      return (await request.allHeaders()).traceparent.split('-')[1];
-    }
-  }
-  throw new Error('no card is taken');
-}
-
-const browser = await chromium.launch({ executablePath: '/usr/bin/chromium', args: FLAGS });
-try {
-  const page = await browser.newPage();
-  page.setDefaultTimeout(PATIENCE_MS);
-  await page.goto(SHOP_URL);
+await walk('shop', async (page, browser) => {
+  const trace = await shop(page);
   await page.screenshot({ path: `${OUT}/shop.png` });
-  await page.getByRole('button', { name: 'Add to cart' }).first().click();
-  await page.getByRole('link', { name: /^Cart/ }).click();
-  await page.getByRole('link', { name: 'Checkout' }).click();
-  const trace = await buy(page);
   await page.getByRole('link', { name: 'Lab' }).click();
   await page.locator('[data-otel-name="throw"]').click();
   const session = await sessionOf(page);
@@ -115,6 +65,4 @@ try {
   } finally {
     execFileSync(`${DEMO}/fault`, ['broken-bundle', 'off']);
   }
-} finally {
-  await browser.close();
-}
+});

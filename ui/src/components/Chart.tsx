@@ -97,8 +97,9 @@ function options(p: ChartProps, latest: { current: ChartProps }, width: number, 
       x: { time: true, ...(p.over ? { range: () => [latest.current.over!.start, latest.current.over!.end] as [number, number] } : {}) },
       y: {
         range: (_u, min, max) => {
-          const top = Math.max(max ?? 0, ...(latest.current.marks ?? []).map((m) => m.value));
-          const low = Math.min(min ?? 0, tall ? 0 : Infinity);
+          const marks = (latest.current.marks ?? []).map((m) => m.value);
+          const top = Math.max(max ?? 0, ...marks);
+          const low = Math.min(min ?? 0, tall ? 0 : Infinity, ...marks);
           if (!Number.isFinite(low) || !Number.isFinite(top)) return [0, 1];
           const pad = (top - low) * 0.06 || Math.abs(top) * 0.1 || 1;
           return [low >= 0 && low - pad < 0 ? 0 : low - pad, top + pad];

@@ -18,6 +18,7 @@ export const toMetrics = (queries: string[] = [], over?: Interval) => href("/exp
 export const toServiceMetrics = (service: string, over?: Interval) => href("/explore/metrics", { f: [`service.name=${service}`], ...around(over) });
 export const toLogs = (query = "", over?: Interval) => href("/explore/logs", { q: query, ...around(over) });
 export const toTraces = (query = "", over?: Interval) => href("/explore/traces", { q: query, ...around(over) });
+export const toSlowestTraces = (query: string) => href("/explore/traces", { q: query, sort: "slowest" });
 export const toTrace = (id: string, span?: string) => href(`/trace/${encodeURIComponent(id)}`, { span });
 export const toServices = () => href("/services");
 export const toService = (name: string) => href(`/services/${encodeURIComponent(name)}`);

@@ -80,7 +80,7 @@ export default function Metrics() {
   const start = Math.floor(interval.value.start / step) * step;
   const end = Math.floor(interval.value.end / step) * step;
   const asked = written
-    .map((q, i) => ({ name: letter(i), query: expandMacros(narrow(q, filters.value), step, interval.value) }))
+    .map((q, i) => ({ name: letter(i), query: narrow(expandMacros(q, step, interval.value), filters.value) }))
     .filter((q) => q.query.trim() !== "");
   const key = asked.length ? `${asked.map((q) => q.name + q.query).join("\n")}\n${filtersKey.value} ${intervalKey.value}` : undefined;
   const { data: runs, loading } = useLoad(key, (signal) => runAll(asked, start, end, step, signal));
@@ -102,7 +102,7 @@ export default function Metrics() {
             <span class="metric-letter" aria-hidden="true">{letter(i)}</span>
             <QueryEditor
               language="promql" label={`Query ${letter(i)}`} value={q} prometheus={prometheusApi} onRun={(v) => change(i, v)}
-              placeholder="A PromQL query; Shift+Enter runs it" error={errorOf(errors.get(letter(i)), narrow(q, filters.value) === q)}
+              placeholder="A PromQL query; Shift+Enter runs it" error={errorOf(errors.get(letter(i)), asked.some((a) => a.query === q))}
             />
             {written.length > 1 && <button type="button" class="plain" aria-label={`Remove query ${letter(i)}`} onClick={() => set({ q: written.filter((_, k) => k !== i) })}><Icon name="close" /></button>}
           </div>

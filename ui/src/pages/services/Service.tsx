@@ -11,7 +11,7 @@ import { correlate, services } from "../../lib/api/native";
 import { severityOf } from "../../lib/colour";
 import { health } from "../../lib/health";
 import { logQuery, traceql } from "../../lib/filters";
-import { toHome, toLogs, toMetrics, toServiceMetrics, toTrace, toTraces } from "../../lib/links";
+import { toHome, toLogs, toMetrics, toServiceMetrics, toSlowestTraces, toTrace, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { typicalQuery } from "../../lib/promql";
 import { interval, intervalKey, now, zone } from "../../lib/range";
@@ -31,12 +31,13 @@ const quote = (v: string) => JSON.stringify(v);
 function Operations({ service }: { service: string }) {
   const seconds = interval.value.end - interval.value.start;
   const { data, error, loading } = useLoad(`${service} ${intervalKey.value}`, (signal) => operations(service, interval.value, signal));
+  const slow = (o: Operation) => toSlowestTraces(traceql(own(service), [`name = ${quote(o.name)}`, `duration >= ${Math.floor(o.p95! * 1e6)}us`]));
   const columns: Column<Operation>[] = [
     { id: "name", label: "Operation", cell: (o) => <Link to={toTraces(traceql(own(service), [`name = ${quote(o.name)}`]))}>{o.name}</Link> },
     { id: "rate", label: "Requests", number: true, width: "90px", cell: (o) => rate(o.requests / seconds) },
     { id: "errors", label: "Errors", number: true, width: "80px", cell: (o) => <span class={o.errors ? "bad" : undefined}>{percent(o.requests ? o.errors / o.requests : 0)}</span> },
     { id: "p50", label: "p50", number: true, width: "90px", cell: (o) => (o.p50 === null ? "" : duration(o.p50)) },
-    { id: "p95", label: "p95", number: true, width: "90px", cell: (o) => (o.p95 === null ? "" : duration(o.p95)) },
+    { id: "p95", label: "p95", number: true, width: "90px", cell: (o) => (o.p95 === null ? "" : <Link to={slow(o)} title="Its traces that take at least as long">{duration(o.p95)}</Link>) },
   ];
   return (
     <section class="card">
