@@ -66,7 +66,10 @@ export default function Traces() {
   const found = useLoad(ready ? `${asked}\n${intervalKey.value}\n${limit}` : undefined, (signal) => findTraces(asked, over, bound ? lastLimit : limit, signal));
   const rows = useMemo(() => (state.sort === "slowest" ? [...(found.data ?? [])].sort((a, b) => b.length - a.length).slice(0, limit) : found.data ?? []), [found.data, state.sort, limit]);
   const form = useMemo(() => readForm(state.q), [state.q]);
-  const run = (q: string) => set({ q: q.trim() === "{ }" || q.trim() === "{}" ? "" : q.trim(), sel: "", limit: firstLimit });
+  const run = (q: string) => {
+    if (/^\s*[0-9a-f]{32}\s*$/i.test(q)) follow(toTrace(q.trim().toLowerCase()));
+    else set({ q: q.trim() === "{ }" || q.trim() === "{}" ? "" : q.trim(), sel: "", limit: firstLimit });
+  };
   const narrow = (box: Box) => {
     const s = selected(charts.data!.heat, over, box);
     const min = s.min === undefined ? undefined : durationText(s.min, false), max = s.max === undefined ? undefined : durationText(s.max, true);
@@ -81,7 +84,7 @@ export default function Traces() {
       <div class="page-head traces-head"><h1>Traces</h1><TraceForm form={form} onForm={(f: Form) => run(writeForm(f))} onClear={() => run("")} suggest={suggestions} /></div>
       <QueryEditor
         language="traceql" label="TraceQL query" value={state.q} onRun={run} complete={complete} error={ownError(wrongQuery(error), asked, state.q || "{ }")}
-        placeholder='TraceQL: { resource.service.name = "checkout" && duration > 1s }. Empty: all traces'
+        placeholder='TraceQL: { resource.service.name = "checkout" && duration > 1s }. Empty: all traces. A trace id: that trace'
       />
       {filters.value.length > 0 && <div class="quiet traces-query">With the filters: <code>{query}</code></div>}
       <Progress on={found.loading || charts.loading} />
