@@ -1,6 +1,7 @@
 #include "server/api/native.h"
 
 #include "base/core/datetime.h"
+#include "base/core/metric.h"
 
 #include <math.h>
 #include <stdio.h>
@@ -151,6 +152,7 @@ void native_json_warnings(struct json_out *j, const struct native_warnings *w)
     json_keyz(j, "partial");
     json_bool(j, w->n > 0);
     if (!w->n) return;
+    metric_add(M_QUERIES_PARTIAL, 1);
     json_keyz(j, "warnings");
     json_arr(j);
     for (uint32_t i = 0; i < w->n; i++)

@@ -2,7 +2,7 @@
  * query/graph/services.h defines them; the last 15 minutes without start and end.
  *
  * {"start", "end", "step": seconds,
- *  "services": [{"name", "language", "spans", "requests", "errors", "p50_ms", "p95_ms", "p99_ms", "last_seen": seconds,
+ *  "services": [{"name", "language", "spans", "requests", "errors", "p50_ms", "p95_ms", "p99_ms", "last_seen": seconds or null,
  *                "rate": [requests per second, one a step], "error_rate": [share or null], "p95": [ms or null]}],
  *  "edges": [{"from", "to", "to_kind": "service" | "database" | "messaging" | "external", "requests", "errors",
  *             "p50_ms", "p95_ms"}],

@@ -206,6 +206,7 @@ def test_many_traces_of_a_session(node):
     node.post("otlp", "/v1/traces", rq.SerializeToString(), otlp.PROTO)
     got = correlate(node, session_id="busy")
     assert got["traces"]["total"] == 250 and len(got["traces"]["items"]) == 100 and got["partial"] and "newest 100" in got["warnings"][0]
+    assert b"\ntercet_queries_partial_total 1\n" in node.get("ui", "/metrics").body
     assert [t["trace_id"] for t in got["traces"]["items"]] == [s.trace_id.hex() for s in list(scope.spans)[:149:-1]]
 
 
