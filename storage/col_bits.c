@@ -97,3 +97,10 @@ err_t col_bits_decode(struct cur *c, uint32_t n, uint64_t *words, uint32_t *ones
         *ones += (uint32_t)__builtin_popcountll(words[i]);
     return OK;
 }
+
+bool col_bits_skip_all(struct cur *c)
+{
+    if (c->p >= c->end || *c->p != BITS_ALL) return false;
+    c->p++;
+    return true;
+}

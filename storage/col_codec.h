@@ -77,6 +77,9 @@ void col_bits_encode(const uint64_t *words, uint32_t n, struct buf *out);
 /* Into (n + 63) / 64 words, bits behind n clear; *ones = how many are set. */
 MUST_CHECK err_t col_bits_decode(struct cur *c, uint32_t n, uint64_t *words, uint32_t *ones);
 
+/* Are all bits set? Then moves behind them. False says nothing. */
+bool col_bits_skip_all(struct cur *c);
+
 /* -- col_fix.c: width 1 to 16 bytes a value -------------------------------------------------------- */
 void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out, struct col_marks *m);
 MUST_CHECK err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out);

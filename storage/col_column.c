@@ -264,16 +264,25 @@ static err_t decode_values_at(struct cur *cur, uint32_t n, const uint32_t *at, u
 err_t col_few_begin(struct cur *cur, uint32_t nrows, const uint32_t *rows, uint32_t k, struct arena *tmp, struct arena *a,
                     struct column *c, struct col_few *few)
 {
-    uint64_t *valid = ARENA_RAW(tmp, uint64_t, nrows / 64 + 1), *has = ARENA_ARRAY(a, uint64_t, k / 64 + 1);
-    *few = (struct col_few){ .at = ARENA_RAW(tmp, uint32_t, (size_t)k + 1), .has = has };
+    *few = (struct col_few){ .at = ARENA_RAW(tmp, uint32_t, (size_t)k + 1) };
     few->data = arena_alloc(a, ((size_t)k + 1) * col_value_size(c->type, c->width));
-    TRY(arena_check(a));
-    TRY(col_bits_decode(cur, nrows, valid, &few->n));
-    few->k = rank_rows(valid, rows, k, has, few->at);
     c->nrows = k;
     c->fix = few->data;
+    c->valid = NULL;
+    if (col_bits_skip_all(cur)) {
+        few->n = nrows;
+        few->k = k;
+        TRY(arena_check(a));
+        memcpy(few->at, rows, k * sizeof *rows);
+    } else {
+        uint64_t *valid = ARENA_RAW(tmp, uint64_t, nrows / 64 + 1), *has = ARENA_ARRAY(a, uint64_t, k / 64 + 1);
+        TRY(arena_check(a));
+        TRY(col_bits_decode(cur, nrows, valid, &few->n));
+        few->k = rank_rows(valid, rows, k, has, few->at);
+        few->has = has;
+        if (few->k < k) c->valid = has;
+    }
     c->nvalid = few->k;
-    c->valid = few->k < k ? has : NULL;
     return OK;
 }
 

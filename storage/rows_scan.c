@@ -744,6 +744,28 @@ err_t rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t 
     return link_of(rs->impl, rel, dim_row, dim_rows);
 }
 
+err_t rowset_dim_at(struct rowset *rs, int rel, const uint32_t *rows, uint32_t n, const uint32_t **dim_row, uint32_t *dim_rows)
+{
+    struct rowset_impl *im = rs->impl;
+    struct arena *a = &im->scan->rowset;
+    const uint32_t *all;
+    ASSERT(rel == REL_RESOURCE || rel == REL_SCOPE);
+    if (!im->src->part && im->dir.rel[rel].present && !im->link[rel] && n < rs->nrows / FEW_OF) {
+        *dim_rows = im->dir.rel[rel].nrows;
+        im->scan->v->counts.bytes += im->dir.rel[rel].link.size;
+        return seg_rows_link_at(&im->from, &im->dir, rel, rows, n, a, dim_row);
+    }
+    TRY(link_of(im, rel, &all, dim_rows));
+    *dim_row = NULL;
+    if (!all) return OK;
+    uint32_t *v = ARENA_RAW(a, uint32_t, (size_t)n + 1);
+    TRY(arena_check(a));
+    for (uint32_t i = 0; i < n; i++)
+        v[i] = all[rows[i]];
+    *dim_row = v;
+    return OK;
+}
+
 err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t *child_rows)
 {
     ASSERT(rel == REL_EVENTS || rel == REL_LINKS);

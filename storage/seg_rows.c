@@ -356,6 +356,26 @@ err_t seg_rows_link(const struct seg_reader *from, const struct seg_rows *r, int
     return OK;
 }
 
+err_t seg_rows_link_at(const struct seg_reader *from, const struct seg_rows *r, int rel, const uint32_t *rows, uint32_t n,
+                       struct arena *a, const uint32_t **out)
+{
+    const struct seg_rel *to = &r->rel[rel];
+    struct arena tmp;
+    struct str bytes;
+    ASSERT(to->present && (rel == REL_RESOURCE || rel == REL_SCOPE));
+    arena_init(&tmp, a->budget);
+    uint32_t *v = ARENA_RAW(a, uint32_t, (size_t)n + 1);
+    err_t e;
+    TRY_OUT(e, arena_check(a));
+    TRY_OUT(e, seg_reader_chunk(from, &to->link, &tmp, &bytes));
+    struct cur c = cur_of(bytes);
+    e = col_code_decode_at(&c, r->rel[REL_ROWS].nrows, to->nrows, rows, n, v);
+    *out = v;
+out:
+    arena_deinit(&tmp);
+    return e;
+}
+
 bool seg_col_maybe_str(const struct seg_col *c, struct str v)
 {
     if (!(c->flags & SEG_COL_STR)) return true;

@@ -68,6 +68,9 @@ MUST_CHECK err_t seg_rows_column_at(const struct seg_reader *from, const struct 
 /* Resource, scope: dim_row (nrows). Events, links: first (nrows + 1). `nrows` of the rows relation. */
 MUST_CHECK err_t seg_rows_link(const struct seg_reader *from, const struct seg_rows *r, int rel, struct arena *a,
                                const uint32_t **out) MAY_YIELD;
+/* Resource, scope: of rows[0..n) alone, ascending. */
+MUST_CHECK err_t seg_rows_link_at(const struct seg_reader *from, const struct seg_rows *r, int rel, const uint32_t *rows, uint32_t n,
+                                  struct arena *a, const uint32_t **out) MAY_YIELD;
 static inline const struct table *table_relation(const struct table *t, int rel)
 {
     switch (rel) {

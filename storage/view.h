@@ -79,6 +79,9 @@ MUST_CHECK err_t rowset_column_at(struct rowset *rs, int rel, const struct colum
                                   const struct column **col, bool *packed) MAY_YIELD;
 /* REL_RESOURCE, REL_SCOPE: row -> row of the sub-table; NULL when the rowset has none. */
 MUST_CHECK err_t rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows) MAY_YIELD;
+/* The same of rows[0..n) alone, ascending: row i of the answer is rows[i]'s. Few of many are cheaper than all. */
+MUST_CHECK err_t rowset_dim_at(struct rowset *rs, int rel, const uint32_t *rows, uint32_t n, const uint32_t **dim_row,
+                               uint32_t *dim_rows) MAY_YIELD;
 /* REL_EVENTS, REL_LINKS: offsets (nrows + 1); NULL when no row has any. */
 MUST_CHECK err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t *child_rows) MAY_YIELD;
 /* The columns there are, without decoding them. */

@@ -186,14 +186,14 @@ static err_t dims_of(struct rowset *rs, int rel, const uint32_t *rows, uint32_t 
 {
     const uint32_t *dim_row;
     uint32_t total = 0;
-    TRY(rowset_dim(rs, rel, &dim_row, &total));
+    TRY(rowset_dim_at(rs, rel, rows, n, &dim_row, &total));
     *ndims = 0;
     *dim_of = ARENA_ARRAY(a, uint32_t, n);
     *dim_rows = ARENA_ARRAY(a, uint32_t, MIN(n, total) + 1);
     if (!dim_row) return OK;
     uint32_t *object = ARENA_ARRAY(a, uint32_t, total); /* + 1; 0 = not met */
     for (uint32_t k = 0; k < n; k++) {
-        uint32_t d = dim_row[rows[k]];
+        uint32_t d = dim_row[k];
         ASSERT(d < total);
         if (!object[d]) {
             (*dim_rows)[*ndims] = d;

@@ -502,6 +502,7 @@ static void put_wide(struct table_builder *b, uint64_t i)
     wide_id(i, id);
     table_resource(b);
     table_set_str(b, SC_ATTR, STR("service.name"), COL_STR, STR("wide"));
+    table_set_i64(b, SC_ATTR, STR("pod"), (int64_t)(own % 3));
     table_row(b);
     if (i % 5) table_set_fix(b, SC_SELF, STR("trace_id"), id, 16);
     table_set_fix(b, SC_SELF, STR("span_id"), &own, 8);
@@ -542,6 +543,12 @@ static void check_few(struct rowset *rs, struct prng *r)
     uint32_t step = 1 + (uint32_t)prng_below(r, rs->nrows / 40);
     for (uint32_t row = (uint32_t)prng_below(r, rs->nrows); n < ARRAY_LEN(rows) && row < rs->nrows; row += 1 + (uint32_t)prng_below(r, step))
         rows[n++] = row;
+    const uint32_t *dims, *few_dims;
+    uint32_t ndims, few_ndims;
+    CHECK(rowset_dim_at(rs, REL_RESOURCE, rows, n, &few_dims, &few_ndims) == OK && rowset_dim(rs, REL_RESOURCE, &dims, &ndims) == OK);
+    CHECK(few_ndims == ndims && ndims == 3);
+    for (uint32_t k = 0; k < n; k++)
+        CHECK(few_dims[k] == dims[rows[k]]);
     CHECK(rowset_keys(rs, REL_ROWS, &keys, &nkeys) == OK);
     for (uint32_t i = 0; i < nkeys; i++) {
         CHECK(rowset_column_at(rs, REL_ROWS, &keys[i], rows, n, &few, &packed) == OK && few);
