@@ -41,7 +41,7 @@ struct seg_info { /* what the catalog keeps of a segment */
 };
 
 struct seg_writer;
-/* `budget` is charged for what the index of ids gathers: 16 bytes a row that has one. */
+/* `budget` is charged for what the index of ids gathers: at most 16 bytes a row that has one (24 while they are sorted). */
 MUST_CHECK err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer **out) MAY_YIELD;
 MUST_CHECK err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32_t raw_size,
                                   struct seg_chunk *out) MAY_YIELD;
