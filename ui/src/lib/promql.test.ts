@@ -1,5 +1,5 @@
-import { expect, it } from "vitest";
-import { expandMacros, selector, typicalQuery } from "./promql";
+import { describe, expect, it } from "vitest";
+import { expandMacros, families, selector, typicalQuery } from "./promql";
 
 const own = [{ key: "service.name", op: "=" as const, value: "a" }];
 
@@ -20,4 +20,12 @@ it("expands the macros", () => {
   const over = { start: 0, end: 3600 };
   expect(expandMacros("rate(a[$__rate_interval]) + b[$__interval] $__range_s ${__range}", 10, over)).toBe("rate(a[60s]) + b[10s] 3600 3600s");
   expect(expandMacros("rate(a[$__rate_interval])", 120, over)).toBe("rate(a[135s])");
+});
+
+describe("families", () => {
+  it("takes the series of a histogram for one metric, and leaves the rest", () => {
+    const m = (name: string, type: string) => ({ name, type });
+    expect(families([m("d_seconds_bucket", "histogram"), m("d_seconds_count", "histogram"), m("d_seconds_sum", "histogram"), m("queue_count", "gauge"), m("x_total", "counter")]))
+      .toEqual([m("d_seconds", "histogram"), m("queue_count", "gauge"), m("x_total", "counter")]);
+  });
 });

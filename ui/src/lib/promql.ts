@@ -37,3 +37,13 @@ export function expandMacros(query: string, step: number, over: Interval): strin
     .replace(/\$__range_s\b/g, String(range))
     .replace(/\$(__range|\{__range\})/g, `${range}s`);
 }
+
+/** Names as people count them: a histogram's buckets, count and sum are one metric. */
+export function families<M extends { name: string; type: string }>(metrics: M[]): M[] {
+  const out = new Map<string, M>();
+  for (const m of metrics) {
+    const name = m.type === "histogram" ? m.name.replace(/_(bucket|count|sum)$/, "") : m.name;
+    if (!out.has(name)) out.set(name, { ...m, name });
+  }
+  return [...out.values()];
+}

@@ -6,7 +6,7 @@ import { correlate } from "../../lib/api/native";
 import { type Term, traceql } from "../../lib/filters";
 import { near, toLogs, toMetrics, toService, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
-import { typicalQuery } from "../../lib/promql";
+import { families, typicalQuery } from "../../lib/promql";
 import { type Span, type Trace, unixSeconds } from "../../lib/trace";
 import { short } from "../../lib/units";
 import { LogLine } from "./SpanPanel";
@@ -17,6 +17,7 @@ const metricsListed = 12;
 export function SpanRelated({ trace, span, logs }: { trace: Trace; span: Span; logs: TraceLog[] }) {
   const { data, error, loading } = useLoad(`${trace.id} ${span.id}`, (signal) => correlate({ trace_id: trace.id, span_id: span.id }, signal));
   const service = span.resource.service;
+  const metrics = families(data?.metrics.names ?? []);
   const at = unixSeconds(trace, span.start - span.shift);
   const hour = near(at, 1800);
   const own: Term[] = [{ key: "service.name", op: "=", value: service }];
@@ -38,15 +39,16 @@ export function SpanRelated({ trace, span, logs }: { trace: Trace; span: Span; l
         </p>
       </section>
       <section class="span-section">
-        <h3>Metrics of <Link to={toService(service)}>{service || "(no service)"}</Link> around it {data && <span class="quiet">{short(data.metrics.names.length)}</span>}</h3>
+        <h3>Metrics around it {data && <span class="quiet">{short(metrics.length)}</span>}</h3>
+        {service && <p><Link to={toService(service)}>The service {service}</Link></p>}
         {error && <ErrorBox error={error} />}
-        {data && !data.metrics.names.length && <p class="quiet">None from the resources of this trace.</p>}
+        {data && !metrics.length && <p class="quiet">None from the resources of this trace.</p>}
         {data && (
           <ul class="plain-list">
-            {data.metrics.names.slice(0, metricsListed).map((m) => (
+            {metrics.slice(0, metricsListed).map((m) => (
               <li key={m.name} class="row">
                 <Link to={toMetrics([typicalQuery(m.name, m.type, own)], near(at, 900))} class="cut">{m.name}</Link>
-                <span class="quiet">{m.type}{m.unit && `, ${m.unit}`}</span>
+                <span class="quiet one-line">{m.type}{m.unit && `, ${m.unit}`}</span>
               </li>
             ))}
           </ul>

@@ -1,5 +1,5 @@
 // One trace. The page fetches the trace and its log lines; what they mean is lib/trace's, how they look the parts'.
-import { useMemo, useState } from "preact/hooks";
+import { useEffect, useMemo, useState } from "preact/hooks";
 import { Empty } from "../../components/Empty";
 import { ErrorBox } from "../../components/ErrorBox";
 import { Progress } from "../../components/Progress";
@@ -62,7 +62,7 @@ export default function TracePage({ path }: PageProps) {
           <button type="button" onClick={refresh}>Look again</button>
         </Empty>
       )}
-      {model && model.count > 0 && <TraceView trace={model} json={got!.trace} partial={got!.partial} />}
+      {model && model.count > 0 && <TraceView key={id} trace={model} json={got!.trace} partial={got!.partial} />}
     </>
   );
 }
@@ -72,6 +72,7 @@ function TraceView({ trace, json, partial }: { trace: Trace; json: OtlpTrace; pa
   const keys = useMemo(() => spanKeys(trace.spans), [trace]);
   const open = state.span ? keys.index(state.span) : undefined;
   const [cursor, setCursor] = useState(open ?? trace.root!.index);
+  useEffect(() => { if (open !== undefined) setCursor(open); }, [open, trace]);
   const over = { start: unixSeconds(trace, 0) - aroundSeconds, end: unixSeconds(trace, trace.duration) + aroundSeconds };
   const lines = useLoad(`${trace.id} ${now.value}`, (signal) => search({ query: `trace_id:${logValue(trace.id)}`, over, hits: logsMost, ascending: true }, signal));
   const logs = useMemo(() => placeLogs(trace, lines.data?.hits ?? []), [trace, lines.data]);

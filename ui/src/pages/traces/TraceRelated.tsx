@@ -7,7 +7,7 @@ import { correlate } from "../../lib/api/native";
 import { severityOf } from "../../lib/colour";
 import { near, toLogs, toMetrics, toSession } from "../../lib/links";
 import { useLoad } from "../../lib/load";
-import { typicalQuery } from "../../lib/promql";
+import { families, typicalQuery } from "../../lib/promql";
 import { short } from "../../lib/units";
 import type { Summary } from "./TraceRow";
 
@@ -15,6 +15,7 @@ const listed = 12;
 
 export function TraceRelated({ trace }: { trace: Summary }) {
   const { data, error, loading } = useLoad(trace.id, (signal) => correlate({ trace_id: trace.id }, signal));
+  const metrics = families(data?.metrics.names ?? []);
   const around = near(trace.start, Math.max(900, trace.length + 60));
   return (
     <div class="stack">
@@ -25,7 +26,7 @@ export function TraceRelated({ trace }: { trace: Summary }) {
         {data && data.logs.items.length > 0 && (
           <ul class="plain-list">
             {data.logs.items.slice(0, listed).map((l, i) => (
-              <li key={i} class="span-log" data-severity={severityOf(undefined, l.severity)}><b>{l.severity}</b> <ServiceName name={l.service} /> <span class="mono">{l.body.slice(0, 300)}</span></li>
+              <li key={i} class="span-log" data-severity={severityOf(undefined, l.severity)}><b>{l.severity}</b> <ServiceName name={l.service} /> <span class="mono">{l.body.slice(0, 300) || "(no text)"}</span></li>
             ))}
           </ul>
         )}
@@ -33,10 +34,10 @@ export function TraceRelated({ trace }: { trace: Summary }) {
       </section>
       {data && (
         <section>
-          <h3>Metrics of what it touched <span class="quiet">{short(data.metrics.names.length)}</span></h3>
+          <h3>Metrics of what it touched <span class="quiet">{short(metrics.length)}</span></h3>
           <ul class="plain-list">
-            {data.metrics.names.slice(0, listed).map((m) => (
-              <li key={m.name} class="row"><Link to={toMetrics([typicalQuery(m.name, m.type)], around)} class="cut">{m.name}</Link><span class="quiet">{m.type}{m.unit && `, ${m.unit}`}</span></li>
+            {metrics.slice(0, listed).map((m) => (
+              <li key={m.name} class="row"><Link to={toMetrics([typicalQuery(m.name, m.type)], around)} class="cut">{m.name}</Link><span class="quiet one-line">{m.type}{m.unit && `, ${m.unit}`}</span></li>
             ))}
           </ul>
         </section>
