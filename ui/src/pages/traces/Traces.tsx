@@ -18,12 +18,12 @@ import { useLoad } from "../../lib/load";
 import { interval, intervalKey, setAbsolute, toText } from "../../lib/range";
 import { shown } from "../../lib/theme";
 import { type Interval, niceStep } from "../../lib/time";
-import { duration, type Unit } from "../../lib/units";
+import type { Unit } from "../../lib/units";
 import { choice, follow, number, pageState, setQuery, text } from "../../lib/url";
 import { type Form, readForm, writeForm } from "./form";
 import { type Box, durationText, selected, slowest } from "./heat";
 import { HeatMap } from "./HeatMap";
-import { type Charts, findTraces, measure, suggestions } from "./search";
+import { type Charts, findTraces, measure, said, suggestions } from "./search";
 import { TraceForm } from "./TraceForm";
 import { TracePanel } from "./TracePanel";
 import { TraceRelated } from "./TraceRelated";
@@ -139,15 +139,6 @@ function Overview(p: { charts: Charts | undefined; error: ApiError | undefined; 
 }
 
 type State = ReturnType<typeof pageState<typeof schema>>;
-
-/** What the list shows of all there is, in words. */
-export function said(count: number, all: boolean, slow: boolean, bound: number): string {
-  const n = count.toLocaleString("en");
-  const traces = count === 1 ? "trace" : "traces";
-  if (slow && bound) return `The ${n} slowest ${traces} with a matching span of at least ${duration(bound)}`;
-  if (all) return `${n} ${traces}, ${slow ? "slowest" : "newest"} first`;
-  return slow ? `The slowest of the ${n} newest traces; more match` : `The ${n} newest traces of at least ${(count + 1).toLocaleString("en")}`;
-}
 
 function Found(p: { rows: Summary[]; bound: number; limit: number; all: boolean; loading: boolean; state: State[0]; set: State[1] }) {
   const { rows, state, set } = p;

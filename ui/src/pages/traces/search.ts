@@ -3,6 +3,7 @@ import { metricsRange, search, tags, tagValues } from "../../lib/api/tempo";
 import { isResourceKey, traceqlCondition, traceqlName, traceqlNarrowed } from "../../lib/filters";
 import { interval } from "../../lib/range";
 import type { Interval } from "../../lib/time";
+import { duration } from "../../lib/units";
 import type { Suggestions } from "./TraceForm";
 import { type Heat, heatOf, ratesOf } from "./heat";
 import { type Summary, summary } from "./TraceRow";
@@ -22,6 +23,15 @@ export async function findTraces(query: string, over: Interval, limit: number, s
 /** The query as the start of a metrics query: select() only adds to a list. */
 export function measured(query: string): string {
   return query.replace(/\|\s*select\s*\([^()"`]*\)\s*$/, "").replace(/\bwith\s*\([^()]*\)\s*$/, "").trim();
+}
+
+/** What the list shows of all there is, in words. */
+export function said(count: number, all: boolean, slow: boolean, bound: number): string {
+  const n = count.toLocaleString("en");
+  const traces = count === 1 ? "trace" : "traces";
+  if (slow && bound) return `The ${n} slowest ${traces} with a matching span of at least ${duration(bound)}`;
+  if (all) return `${n} ${traces}, ${slow ? "slowest" : "newest"} first`;
+  return slow ? `The slowest of the ${n} newest traces; more match` : `The ${n} newest traces of at least ${(count + 1).toLocaleString("en")}`;
 }
 
 export interface Charts {
