@@ -24,8 +24,8 @@ export interface Service {
   p50_ms: number | null;
   p95_ms: number | null;
   p99_ms: number | null;
-  /** unix seconds */
-  last_seen: number;
+  /** unix seconds; null for a service that is seen only just outside the interval */
+  last_seen: number | null;
   /** one a step; requests per second, share of errors, milliseconds */
   rate: number[];
   error_rate: (number | null)[];

@@ -36,7 +36,7 @@ const columns: Column<Service>[] = [
   { id: "rate", label: "Requests", number: true, width: "205px", sort: (s) => s.requests, cell: (s) => <Cell text={rate(mean(s.rate))} title={`${short(s.requests)} requests`} spark={<Sparkline values={s.rate} label={`requests of ${s.name} over time`} />} /> },
   { id: "errors", label: "Errors", number: true, width: "205px", sort: (s) => (s.requests ? s.errors / s.requests : 0), cell: (s) => <Cell text={s.requests ? percent(s.errors / s.requests) : ""} title={`${short(s.errors)} of ${short(s.requests)} requests failed`} spark={<Sparkline values={s.error_rate} max={0.02} colour="var(--bad)" label={`share of errors of ${s.name} over time`} />} /> },
   { id: "p95", label: "p95", number: true, width: "205px", sort: (s) => s.p95_ms ?? 0, cell: (s) => <Cell text={s.p95_ms === null ? "" : duration(s.p95_ms / 1e3)} title={s.p50_ms === null ? "" : `p50 ${duration(s.p50_ms / 1e3)}, p99 ${duration((s.p99_ms ?? 0) / 1e3)}`} spark={<Sparkline values={s.p95} colour="var(--quiet)" label={`95th percentile of durations of ${s.name} over time`} />} /> },
-  { id: "seen", label: "Last seen", number: true, width: "100px", sort: (s) => s.last_seen, cell: (s) => <span class="quiet">{ago(s.last_seen, now.value)}</span> },
+  { id: "seen", label: "Last seen", number: true, width: "100px", sort: (s) => s.last_seen ?? 0, cell: (s) => <span class="quiet">{s.last_seen === null ? "" : ago(s.last_seen, now.value)}</span> },
   {
     id: "links", label: "Look at", width: "170px",
     cell: (s) => (

@@ -13,7 +13,7 @@ import { health } from "../../lib/health";
 import { logQuery, traceql } from "../../lib/filters";
 import { toHome, toLogs, toMetrics, toServiceMetrics, toSlowestTraces, toTrace, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
-import { typicalQuery } from "../../lib/promql";
+import { families, typicalQuery } from "../../lib/promql";
 import { interval, intervalKey, now, zone } from "../../lib/range";
 import { ago, clock } from "../../lib/time";
 import { duration, format, percent, rate, short, unitOf } from "../../lib/units";
@@ -69,6 +69,7 @@ function Failures({ service }: { service: string }) {
 /** The three signals of the service: newest logs, metric names, exemplars, each with the way to the whole. */
 function Signals({ service }: { service: string }) {
   const { data, error, loading } = useLoad(`${service} ${intervalKey.value}`, (signal) => correlate({ service, over: interval.value }, signal));
+  const metrics = families(data?.metrics.names ?? []);
   return (
     <>
       <Progress on={loading} />
@@ -89,10 +90,10 @@ function Signals({ service }: { service: string }) {
             </ul>
           </section>
           <section class="card">
-            <div class="row"><h2 class="grow">Metrics</h2><Link to={toServiceMetrics(service)}>All {data.metrics.names.length}</Link></div>
-            {data.metrics.names.length === 0 && <p class="quiet">None in this time range.</p>}
+            <div class="row"><h2 class="grow">Metrics</h2><Link to={toServiceMetrics(service)}>All {metrics.length}</Link></div>
+            {metrics.length === 0 && <p class="quiet">None in this time range.</p>}
             <ul class="service-metrics">
-              {data.metrics.names.slice(0, 14).map((m) => (
+              {metrics.slice(0, 14).map((m) => (
                 <li key={m.name}><Link class="cut mono" to={toMetrics([typicalQuery(m.name, m.type, own(service))])}>{m.name}</Link><span class="quiet">{m.type} {m.unit}</span></li>
               ))}
             </ul>

@@ -1,5 +1,6 @@
 // The trace by call path: each block is an operation reached by one path, as wide as the time spent in it and below.
 import { useEffect, useRef, useState } from "preact/hooks";
+import { sized } from "../../lib/canvas";
 import { serviceColour, token } from "../../lib/colour";
 import { shown as theme } from "../../lib/theme";
 import type { Span } from "../../lib/trace";
@@ -29,12 +30,9 @@ interface Drawn {
 }
 
 function draw(canvas: HTMLCanvasElement, top: number, d: Drawn): void {
-  const ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-  canvas.width = width * ratio;
-  canvas.height = height * ratio;
-  const ctx = canvas.getContext("2d");
-  if (!ctx) return;
-  ctx.scale(ratio, ratio);
+  const sheet = sized(canvas);
+  if (!sheet) return;
+  const { ctx, width, height } = sheet;
   ctx.font = `12px ${token("--font")}`;
   ctx.textBaseline = "middle";
   const text = token("--text"), quiet = token("--quiet"), accent = token("--accent"), raised = token("--raised");

@@ -1,5 +1,6 @@
 // Durations over time: darker where there are more spans. A drag over it asks for that time and those durations.
 import { useEffect, useRef, useState } from "preact/hooks";
+import { sized } from "../../lib/canvas";
 import { token } from "../../lib/colour";
 import { zone } from "../../lib/range";
 import { shown } from "../../lib/theme";
@@ -9,12 +10,9 @@ import { type Box, type Heat, lowEdge } from "./heat";
 import "./HeatMap.css";
 
 function draw(canvas: HTMLCanvasElement, heat: Heat, over: Interval): void {
-  const ratio = devicePixelRatio || 1, width = canvas.clientWidth, height = canvas.clientHeight;
-  canvas.width = width * ratio;
-  canvas.height = height * ratio;
-  const ctx = canvas.getContext("2d");
-  if (!ctx) return;
-  ctx.scale(ratio, ratio);
+  const sheet = sized(canvas);
+  if (!sheet) return;
+  const { ctx, width, height } = sheet;
   ctx.fillStyle = token("--accent");
   const perSecond = width / (over.end - over.start), rowHeight = height / (heat.edges.length || 1);
   const top = Math.log1p(heat.max);
