@@ -136,6 +136,21 @@ out:
     return e;
 }
 
+static err_t refuse_failed(void)
+{
+    return err_set(ERR_IO, "the log of this node failed: nothing is stored until it restarts");
+}
+
+/* A claim may have waited for a request of the same content whose write failed: that one's frame may lie on the disk all
+ * the same, and a second one in another core's log would be read beside it after the restart. */
+static err_t claim(struct store *s, const struct dedup_entry *entry, bool *known)
+{
+    TRY(dedup_claim(s, entry->key, known));
+    if (*known || !atomic_load_explicit(&s->failed, memory_order_relaxed)) return OK;
+    dedup_finish(s, entry, false);
+    return refuse_failed();
+}
+
 static err_t append_request(struct append *ap)
 {
     struct store *s = ap->s;
@@ -143,7 +158,7 @@ static err_t append_request(struct append *ap)
     const hash128 none = { 0, 0 };
     struct dedup_entry entry = { .key = request_key(ap->batches, ap->n), .wall_ms = rt_wall().ns / NS_PER_MS };
     bool known = false, claimed = !hash128_eq(entry.key, none);
-    if (claimed) TRY(dedup_claim(s, entry.key, &known));
+    if (claimed) TRY(claim(s, &entry, &known));
     if (known) {
         metric_add(M_INGEST_REPEATED, 1);
         return OK;
@@ -172,8 +187,7 @@ static void append_fiber(void *arg)
 
 static err_t admit(struct store *s)
 {
-    if (atomic_load_explicit(&s->failed, memory_order_relaxed))
-        return err_set(ERR_IO, "the log of this node failed: nothing is stored until it restarts");
+    if (atomic_load_explicit(&s->failed, memory_order_relaxed)) return refuse_failed();
     if (atomic_load_explicit(&s->refusing, memory_order_relaxed))
         return err_set(ERR_NOSPC, "the disk of %s is more than %.0f%% full: ingest is refused until there is room",
                     s->o.dir, s->o.refuse_share * 100);
