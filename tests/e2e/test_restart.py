@@ -141,7 +141,12 @@ def test_health_verb(make_node):
         other.bind(("127.0.0.1", PORTS["prom"] + node.offset))
         other.listen()
         other.settimeout(20)
-        stranger = threading.Thread(target=lambda: other.accept()[0].sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\nlater"))
+
+        def answer():  # reads the request first: closing with bytes unread would reset the connection
+            with other.accept()[0] as c:
+                c.recv(65536)
+                c.sendall(b"HTTP/1.1 503 Service Unavailable\r\n\r\nlater")
+        stranger = threading.Thread(target=answer)
         stranger.start()
         code, text = health(*here)
         stranger.join()

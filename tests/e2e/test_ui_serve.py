@@ -129,6 +129,10 @@ def test_status_says_what_there_is(make_node):
     assert status(node)["data"] == have
 
 
+def segment_bytes(node):
+    return int(re.search(rb"^tercet_segment_bytes (\d+)", node.get("prom", "/metrics").body, re.M)[1])
+
+
 def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
     fs = os.statvfs(tmp_path)
     used = 1 - fs.f_bavail / fs.f_blocks
@@ -140,12 +144,15 @@ def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
     assert text.startswith(f"warn: The disk is {100 * used:.0f}"[:-2]) and "ingest is refused" in text and "error" not in text
     node, text = told("storage.retention_share=0", f"storage.refuse_share={used / 2}")
     assert "error: The disk is" in text and "ingest is refused" in text and "warn" not in text
-    # Room for 4 KiB of segments: any that there are have reached it.
-    full = make_node("full", args=["--set", f"storage.retention_share={4096 / (fs.f_blocks * fs.f_frsize):.12f}", "--set", "storage.seal_age=100ms",
-                                   "--set", "storage.refuse_share=1"]).start()
-    assert "Stored data" not in texts(status(full))
+    # Stored data that just fits into what it may take: nothing is deleted yet, and the status says that it will be.
+    full = make_node("full", args=["--set", "storage.seal_age=100ms", "--set", "storage.refuse_share=1"]).start()
     assert full.post("otlp", "/v1/logs", otlp.logs("shop", range(3000)).SerializeToString(), otlp.PROTO).status == 200
-    assert eventually(lambda: "warn: Stored data takes" in texts(status(full)))
+    stored = eventually(lambda: segment_bytes(full), 20)
+    assert "Stored data" not in texts(status(full))
+    full.stop()
+    full.args += ["--set", f"storage.retention_share={stored * 1.02 / (fs.f_blocks * fs.f_frsize):.15f}"]
+    full.start()
+    assert eventually(lambda: "warn: Stored data takes" in texts(status(full)), 20)
     # A refusal is told for as long as it is recent, once somebody looks.
     assert node.post("otlp", "/v1/logs", otlp.logs("shop", range(3)).SerializeToString(), otlp.PROTO).status in (429, 503, 507)
     assert "warn: Ingest was refused within the last minute" in texts(status(node))
