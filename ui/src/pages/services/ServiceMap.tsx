@@ -13,8 +13,6 @@ function level(requests: number, errors: number): "bad" | "warn" | "ok" {
   return share >= badShare ? "bad" : share >= warnShare ? "warn" : "ok";
 }
 
-const kindWord: Record<Edge["to_kind"], string> = { service: "service", database: "database", messaging: "queue", external: "external host" };
-
 /** The share of errors as a ring around a disc of the service's colour. */
 function Ring({ node }: { node: MapNode }) {
   const share = node.requests ? Math.min(1, node.errors / node.requests) : 0;
@@ -37,7 +35,6 @@ function Node(p: { node: MapNode; seconds: number; selected: boolean; onSelect: 
   const { node } = p;
   const name = node.label.length > 16 ? node.label.slice(0, 15) + "…" : node.label;
   const short = `${rate(node.requests / p.seconds)}${node.p95_ms === null ? "" : ` · ${duration(node.p95_ms / 1e3)}`}`;
-  const numbers = `${rate(node.requests / p.seconds)}, ${percent(node.requests ? node.errors / node.requests : 0)} errors${node.p95_ms === null ? "" : `, p95 ${duration(node.p95_ms / 1e3)}`}`;
   const press = (e: KeyboardEvent) => {
     if (e.key !== "Enter" && e.key !== " ") return;
     e.preventDefault();
@@ -47,12 +44,11 @@ function Node(p: { node: MapNode; seconds: number; selected: boolean; onSelect: 
     <g
       class="map-node" data-level={level(node.requests, node.errors)} data-kind={node.kind} data-selected={p.selected ? "" : undefined}
       transform={`translate(${node.x - nodeWidth / 2} ${node.y - nodeHeight / 2})`}
-      role="button" tabIndex={0} aria-label={`${name} ${short}: ${kindWord[node.kind]} ${node.label}, ${numbers}`} onClick={p.onSelect} onKeyDown={press}
+      role="button" tabIndex={0} onClick={p.onSelect} onKeyDown={press}
     >
-      <title>{`${node.label}: ${numbers}`}</title>
       <rect width={nodeWidth} height={nodeHeight} rx="8" />
       <Ring node={node} />
-      <text x="46" y="22" class="map-name">{name}</text>
+      <text x="46" y="22" class="map-name">{name}</text>{" "}
       <text x="46" y="39" class="map-numbers">{short}</text>
     </g>
   );
