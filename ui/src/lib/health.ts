@@ -1,6 +1,6 @@
 // Which service is worst now: a judgement from a service's own numbers, in words that a person would use.
 import type { Service } from "./api/native";
-import { percent } from "./units";
+import { duration, percent } from "./units";
 
 export interface Health {
   level: "bad" | "warn" | "ok" | "idle";
@@ -12,6 +12,8 @@ export interface Health {
 const badShare = 0.05;
 const warnShare = 0.01;
 const slower = 2;
+/** A service that sent nothing for so long before the end of the range is silent: down, or cut off. */
+const silentSeconds = 120;
 
 /** The middle value of those that are there, or undefined. */
 export function median(values: (number | null)[]): number | undefined {
@@ -40,7 +42,10 @@ export function slowdown(s: Service): number | undefined {
   return before === undefined || now === undefined || before <= 0 ? undefined : now / before;
 }
 
-export function health(s: Service): Health {
+/** `end`: the end of the time range, unix seconds. */
+export function health(s: Service, end: number): Health {
+  const silent = s.last_seen === null ? 0 : end - s.last_seen;
+  if (silent > silentSeconds) return { level: "bad", text: `silent for ${duration(silent)}`, score: 2000 };
   if (s.requests === 0) return { level: "idle", text: "no requests", score: -1 };
   const share = Math.max(recentErrorShare(s), s.requests > 0 ? s.errors / s.requests / 4 : 0);
   const slow = slowdown(s);

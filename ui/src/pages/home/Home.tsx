@@ -31,7 +31,7 @@ function own(name: string) {
 }
 
 const columns: Column<Service>[] = [
-  { id: "state", label: "State", width: "132px", sort: (s) => health(s).score, cell: (s) => { const h = health(s); return <State level={h.level}>{h.text}</State>; } },
+  { id: "state", label: "State", width: "150px", sort: (s) => health(s, interval.value.end).score, cell: (s) => { const h = health(s, interval.value.end); return <State level={h.level}>{h.text}</State>; } },
   { id: "name", label: "Service", sort: (s) => s.name, cell: (s) => <Link to={toService(s.name)}><ServiceName name={s.name} /></Link> },
   { id: "rate", label: "Requests", number: true, width: "205px", sort: (s) => s.requests, cell: (s) => <Cell text={rate(mean(s.rate))} title={`${short(s.requests)} requests`} spark={<Sparkline values={s.rate} label={`requests of ${s.name} over time`} />} /> },
   { id: "errors", label: "Errors", number: true, width: "205px", sort: (s) => (s.requests ? s.errors / s.requests : 0), cell: (s) => <Cell text={s.requests ? percent(s.errors / s.requests) : ""} title={`${short(s.errors)} of ${short(s.requests)} requests failed`} spark={<Sparkline values={s.error_rate} max={0.02} colour="var(--bad)" label={`share of errors of ${s.name} over time`} />} /> },

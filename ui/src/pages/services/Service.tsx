@@ -120,7 +120,7 @@ export default function ServicePage({ path }: PageProps) {
   const seconds = interval.value.end - interval.value.start;
   const callers = data?.edges.filter((e) => e.to_kind === "service" && e.to === name) ?? [];
   const calls = data?.edges.filter((e) => e.from === name) ?? [];
-  const state = service && health(service);
+  const state = service && health(service, interval.value.end);
   return (
     <>
       <div class="page-head">
