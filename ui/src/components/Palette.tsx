@@ -1,6 +1,7 @@
 import { signal } from "@preact/signals";
 import { useEffect, useState } from "preact/hooks";
 import { services } from "../lib/api/native";
+import { logQuoted } from "../lib/filters";
 import { toHome, toLogs, toMetrics, toRum, toService, toServices, toTrace, toTraces } from "../lib/links";
 import { interval } from "../lib/range";
 import { follow } from "../lib/url";
@@ -35,7 +36,7 @@ export function choices(text: string, names: string[]): Choice[] {
   if (/^[0-9a-f]{16,32}$/.test(t)) out.push({ label: t, kind: "Trace", to: toTrace(t) });
   const all = [...pages(), ...names.map((n) => ({ label: n, kind: "Service", to: toService(n) }))];
   out.push(...all.filter((c) => c.label.toLowerCase().includes(t)));
-  if (t) out.push({ label: `"${text.trim()}" in the logs`, kind: "Search", to: toLogs(`body.message:"${text.trim().replace(/["\\]/g, "\\$&")}"`) });
+  if (t) out.push({ label: `"${text.trim()}" in the logs`, kind: "Search", to: toLogs(`body.message:${logQuoted(text.trim())}`) });
   return out.slice(0, 12);
 }
 

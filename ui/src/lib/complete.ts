@@ -1,6 +1,6 @@
 // What may be typed next in a TraceQL or log query: pure where it reads the text, asking the node only for names and
 // values. PromQL has its own completion (codemirror-promql).
-import { isResourceKey } from "./filters";
+import { isResourceKey, logQuoted } from "./filters";
 
 export interface Choice {
   label: string;
@@ -84,7 +84,7 @@ export function logCompletion(names: Names): Complete {
       const values = await names.values(value[1]!, signal);
       return {
         from: position - typed.length,
-        choices: values.map((v) => ({ label: quoted || /^[\w.\-]+$/.test(v) ? v : `"${v.replace(/["\\]/g, "\\$&")}"`, kind: "value" })),
+        choices: values.map((v) => ({ label: quoted || /^[\w.\-]+$/.test(v) ? v : logQuoted(v), kind: "value" })),
       };
     }
     if (openString(before)) return undefined;

@@ -60,3 +60,12 @@ describe("conditions of TraceQL", () => {
     expect(traceqlNarrowed("{ a } >> { b }", c)).toBe('{ resource.service.name = "a" } && ({ a } >> { b })');
   });
 });
+
+it("what a language does not unescape is not escaped for it", () => {
+  const t = [{ key: "a", op: "=" as const, value: 'line\nother "x" \\ \u0001' }];
+  // Log search: a backslash makes the next character plain, so a newline stands as it is.
+  expect(logQuery(t)).toBe('attributes.a:"line\nother \\"x\\" \\\\ \u0001"');
+  // TraceQL and PromQL read \n; TraceQL reads no \u.
+  expect(traceql(t)).toBe('{ span.a = "line\\nother \\"x\\" \\\\ \u0001" }');
+  expect(promMatchers(t)).toBe('a="line\\nother \\"x\\" \\\\ \u0001"');
+});

@@ -48,7 +48,8 @@ export function isResourceKey(key: string): boolean {
   return resourceKey.test(key);
 }
 
-function quoted(value: string): string {
+/** A string of TraceQL and PromQL, which read \\n. */
+export function quoted(value: string): string {
   return '"' + value.replace(/\\/g, "\\\\").replace(/"/g, '\\"').replace(/\n/g, "\\n") + '"';
 }
 
@@ -141,9 +142,14 @@ export function logField(key: string): string {
   return (isResourceKey(key) ? "resource_attributes." : "attributes.") + key;
 }
 
+/** A phrase of a log query, where a backslash makes the next character plain: nothing else is escaped. */
+export function logQuoted(value: string): string {
+  return `"${value.replace(/["\\]/g, "\\$&")}"`;
+}
+
 /** A value inside a log query; bare when it can be. */
 export function logValue(value: string): string {
-  return /^[A-Za-z0-9_][\w.\-]*$/.test(value) && !/^(AND|OR|NOT|IN)$/.test(value) ? value : quoted(value);
+  return /^[A-Za-z0-9_][\w.\-]*$/.test(value) && !/^(AND|OR|NOT|IN)$/.test(value) ? value : logQuoted(value);
 }
 
 export function logTerm(t: Term): string {

@@ -11,6 +11,12 @@ export interface Health {
 
 const badShare = 0.05;
 const warnShare = 0.01;
+
+/** How bad a share of errors is, for a service and for the calls of one to another. */
+export function errorLevel(share: number): "bad" | "warn" | "ok" {
+  return share >= badShare ? "bad" : share >= warnShare ? "warn" : "ok";
+}
+
 const slower = 2;
 /** A service that sent nothing for so long before the end of the range is silent: down, or cut off. */
 const silentSeconds = 120;

@@ -1,5 +1,5 @@
 // PromQL as text: the query that one would ask of a metric, and the macros that Grafana's users know.
-import { promMatchers, type Term } from "./filters";
+import { promMatchers, quoted, type Term } from "./filters";
 import type { Interval } from "./time";
 
 const plainName = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
@@ -8,7 +8,7 @@ const plainName = /^[a-zA-Z_:][a-zA-Z0-9_:]*$/;
 export function selector(name: string, terms: Term[] = []): string {
   const inside = promMatchers(terms);
   if (plainName.test(name)) return inside ? `${name}{${inside}}` : name;
-  return `{${[JSON.stringify(name), inside].filter(Boolean).join(",")}}`;
+  return `{${[quoted(name), inside].filter(Boolean).join(",")}}`;
 }
 
 /** What one would ask of a metric of this type: a rate of a counter, the 95th percentile of a histogram, a gauge as it is. */

@@ -53,6 +53,12 @@ export function niceStep(interval: Interval, points: number): number {
   return steps.find((s) => s >= want) ?? Math.ceil(want / 86400) * 86400;
 }
 
+/** The starts of the steps that cover the interval, aligned to the step as the APIs align their buckets. */
+export function stepStarts(over: Interval, step: number): number[] {
+  const first = Math.floor(over.start / step) * step;
+  return Array.from({ length: Math.max(1, Math.ceil((over.end - first) / step)) }, (_, i) => first + i * step);
+}
+
 export type Zone = "local" | "utc";
 
 function parts(seconds: number, zone: Zone): Record<string, string> {

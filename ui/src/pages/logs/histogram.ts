@@ -2,7 +2,7 @@
 import type { ChartSeries } from "../../components/Chart";
 import type { Bucket } from "../../lib/api/quickwit";
 import { type Severity, severityOf } from "../../lib/colour";
-import { type Interval, niceStep } from "../../lib/time";
+import { type Interval, niceStep, stepStarts } from "../../lib/time";
 
 const bars = 60;
 /** the most severe at the bottom, so that errors stand on the axis */
@@ -23,9 +23,8 @@ export function aggregation(step: number): Record<string, unknown> {
 
 /** `colour` tells the colour of a severity as the theme has it. */
 export function toSeries(buckets: Bucket[], over: Interval, step: number, colour: (s: Severity) => string): { times: number[]; series: ChartSeries[] } {
-  const first = Math.floor(over.start / step) * step;
-  const count = Math.max(1, Math.ceil((over.end - first) / step));
-  const times = Array.from({ length: count }, (_, i) => first + i * step);
+  const times = stepStarts(over, step);
+  const first = times[0]!, count = times.length;
   const sums = new Map<Severity, number[]>();
   const add = (s: Severity, at: number, n: number) => {
     if (at < 0 || at >= count || n <= 0) return;

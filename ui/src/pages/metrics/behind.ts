@@ -2,6 +2,7 @@
 // measured at the same time.
 import { type Exemplar, exemplars } from "../../lib/api/prometheus";
 import { metricsRange } from "../../lib/api/tempo";
+import { quoted } from "../../lib/filters";
 import { type Interval, niceStep } from "../../lib/time";
 
 const servicesMax = 5;
@@ -24,7 +25,7 @@ export function servicesOf(queries: string[]): string[] {
 }
 
 async function spansOf(service: string, over: Interval, signal: AbortSignal): Promise<Exemplar[]> {
-  const q = `{ resource.service.name = ${JSON.stringify(service)} && (kind = server || kind = consumer) } | quantile_over_time(duration, .95) with (exemplars=true)`;
+  const q = `{ resource.service.name = ${quoted(service)} && (kind = server || kind = consumer) } | quantile_over_time(duration, .95) with (exemplars=true)`;
   const series = await metricsRange(q, over, niceStep(over, steps), signal);
   return series.flatMap((s) => s.exemplars).map((e) => ({ labels: {}, series: { job: service }, span: true, ...e }));
 }

@@ -5,6 +5,7 @@ import { Progress } from "../../components/Progress";
 import { type PanelTab, SidePanel } from "../../components/SidePanel";
 import { type Column, Table } from "../../components/Table";
 import { type LogRow, search } from "../../lib/api/quickwit";
+import { logQuoted } from "../../lib/filters";
 import { toLogs, toSession, toTrace } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { interval, intervalKey, now, zone } from "../../lib/range";
@@ -15,8 +16,7 @@ import { errorAggs, type ErrorRow, readErrors } from "./sessions";
 const newest = 20;
 
 function groupQuery(query: string, g: { type: string; message: string }): string {
-  const quote = (v: string) => `"${v.replace(/["\\]/g, "\\$&")}"`;
-  return `${query} AND attributes.exception.message:${quote(g.message)}`;
+  return `${query} AND attributes.exception.message:${logQuoted(g.message)}`;
 }
 
 /** The newest errors of a group: a stack, and the sessions and traces that met it. */

@@ -12,7 +12,7 @@ import { filters, logQuery } from "../../lib/filters";
 import { toHome } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { interval, intervalKey, setAbsolute } from "../../lib/range";
-import { type Interval, niceStep } from "../../lib/time";
+import { type Interval, niceStep, stepStarts } from "../../lib/time";
 import { choice, pageState, text } from "../../lib/url";
 import { Errors } from "./Errors";
 import { Sessions } from "./Sessions";
@@ -44,12 +44,11 @@ async function overview(over: Interval, signal: AbortSignal): Promise<Overview> 
     search({ query: eventQuery("browser.navigation"), over, hits: 0, aggs: overTime(step) }, signal),
     search({ query: eventQuery("exception"), over, hits: 0, aggs: overTime(step) }, signal),
   ]);
-  const first = Math.floor(over.start / step) * step;
-  const times = Array.from({ length: Math.ceil((over.end - first) / step) }, (_, i) => first + i * step);
+  const times = stepStarts(over, step);
   const fill = (found: typeof loads) => {
     const out = times.map(() => 0);
     for (const b of found.aggs["over_time"]?.buckets ?? []) {
-      const at = Math.round((Number(b.key) / 1000 - first) / step);
+      const at = Math.round((Number(b.key) / 1000 - times[0]!) / step);
       if (at >= 0 && at < out.length) out[at] = b.doc_count;
     }
     return out;

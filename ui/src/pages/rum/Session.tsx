@@ -6,6 +6,7 @@ import { Link } from "../../components/Link";
 import { Progress } from "../../components/Progress";
 import { search as searchLogs } from "../../lib/api/quickwit";
 import { search as searchTraces } from "../../lib/api/tempo";
+import { logQuoted, quoted } from "../../lib/filters";
 import { toLogs, toRum, toTrace } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { interval, intervalKey, zone } from "../../lib/range";
@@ -36,11 +37,11 @@ function StepRow({ step, from }: { step: Step; from: number }) {
 export default function Session({ path }: PageProps) {
   const id = path["id"]!;
   const [state, set] = pageState(schema);
-  const quoted = JSON.stringify(id);
+  const query = `attributes.session.id:${logQuoted(id)}`;
   const { data, error, loading } = useLoad(`${id} ${intervalKey.value}`, async (signal) => {
     const [logs, traces] = await Promise.all([
-      searchLogs({ query: `attributes.session.id:${quoted}`, over: interval.value, hits: eventsMax, ascending: true }, signal),
-      searchTraces(`{ span.session.id = ${quoted} && kind = client } | select(span.url.full, span.http.response.status_code)`, interval.value, tracesMax, spansEach, signal),
+      searchLogs({ query, over: interval.value, hits: eventsMax, ascending: true }, signal),
+      searchTraces(`{ span.session.id = ${quoted(id)} && kind = client } | select(span.url.full, span.http.response.status_code)`, interval.value, tracesMax, spansEach, signal),
     ]);
     return { logs, steps: story(logs.hits, traces.traces) };
   });
@@ -54,7 +55,7 @@ export default function Session({ path }: PageProps) {
       <div class="page-head">
         <h1>Session</h1><code class="quiet">{id}</code>
         <div class="grow" />
-        <Link class="button" to={toLogs(`attributes.session.id:${quoted}`)}>Its events in the logs</Link>
+        <Link class="button" to={toLogs(query)}>Its events in the logs</Link>
         <Link class="button" to={toRum("sessions")}>All sessions</Link>
       </div>
       <Progress on={loading} />

@@ -10,7 +10,7 @@ import { type Column, Table } from "../../components/Table";
 import { correlate, services } from "../../lib/api/native";
 import { severityOf } from "../../lib/colour";
 import { health } from "../../lib/health";
-import { logQuery, traceql } from "../../lib/filters";
+import { logQuery, quoted, traceql } from "../../lib/filters";
 import { toHome, toLogs, toMetrics, toServiceMetrics, toSlowestTraces, toTrace, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { families, typicalQuery } from "../../lib/promql";
@@ -26,14 +26,13 @@ import "./Service.css";
 
 const steps = 60;
 const own = (name: string) => [{ key: "service.name", op: "=" as const, value: name }];
-const quote = (v: string) => JSON.stringify(v);
 
 function Operations({ service }: { service: string }) {
   const seconds = interval.value.end - interval.value.start;
   const { data, error, loading } = useLoad(`${service} ${intervalKey.value}`, (signal) => operations(service, interval.value, signal));
-  const slow = (o: Operation) => toSlowestTraces(traceql(own(service), [`name = ${quote(o.name)}`, `duration >= ${Math.floor(o.p95! * 1e6)}us`]));
+  const slow = (o: Operation) => toSlowestTraces(traceql(own(service), [`name = ${quoted(o.name)}`, `duration >= ${Math.floor(o.p95! * 1e6)}us`]));
   const columns: Column<Operation>[] = [
-    { id: "name", label: "Operation", cell: (o) => <Link to={toTraces(traceql(own(service), [`name = ${quote(o.name)}`]))}>{o.name}</Link> },
+    { id: "name", label: "Operation", cell: (o) => <Link to={toTraces(traceql(own(service), [`name = ${quoted(o.name)}`]))}>{o.name}</Link> },
     { id: "rate", label: "Requests", number: true, width: "90px", cell: (o) => rate(o.requests / seconds) },
     { id: "errors", label: "Errors", number: true, width: "80px", cell: (o) => <span class={o.errors ? "bad" : undefined}>{percent(o.requests ? o.errors / o.requests : 0)}</span> },
     { id: "p50", label: "p50", number: true, width: "90px", cell: (o) => (o.p50 === null ? "" : duration(o.p50)) },
@@ -51,7 +50,7 @@ function Operations({ service }: { service: string }) {
 
 function Failures({ service }: { service: string }) {
   const { data, error, loading } = useLoad(`${service} ${intervalKey.value}`, (signal) => errorGroups(service, interval.value, signal));
-  const filter = (g: ErrorGroup) => [`name = ${quote(g.operation)}`, "status = error", ...(g.message ? [`statusMessage = ${quote(g.message)}`] : [])];
+  const filter = (g: ErrorGroup) => [`name = ${quoted(g.operation)}`, "status = error", ...(g.message ? [`statusMessage = ${quoted(g.message)}`] : [])];
   const columns: Column<ErrorGroup>[] = [
     { id: "what", label: "What failed", cell: (g) => <Link to={toTraces(traceql(own(service), filter(g)))}>{g.operation}{g.message && <span class="quiet">: {g.message}</span>}</Link> },
     { id: "count", label: "Spans", number: true, width: "80px", cell: (g) => short(g.count) },

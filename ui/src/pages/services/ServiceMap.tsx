@@ -2,15 +2,13 @@
 import { useMemo } from "preact/hooks";
 import type { Edge, Service } from "../../lib/api/native";
 import { serviceColour } from "../../lib/colour";
+import { errorLevel } from "../../lib/health";
 import { duration, percent, rate } from "../../lib/units";
 import { type MapEdge, type MapNode, nodeHeight, nodeWidth, place } from "./layout";
 import "./ServiceMap.css";
 
-const badShare = 0.05, warnShare = 0.01;
-
-function level(requests: number, errors: number): "bad" | "warn" | "ok" {
-  const share = requests ? errors / requests : 0;
-  return share >= badShare ? "bad" : share >= warnShare ? "warn" : "ok";
+function level(requests: number, errors: number) {
+  return errorLevel(requests ? errors / requests : 0);
 }
 
 /** The share of errors as a ring around a disc of the service's colour. */

@@ -5,7 +5,7 @@ import { Progress } from "../../components/Progress";
 import { type PanelTab, SidePanel } from "../../components/SidePanel";
 import { Tabs } from "../../components/Tabs";
 import { type Services as Answer, services } from "../../lib/api/native";
-import { logQuery, traceql } from "../../lib/filters";
+import { logQuery, quoted, traceql } from "../../lib/filters";
 import { toHome, toLogs, toService, toServiceMetrics, toTraces } from "../../lib/links";
 import { useLoad } from "../../lib/load";
 import { interval, intervalKey } from "../../lib/range";
@@ -43,7 +43,7 @@ function Panel(p: { id: string; data: Answer; tab: PanelTab; onTab: (t: PanelTab
     </div>
   );
   const related = kind !== "service"
-    ? <p class="quiet">Only services send telemetry. The callers' traces show what they asked of {name}: <Link to={toTraces(traceql([], [`span:kind = client && span.server.address = "${name.replace(/["\\]/g, "\\$&")}"`]))}>search</Link>.</p>
+    ? <p class="quiet">Only services send telemetry. The callers' traces show what they asked of {name}: <Link to={toTraces(traceql([], [`span:kind = client && span.server.address = ${quoted(name)}`]))}>search</Link>.</p>
     : (
       <div class="stack">
         <Link to={toService(name)}>The service's page</Link>

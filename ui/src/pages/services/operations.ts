@@ -1,5 +1,6 @@
 // A service's operations and error groups, put together from TraceQL metrics over the whole interval.
 import { metricsRange, type MetricSeries } from "../../lib/api/tempo";
+import { quoted } from "../../lib/filters";
 import type { Interval } from "../../lib/time";
 
 export interface Operation {
@@ -53,10 +54,8 @@ function whole(over: Interval): number {
   return Math.max(1, Math.ceil(over.end - over.start));
 }
 
-const quote = (name: string) => JSON.stringify(name);
-
 export async function operations(service: string, over: Interval, signal: AbortSignal): Promise<Operation[]> {
-  const spans = `resource.service.name = ${quote(service)} && (kind = server || kind = consumer)`;
+  const spans = `resource.service.name = ${quoted(service)} && (kind = server || kind = consumer)`;
   const ask = (filter: string, f: string) => metricsRange(`{ ${filter} } | ${f} by (name)`, over, whole(over), signal);
   const [counts, errors, quantiles] = await Promise.all([
     ask(spans, "count_over_time()"),
@@ -67,6 +66,6 @@ export async function operations(service: string, over: Interval, signal: AbortS
 }
 
 export async function errorGroups(service: string, over: Interval, signal: AbortSignal): Promise<ErrorGroup[]> {
-  const q = `{ resource.service.name = ${quote(service)} && status = error } | count_over_time() by (name, statusMessage)`;
+  const q = `{ resource.service.name = ${quoted(service)} && status = error } | count_over_time() by (name, statusMessage)`;
   return groups(await metricsRange(q, over, whole(over), signal));
 }
