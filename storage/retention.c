@@ -30,67 +30,27 @@ uint32_t retention_pick(const struct retention_rule *r, unix_ns now, struct seg_
     return gone;
 }
 
-struct doom_call {
-    struct store *s;
-    const struct seg_info *infos;
-    uint32_t n;
-};
-
-static bool doomed(const struct doom_call *c, const struct seg_info *i)
-{
-    for (uint32_t k = 0; k < c->n; k++)
-        if (c->infos[k].generation == i->generation && c->infos[k].core == i->core) return true;
-    return false;
-}
-
-/* The list is cut before the first yield, which seg_put may be. */
-static err_t doom_here(void *arg)
-{
-    const struct doom_call *c = arg;
-    struct shard *sh = shard_here(c->s);
-    uint32_t kept = 0, ngone = 0;
-    struct seg **gone = calloc(sh->nsegs + 1, sizeof *gone);
-    ASSERT(gone != NULL);
-    for (uint32_t i = 0; i < sh->nsegs; i++) {
-        if (doomed(c, seg_info(sh->segs[i]))) {
-            gone[ngone++] = sh->segs[i];
-        } else {
-            sh->segs[kept++] = sh->segs[i];
-        }
-    }
-    sh->nsegs = kept;
-    for (uint32_t i = 0; i < ngone; i++) {
-        seg_doom(gone[i]);
-        seg_put(gone[i]);
-    }
-    free(gone);
-    return OK;
-}
-
 static err_t delete_segments(struct store *s, const struct seg_info *infos, uint32_t n)
 {
-    struct catalog_batch b;
-    catalog_batch_init(&b);
     int64_t bytes = 0;
-    for (uint32_t i = 0; i < n; i++) {
-        catalog_del_seg(&b, &infos[i]);
-        bytes += (int64_t)infos[i].bytes;
-    }
-    err_t e = catalog_commit(s, &b);
-    catalog_batch_deinit(&b);
-    if (e != OK) return e;
     for (uint32_t i = 0; i < n; i++)
-        catalog_remove_info(s, &infos[i]);
-    struct doom_call c = { s, infos, n };
-    void **args = calloc(s->cores, sizeof *args);
-    ASSERT(args != NULL);
-    for (unsigned i = 0; i < s->cores; i++)
-        args[i] = &c;
-    store_call_all(s, doom_here, args);
-    free(args);
+        bytes += (int64_t)infos[i].bytes;
+    TRY(store_swap(s, &(struct seg_swap){ .out = infos, .nout = n }));
     metric_add(M_RETENTION_BYTES, bytes);
     log_info("retention", "segments=%u bytes=%lld", n, (long long)bytes);
     return OK;
+}
+
+static err_t delete_by(struct store *s, const struct retention_rule *r)
+{
+    if (s->ninfos == 0) return OK;
+    struct seg_info *infos = malloc(s->ninfos * sizeof *infos);
+    ASSERT(infos != NULL);
+    memcpy(infos, s->infos, s->ninfos * sizeof *infos);
+    uint32_t n = retention_pick(r, rt_wall(), infos, s->ninfos);
+    err_t e = n > 0 ? delete_segments(s, infos, n) : OK;
+    free(infos);
+    return e;
 }
 
 err_t retention_run(struct store *s)
@@ -105,13 +65,10 @@ err_t retention_run(struct store *s)
         r.bytes_max = (uint64_t)((double)space.total_bytes * s->o.retention_share);
         atomic_store(&s->segment_bytes_max, r.bytes_max);
     }
-    if (s->ninfos == 0 || (r.age_ns == 0 && r.bytes_max == 0)) return OK;
-    struct seg_info *infos = malloc(s->ninfos * sizeof *infos);
-    ASSERT(infos != NULL);
-    memcpy(infos, s->infos, s->ninfos * sizeof *infos);
-    uint32_t n = retention_pick(&r, rt_wall(), infos, s->ninfos);
-    err_t e = n > 0 ? delete_segments(s, infos, n) : OK;
-    free(infos);
+    if (r.age_ns == 0 && r.bytes_max == 0) return OK;
+    TRY(sem_take(&s->changing, 1));
+    err_t e = delete_by(s, &r);
+    sem_give(&s->changing, 1);
     return e;
 }
 

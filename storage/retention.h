@@ -1,5 +1,5 @@
 /* Which segments go: by age, and by the share of the file system that segments may take. Core 0's maintenance
- * fiber runs it every 30 seconds, alone with seals. */
+ * fiber runs it every 30 seconds. */
 #ifndef STORAGE_RETENTION_H
 #define STORAGE_RETENTION_H
 

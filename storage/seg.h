@@ -36,8 +36,11 @@ struct seg_info { /* what the catalog keeps of a segment */
     char name[40];  /* 32 hex digits of the content hash + ".seg" */
     uint64_t bytes;
     int64_t tmin_ns, tmax_ns;
-    uint64_t generation;
+    /* The generations of its core that it holds, both inclusive: all that core wrote in them. A sealed one has one, a
+     * merge joins neighbours. Its place in the catalog is (generation, core). */
+    uint64_t generation_first, generation;
     uint32_t core, cores; /* the share of keys it holds: partition % cores == core */
+    uint32_t level;       /* 0: as sealed; n: rows were merged at most n times */
 };
 
 struct seg_writer;

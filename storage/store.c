@@ -85,6 +85,7 @@ static err_t shard_close_here(void *arg)
     free(sh->defined.ids);
     free(sh->mems);
     free(sh->segs);
+    free(sh->coming);
     free(sh);
     return OK;
 }
@@ -159,6 +160,7 @@ static void store_free(struct store *s)
     free(s->infos);
     free(s->closed);
     free(s->dedups);
+    catalog_batch_deinit(&s->undo);
     free(s->shards);
     free(s->wal_dir);
     free(s->seg_dir);
@@ -193,6 +195,7 @@ err_t store_open(const struct store_opts *o, struct store **out)
     s->bad_dir = join(o->dir, "bad");
     uint64_t bytes = (uint64_t)MAX(o->mem_bytes, 0) / 8 / WAL_ALIGN * WAL_ALIGN;
     s->wal_file_bytes = MIN(MAX(bytes, (uint64_t)WAL_FILE_BYTES_MIN), (uint64_t)WAL_FILE_BYTES_MAX);
+    rt_sem_init(&s->changing, 1);
     budget_init(&s->mem, "memtables", NULL, o->mem_bytes, ERR_OVERLOAD);
     void **args = same_args(s);
     err_t e = open_all(s, args);

@@ -3,7 +3,7 @@
  *   _store/sealed                   u64 generation
  *   _store/seg/<generation>/<core>  struct seg_record
  *   _store/dedup/<generation>/<core> the requests of a sealed generation, 24 bytes each (store_dedup.c)
- * A segment's place is its generation and core: a seal that is tried again overwrites what it wrote before. */
+ * A segment's place is its newest generation and its core: a seal that is tried again overwrites what it wrote before. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "storage/store_int.h"
@@ -11,15 +11,15 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RECORD_VERSION = 1 };
+enum { RECORD_VERSION = 2 };
 struct seg_record {
-    uint32_t version, core, cores, zero;
+    uint32_t version, core, cores, level;
     uint64_t bytes;
     int64_t tmin_ns, tmax_ns;
-    uint64_t generation;
+    uint64_t generation_first, generation;
     char name[40];
 };
-_Static_assert(sizeof(struct seg_record) == 88, "no padding");
+_Static_assert(sizeof(struct seg_record) == 96, "no padding");
 
 static const struct str SEG_PREFIX = { "_store/seg/", 11 }, DEDUP_PREFIX = { "_store/dedup/", 13 };
 #define KEY_SEALED STR("_store/sealed")
@@ -35,6 +35,7 @@ void catalog_batch_init(struct catalog_batch *b)
 void catalog_batch_deinit(struct catalog_batch *b)
 {
     arena_deinit(&b->a);
+    *b = (struct catalog_batch){ 0 };
 }
 static void add_op(struct catalog_batch *b, struct str key, struct str value)
 {
@@ -49,8 +50,9 @@ static struct str place_key(struct arena *a, struct str prefix, uint64_t generat
 void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i)
 {
     struct seg_record *r = ARENA_NEW(&b->a, struct seg_record);
-    *r = (struct seg_record){ .version = RECORD_VERSION, .core = i->core, .cores = i->cores, .bytes = i->bytes,
-                              .tmin_ns = i->tmin_ns, .tmax_ns = i->tmax_ns, .generation = i->generation };
+    *r = (struct seg_record){ .version = RECORD_VERSION, .core = i->core, .cores = i->cores, .level = i->level,
+                              .bytes = i->bytes, .tmin_ns = i->tmin_ns, .tmax_ns = i->tmax_ns,
+                              .generation_first = i->generation_first, .generation = i->generation };
     memcpy(r->name, i->name, sizeof r->name);
     add_op(b, place_key(&b->a, SEG_PREFIX, i->generation, i->core), str_n(r, sizeof *r));
 }
@@ -72,7 +74,14 @@ void catalog_del_dedup(struct catalog_batch *b, const struct dedup_item *i)
 }
 err_t catalog_commit(struct store *s, struct catalog_batch *b)
 {
-    return s->o.kv->write(s->o.kv, b->ops, b->n);
+    struct catalog_batch *undo = &s->undo;
+    if (undo->n == 0) return s->o.kv->write(s->o.kv, b->ops, b->n);
+    for (size_t i = 0; i < b->n; i++)
+        add_op(undo, b->ops[i].key, b->ops[i].value);
+    err_t e = s->o.kv->write(s->o.kv, undo->ops, undo->n);
+    undo->n -= b->n;
+    if (e == OK) catalog_batch_deinit(undo);
+    return e;
 }
 
 /* -- core 0's copy ---------------------------------------------------------------------------------------- */
@@ -151,13 +160,20 @@ static err_t load_segs(struct store *s, struct arena *a)
     TRY(s->o.kv->list(s->o.kv, SEG_PREFIX, SEG_INFOS_MAX, a, &items, &n));
     for (size_t i = 0; i < n; i++) {
         struct seg_record r;
+        if (items[i].value.n >= sizeof r.version) memcpy(&r.version, items[i].value.p, sizeof r.version);
+        if (items[i].value.n >= sizeof r.version && r.version != RECORD_VERSION)
+            return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has version %u, this program reads %d: it was written by another one",
+                           STR_ARG(items[i].key), r.version, RECORD_VERSION);
         if (items[i].value.n != sizeof r)
             return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(items[i].key), items[i].value.n);
         memcpy(&r, items[i].value.p, sizeof r);
-        if (r.version != RECORD_VERSION || r.name[sizeof r.name - 1] != 0 || r.cores == 0 || r.core >= r.cores)
+        struct str at = place_key(a, SEG_PREFIX, r.generation, r.core);
+        if (r.name[sizeof r.name - 1] != 0 || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation ||
+            !str_eq(at, items[i].key))
             return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(items[i].key));
         struct seg_info info = { .bytes = r.bytes, .tmin_ns = r.tmin_ns, .tmax_ns = r.tmax_ns,
-                                 .generation = r.generation, .core = r.core, .cores = r.cores };
+                                 .generation_first = r.generation_first, .generation = r.generation, .core = r.core,
+                                 .cores = r.cores, .level = r.level };
         memcpy(info.name, r.name, sizeof info.name);
         s->infos = store_grow(s->infos, &s->infos_cap, s->ninfos + 1, sizeof *s->infos);
         s->infos[s->ninfos++] = info;

@@ -4,6 +4,10 @@
  * the maintenance fiber, which does every seal and every deletion one after another, belong to core 0. What is
  * atomic in struct store is read by all.
  *
+ * The set of segments (infos, the shards' lists, the catalog) is changed by one at a time, who holds s->changing (a sem of
+ * core 0): a seal from its commit to its publication, a swap as a whole. Long work (writing segments) is done
+ * before, without it; so whoever comes to swap finds out first whether what he read is still there.
+ *
  * A generation on a shard: open (generation == shard->generation) -> closed (its gate is shut on every
  * core, no row enters any more) -> sealed (its rows are in segments, its mem and its logs are gone). */
 #ifndef STORAGE_STORE_INT_H
@@ -76,6 +80,8 @@ struct shard {
     struct seg **segs;       /* by generation, then by core */
     uint32_t nsegs, segs_cap;
     struct seg *sealing;     /* written and opened, not yet in the catalog */
+    struct seg **coming;     /* likewise, of a swap under way */
+    uint32_t ncoming, coming_cap;
     struct wal *wal;
     struct defined defined;
     struct dedup dedup;
@@ -95,6 +101,12 @@ struct dedup_item { /* one in the catalog */
     uint64_t generation;
     uint32_t core;
     int64_t wall_ms; /* the newest in it */
+};
+
+struct catalog_batch { /* written all or nothing (store_catalog.c) */
+    struct arena a;
+    struct kv_op *ops;
+    size_t n, cap;
 };
 
 struct store {
@@ -123,6 +135,8 @@ struct store {
     uint32_t nold, old_cap;
     struct dedup_item *dedups;
     uint32_t ndedups, dedups_cap;
+    struct sem changing;         /* 1: who holds it may change infos, shards' segments and the catalog */
+    struct catalog_batch undo;   /* see catalog_commit */
     mono_ns generation_began;
     struct scope scope;          /* of the maintenance fiber */
     struct event wake;
@@ -145,7 +159,7 @@ void store_failed(struct store *s, const char *why);
 struct mem *shard_mem(struct shard *sh, uint64_t generation); /* found or made */
 struct mem *shard_mem_find(const struct shard *sh, uint64_t generation);
 void mem_put(struct mem *m);
-void shard_seg_add(struct shard *sh, struct seg *g); /* takes g */
+void shard_seg_add(struct shard *sh, struct seg *g); /* takes g; oldest generation first */
 bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info *i);
 /* Which rows of a request go to which core. */
 struct split;
@@ -156,11 +170,6 @@ void split_insert(struct split *sp, uint64_t generation) MAY_YIELD;
 
 /* store_catalog.c: keys and values in the catalog, and core 0's copy of it */
 MUST_CHECK err_t catalog_load(struct store *s) MAY_YIELD;
-struct catalog_batch {
-    struct arena a;
-    struct kv_op *ops;
-    size_t n, cap;
-};
 void catalog_batch_init(struct catalog_batch *b);
 void catalog_batch_deinit(struct catalog_batch *b);
 void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i);
@@ -168,9 +177,25 @@ void catalog_del_seg(struct catalog_batch *b, const struct seg_info *i);
 void catalog_put_sealed(struct catalog_batch *b, uint64_t generation);
 void catalog_put_dedup(struct catalog_batch *b, const struct dedup_item *i, struct str bytes);
 void catalog_del_dedup(struct catalog_batch *b, const struct dedup_item *i);
+/* By a holder of s->changing. A commit that failed may have happened all the same: who cannot do it again leaves in s->undo
+ * what takes it back, and the next commit, whose ever it is, does that first, in one batch with its own. */
 MUST_CHECK err_t catalog_commit(struct store *s, struct catalog_batch *b) MAY_YIELD;
 void catalog_add_info(struct store *s, const struct seg_info *i); /* replaces the one of the same place */
 void catalog_remove_info(struct store *s, const struct seg_info *i);
+
+/* store_swap.c */
+struct seg_swap {
+    const struct seg_info *out; /* in infos */
+    uint32_t nout;
+    const struct seg_info *in;  /* files that are published; each at a place of its own or of one of `out` */
+    uint32_t nin;
+};
+/* `in` takes the place of `out` in the catalog, in infos and on every core, there without a yield between, so that a view
+ * has the ones or the others. All or nothing: on an error everything is as before and the files of `in` are deleted.
+ * The files of `out` go when the last view of them closes. On core 0, by the holder of s->changing. */
+MUST_CHECK err_t store_swap(struct store *s, const struct seg_swap *w) MAY_YIELD;
+/* Is this very segment (not another at its place) in infos? */
+bool store_has_seg(const struct store *s, const struct seg_info *i);
 
 /* store_replay.c */
 MUST_CHECK err_t store_replay(struct store *s) MAY_YIELD;

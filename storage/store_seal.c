@@ -5,6 +5,7 @@
  *   write    every core writes its memtable of g to a segment and opens it
  *   commit   one synced catalog batch: the segments, the request keys of g, sealed = g
  *   publish  every core swaps memtable for segment, without a yield between, and drops its logs <= g
+ * Commit and publish happen with s->changing held, the rest without it.
  *
  * An error before the commit leaves g closed, readable in memory and logged; the next seal takes it up again first
  * and opens no further generation before. If the commit's outcome is unknown, doing it again is harmless: same keys,
@@ -65,7 +66,7 @@ static err_t write_segment(struct part *p, struct mem *m, unsigned core)
         return e;
     }
     TRY(seg_writer_finish(w, &p->info));
-    p->info.generation = p->generation;
+    p->info.generation_first = p->info.generation = p->generation;
     p->info.core = core;
     p->info.cores = s->cores;
     p->has = true;
@@ -181,6 +182,16 @@ static void sealed(struct store *s, uint64_t generation, const struct part *part
     metric_add(M_SEALS, 1);
 }
 
+static err_t commit_and_publish(struct store *s, uint64_t generation, const struct part *parts, void *const *args, bool *drop_file)
+{
+    TRY(sem_take(&s->changing, 1));
+    err_t e = commit(s, generation, parts);
+    *drop_file = *drop_file && !s->commit_tried;
+    if (e == OK) sealed(s, generation, parts, args);
+    sem_give(&s->changing, 1);
+    return e;
+}
+
 static err_t seal_one(struct store *s, uint64_t generation)
 {
     struct part *parts = calloc(s->cores, sizeof *parts);
@@ -193,13 +204,8 @@ static err_t seal_one(struct store *s, uint64_t generation)
     }
     err_t e = rt_call_all(RT_MAINTENANCE, write_here, args, NULL);
     bool drop_file = !s->commit_tried;
-    if (e == OK) {
-        e = commit(s, generation, parts);
-        drop_file = drop_file && !s->commit_tried;
-    }
-    if (e == OK) {
-        sealed(s, generation, parts, args);
-    } else {
+    if (e == OK) e = commit_and_publish(s, generation, parts, args, &drop_file);
+    if (e != OK) {
         struct err_record why = *err_record();
         for (unsigned c = 0; c < s->cores; c++)
             parts[c].drop_file = drop_file;

@@ -3,7 +3,8 @@
 #include "base/core/errinj.h"
 #include "base/core/log.h"
 #include "base/rt/file.h"
-#include "storage/view.h"
+#include "storage/seg_rows.h"
+#include "storage/store_int.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -225,6 +226,84 @@ static void retention_by_age(void)
     want_rows(0);
 }
 
+/* Writes a segment of logs [first, first + n) beside the store's. */
+static struct seg_info write_logs(uint32_t first, uint32_t n)
+{
+    struct seg_writer *w;
+    struct seg_info info = { .cores = 1, .level = 1 };
+    struct table *t = logs(first, n, 1, NULL);
+    ASSERT(seg_writer_open(st->seg_dir, NULL, &w) == OK);
+    ASSERT(seg_rows_write(w, STR("anonymous"), SIG_LOGS, STR_NONE, t) == OK);
+    ASSERT(seg_writer_finish(w, &info) == OK);
+    table_put(t);
+    return info;
+}
+
+/* Three segments become one, or one less: for views that come later, and after a restart. */
+static void swapped_segments(void)
+{
+    for (uint32_t i = 0; i < 3; i++) {
+        ASSERT(append(i * 10, 10, 0) == OK);
+        ASSERT(store_seal(st) == OK);
+    }
+    struct seg_info old[3], merged, none = { .generation = 99 };
+    ASSERT(st->ninfos == 3 && st->infos[0].generation_first == st->infos[0].generation && st->infos[0].level == 0);
+    memcpy(old, st->infos, sizeof old);
+    struct view *before;
+    ASSERT(view_open(st, STR("anonymous"), NULL, &before) == OK);
+    const enum errinj_id fails[] = { EI_SWAP_BEFORE_COMMIT, EI_SWAP_AFTER_COMMIT };
+    for (unsigned k = 0; k < 3; k++) {
+        merged = write_logs(0, 30);
+        merged.generation_first = old[0].generation;
+        merged.generation = old[2].generation;
+        ASSERT(sem_take(&st->changing, 1) == OK);
+        if (k < 2) errinj_arm(fails[k], 1);
+        err_t e = store_swap(st, &(struct seg_swap){ .out = old, .nout = 3, .in = &merged, .nin = 1 });
+        ASSERT(e == (k < 2 ? ERR_IO : OK));
+        sem_give(&st->changing, 1);
+        want_rows(30);
+        ASSERT(files_in("seg") == (k < 2 ? 3 : 4)); /* the old ones are held by the view */
+        ASSERT(store_has_seg(st, &merged) == (k == 2) && store_has_seg(st, &old[1]) == (k < 2) && !store_has_seg(st, &none));
+    }
+    ASSERT(before->nsegs == 3 && st->ninfos == 1);
+    view_close(before);
+    ASSERT(files_in("seg") == 1);
+    reopen();
+    want_rows(30);
+    ASSERT(st->ninfos == 1 && st->infos[0].generation_first == old[0].generation && st->infos[0].level == 1);
+    ASSERT(st->infos[0].generation == old[2].generation);
+    /* A commit that was reported as failed is not found by a start either. */
+    ASSERT(append(30, 10, 0) == OK && store_seal(st) == OK);
+    struct seg_info both[2] = { st->infos[0], st->infos[1] };
+    merged = write_logs(0, 40);
+    merged.generation = both[1].generation;
+    merged.generation_first = both[0].generation_first;
+    ASSERT(sem_take(&st->changing, 1) == OK);
+    errinj_arm(EI_SWAP_AFTER_COMMIT, 1);
+    ASSERT(store_swap(st, &(struct seg_swap){ .out = both, .nout = 2, .in = &merged, .nin = 1 }) == ERR_IO);
+    sem_give(&st->changing, 1);
+    reopen();
+    want_rows(40);
+    ASSERT(st->ninfos == 2);
+}
+
+static void other_catalog(void)
+{
+    const char *key = "_store/seg/0000000000000007/0000";
+    char record[96] = { 1 };
+    for (unsigned k = 0; k < 3; k++) {
+        store_close(st);
+        record[0] = k == 0 ? 1 : 2;
+        const struct kv_op bad = { str_of(key), str_n(record, k == 1 ? 88 : 96) }, none = { str_of(key), STR_NONE };
+        ASSERT(kv->write(kv, &bad, 1) == OK);
+        struct store_opts o = opts();
+        ASSERT(store_open(&o, &st) == ERR_CORRUPT);
+        ASSERT(strstr(err_detail(), k == 0 ? "has version 1, this program reads 2" : k == 1 ? "has 88 bytes" : "is malformed"));
+        ASSERT(kv->write(kv, &none, 1) == OK);
+        open_with(&o);
+    }
+}
+
 static void big_request(void)
 {
     char *pad = calloc(1, 30000001);
@@ -322,6 +401,8 @@ int main(void)
         run("files do not pile up", files_do_not_pile_up, cores, true);
     }
     run("big request", big_request, 1, true);
+    run("swapped segments", swapped_segments, 1, true);
+    run("a catalog of another version", other_catalog, 1, true);
     run("another number of cores", more_cores_later, 1, true);
     run("more", still_there, 3, false);
     run("fewer", still_there, 2, false);
