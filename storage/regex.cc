@@ -1,5 +1,6 @@
 // RE2 behind storage/regex.h. RE2 works iteratively (parser, simplifier and compiler walk with stacks of their
 // own on the heap), its automata are bounded by max_mem; nesting is bounded here all the same.
+#include <re2/filtered_re2.h>
 #include <re2/re2.h>
 
 #include <memory>
@@ -17,7 +18,7 @@ extern "C" {
 
 namespace {
 
-enum { NESTING_MAX = 200, MEM_MAX = 8 << 20, GROUPS_MAX = 64, LITERALS_MAX = 1024 };
+enum { NESTING_MAX = 200, MEM_MAX = 8 << 20, GROUPS_MAX = 64, LITERALS_MAX = 1024, ATOM_MIN = 3 };
 
 const char META[] = "\\.+*?()|[]{}^$";
 
@@ -124,6 +125,18 @@ void find_prefix(struct regex *r, const std::string &p)
     r->whole = !lit.empty() && (rest.empty() || rest == "$");
 }
 
+// May letters of the pattern stand for others than their own two cases? Two of ASCII's have relatives outside (the Kelvin
+// sign, the long s), which flags, escapes and other alphabets may bring in.
+bool odd_letters(const std::string &p)
+{
+    for (size_t i = 0; i < p.size(); i++) {
+        if (static_cast<unsigned char>(p[i]) >= 0x80) return true;
+        if (p[i] == '\\' && i + 1 < p.size() && (p[i + 1] == 'x' || p[i + 1] == 'p' || p[i + 1] == 'P')) return true;
+        if (p.compare(i, 2, "(?") == 0 && p.compare(i, 3, "(?:") != 0) return true;
+    }
+    return false;
+}
+
 } // namespace
 
 extern "C" {
@@ -190,6 +203,26 @@ int regex_literals(const struct regex *r, const struct str **out)
 {
     *out = r->views.data();
     return static_cast<int>(r->views.size());
+}
+
+bool regex_atoms(const struct regex *r, void (*each)(void *arg, struct str atom), void *arg)
+{
+    bool odd = odd_letters(r->re->pattern());
+    re2::FilteredRE2 f(ATOM_MIN);
+    std::vector<std::string> atoms;
+    std::vector<int> without;
+    int id;
+    if (f.Add(r->re->pattern(), r->re->options(), &id) != RE2::NoError) return false;
+    f.Compile(&atoms);
+    if (atoms.empty()) return false;
+    f.AllPotentials(std::vector<int>(), &without); // does it need an atom at all?
+    if (!without.empty()) return false;
+    for (const std::string &a : atoms)
+        for (char c : a)
+            if (static_cast<unsigned char>(c) >= 0x80 || (odd && (c == 'k' || c == 's'))) return false;
+    for (const std::string &a : atoms)
+        each(arg, str{ a.data(), a.size() });
+    return true;
 }
 
 } // extern "C"

@@ -24,6 +24,9 @@ int regex_group_index(const struct regex *r, struct str name); /* named group, -
 struct str regex_prefix(const struct regex *r, bool *whole);
 /* Alternatives when the pattern is a plain a|b|c of literals: count, or 0. */
 int regex_literals(const struct regex *r, const struct str **out);
+/* Calls each with strings of which one at least stands, ASCII case aside, in every text that matches; they are ASCII, in
+ * lower case. False when none are known. Compiles the pattern again. */
+bool regex_atoms(const struct regex *r, void (*each)(void *arg, struct str atom), void *arg);
 
 #ifdef __cplusplus
 }

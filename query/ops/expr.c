@@ -72,6 +72,7 @@ struct expr *expr_leaf(struct expr_builder *b, const struct leaf *l)
         [LEAF_NREGEX] = 6, [LEAF_PREFIX] = 3, [LEAF_WILDCARD] = 5, [LEAF_EXISTS] = 1, [LEAF_PHRASE] = 7 };
     struct expr *e = node(b, EXPR_LEAF);
     e->leaf = *l;
+    e->leaf.needles = needles_of(l, b->mem);
     e->leaf_id = b->nleaves++;
     e->cost = (uint8_t)(cost[l->op] + (l->words ? 4 : 0));
     return e;

@@ -20,6 +20,7 @@
 #define QUERY_OPS_EXPR_H
 
 #include "query/ops/attr.h"
+#include "query/ops/needle.h"
 #include "query/ops/text.h"
 #include "query/ops/vec.h"
 #include "storage/regex.h"
@@ -54,6 +55,7 @@ struct leaf {
     const struct regex *re;
     bool words; /* strings are cut into words (lower case) and any word may satisfy EQ, RANGE, PREFIX, ... */
     bool fold;  /* ASCII case does not count in EQ, PREFIX, WILDCARD; in RANGE too, whose bounds are lower case */
+    struct needles needles; /* set by expr_leaf */
 };
 struct expr {
     enum expr_kind kind;

@@ -5,8 +5,8 @@
 
 #include <math.h>
 
-/* Dictionaries up to this size are decided whole at binding, so that a rowset without any matching entry is
- * skipped; larger ones entry by entry, only for rows that other conditions left. */
+/* Up to so many entries of a dictionary that may satisfy are decided at binding, so that a rowset without any matching
+ * entry is skipped; more of them one by one, only for rows that other conditions left. */
 enum { DICT_EAGER_MAX = 4096 };
 
 struct col_state {
@@ -192,20 +192,51 @@ static bool entry_holds(struct expr_exec *x, const struct leaf *l, struct ref_st
     return positive(l, &v) != negated(l);
 }
 
+static bool bit_get(const uint64_t *bits, uint32_t i) { return bits[i / 64] >> (i % 64) & 1; }
+
+/* Decides those of the entries whose bits are set. */
+static void decide(struct expr_exec *x, const struct leaf *l, struct ref_state *rs, uint32_t c, const uint64_t *entries)
+{
+    struct col_state *cs = &rs->cols[c];
+    for (uint32_t w = 0; w * 64 < cs->col->dict.count; w++)
+        for (uint64_t left = entries[w]; left; left &= left - 1) {
+            uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(left);
+            bool holds = entry_holds(x, l, rs, c, i);
+            cs->holds[w] = (cs->holds[w] & ~(UINT64_C(1) << (i % 64))) | (uint64_t)holds << (i % 64);
+        }
+}
+
+/* The entries that hold a needle may satisfy; what the others say is known. */
 static err_t bind_dict(struct expr_exec *x, const struct leaf *l, struct ref_state *rs, uint32_t c)
 {
     struct col_state *cs = &rs->cols[c];
-    uint32_t count = cs->col->dict.count, words = count / 64 + 1;
+    uint32_t count = cs->col->dict.count, words = count / 64 + 1, open = count;
     cs->holds = ARENA_ARRAY(&x->mem, uint64_t, words);
-    if (count > DICT_EAGER_MAX) {
-        cs->known = ARENA_ARRAY(&x->mem, uint64_t, words);
+    uint64_t *may = ARENA_ARRAY(&x->mem, uint64_t, words);
+    /* A value that does not hold what it must not match is one; in a list without values there is none. */
+    bool sure = !negated(l) || cs->col->type == COL_STR;
+    if (sure && needles_candidates(&l->needles, cs->col, may, &x->mem)) {
+        open = 0;
+        for (uint32_t w = 0; w * 64 < count; w++)
+            open += (uint32_t)__builtin_popcountll(may[w]);
+        if (negated(l)) memset(cs->holds, 0xff, words * sizeof *cs->holds);
+    } else {
+        memset(may, 0xff, words * sizeof *may);
+        if (count % 64) may[count / 64] = (UINT64_C(1) << (count % 64)) - 1;
+        else may[count / 64] = 0;
+    }
+    if (open > DICT_EAGER_MAX) {
+        cs->known = may;
+        for (uint32_t w = 0; w < words; w++)
+            cs->known[w] = ~may[w];
         return arena_check(&x->mem);
     }
-    uint64_t any = 0;
-    for (uint32_t i = 0; i < count; i++)
-        cs->holds[i / 64] |= (uint64_t)entry_holds(x, l, rs, c, i) << (i % 64);
-    for (uint32_t i = 0; i < words; i++)
-        any |= cs->holds[i];
+    decide(x, l, rs, c, may);
+    uint64_t any = negated(l) && open < count;
+    for (uint32_t w = 0; w < words && !negated(l); w++)
+        any |= cs->holds[w];
+    for (uint32_t i = 0; i < count && negated(l) && !any; i++)
+        any = bit_get(cs->holds, i);
     cs->never = any == 0;
     return arena_check(&x->mem);
 }
@@ -437,7 +468,7 @@ static void mask_dict(struct expr_exec *x, const struct leaf *l, struct ref_stat
         uint64_t bits = 0;
         for (uint64_t left = in[w]; left; left &= left - 1) {
             uint32_t b = (uint32_t)__builtin_ctzll(left), d = code[w * 64 + b];
-            if (cs->known && !(cs->known[d / 64] >> (d % 64) & 1)) {
+            if (cs->known && !bit_get(cs->known, d)) {
                 cs->known[d / 64] |= UINT64_C(1) << (d % 64);
                 cs->holds[d / 64] |= (uint64_t)entry_holds(x, l, rs, ci, d) << (d % 64);
             }

@@ -1,5 +1,7 @@
 #include "query/ops/text.h"
 
+#include "storage/text_find.h"
+
 /* -- characters ----------------------------------------------------------------------------------- */
 
 /* Decodes one code point; a broken byte counts as one character of its own that is no letter. */
@@ -161,49 +163,12 @@ bool token_is_ascii(struct str token)
  * Without cutting the text into words: the letters of the token are searched, ASCII case aside, and a find counts when
  * it ends where a word does. Next to bytes above ASCII that takes the tables of characters: the text is cut then. */
 
-enum { LANES = 16 };
-typedef uint8_t lanes __attribute__((vector_size(LANES)));
-
-static inline lanes lanes_at(const uint8_t *p)
-{
-    lanes v;
-    memcpy(&v, p, sizeof v);
-    return v;
-}
-static inline lanes lanes_all(uint8_t c)
-{
-    lanes v;
-    memset(&v, c, sizeof v);
-    return v;
-}
-
-static inline bool same_folded(const uint8_t *p, struct str lower)
-{
-    for (size_t i = 0; i < lower.n; i++)
-        if (ascii_lower(p[i]) != (uint8_t)lower.p[i]) return false;
-    return true;
-}
-
-/* The first place at or behind `from` where the bytes of `lower` stand, SIZE_MAX when there is none. `lower` is
- * letters and digits, which all have bit 0x20: a place where the first and the last byte fit, that bit aside, is looked
- * at whole. */
+/* The first place at or behind `from` where the bytes of `lower`, ASCII case aside, stand; SIZE_MAX when there is none. */
 static size_t find_folded(struct str text, struct str lower, size_t from)
 {
-    const uint8_t *p = (const uint8_t *)text.p;
-    if (lower.n == 0 || text.n < lower.n) return SIZE_MAX;
-    size_t places = text.n - lower.n + 1, last = lower.n - 1;
-    lanes bit = lanes_all(0x20), head = lanes_all((uint8_t)lower.p[0]), tail = lanes_all((uint8_t)lower.p[last]);
-    for (; from + LANES <= places; from += LANES) {
-        lanes hit = (lanes)((lanes_at(p + from) | bit) == head) & (lanes)((lanes_at(p + from + last) | bit) == tail);
-        uint64_t w[LANES / 8];
-        memcpy(w, &hit, sizeof w);
-        if (!(w[0] | w[1])) continue;
-        for (size_t i = 0; i < LANES; i++)
-            if (hit[i] && same_folded(p + from + i, lower)) return from + i;
-    }
-    for (; from < places; from++)
-        if (same_folded(p + from, lower)) return from;
-    return SIZE_MAX;
+    struct text_find f;
+    text_find_ends(&f, lower, true);
+    return lower.n ? text_find(&f, text, from) : SIZE_MAX;
 }
 
 enum find { FIND_NONE, FIND_WORD, FIND_UNSURE };

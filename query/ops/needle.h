@@ -1,0 +1,25 @@
+/* What text must hold for a condition to hold: byte strings of which one at least has to stand in it. A dictionary is
+ * searched for them as a whole (text_find.h), and only the entries that hold one are looked at. */
+#ifndef QUERY_OPS_NEEDLE_H
+#define QUERY_OPS_NEEDLE_H
+
+#include "base/core/arena.h"
+#include "storage/regex.h"
+#include "storage/table.h"
+#include "storage/text_find.h"
+
+enum { NEEDLES_MAX = 8 };
+struct needles {
+    const struct text_find *v;
+    uint32_t n;     /* 0: nothing is known */
+    bool json_safe; /* JSON writes them as they are, or hides them behind \u */
+};
+struct leaf;
+
+/* Of the strings that satisfy the leaf (of NE and NREGEX: that do not). */
+struct needles needles_of(const struct leaf *l, struct arena *a);
+/* Sets the bits of the entries of a dictionary column (count of them, in words) that may satisfy. False: any may, and the
+ * bits say nothing. */
+bool needles_candidates(const struct needles *n, const struct column *c, uint64_t *bits, struct arena *scratch);
+
+#endif
