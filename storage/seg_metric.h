@@ -1,4 +1,4 @@
-/* Metrics in segments: one group a tenant. Format specified in seg_metric.c. Sealing (mem_metric_seal.c) writes
+/* Metrics in segments: one group a tenant. Format specified in seg_metric.c. seg_metric_write.c writes
  * it; a reader touches the label values that its matchers name, the pages of the series that match, and the
  * chunks that hold those series' blocks. */
 #ifndef STORAGE_SEG_METRIC_H
