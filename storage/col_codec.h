@@ -94,10 +94,17 @@ MUST_CHECK err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena
 /* A dictionary and the n codes behind it: the k values as a dictionary of their own, one entry a value. */
 MUST_CHECK err_t col_dict_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, struct arena *a, struct dict *out);
 
-/* What stands in front of the first mark: offset[0..count] of the entries in the bytes. */
-MUST_CHECK err_t col_dict_head(struct cur *c, uint32_t count_max, struct arena *a, uint32_t *count, uint32_t **offset);
-/* One block of the bytes, raw bytes long, as decoded from `c`, to its end. */
-MUST_CHECK err_t col_dict_block(struct cur *c, uint32_t raw, char *to);
+/* What stands in front of the first mark. */
+struct col_dict {
+    uint32_t count, nblocks;
+    uint32_t *first; /* nblocks + 1: numbers of the blocks' first entries, */
+    uint32_t *from;  /* and where their bytes begin in those of all entries */
+};
+MUST_CHECK err_t col_dict_head(struct cur *c, uint32_t count_max, struct arena *a, struct col_dict *out);
+uint32_t col_dict_block_of(const struct col_dict *d, uint32_t code);
+/* The entries of k codes, one after another; blocks[b]: the bytes of block b, when it holds one of them. */
+MUST_CHECK err_t col_dict_pick(const struct col_dict *d, const struct cur *blocks, const uint32_t *codes, uint32_t k, struct arena *tmp,
+                               struct arena *a, struct dict *out);
 
 /* -- col_zstd.c: contexts kept by the thread ------------------------------------------------------------- */
 /* Appends; false (nothing appended) when it would not be smaller than `raw`. */

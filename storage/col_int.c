@@ -8,16 +8,20 @@
  *                 the first value's own delta being the least
  *   u8 16         FEW: u8 count (2 to 16), that many zigzag varints, each the difference from the one before (the
  *                 first from 0); packed numbers of the values, in as many bits as count - 1 has
+ *   u8 17         RISE, codes in order of first appearance: zigzag varint next; varint k; the numbers of k values, each a
+ *                 varint, the difference from the one before; u8 width; packed distances. A value not among the k is the
+ *                 next one, which goes up by one; one of the k stands its distance below the next one.
  * Arithmetic wraps at 64 bits, so that every pattern of bits decodes to something. */
 #include "base/core/assert.h"
 #include "storage/col_codec.h"
 
 #include <stdlib.h>
 
-enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA, MODE_FEW = 16, FEW_MAX = 16 };
+enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA, MODE_FEW = 16, MODE_RISE = 17, FEW_MAX = 16 };
 static const uint64_t scales[4] = { 1, 1000, 1000000, 1000000000 };
 
 static _Thread_local uint64_t work[COL_BLOCK], packed[COL_BLOCK];
+static _Thread_local uint16_t repeats[COL_BLOCK]; /* of RISE */
 
 static void put_zigzag(struct buf *b, uint64_t v) { buf_varint(b, zigzag((int64_t)v)); }
 
@@ -63,6 +67,44 @@ static bool put_few(const uint64_t *v, uint32_t n, unsigned width, struct buf *o
     return true;
 }
 
+/* The numbers of the values that do not continue the rise to the greatest value, `max`, last first. */
+static uint32_t find_repeats(const uint64_t *v, uint32_t n, uint64_t max, uint16_t *at, uint64_t *next)
+{
+    uint32_t k = 0;
+    for (uint32_t i = n; i-- > 0;) {
+        if (v[i] == max)
+            max--;
+        else
+            at[k++] = (uint16_t)i;
+    }
+    *next = max + 1;
+    return k;
+}
+
+/* False when `width` bits a value are as good. */
+static bool put_rise(const uint64_t *v, uint32_t n, uint64_t max, unsigned width, struct buf *out)
+{
+    uint64_t next, most = 0;
+    uint16_t *at = repeats;
+    uint32_t k = find_repeats(v, n, max, at, &next);
+    if (k > n - n / 8) return false;
+    for (uint32_t i = 0; i < k; i++) { /* of the ith from the last: behind at[k - 1 - i] - i new ones */
+        uint32_t j = at[k - 1 - i];
+        packed[i] = next + (j - i) - v[j];
+        most = MAX(most, packed[i]);
+    }
+    unsigned bits = bits_of(most);
+    if ((uint64_t)k * (bits + 9) + 64 >= (uint64_t)n * width) return false;
+    buf_byte(out, MODE_RISE);
+    put_zigzag(out, next);
+    buf_varint(out, k);
+    for (uint32_t i = k; i-- > 0;)
+        buf_varint(out, at[i] - (i + 1 < k ? at[i + 1] : 0u));
+    buf_byte(out, (uint8_t)bits);
+    col_pack(packed, k, bits, out);
+    return true;
+}
+
 static void put_block(const uint64_t *v, uint32_t n, struct buf *out)
 {
     int64_t min = (int64_t)v[0], max = min, dmin = INT64_MAX, dmax = INT64_MIN;
@@ -93,6 +135,7 @@ static void put_block(const uint64_t *v, uint32_t n, struct buf *out)
     if (tame) dwidth = bits_of(((uint64_t)dmax - (uint64_t)dmin) / scale);
     bool delta = dwidth + 1 < width;
     if (put_few(v, n, delta ? dwidth : width, out)) return;
+    if (dmax == 1 && put_rise(v, n, (uint64_t)max, delta ? dwidth : width, out)) return;
     buf_byte(out, (uint8_t)((delta ? MODE_DELTA : MODE_FRAME) | s << 2));
     put_zigzag(out, delta ? v[0] : (uint64_t)min);
     if (delta) {
@@ -133,12 +176,42 @@ static err_t get_few(struct cur *c, uint32_t n, uint64_t *out)
     return OK;
 }
 
+static err_t get_rise(struct cur *c, uint32_t n, uint64_t *out)
+{
+    uint64_t next;
+    uint16_t *at = repeats;
+    uint32_t k, step, last = 0;
+    uint8_t width;
+    const uint8_t *p;
+    TRY(cur_varint(c, &next));
+    TRY(cur_count(c, n, &k));
+    for (uint32_t i = 0; i < k; i++) {
+        TRY(cur_count(c, n, &step));
+        last += step;
+        if (last >= n || (i && step == 0)) return err_set(ERR_CORRUPT, "value %u of %u", last, n);
+        at[i] = (uint16_t)last;
+    }
+    TRY(cur_u8(c, &width));
+    if (width > 64) return err_set(ERR_CORRUPT, "integers of %u bits", width);
+    TRY(cur_take(c, col_pack_bytes(k, width), &p));
+    col_unpack(p, k, width, packed);
+    next = (uint64_t)unzigzag(next);
+    for (uint32_t i = 0, j = 0; i < n; i++) {
+        if (j < k && at[j] == i)
+            out[i] = next - packed[j++];
+        else
+            out[i] = next++;
+    }
+    return OK;
+}
+
 static err_t get_block(struct cur *c, uint32_t n, uint64_t *out)
 {
     uint8_t head, width;
     uint64_t base, step = 0;
     TRY(cur_u8(c, &head));
     if (head == MODE_FEW) return get_few(c, n, out);
+    if (head == MODE_RISE) return get_rise(c, n, out);
     unsigned mode = head & 3, s = head >> 2;
     if (s > 3) return err_set(ERR_CORRUPT, "integer block of mode %u", head);
     TRY(cur_varint(c, &base));
@@ -196,8 +269,17 @@ static err_t skip_block(struct cur *c, uint32_t n)
             TRY(cur_varint(c, &ignored));
         return cur_take(c, col_pack_bytes(n, bits_of(count - 1u)), &p);
     }
-    unsigned mode = head & 3;
     TRY(cur_varint(c, &ignored));
+    if (head == MODE_RISE) {
+        uint32_t k, step;
+        TRY(cur_count(c, n, &k));
+        for (uint32_t i = 0; i < k; i++)
+            TRY(cur_count(c, n, &step));
+        TRY(cur_u8(c, &width));
+        if (width > 64) return err_set(ERR_CORRUPT, "integers of %u bits", width);
+        return cur_take(c, col_pack_bytes(k, width), &p);
+    }
+    unsigned mode = head & 3;
     if (mode == MODE_CONST_DELTA || mode == MODE_DELTA) TRY(cur_varint(c, &ignored));
     if (mode == MODE_CONST || mode == MODE_CONST_DELTA) return OK;
     TRY(cur_u8(c, &width));

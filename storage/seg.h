@@ -17,7 +17,7 @@
 #include "base/rt/file.h"
 #include "storage/signal.h"
 
-enum { SEG_VERSION = 2, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
+enum { SEG_VERSION = 3, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
 
 struct seg_chunk { /* where a chunk lies; stored inside group metas, little-endian, 24 bytes */
     uint64_t off;

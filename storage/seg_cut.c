@@ -169,50 +169,23 @@ static err_t fixed_at(const struct parts *p, struct cur *head, const struct col_
     return OK;
 }
 
-/* Copies bytes [from, to) of the dictionary, whose blocks are decoded when first needed. */
-static err_t copy_text(const struct parts *p, char **blocks, uint32_t total, uint32_t from, uint32_t to, char *out)
-{
-    while (from < to) {
-        uint32_t b = from / COL_STR_BLOCK, begin = b * (uint32_t)COL_STR_BLOCK, raw = MIN(total - begin, (uint32_t)COL_STR_BLOCK);
-        if (!blocks[b]) {
-            struct cur c;
-            TRY(read_piece(p, 1 + b, &c));
-            blocks[b] = arena_alloc_aligned(p->tmp, raw, 1);
-            TRY(arena_check(p->tmp));
-            TRY(col_dict_block(&c, raw, blocks[b]));
-        }
-        uint32_t n = MIN(to - from, begin + raw - from);
-        memcpy(out, blocks[b] + (from - begin), n);
-        out += n;
-        from += n;
-    }
-    return OK;
-}
-
 static err_t strings_at(const struct parts *p, struct cur *head, const struct col_few *few, struct arena *a, struct dict *out)
 {
-    uint32_t count, *offset, *codes = ARENA_RAW(p->tmp, uint32_t, few->k), *ends = ARENA_RAW(a, uint32_t, (size_t)few->k + 1);
-    TRY(col_dict_head(head, few->n, p->tmp, &count, &offset));
-    uint32_t total = offset[count];
-    if (p->cut->dict_every != 1 || p->cut->ndict != total / COL_STR_BLOCK + (total % COL_STR_BLOCK != 0))
-        return err_set(ERR_CORRUPT, "a dictionary of %u bytes in %u pieces", total, p->cut->ndict);
-    char **blocks = ARENA_ARRAY(p->tmp, char *, p->cut->ndict);
+    struct col_dict d;
+    uint32_t *codes = ARENA_RAW(p->tmp, uint32_t, few->k);
+    TRY(col_dict_head(head, few->n, p->tmp, &d));
+    if (p->cut->dict_every != 1 || p->cut->ndict != d.nblocks)
+        return err_set(ERR_CORRUPT, "a dictionary of %u blocks in %u pieces", d.nblocks, p->cut->ndict);
+    struct cur *blocks = ARENA_ARRAY(p->tmp, struct cur, d.nblocks);
     TRY(arena_check(p->tmp));
-    TRY(values_at(p, few->n, count, few->at, few->k, sizeof *codes, (uint8_t *)codes));
-    uint64_t size = 0;
-    for (uint32_t i = 0; i < few->k; i++) {
-        ends[i] = (uint32_t)size;
-        size += offset[codes[i] + 1] - offset[codes[i]];
-        if (size > COL_DICT_BYTES_MAX) return err_set(ERR_LIMIT, "strings of more than %d bytes", COL_DICT_BYTES_MAX);
-        memcpy(few->data + i * sizeof i, &i, sizeof i);
-    }
-    ends[few->k] = (uint32_t)size;
-    char *bytes = arena_alloc_aligned(a, (size_t)size + 1, 1);
-    TRY(arena_check(a));
+    TRY(values_at(p, few->n, d.count, few->at, few->k, sizeof *codes, (uint8_t *)codes));
     for (uint32_t i = 0; i < few->k; i++)
-        TRY(copy_text(p, blocks, total, offset[codes[i]], offset[codes[i] + 1], bytes + ends[i]));
-    *out = (struct dict){ .count = few->k, .offset = ends, .bytes = bytes };
-    return OK;
+        memcpy(few->data + i * sizeof i, &i, sizeof i);
+    for (uint32_t i = 0; i < few->k; i++) {
+        uint32_t b = col_dict_block_of(&d, codes[i]);
+        if (!blocks[b].p) TRY(read_piece(p, 1 + b, &blocks[b]));
+    }
+    return col_dict_pick(&d, blocks, codes, few->k, p->tmp, a, out);
 }
 
 static err_t column_at(const struct parts *p, uint32_t nrows, const uint32_t *rows, uint32_t n, struct arena *a, struct column *out)

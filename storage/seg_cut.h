@@ -5,8 +5,8 @@
  * verifies what it needs alone.
  *   cut   = varint npieces (0: the column is read whole, and nothing follows) | varint ndict | varint dict_every |
  *           varint value_every | piece[npieces]: u32 end in the chunk | u32 lower half of the XXH3
- *   piece 0 is the head; then ndict pieces of dict_every blocks of the dictionary (1,024 fixed-size entries, or 256 KiB of
- *   strings, one a piece); then pieces of value_every blocks of 1,024 values.
+ *   piece 0 is the head; then ndict pieces of dict_every blocks of the dictionary (1,024 fixed-size entries, or a block of
+ *   strings (col_str.c), one a piece); then pieces of value_every blocks of 1,024 values.
  * Pieces are as many blocks as make 8 KiB: smaller reads are not faster. They take 8 bytes of the directory each, together
  * 0.03 bytes a span (bench/run). */
 #ifndef STORAGE_SEG_CUT_H

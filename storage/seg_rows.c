@@ -9,7 +9,7 @@
 
 #include <math.h>
 
-enum { META_VERSION = 2, BLOOM_ENTRIES_MIN = 64 };
+enum { META_VERSION = 3, BLOOM_ENTRIES_MIN = 64 };
 
 /* -- writing ---------------------------------------------------------------------------------------------- */
 

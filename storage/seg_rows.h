@@ -1,7 +1,7 @@
 /* Row groups of segments: a table, sorted by the sealer, whose columns can be read one by one.
  *
  * Directory of a group (seg_group.meta), little-endian:
- *   meta     = u8 version (2) | relation[5]: rows, resource, scope, events, links
+ *   meta     = u8 version (3) | relation[5]: rows, resource, scope, events, links
  *   relation = u8 present | varint nrows | chunk of the link (not for rows) | varint ncols | column*
  *     link chunk: resource, scope: the relation's row of each row (col_code); events, links: the number of them
  *     of each row (col_code)

@@ -1,6 +1,6 @@
 /* A table as bytes, for the WAL and for other nodes.
  *
- *   bytes  = u8 version (1) | varint raw size | lz4 block of raw
+ *   bytes  = u8 version (2) | varint raw size | lz4 block of raw
  *   raw    = varint-prefixed tmin, tmax as zigzag | rows part | for each dimension: u8 present, [part, dim_row by
  *            col_code] | for each child: u8 present, [part, child_first as counts a row by col_code]
  *   part   = varint nrows | varint ncols | column*
@@ -17,7 +17,7 @@
 #include <lz4.h>
 #include <stdlib.h>
 
-enum { WIRE_VERSION = 1, RAW_MAX = 256 << 20, LZ4_RATIO_MAX = 256 };
+enum { WIRE_VERSION = 2, RAW_MAX = 256 << 20, LZ4_RATIO_MAX = 256 };
 
 /* -- encoding ------------------------------------------------------------------------------------------- */
 

@@ -18,7 +18,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     if (data[0] == 0) {
         buf_put(&b, data + 1, size - 1);
     } else {
-        buf_byte(&b, 1);
+        buf_byte(&b, 2);
         buf_varint(&b, size - 1);
         int room = LZ4_compressBound((int)size);
         char *to = buf_reserve(&b, (size_t)room);

@@ -223,6 +223,42 @@ Test(codec, dictionaries_round_trip)
     }
 }
 
+/* Codes in order of first appearance, as dictionaries have them: what is new costs next to nothing, what is not its distance. */
+Test(codec, codes_by_first_appearance)
+{
+    static uint32_t codes[5000], back[5000];
+    struct prng r;
+    prng_init(&r, 21);
+    for (uint32_t one_in = 1; one_in <= 100000; one_in *= 10)
+        for (unsigned s = 0; s < ARRAY_LEN(sizes); s++) {
+            uint32_t n = MIN(sizes[s], ARRAY_LEN(codes)), next = 0, repeats = 0;
+            for (uint32_t i = 0; i < n; i++) {
+                bool again = next && prng_below(&r, one_in) == 0;
+                codes[i] = again ? (uint32_t)prng_below(&r, next) : next++;
+                repeats += again;
+            }
+            struct buf b;
+            buf_init(&b, 1 << 20, NULL);
+            col_code_encode(codes, n, &b);
+            if (one_in >= 10) cr_assert_leq(b.n, 64 + n / COL_BLOCK * 8 + repeats * 4, "%zu bytes of %u codes, %u again", b.n, n, repeats);
+            struct cur c = cur_of(buf_view(&b));
+            cr_assert_eq(col_code_decode(&c, n, next + 1, back), OK);
+            cr_assert_eq(c.p, c.end);
+            cr_assert_eq(memcmp(codes, back, n * sizeof *codes), 0);
+            uint32_t at[] = { 0, n / 2, n - 1 }, few[3];
+            uint32_t k = n > 2 ? 3 : n ? 1 : 0;
+            c = cur_of(buf_view(&b));
+            cr_assert_eq(col_code_decode_at(&c, n, next + 1, at, k, few), OK);
+            for (uint32_t i = 0; i < k; i++)
+                cr_assert_eq(few[i], codes[at[i]]);
+            for (size_t cut = 0; cut < b.n; cut++) {
+                c = cur_of(str_n(b.p, cut));
+                cr_assert_eq(col_code_decode(&c, n, next + 1, back), ERR_CORRUPT);
+            }
+            buf_deinit(&b);
+        }
+}
+
 /* A table of every type, some columns with holes, strings of more than a block. */
 static struct table *mixed_table(struct prng *r, uint32_t nrows)
 {
