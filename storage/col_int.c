@@ -135,7 +135,7 @@ static void put_block(const uint64_t *v, uint32_t n, struct buf *out)
     if (tame) dwidth = bits_of(((uint64_t)dmax - (uint64_t)dmin) / scale);
     bool delta = dwidth + 1 < width;
     if (put_few(v, n, delta ? dwidth : width, out)) return;
-    if (dmax == 1 && put_rise(v, n, (uint64_t)max, delta ? dwidth : width, out)) return;
+    if (put_rise(v, n, (uint64_t)max, delta ? dwidth : width, out)) return;
     buf_byte(out, (uint8_t)((delta ? MODE_DELTA : MODE_FRAME) | s << 2));
     put_zigzag(out, delta ? v[0] : (uint64_t)min);
     if (delta) {
