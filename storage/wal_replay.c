@@ -73,7 +73,8 @@ static err_t read_header(struct wal_log_file *f, unsigned core)
     err_t e;
     f->size = r.size;
     TRY_OUT(e, reader_want(&r, 0, WAL_ALIGN + WAL_HEAD, &p, &n));
-    if (wal_file_head_get(p, n, &f->head) == OK) goto out;
+    /* A header block that is not whole was never synced: nothing is behind it. */
+    if (n >= WAL_ALIGN && wal_file_head_get(p, n, &f->head) == OK) goto out;
     if (n > WAL_ALIGN && wal_head_peek(p + WAL_ALIGN, n - WAL_ALIGN, &generation, &salt)) {
         f->bad_header = true;
         f->head = (struct wal_file_head){ .core = core, .generation = generation, .salt = salt, .number = f->name };
@@ -247,7 +248,7 @@ static err_t replay_start(struct replay *s, const struct wal_log_file *f, struct
     TRY(reader_want(&s->r, 0, WAL_ALIGN, &p, &n));
     s->pos = WAL_ALIGN;
     if (!f->bad_header) {
-        if (n < WAL_ALIGN) return err_set(ERR_CORRUPT, "%s: shorter than its header", f->path);
+        if (n < WAL_ALIGN) return err_set(ERR_CORRUPT, "%s: shorter than its header since it was looked at", f->path);
         wal_chain_init(&s->chain, p);
         return OK;
     }
