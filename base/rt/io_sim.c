@@ -212,7 +212,7 @@ static void sim_submit(struct io *io, struct io_op *op)
         s->flights = realloc(s->flights, s->cap * sizeof *s->flights);
         ASSERT(s->flights);
     }
-    struct sim_flight f = { op, io, s->now + latency(s, op->kind), s->seq++ };
+    struct sim_flight f = { op, io, s->now + latency(s, op->kind), s->seq++, sim_tape_length(s->opts.tape) };
     size_t i = s->nflights++;
     for (; i > 0; i--) {
         const struct sim_flight *before = &s->flights[i - 1];
@@ -234,6 +234,7 @@ void io_sim_complete_due(struct sim *s)
         struct io_op *op = f.op;
         uint64_t data = op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC ? hash64(str_n(op->buf, op->n)) : 0;
         op->result = effect(s, op);
+        if (s->opts.tape) sim_tape_put(s->opts.tape, op, f.tape_at, s->wall_start + s->now);
         s->stats.ops++;
         sim_step(s, op->kind, f.io->reactor->core, op->result, data);
         io_queue_push(&f.io->done, &op->event);

@@ -16,7 +16,8 @@
  *     by the seed, lost, kept, or torn at sectors (512 or 4096 bytes, one size a crash), each independently of
  *     the others: later writes may survive earlier ones. Sizes behave like writes.
  *  2. A create, unlink or rename is volatile until fsync of its directory. At a crash a seeded prefix of each
- *     directory's pending changes survives. A rename is atomic. Syncing a file does not sync its name.
+ *     directory's pending changes survives (sim_pick can have any of them survive). A rename is atomic. Syncing
+ *     a file does not sync its name.
  *  3. A failed fdatasync (eio_sync) DROPS the file's unsynced writes: they can still be read, but no later fsync
  *     makes them durable and a crash loses them.
  *  4. Operations in flight at a crash happen or do not happen, by the seed.
@@ -43,11 +44,13 @@ struct sim_faults {
     int64_t slow_ns;     /* 0 = 1 s */
 };
 
+struct sim_tape;
 struct sim_opts {
     struct sim_faults faults;
     uint64_t crash_at;     /* crash after this many steps; 0 = never. A step is a fiber switch or an operation */
     int64_t time_max_ns;   /* virtual; past it the run ends as stuck. 0 = 1 h */
     int64_t wall_start_ns; /* 0 = 2026-01-01T00:00:00Z */
+    struct sim_tape *tape; /* records, when there is one */
 };
 
 /* Counters of what really happened, so that a test can prove that its faults fired. */
@@ -67,11 +70,29 @@ struct sim_result {
     struct sim_stats stats;
 };
 
+/* What a loss of power does to what is not synced, decision by decision: fn answers 0 .. n - 1. */
+enum sim_pick_kind {
+    SIM_PICK_SECTOR, /* 0: 4,096 bytes, 1: 512 */
+    SIM_PICK_ORDER,  /* a directory: 0: a prefix of its changes survives, 1: any of them (SIM_PICK_NAME for each) */
+    SIM_PICK_NAMES,  /* how many of them */
+    SIM_PICK_NAME,   /* 1: this one does */
+    SIM_PICK_WRITE,  /* 0 lost, 1 kept, 2 torn */
+    SIM_PICK_PIECE,  /* 1: this sector of a torn write is kept */
+    SIM_PICK_SIZE,   /* 1: a change of size is kept */
+    SIM_PICK_FLIGHT, /* 1: an operation under way happened (and is not synced) */
+};
+struct sim_pick {
+    uint64_t (*fn)(struct sim_pick *p, enum sim_pick_kind kind, uint64_t n);
+};
+
 struct sim_disk;
 struct sim_disk *sim_disk_new(uint64_t capacity_bytes);
 void sim_disk_free(struct sim_disk *d);
 /* Loses power with nothing running (e.g. after a run that ended normally without syncing). */
 void sim_disk_crash(struct sim_disk *d, uint64_t seed, struct sim_stats *stats);
+void sim_disk_crash_by(struct sim_disk *d, struct sim_pick *by, struct sim_stats *stats);
+/* Of all names and their contents, as programs see them now. */
+uint64_t sim_disk_hash(const struct sim_disk *d);
 /* Flips `nbits` seeded bits of the durable and the volatile content of a file (bit rot). False: no such file,
  * or empty. */
 bool sim_disk_rot(struct sim_disk *d, const char *path, uint64_t seed, unsigned nbits);
@@ -79,6 +100,31 @@ bool sim_disk_rot(struct sim_disk *d, const char *path, uint64_t seed, unsigned 
 uint8_t *sim_disk_read(struct sim_disk *d, const char *path, size_t *n);
 /* Calls fn for every file (not directories), in path order. */
 void sim_disk_walk(struct sim_disk *d, void (*fn)(const char *path, uint64_t size, void *ctx), void *ctx);
+
+/* -- the tape: what a run did to its disk, for crash states (sim_tape.c) --
+ * A run with sim_opts.tape records every operation with the place on the tape where it was submitted. A player goes over
+ * the tape and can at any place tell what a loss of power there may leave: all that is not synced by the
+ * rules of the disk, and operations that were under way. A write with sync is two operations on the tape. */
+struct sim_tape *sim_tape_new(void);
+void sim_tape_free(struct sim_tape *t);
+/* Inside a run with a tape: a mark of the test's own (a request acked, ...). Without one: nothing. */
+void sim_tape_note(uint64_t value);
+
+struct sim_player;
+/* `start` is the disk as it was before the run; it is copied. The tape stays where it is. */
+struct sim_player *sim_player_new(const struct sim_tape *t, struct sim_disk *start);
+void sim_player_free(struct sim_player *p);
+struct sim_played {
+    bool changes;    /* an operation that changes files or names */
+    bool is_note;
+    uint64_t note;
+    int64_t wall_ns; /* when it ended */
+};
+/* Looks at what is next, false at the end; and does it. */
+bool sim_player_peek(const struct sim_player *p, struct sim_played *out);
+void sim_player_step(struct sim_player *p);
+/* The disk that a loss of power here leaves, as `by` decides. The caller frees it. */
+struct sim_disk *sim_player_crash(struct sim_player *p, struct sim_pick *by, struct sim_stats *stats);
 
 /* Runs main_fn(arg) in a fiber on core 0 of `cores` simulated reactors until it returns, the node crashes, or
  * nothing can ever happen again. A return of main_fn leaves unsynced data on the disk as it is (a process

@@ -7,13 +7,14 @@
 #include "base/rt/sim_disk.h"
 
 #include "base/core/assert.h"
+#include "base/core/hash.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { CHUNK = 64 << 10, SIM_PATH_MAX = 1024 };
+enum { CHUNK = 16 << 10, SIM_PATH_MAX = 1024 };
 
 struct name {
     char *path;
@@ -44,14 +45,27 @@ static void *must(void *p)
 }
 
 /* -- content --------------------------------------------------------------------------------------- */
+struct sim_chunk {
+    uint32_t refs; /* contents that have it */
+    bool hashed;   /* hash is that of bytes */
+    uint64_t hash;
+    uint8_t bytes[CHUNK];
+};
+
+static void chunk_put(struct sim_chunk *c)
+{
+    if (c && --c->refs == 0) free(c);
+}
+
 static void content_free(struct sim_content *c)
 {
     for (size_t i = 0; i < c->nchunks; i++)
-        free(c->chunks[i]);
+        chunk_put(c->chunks[i]);
     free(c->chunks);
     *c = (struct sim_content){ 0 };
 }
 
+/* To be written: a chunk of this content alone. */
 static uint8_t *chunk_at(struct sim_content *c, uint64_t off)
 {
     size_t i = (size_t)(off / CHUNK);
@@ -61,8 +75,20 @@ static uint8_t *chunk_at(struct sim_content *c, uint64_t off)
         memset(c->chunks + c->nchunks, 0, (n - c->nchunks) * sizeof *c->chunks);
         c->nchunks = n;
     }
-    if (!c->chunks[i]) c->chunks[i] = must(calloc(1, CHUNK));
-    return c->chunks[i] + off % CHUNK;
+    struct sim_chunk *k = c->chunks[i];
+    if (!k) {
+        k = must(calloc(1, sizeof *k));
+        k->refs = 1;
+    } else if (k->refs > 1) {
+        struct sim_chunk *own = must(malloc(sizeof *own));
+        memcpy(own, k, sizeof *own);
+        own->refs = 1;
+        k->refs--;
+        k = own;
+    }
+    k->hashed = false;
+    c->chunks[i] = k;
+    return k->bytes + off % CHUNK;
 }
 
 static void content_write(struct sim_content *c, uint64_t off, const uint8_t *from, size_t n)
@@ -82,7 +108,7 @@ static void content_read(const struct sim_content *c, uint64_t off, uint8_t *to,
     while (n) {
         size_t part = MIN(n, CHUNK - (size_t)(off % CHUNK)), i = (size_t)(off / CHUNK);
         if (i < c->nchunks && c->chunks[i]) {
-            memcpy(to, c->chunks[i] + off % CHUNK, part);
+            memcpy(to, c->chunks[i]->bytes + off % CHUNK, part);
         } else {
             memset(to, 0, part);
         }
@@ -97,12 +123,12 @@ static void content_resize(struct sim_content *c, uint64_t size)
 {
     size_t keep = (size_t)((size + CHUNK - 1) / CHUNK);
     for (size_t i = keep; i < c->nchunks; i++) {
-        free(c->chunks[i]);
+        chunk_put(c->chunks[i]);
         c->chunks[i] = NULL;
     }
     size_t last = (size_t)(size / CHUNK);
     if (size % CHUNK && last < c->nchunks && c->chunks[last])
-        memset(c->chunks[last] + size % CHUNK, 0, CHUNK - (size_t)(size % CHUNK));
+        memset(chunk_at(c, size), 0, CHUNK - (size_t)(size % CHUNK));
     c->size = size;
 }
 
@@ -113,10 +139,26 @@ static void content_copy(struct sim_content *to, const struct sim_content *from)
     to->nchunks = from->nchunks;
     to->size = from->size;
     for (size_t i = 0; i < from->nchunks; i++) {
-        if (!from->chunks[i]) continue;
-        to->chunks[i] = must(malloc(CHUNK));
-        memcpy(to->chunks[i], from->chunks[i], CHUNK);
+        to->chunks[i] = from->chunks[i];
+        if (to->chunks[i]) to->chunks[i]->refs++;
     }
+}
+
+/* A chunk of zeros is none. */
+static uint64_t content_hash(const struct sim_content *c)
+{
+    static const uint8_t zeros[CHUNK];
+    uint64_t h = hash_u64(c->size);
+    for (size_t i = 0; i < c->nchunks; i++) {
+        struct sim_chunk *k = c->chunks[i];
+        if (!k) continue;
+        if (!k->hashed) {
+            k->hash = memcmp(k->bytes, zeros, CHUNK) == 0 ? 0 : hash64(str_n(k->bytes, CHUNK)) | 1;
+            k->hashed = true;
+        }
+        if (k->hash) h = hash_u64(h ^ hash_u64(k->hash + i));
+    }
+    return h;
 }
 
 /* -- nodes ------------------------------------------------------------------------------------------- */
@@ -196,11 +238,18 @@ void sim_node_sync(struct sim_node *n)
     sim_node_drop_changes(n);
 }
 
+static uint64_t pick(struct sim_pick *by, enum sim_pick_kind kind, uint64_t n)
+{
+    uint64_t v = by->fn(by, kind, n);
+    ASSERT(v < n);
+    return v;
+}
+
 /* One unsynced write at the crash: lost, kept, or torn at sectors. */
-static void crash_write(struct sim_node *n, const struct sim_change *c, struct prng *r, uint64_t sector,
+static void crash_write(struct sim_node *n, const struct sim_change *c, struct sim_pick *by, uint64_t sector,
                         struct sim_stats *stats)
 {
-    uint64_t fate = prng_below(r, 3);
+    uint64_t fate = pick(by, SIM_PICK_WRITE, 3);
     if (fate == 0) {
         stats->crash_writes_lost++;
     } else if (fate == 1) {
@@ -210,7 +259,7 @@ static void crash_write(struct sim_node *n, const struct sim_change *c, struct p
         uint64_t kept = 0, pieces = 0;
         for (uint64_t at = c->off, end = c->off + c->n; at < end; pieces++) {
             uint64_t next = MIN((at / sector + 1) * sector, end);
-            if (prng_below(r, 2)) {
+            if (pick(by, SIM_PICK_PIECE, 2)) {
                 content_write(&n->safe, at, c->bytes + (at - c->off), (size_t)(next - at));
                 kept++;
             }
@@ -222,13 +271,13 @@ static void crash_write(struct sim_node *n, const struct sim_change *c, struct p
     }
 }
 
-static void node_crash(struct sim_node *n, struct prng *r, uint64_t sector, struct sim_stats *stats)
+static void node_crash(struct sim_node *n, struct sim_pick *by, uint64_t sector, struct sim_stats *stats)
 {
     for (size_t i = 0; i < n->nchanges; i++) {
         struct sim_change *c = &n->changes[i];
         if (!c->resize) {
-            crash_write(n, c, r, sector, stats);
-        } else if (prng_below(r, 2)) {
+            crash_write(n, c, by, sector, stats);
+        } else if (pick(by, SIM_PICK_SIZE, 2)) {
             content_resize(&n->safe, c->off);
             stats->crash_writes_kept++;
         } else {
@@ -384,19 +433,20 @@ static void forget_source(struct name_change *earlier, size_t n, const struct na
     }
 }
 
-/* Moves the first `count` pending changes of a directory to safe, and drops the others when `rest_lost`. */
-static void settle(struct sim_disk *d, const char *dir, size_t count, bool rest_lost)
+/* Moves the first `count` pending changes of a directory to safe, and drops the others when `rest_lost`. With `by`
+ * each change is kept or dropped for itself. */
+static void settle(struct sim_disk *d, const char *dir, size_t count, bool rest_lost, struct sim_pick *by)
 {
     size_t to = 0;
     for (size_t i = 0; i < d->npending; i++) {
         struct name_change *c = &d->pending[i];
-        bool ours = strcmp(c->dir, dir) == 0;
-        if (ours && count) {
+        bool ours = strcmp(c->dir, dir) == 0, kept = ours && (by ? pick(by, SIM_PICK_NAME, 2) > 0 : count > 0);
+        if (kept) {
             apply(&d->safe, c);
             if (c->kind == NAME_RENAME) forget_source(d->pending, to, c);
-            count--;
+            if (!by) count--;
             change_free(c);
-        } else if (ours && rest_lost) {
+        } else if (ours && (rest_lost || by)) {
             change_free(c);
         } else {
             d->pending[to++] = *c;
@@ -469,7 +519,7 @@ int sim_disk_sync_dir(struct sim_disk *d, const char *path)
     const struct sim_node *n = *p ? names_get(&d->now, p) : NULL;
     if (*p && !n) return -ENOENT;
     if (n && !n->is_dir) return -ENOTDIR;
-    settle(d, p, SIZE_MAX, false);
+    settle(d, p, SIZE_MAX, false, NULL);
     return 0;
 }
 
@@ -528,18 +578,28 @@ void sim_disk_free(struct sim_disk *d)
     free(d);
 }
 
-static void crash_names(struct sim_disk *d, struct prng *r, struct sim_stats *stats)
+static void crash_dir(struct sim_disk *d, const char *dir, struct sim_pick *by, struct sim_stats *stats)
+{
+    size_t count = 0, before = d->npending;
+    for (size_t i = 0; i < d->npending; i++)
+        count += strcmp(d->pending[i].dir, dir) == 0;
+    if (pick(by, SIM_PICK_ORDER, 2) == 0) {
+        size_t keep = (size_t)pick(by, SIM_PICK_NAMES, count + 1);
+        stats->crash_names_kept += keep;
+        stats->crash_names_lost += count - keep;
+        settle(d, dir, keep, true, NULL);
+    } else {
+        settle(d, dir, 0, true, by);
+    }
+    ASSERT(d->npending < before);
+}
+
+static void crash_names(struct sim_disk *d, struct sim_pick *by, struct sim_stats *stats)
 {
     while (d->npending) {
         char dir[SIM_PATH_MAX];
-        size_t count = 0;
         memcpy(dir, d->pending[0].dir, strlen(d->pending[0].dir) + 1);
-        for (size_t i = 0; i < d->npending; i++)
-            count += strcmp(d->pending[i].dir, dir) == 0;
-        size_t keep = (size_t)prng_below(r, count + 1);
-        stats->crash_names_kept += keep;
-        stats->crash_names_lost += count - keep;
-        settle(d, dir, keep, true);
+        crash_dir(d, dir, by, stats);
     }
     /* What stands in a directory that was lost is lost with it. Parents come first in the order. */
     for (size_t i = 0; i < d->safe.n;) {
@@ -554,19 +614,100 @@ static void crash_names(struct sim_disk *d, struct prng *r, struct sim_stats *st
     }
 }
 
-void sim_disk_crash(struct sim_disk *d, uint64_t seed, struct sim_stats *stats)
+void sim_disk_crash_by(struct sim_disk *d, struct sim_pick *by, struct sim_stats *stats)
 {
-    struct prng r;
     struct sim_stats none = { 0 };
     if (!stats) stats = &none;
-    prng_init(&r, seed ^ UINT64_C(0xd15c));
-    uint64_t sector = prng_below(&r, 2) ? 512 : 4096;
-    crash_names(d, &r, stats);
+    uint64_t sector = pick(by, SIM_PICK_SECTOR, 2) ? 512 : 4096;
+    crash_names(d, by, stats);
     names_free(&d->now);
     for (size_t i = 0; i < d->safe.n; i++) {
-        node_crash(d->safe.v[i].node, &r, sector, stats);
+        node_crash(d->safe.v[i].node, by, sector, stats);
         names_put(&d->now, d->safe.v[i].path, d->safe.v[i].node);
     }
+}
+
+struct seeded {
+    struct sim_pick by;
+    struct prng r;
+};
+
+static uint64_t seeded_pick(struct sim_pick *by, enum sim_pick_kind kind, uint64_t n)
+{
+    /* Directories keep their order: a prefix of their changes. */
+    return kind == SIM_PICK_ORDER ? 0 : prng_below(&CONTAINER_OF(by, struct seeded, by)->r, n);
+}
+
+void sim_disk_crash(struct sim_disk *d, uint64_t seed, struct sim_stats *stats)
+{
+    struct seeded s = { .by.fn = seeded_pick };
+    prng_init(&s.r, seed ^ UINT64_C(0xd15c));
+    sim_disk_crash_by(d, &s.by, stats);
+}
+
+/* -- copies ---------------------------------------------------------------------------------------------- */
+/* The copy of a node, made when first asked for. Unreferenced: who keeps it references it. */
+static struct sim_node *twin_of(struct sim_node *n)
+{
+    if (n->twin) return n->twin;
+    struct sim_node *t = node_new(n->is_dir);
+    content_copy(&t->now, &n->now);
+    content_copy(&t->safe, &n->safe);
+    for (size_t i = 0; i < n->nchanges; i++) {
+        struct sim_change c = n->changes[i];
+        if (!c.resize) {
+            c.bytes = must(malloc(c.n));
+            memcpy(c.bytes, n->changes[i].bytes, c.n);
+        }
+        add_change(t, c);
+    }
+    n->twin = t;
+    return t;
+}
+
+static void names_copy(struct names *to, const struct names *from)
+{
+    to->v = must(calloc(from->n + 1, sizeof *to->v));
+    to->cap = from->n + 1;
+    to->n = from->n;
+    for (size_t i = 0; i < from->n; i++)
+        to->v[i] = (struct name){ must(strdup(from->v[i].path)), node_get(twin_of(from->v[i].node)) };
+}
+
+/* Every node that has a name was, or will be one: those of open files without a name are nobody's any more. */
+struct sim_disk *sim_disk_copy(struct sim_disk *d, struct sim_node **nodes, size_t n)
+{
+    struct sim_disk *c = sim_disk_new(d->capacity);
+    names_copy(&c->now, &d->now);
+    names_copy(&c->safe, &d->safe);
+    c->pending = must(calloc(d->npending + 1, sizeof *c->pending));
+    c->cap = d->npending + 1;
+    for (size_t i = 0; i < d->npending; i++) {
+        const struct name_change *p = &d->pending[i];
+        c->pending[c->npending++] = (struct name_change){ .kind = p->kind, .dir = must(strdup(p->dir)), .path = must(strdup(p->path)),
+                                    .path2 = p->path2 ? must(strdup(p->path2)) : NULL, .node = node_get(twin_of(p->node)) };
+    }
+    for (size_t i = 0; i < n; i++) {
+        struct sim_node *node = nodes[i];
+        nodes[i] = node ? node->twin : NULL;
+    }
+    for (size_t i = 0; i < d->now.n; i++)
+        d->now.v[i].node->twin = NULL;
+    for (size_t i = 0; i < d->safe.n; i++)
+        d->safe.v[i].node->twin = NULL;
+    for (size_t i = 0; i < d->npending; i++)
+        d->pending[i].node->twin = NULL;
+    return c;
+}
+
+uint64_t sim_disk_hash(const struct sim_disk *d)
+{
+    uint64_t h = 0;
+    for (size_t i = 0; i < d->now.n; i++) {
+        const struct sim_node *n = d->now.v[i].node;
+        h = hash64_with(str_of(d->now.v[i].path), h ^ (n->is_dir ? 1 : content_hash(&n->now)));
+    }
+    return h;
 }
 
 bool sim_disk_rot(struct sim_disk *d, const char *path, uint64_t seed, unsigned nbits)

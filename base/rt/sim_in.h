@@ -15,6 +15,7 @@ struct sim_flight { /* an operation under way */
     struct io *io;
     int64_t due;
     uint64_t seq;
+    size_t tape_at; /* when it was submitted */
 };
 
 struct sim {
@@ -42,6 +43,9 @@ int64_t io_sim_next_due(const struct sim *s); /* INT64_MAX when none */
 /* Power goes: operations under way happen or not. */
 void io_sim_crash(struct sim *s);
 void io_sim_close_all(struct sim *s);
+/* An operation has ended; `at` is what sim_tape_length was when it was submitted. */
+void sim_tape_put(struct sim_tape *t, const struct io_op *op, size_t at, int64_t wall_ns);
+size_t sim_tape_length(const struct sim_tape *t);
 void sim_step(struct sim *s, unsigned kind, unsigned core, int64_t result, uint64_t data);
 
 #endif
