@@ -200,8 +200,9 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
         bool acked = acked_at ? r->request < nacked && acked_at[r->request]
                               : m->requests[r->request].outcome == ACKED;
         if (r->seen > 1) wrong("%s %u is there %u times (request %u)", names[r->kind], i, r->seen, r->request);
-        m->rows_rotten += acked && r->seen == 0;
-        if (acked && r->seen == 0 && !m->rot) wrong("acked %s %u is lost (request %u)", names[r->kind], i, r->request);
+        bool expired = m->retention_ns && row_time_ns(i) < rt_wall().ns - m->retention_ns;
+        m->rows_rotten += acked && r->seen == 0 && !expired;
+        if (acked && r->seen == 0 && !m->rot && !expired) wrong("acked %s %u is lost (request %u)", names[r->kind], i, r->request);
         if (r->seen && m->requests[r->request].outcome == NEW) wrong("%s %u was never sent", names[r->kind], i);
     }
     m->checks++;

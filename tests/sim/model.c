@@ -5,18 +5,21 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 uint64_t current_seed;
+char current_place[160];
 
 void wrong(const char *fmt, ...)
 {
     va_list ap;
     va_start(ap, fmt);
-    fprintf(stderr, "sim: seed %llu: ", (unsigned long long)current_seed);
+    fprintf(stderr, "sim: seed %llu%s: ", (unsigned long long)current_seed, current_place);
     vfprintf(stderr, fmt, ap);
     fputc('\n', stderr);
     va_end(ap);
-    exit(1);
+    fflush(NULL);
+    _exit(1); /* what is in use is no leak */
 }
 
 static void *grow(void *p, uint32_t *cap, uint32_t want, size_t elem)
@@ -38,6 +41,23 @@ void model_free(struct model *m)
 {
     free(m->requests);
     free(m->rows);
+    pthread_mutex_destroy(&m->lock);
+}
+
+void model_copy(struct model *to, const struct model *from, uint32_t n, uint64_t seed)
+{
+    model_init(to, seed);
+    to->retention_ns = from->retention_ns;
+    to->nrows = n < from->nrequests ? from->requests[n].first : from->nrows;
+    to->nrequests = n;
+    to->requests = grow(NULL, &to->requests_cap, n + 1, sizeof *to->requests);
+    to->rows = grow(NULL, &to->rows_cap, to->nrows + 1, sizeof *to->rows);
+    if (n) memcpy(to->requests, from->requests, n * sizeof *to->requests);
+    if (to->nrows) memcpy(to->rows, from->rows, to->nrows * sizeof *to->rows);
+    for (uint32_t i = 0; i < n; i++) {
+        to->requests[i].outcome = NEW;
+        to->requests[i].busy = 0;
+    }
 }
 
 struct str tenant_name(uint32_t tenant)

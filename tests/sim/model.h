@@ -41,10 +41,13 @@ struct model {
     uint64_t acked, checks;
     bool rot;                    /* the disk was given flipped bits: acked rows may be missing, all else holds */
     uint64_t rows_rotten;        /* acked rows missing at the last check */
+    int64_t retention_ns;        /* rows older than this may be missing; 0 = none */
 };
 
 void model_init(struct model *m, uint64_t seed);
 void model_free(struct model *m);
+/* The first n requests, none of them sent yet; `seed` for those to come. */
+void model_copy(struct model *to, const struct model *from, uint32_t n, uint64_t seed);
 /* Picks a request acked lately (now and then: a client that has not heard the answer), or one without an answer (with
  * probability `again`; mostly one that nobody has on its way), or makes one. It is busy from here on. */
 uint32_t model_begin(struct model *m, struct prng *r, double again);
@@ -73,5 +76,6 @@ void row_trace_id(uint64_t i, uint8_t out[16]);
 int64_t row_time_ns(uint64_t i);
 _Noreturn void wrong(const char *fmt, ...) PRINTF(1, 2);
 extern uint64_t current_seed;
+extern char current_place[160]; /* where in the run of the seed; may be empty */
 
 #endif

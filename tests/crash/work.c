@@ -1,0 +1,134 @@
+#include "tests/crash/crash.h"
+
+#include "base/core/assert.h"
+
+#include <stdlib.h>
+
+enum { CLIENTS_MAX = 3, REQUESTS_MAX = 9, CORES_MAX = 3, RETENTION_MS = 30000 };
+
+/* A small life each: what matters is the order of its writes, not how many there are. */
+void work_init(struct work *w, uint64_t seed)
+{
+    struct prng *r = &w->rnd;
+    *w = (struct work){ .seed = seed };
+    prng_init(r, seed);
+    w->cores = 1 + (unsigned)(seed % CORES_MAX);
+    w->clients = 1 + (unsigned)prng_below(r, CLIENTS_MAX);
+    w->requests = 3 + (unsigned)prng_below(r, REQUESTS_MAX);
+    w->restarts = prng_chance(r, 0.4);
+    w->opts = (struct store_opts){ .dir = "/data", .partitions = 16, .mem_bytes = 8 << 20, .commit_bytes = 1 << 20,
+                                   .refuse_share = 0.95 };
+    w->opts.seal_age_ms = prng_chance(r, 0.5) ? 50 + (int64_t)prng_below(r, 400) : 600000;
+    if (prng_chance(r, 0.4)) {
+        /* The rows of the first half are too old when retention looks for the second time (RETENTION_EVERY_S). */
+        w->restarts = false;
+        w->opts.retention_age_ms = RETENTION_MS - 20 - (int64_t)prng_below(r, 100);
+        w->retention_at_ns = (int64_t)RETENTION_MS * NS_PER_MS + 200 * NS_PER_MS;
+    }
+    model_init(&w->m, prng_next(r));
+    w->m.retention_ns = w->opts.retention_age_ms * NS_PER_MS;
+}
+
+struct life {
+    struct work *w;
+    struct store *s;
+    bool done;
+};
+struct client {
+    struct life *l;
+    unsigned core;
+    struct prng rnd;
+};
+
+static err_t nap(struct prng *r, int64_t most_us)
+{
+    return fiber_sleep((int64_t)prng_below(r, (uint64_t)most_us) * NS_PER_US);
+}
+
+static err_t client_here(void *arg)
+{
+    struct client *c = arg;
+    struct life *l = c->l;
+    for (unsigned k = 0; k < l->w->requests; k++) {
+        struct built b;
+        uint32_t i = model_begin(&l->w->m, &c->rnd, 0.2);
+        tape_begun(i);
+        model_build(&l->w->m, i, &b);
+        err_t e = store_append(l->s, b.p, b.n);
+        if (e == OK) tape_acked(i);
+        model_built_free(&b);
+        model_end(&l->w->m, i, e == OK);
+        if (e != OK) return e;
+        TRY(nap(&c->rnd, 20000));
+    }
+    return OK;
+}
+static void client_fiber(void *arg)
+{
+    struct client *c = arg;
+    err_t e = rt_call(c->core, RT_INGEST, client_here, c);
+    if (e != OK) wrong("a client of a calm workload: %s: %s", err_name(e), err_detail());
+}
+
+static void sealer_fiber(void *arg)
+{
+    struct life *l = arg;
+    while (!l->done) {
+        if (nap(&l->w->rnd, 150000) != OK || l->done) return;
+        err_t e = store_seal(l->s);
+        if (e != OK) wrong("a seal of a calm workload: %s: %s", err_name(e), err_detail());
+    }
+}
+
+static void busy(struct life *l)
+{
+    struct client clients[CLIENTS_MAX * CORES_MAX];
+    struct scope s, other;
+    const struct fiber_opts in = { .name = "client", .class = RT_INGEST };
+    scope_init(&s, NULL);
+    scope_init(&other, NULL);
+    l->done = false;
+    for (unsigned core = 0, n = 0; core < rt_cores(); core++)
+        for (unsigned k = 0; k < l->w->clients; k++, n++) {
+            clients[n] = (struct client){ .l = l, .core = core };
+            prng_init(&clients[n].rnd, prng_next(&l->w->rnd));
+            ASSERT(fiber_start(&s, &in, client_fiber, &clients[n]) == OK);
+        }
+    ASSERT(fiber_start(&other, &in, sealer_fiber, l) == OK);
+    ASSERT(scope_join(&s) == OK);
+    l->done = true;
+    ASSERT(scope_join(&other) == OK);
+    scope_deinit(&s);
+    scope_deinit(&other);
+}
+
+static err_t work_main(void *arg)
+{
+    struct life *l = arg;
+    struct work *w = l->w;
+    TRY(store_open(&w->opts, &l->s));
+    busy(l);
+    if (w->restarts) {
+        store_close(l->s);
+        TRY(store_open(&w->opts, &l->s));
+        busy(l);
+    }
+    if (w->retention_at_ns) {
+        TRY(fiber_sleep(w->retention_at_ns));
+        busy(l);
+    }
+    store_close(l->s);
+    return OK;
+}
+
+void work_record(struct work *w, struct tape *t, struct sim_disk *disk, struct kv *kv)
+{
+    struct life l = { .w = w };
+    struct sim_opts o = { .tape = t->disk };
+    struct sim_result res;
+    w->opts.kv = tape_kv_new(t, kv);
+    sim_run(w->seed, w->cores, disk, &o, work_main, &l, &res);
+    if (res.stuck || res.crashed || res.result != OK) wrong("the workload itself: %s: %s", err_name(res.result), err_detail());
+    free(w->opts.kv);
+    w->opts.kv = NULL;
+}
