@@ -8,9 +8,10 @@ COPY demo/lib/tool demo/lib/tool
 RUN demo/lib/tool node
 COPY . .
 RUN cmake --preset release && cmake --build --preset release --target tercet
-# With the same paths as here: the loader finds them as it did. /data belongs to the user below.
+# With the same paths as here: the loader finds them as it did, and libcurl the certificates it trusts. /data belongs to the user below.
 RUN mkdir -p /image/usr/bin /image/data /image/tmp && \
     strip -o /image/usr/bin/tercet build/release/tercet && \
+    cp -L --parents /etc/ssl/certs/ca-certificates.crt /image && \
     ldd build/release/tercet | grep -o '/[^ ]*' | xargs -I{} cp -L --parents {} /image && \
     chown 65532:65532 /image/data && chmod 1777 /image/tmp && \
     chroot /image /usr/bin/tercet version

@@ -1,6 +1,7 @@
-/* The program's verbs: serve, health, config check, version. Options and settings are one table (config.def). */
+/* The program's verbs: serve, health, config check, bucket check, version. Options and settings are one table (config.def). */
 #include "base/core/config.h"
 #include "base/core/log.h"
+#include "server/bucket.h"
 #include "server/health.h"
 #include "server/node.h"
 
@@ -14,6 +15,7 @@ static const char usage[] =
     "usage: tercet serve [options]          run a node\n"
     "       tercet health [options]         is the node that runs with these options ready? exit 0 or 1\n"
     "       tercet config check [options]   check settings and print those in force\n"
+    "       tercet bucket check [options]   can the bucket of these settings do what the object tier needs?\n"
     "       tercet version\n"
     "\n"
     "options\n"
@@ -130,6 +132,11 @@ int main(int argc, char **argv)
         if (load(argc - 2, argv + 2) != OK || log_level(&level) != OK) return fail();
         print_buf(show);
         return 0;
+    }
+    if (strcmp(verb, "bucket") == 0 && argc > 2 && strcmp(argv[2], "check") == 0) {
+        if (load(argc - 2, argv + 2) != OK || log_level(&level) != OK) return fail();
+        log_init(level, config_num(&config, CFG_LOG_JSON) != 0);
+        return bucket_check(&config) == OK ? 0 : (fail(), 1);
     }
     if (strcmp(verb, "health") == 0) {
         if (load(argc - 1, argv + 1) != OK) return fail();

@@ -69,10 +69,13 @@ static err_t set_row(struct config *c, size_t i, struct str value, const char *s
     case CONFIG_BOOL: good = parse_bool(value, &num); break;
     case CONFIG_SHARE: good = str_to_f64(value, &share); break;
     case CONFIG_STRING:
+    case CONFIG_SECRET:
         num = (int64_t)value.n;
         good = !memchr(value.n ? value.p : "", 0, value.n);
         break;
     }
+    if (r->type == CONFIG_SECRET && (!good || num > r->max))
+        return err_set(ERR_INVALID, "%s: a secret of at most %lld bytes without a zero (%s)", r->name, (long long)r->max, source);
     if (!good)
         return err_set(ERR_INVALID, "%s: cannot read '" STR_FMT "' (%s)", r->name,
                        (int)MIN(value.n, 80u), value.p, source);
@@ -229,6 +232,8 @@ void config_help(struct buf *out)
 
 void config_show(const struct config *c, struct buf *out)
 {
-    for (size_t i = 0; i < CONFIG_COUNT; i++)
-        buf_printf(out, "%s: \"%s\" # %s\n", rows[i].name, c->text[i], c->source[i]);
+    for (size_t i = 0; i < CONFIG_COUNT; i++) {
+        bool hidden = rows[i].type == CONFIG_SECRET && c->text[i][0];
+        buf_printf(out, "%s: \"%s\" # %s\n", rows[i].name, hidden ? "(hidden)" : c->text[i], c->source[i]);
+    }
 }

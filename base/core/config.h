@@ -1,12 +1,13 @@
 /* Settings: one table (config.def). Sources, later wins: defaults, the YAML file, the environment
  * (storage.seal_age = TERCET_STORAGE_SEAL_AGE), --set key=value. An unknown key, a value out of range or a
- * malformed file is ERR_INVALID and the program refuses to start. Read-only after start. */
+ * malformed file is ERR_INVALID and the program refuses to start. Read-only after start. The value of a SECRET is
+ * never shown, neither by config_show nor in an error. */
 #ifndef BASE_CORE_CONFIG_H
 #define BASE_CORE_CONFIG_H
 
 #include "base/core/buf.h"
 
-enum config_type { CONFIG_INT, CONFIG_SIZE, CONFIG_DURATION, CONFIG_BOOL, CONFIG_SHARE, CONFIG_STRING };
+enum config_type { CONFIG_INT, CONFIG_SIZE, CONFIG_DURATION, CONFIG_BOOL, CONFIG_SHARE, CONFIG_STRING, CONFIG_SECRET };
 
 enum config_id {
 #define CONFIG(id, name, type, unit, def, min, max, help) CFG_##id,
@@ -18,7 +19,7 @@ enum config_id {
 struct config {
     int64_t num[CONFIG_COUNT];    /* INT; SIZE in bytes; DURATION in ms; BOOL */
     double share[CONFIG_COUNT];
-    char text[CONFIG_COUNT][1025]; /* as given; the value of STRING */
+    char text[CONFIG_COUNT][1025]; /* as given; the value of STRING and SECRET */
     const char *source[CONFIG_COUNT]; /* "default", "file", "environment", "command line" */
 };
 

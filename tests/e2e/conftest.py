@@ -54,3 +54,22 @@ def make_node(tmp_path, backend):
 @pytest.fixture
 def node(make_node):
     return make_node().start()
+
+
+@pytest.fixture(scope="session")
+def moto():
+    """An S3 server for all tests; each has a prefix of its own in it."""
+    from bucket import Moto
+    m = Moto()
+    yield m
+    m.stop()
+
+
+@pytest.fixture
+def bucket(moto, request):
+    import re
+
+    from bucket import Bucket
+    b = Bucket(moto, re.sub(r"[^a-z0-9_]+", "-", request.node.name.lower()).strip("-"))
+    yield b
+    b.stop()

@@ -1,0 +1,29 @@
+/* What a bucket's server may answer, and a file of keys: the first byte chooses. */
+#include "base/core/assert.h"
+#include "storage/object_xml.h"
+#include "storage/s3_keys.h"
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+    static struct s3_keys keys;
+    if (size == 0) return 0;
+    struct str text = str_n(data + 1, size - 1);
+    if (data[0] == 'k') {
+        err_t e = s3_keys_parse(text, STR("default"), &keys);
+        ASSERT(e == OK || e == ERR_INVALID);
+        if (e == OK) ASSERT(strlen(keys.access) < sizeof keys.access && strlen(keys.secret) > 0);
+        return 0;
+    }
+    struct arena a;
+    struct object_answer answer;
+    arena_init(&a, NULL);
+    err_t e = object_xml_parse(text, &a, &answer);
+    ASSERT(e == OK || e == ERR_CORRUPT);
+    ASSERT(answer.page.n <= OBJECT_LIST_MAX);
+    for (size_t i = 0; e == OK && i < answer.page.n; i++)
+        ASSERT(answer.page.items[i].name.p != NULL);
+    arena_deinit(&a);
+    return 0;
+}
