@@ -14,7 +14,12 @@ struct metric_view {
 struct source {
     const struct mem_series *mem; /* or */
     const struct seg_series *seg;
+    const struct dead_span *dead; /* of seg: what of it is deleted */
     struct source *next; /* newer */
+};
+struct dead_span { /* times, inclusive */
+    int64_t tmin, tmax;
+    const struct dead_span *next;
 };
 struct found {
     struct mseries *s;
@@ -58,17 +63,90 @@ static err_t add(struct view *v, struct found *f, hash128 id, struct str canonic
     return arena_check(&v->mem);
 }
 
+/* -- deleted series (tombstone.h) ---------------------------------------------------------------------------------- */
+
+struct tombs { /* of the view's, those that apply to a segment and a range */
+    const struct tombstone **t;
+    uint32_t n;
+};
+
+static struct tombs tombs_of(struct view *v, const struct seg_info *info, int64_t tmin_ms, int64_t tmax_ms, struct arena *a)
+{
+    const struct tomb_set *set = v->tombs;
+    struct tombs x = { .t = ARENA_RAW(a, const struct tombstone *, set ? set->n : 0) };
+    for (uint32_t i = 0; set && i < set->n; i++) {
+        const struct tombstone *t = set->t[i];
+        if (t->spec.signal != SIG_METRICS || info->generation > t->generation || !str_eq(t->spec.tenant, v->tenant)) continue;
+        if (t->spec.tmin_ms <= tmax_ms && t->spec.tmax_ms >= tmin_ms) x.t[x.n++] = t;
+    }
+    return x;
+}
+
+static bool covered(const struct dead_span *d, int64_t lo, int64_t hi)
+{
+    for (const struct dead_span *x = d; x;) {
+        if (x->tmin > lo || x->tmax < lo) {
+            x = x->next;
+            continue;
+        }
+        if (x->tmax >= hi) return true;
+        lo = x->tmax + 1;
+        x = d;
+    }
+    return false;
+}
+
+/* What of the series is deleted, into the view's memory. */
+static err_t dead_spans(struct view *v, const struct tombs *x, struct str canonical, const struct dead_span **out)
+{
+    struct arena a;
+    struct labels ls;
+    *out = NULL;
+    arena_init_sized(&a, v->budget, ARENA_BLOCK_MIN);
+    err_t e = labels_decode(canonical, &a, &ls);
+    for (uint32_t i = 0; e == OK && i < x->n; i++) {
+        if (!tombstone_matches(x->t[i], &ls)) continue;
+        const struct dead_span d = { x->t[i]->spec.tmin_ms, x->t[i]->spec.tmax_ms, *out };
+        *out = arena_dup(&v->mem, &d, sizeof d);
+    }
+    arena_deinit(&a);
+    return e == OK ? arena_check(&v->mem) : e;
+}
+
+static bool is_dead(const struct dead_span *d, int64_t t)
+{
+    for (; d; d = d->next)
+        if (t >= d->tmin && t <= d->tmax) return true;
+    return false;
+}
+
+/* Into arrays of its own: others may share those that it reads. */
+static void drop_dead(struct sample_set *s, const struct dead_span *d, struct arena *a)
+{
+    struct sample_set live;
+    sample_set_init(&live, a, s->n, s->hist, s->st);
+    for (uint32_t i = 0; i < s->n; i++)
+        if (!is_dead(d, s->t[i])) sample_set_put(&live, s->t[i], s->v[i], s->hist ? s->hist[i] : NULL, s->st ? s->st[i] : ST_NONE);
+    *s = live;
+}
+
+/* -- selection ------------------------------------------------------------------------------------------------------- */
+
 static err_t select_seg(struct view *v, uint32_t i, const struct matcher *m, uint32_t nm, int64_t tmin_ms,
                         int64_t tmax_ms, struct found *f)
 {
     struct seg_series *s;
     uint32_t n;
     bool ours = seg_is_exactly_ours(seg_info(v->segs[i]), v);
+    const struct tombs dead = tombs_of(v, seg_info(v->segs[i]), tmin_ms, tmax_ms, &v->mem);
     TRY(seg_metric_select(v->metrics->seg[i], m, nm, tmin_ms, tmax_ms, &s, &n));
     for (uint32_t k = 0; k < n; k++) {
         if (k % 256 == 255) TRY(metric_checkpoint());
         if (!ours && partition_series(v->tenant, s[k].id, v->partitions) % v->cores != v->core) continue;
         struct source src = { .seg = &s[k] };
+        const struct seg_entry *en = s[k].entry;
+        if (dead.n) TRY(dead_spans(v, &dead, en->canonical, &src.dead));
+        if (src.dead && covered(src.dead, MAX(tmin_ms, en->tmin), MIN(tmax_ms, en->tmax))) continue;
         TRY(add(v, f, s[k].id, s[k].entry->canonical, &src));
     }
     return OK;
@@ -122,6 +200,7 @@ err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, 
         struct sample_set part;
         if (src->seg) TRY(seg_series_read(src->seg, tmin_ms, tmax_ms, a, &part));
         else TRY(mem_series_read(src->mem, tmin_ms, tmax_ms, a, &part));
+        if (src->dead) drop_dead(&part, src->dead, a);
         sample_set_merge(&all, &part, a, &all);
         TRY(arena_check(a));
     }

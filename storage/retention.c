@@ -30,14 +30,14 @@ uint32_t retention_pick(const struct retention_rule *r, unix_ns now, struct seg_
     return gone;
 }
 
-static err_t delete_segments(struct store *s, const struct seg_info *infos, uint32_t n)
+static err_t delete_segments(struct store *s, const struct seg_info *infos, uint32_t n, enum metric_id counter, const char *why)
 {
     int64_t bytes = 0;
     for (uint32_t i = 0; i < n; i++)
         bytes += (int64_t)infos[i].bytes;
     TRY(store_swap(s, &(struct seg_swap){ .out = infos, .nout = n }));
-    metric_add(M_RETENTION_BYTES, bytes);
-    log_info("retention", "segments=%u bytes=%lld", n, (long long)bytes);
+    metric_add(counter, bytes);
+    log_info("retention", "segments=%u bytes=%lld why=\"%s\"", n, (long long)bytes, why);
     return OK;
 }
 
@@ -48,7 +48,16 @@ static err_t delete_by(struct store *s, const struct retention_rule *r)
     ASSERT(infos != NULL);
     memcpy(infos, s->infos, s->ninfos * sizeof *infos);
     uint32_t n = retention_pick(r, rt_wall(), infos, s->ninfos);
-    err_t e = n > 0 ? delete_segments(s, infos, n) : OK;
+    err_t e = n > 0 ? delete_segments(s, infos, n, M_RETENTION_BYTES, "age or share") : OK;
+    free(infos);
+    return e;
+}
+
+static err_t delete_dead(struct store *s)
+{
+    struct seg_info *infos;
+    uint32_t n = dead_segments(s, &infos);
+    err_t e = n > 0 ? delete_segments(s, infos, n, M_DELETED_BYTES, "all rows deleted") : OK;
     free(infos);
     return e;
 }
@@ -65,9 +74,9 @@ err_t retention_run(struct store *s)
         r.bytes_max = (uint64_t)((double)space.total_bytes * s->o.retention_share);
         atomic_store(&s->segment_bytes_max, r.bytes_max);
     }
-    if (r.age_ns == 0 && r.bytes_max == 0) return OK;
     TRY(sem_take(&s->changing, 1));
-    err_t e = delete_by(s, &r);
+    err_t e = delete_dead(s);
+    if (e == OK && (r.age_ns != 0 || r.bytes_max != 0)) e = delete_by(s, &r);
     sem_give(&s->changing, 1);
     return e;
 }

@@ -13,8 +13,10 @@
 #include "storage/col_bloom.h"
 #include "storage/partition.h"
 #include "storage/rows_find.h"
+#include "storage/seg_dead.h"
 #include "storage/seg_ids.h"
 #include "storage/shard.h"
+#include "storage/store_delete.h"
 #include "storage/table_grow.h"
 
 #include <stdlib.h>
@@ -25,6 +27,8 @@ struct source {
     int64_t tmin_ns, tmax_ns;
     struct mem_part *part; /* or NULL: */
     struct seg *seg;
+    const struct seg_dead *dead;
+    uint32_t group_no;
     const struct seg_group *group;
     const uint32_t *blocks; /* of the group, that hold the id looked for; NULL: no id is */
     uint32_t nblocks;
@@ -89,15 +93,18 @@ static void list_mem(struct rows_scan *s, const struct mem_rows *m)
     }
 }
 
-static void list_seg(struct rows_scan *s, struct seg *seg)
+static void list_seg(struct rows_scan *s, uint32_t no)
 {
+    struct seg *seg = s->v->segs[no];
     const struct seg_info *info = seg_info(seg);
     if (info->cores == s->v->cores && info->core != s->v->core) return;
+    if (s->rq.upto_generation && info->generation > s->rq.upto_generation) return;
     for (uint32_t i = 0; i < seg_ngroups(seg); i++) {
         const struct seg_group *g = seg_group(seg, i);
-        if (!wanted(s, g->tenant, g->signal, g->index)) continue;
+        if (!wanted(s, g->tenant, g->signal, g->index) || view_group_gone(s->v, no, i)) continue;
         if (overlaps(&s->rq, g->tmin_ns, g->tmax_ns))
-            add_source(s, &(struct source){ .tmin_ns = g->tmin_ns, .tmax_ns = g->tmax_ns, .seg = seg, .group = g });
+            add_source(s, &(struct source){ .tmin_ns = g->tmin_ns, .tmax_ns = g->tmax_ns, .seg = seg,
+                                            .dead = s->v->dead[no], .group_no = i, .group = g });
         else
             s->v->counts.groups_skipped++;
     }
@@ -218,10 +225,10 @@ static err_t look_up(struct rows_scan *s)
 static err_t open_sources(struct rows_scan *s)
 {
     const struct rows_req *rq = &s->rq;
-    for (uint32_t i = 0; i < s->v->nmems; i++)
+    for (uint32_t i = 0; i < s->v->nmems && !rq->upto_generation; i++)
         list_mem(s, s->v->mems[i]->rows);
     for (uint32_t i = 0; i < s->v->nsegs; i++)
-        list_seg(s, s->v->segs[i]);
+        list_seg(s, i);
     s->id = id_hint(rq);
     if (s->id) TRY(look_up(s));
     if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);
@@ -512,6 +519,26 @@ static err_t select_ours(struct rowset_impl *im, struct rowset *rs)
     return OK;
 }
 
+/* -- the dead -------------------------------------------------------------------------------------------------------- */
+
+static err_t drop_dead(struct rowset_impl *im, struct rowset *rs)
+{
+    const struct source *src = im->src;
+    if (seg_dead_count(src->dead, src->group_no) == 0) return OK;
+    uint32_t *live = ARENA_RAW(&im->scan->rowset, uint32_t, rs->nsel);
+    TRY(arena_check(&im->scan->rowset));
+    rs->nsel = seg_dead_live(src->dead, src->group_no, rs->sel, rs->nsel, live);
+    rs->sel = live;
+    return OK;
+}
+
+err_t rowset_mark(const struct rowset *rs, const uint32_t *rows, uint32_t n, struct dead_marks *to)
+{
+    const struct source *src = ((const struct rowset_impl *)rs->impl)->src;
+    ASSERT(src->seg != NULL); /* memtables are not scanned with upto_generation */
+    return dead_marks_add(to, seg_info(src->seg)->name, src->group_no, src->group->nrows, rows, n);
+}
+
 /* -- by id: which rows ------------------------------------------------------------------------------------------------- *
  * Groups that hold an id are read one after another otherwise, and each waits for the disk some times. */
 enum { AHEAD_FIBERS = 16, AHEAD_BLOCKS_MAX = 8 /* of a group: a large trace is read in its turn */ };
@@ -586,10 +613,12 @@ static err_t begin_rowset(struct rows_scan *s, const struct source *src, struct 
         TRY(seg_rows_parse(src->group->meta, src->group->nrows, &s->rowset, &im->dir));
     for (int rel = 0; rel < SEG_RELS; rel++)
         im->loaded[rel] = ARENA_ARRAY(&s->rowset, struct column *, im->dir.rel[rel].ncols);
+    TRY(drop_dead(im, rs));
     TRY(apply_hints(im, rs));
     if (rs->nsel == 0 || im->found || seg_is_exactly_ours(seg_info(src->seg), s->v)) return OK;
     /* Ownership first, then the hints once more: they narrow what is left. */
     TRY(select_ours(im, rs));
+    TRY(drop_dead(im, rs));
     return apply_hints(im, rs);
 }
 

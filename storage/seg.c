@@ -4,6 +4,7 @@
 #include "base/core/hash.h"
 #include "base/core/metric.h"
 #include "storage/col_codec.h"
+#include "storage/seg_dead.h"
 #include "storage/seg_format.h"
 
 #include <inttypes.h>
@@ -256,6 +257,7 @@ struct seg {
     struct arena mem;
     uint64_t data_end; /* footer offset */
     struct seg_footer footer;
+    struct seg_dead *dead;
     int64_t charged; /* bytes of `mem` that the metric counts */
 };
 
@@ -323,6 +325,7 @@ static err_t in_file(err_t e, const char *path)
 static void seg_free(struct seg *s)
 {
     metric_add(M_SEGMENT_DIRECTORY_BYTES, -s->charged);
+    seg_dead_put(s->dead);
     arena_deinit(&s->mem);
     free(s->path);
     free(s);
@@ -371,6 +374,15 @@ void seg_put(struct seg *s)
 }
 
 void seg_doom(struct seg *s) { s->doomed = true; }
+struct seg_dead *seg_dead_of(const struct seg *s) { return s->dead; }
+
+void seg_dead_set(struct seg *s, struct seg_dead *d)
+{
+    struct seg_dead *old = s->dead;
+    s->dead = d;
+    seg_dead_put(old);
+}
+
 const struct seg_info *seg_info(const struct seg *s) { return &s->info; }
 uint32_t seg_ngroups(const struct seg *s) { return s->footer.ngroups; }
 

@@ -60,6 +60,10 @@ MUST_CHECK err_t seg_open(const char *dir, const struct seg_info *info, struct s
 struct seg *seg_get(struct seg *s);
 void seg_put(struct seg *s) MAY_YIELD; /* the last one closes the file, and unlinks it if seg_doom was called */
 void seg_doom(struct seg *s);
+/* The rows of it that were deleted (seg_dead.h); NULL = none. seg_dead_set takes d; pins of the old ones stay. */
+struct seg_dead;
+struct seg_dead *seg_dead_of(const struct seg *s);
+void seg_dead_set(struct seg *s, struct seg_dead *d);
 const struct seg_info *seg_info(const struct seg *s);
 uint32_t seg_ngroups(const struct seg *s);
 const struct seg_group *seg_group(const struct seg *s, uint32_t i); /* lives as long as s */

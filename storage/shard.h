@@ -5,6 +5,8 @@
 
 #include "storage/mem_metric.h"
 #include "storage/mem_rows.h"
+#include "storage/seg_dead.h"
+#include "storage/tombstone.h"
 #include "storage/view.h"
 
 struct mem { /* one generation on one core */
@@ -23,6 +25,8 @@ struct view {
     uint32_t nmems, nsegs;
     struct mem **mems; /* oldest generation first */
     struct seg **segs; /* oldest generation first: a later arrival of a sample wins */
+    struct seg_dead **dead; /* of each, as it was when the view opened */
+    struct tomb_set *tombs;
     uint32_t core, cores, partitions;
     struct view_counts counts;
     struct metric_view *metrics; /* metric_select.c's own; NULL at first, lives in mem */
@@ -34,5 +38,8 @@ static inline bool seg_is_exactly_ours(const struct seg_info *i, const struct vi
 {
     return i->cores == v->cores && i->core == v->core;
 }
+
+/* Is nothing of group `group` of v->segs[no] read any more? By what stands outside of the segment alone. */
+bool view_group_gone(const struct view *v, uint32_t no, uint32_t group);
 
 #endif

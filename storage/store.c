@@ -26,6 +26,15 @@ void store_call_all(struct store *s, rt_call_fn *fn, void *const *args)
     }
 }
 
+void **store_same_args(const struct store *s, void *arg)
+{
+    void **args = calloc(s->cores, sizeof *args);
+    ASSERT(args != NULL);
+    for (unsigned c = 0; c < s->cores; c++)
+        args[c] = arg;
+    return args;
+}
+
 void store_failed(struct store *s, const char *why)
 {
     if (atomic_exchange(&s->failed, true)) return;
@@ -63,7 +72,12 @@ static err_t shard_open_here(void *arg)
 
 static err_t segments_here(void *arg)
 {
-    return open_segments(shard_here(arg));
+    struct store *s = arg;
+    struct shard *sh = shard_here(s);
+    sh->tombs = tomb_set_get(s->tombs);
+    sh->dedup.forgotten = s->forgotten;
+    TRY(open_segments(sh));
+    return dead_attach(sh);
 }
 
 static err_t shard_close_here(void *arg)
@@ -86,6 +100,7 @@ static err_t shard_close_here(void *arg)
     free(sh->mems);
     free(sh->segs);
     free(sh->coming);
+    tomb_set_put(sh->tombs);
     free(sh);
     return OK;
 }
@@ -98,14 +113,6 @@ static err_t shard_quiet_here(void *arg)
     return OK;
 }
 
-static void **same_args(struct store *s)
-{
-    void **args = calloc(s->cores, sizeof *args);
-    ASSERT(args != NULL);
-    for (unsigned c = 0; c < s->cores; c++)
-        args[c] = s;
-    return args;
-}
 
 /* -- open ---------------------------------------------------------------------------------------------------- */
 
@@ -137,7 +144,9 @@ static err_t open_all(struct store *s, void *const *args)
     store_call_all(s, shard_open_here, args);
     TRY(catalog_load(s));
     TRY(remove_orphans(s));
+    TRY(deletes_load(s));
     TRY(rt_call_all(RT_INGEST, segments_here, args, NULL));
+    dead_loaded(s);
     TRY(store_replay(s));
     s->generation_began = rt_now();
     return store_maintenance_start(s);
@@ -161,6 +170,7 @@ static void store_free(struct store *s)
     free(s->closed);
     free(s->dedups);
     catalog_batch_deinit(&s->undo);
+    deletes_free(s);
     free(s->shards);
     free(s->wal_dir);
     free(s->seg_dir);
@@ -171,7 +181,7 @@ static void store_free(struct store *s)
 
 static void close_shards(struct store *s)
 {
-    void **args = same_args(s);
+    void **args = store_same_args(s, s);
     store_call_all(s, shard_quiet_here, args);
     store_call_all(s, shard_close_here, args);
     free(args);
@@ -197,7 +207,7 @@ err_t store_open(const struct store_opts *o, struct store **out)
     s->wal_file_bytes = MIN(MAX(bytes, (uint64_t)WAL_FILE_BYTES_MIN), (uint64_t)WAL_FILE_BYTES_MAX);
     rt_sem_init(&s->changing, 1);
     budget_init(&s->mem, "memtables", NULL, o->mem_bytes, ERR_OVERLOAD);
-    void **args = same_args(s);
+    void **args = store_same_args(s, s);
     err_t e = open_all(s, args);
     free(args);
     if (e != OK) {
@@ -213,7 +223,7 @@ err_t store_open(const struct store_opts *o, struct store **out)
 
 void store_close(struct store *s)
 {
-    void **args = same_args(s);
+    void **args = store_same_args(s, s);
     store_call_all(s, shard_quiet_here, args);
     free(args);
     store_maintenance_stop(s);

@@ -157,6 +157,8 @@ static err_t append_request(struct append *ap)
     struct shard *sh = shard_here(s);
     const hash128 none = { 0, 0 };
     struct dedup_entry entry = { .key = request_key(ap->batches, ap->n), .wall_ms = rt_wall().ns / NS_PER_MS };
+    for (uint32_t i = 0; i < ap->n; i++)
+        entry.scope |= dedup_scope(ap->batches[i]->tenant, ap->batches[i]->signal);
     bool known = false, claimed = !hash128_eq(entry.key, none);
     if (claimed) TRY(claim(s, &entry, &known));
     if (known) {

@@ -2,7 +2,8 @@
  *   _store/partitions               u32
  *   _store/sealed                   u64 generation
  *   _store/seg/<generation>/<core>  struct seg_record
- *   _store/dedup/<generation>/<core> the requests of a sealed generation, 24 bytes each (store_dedup.c)
+ *   _store/dead/, _store/tomb/, _store/deletes/  what was deleted (store_delete.c, store_tomb.c)
+ *   _store/dedup/<generation>/<core> the requests of a sealed generation, 32 bytes each (store_dedup.c)
  * A segment's place is its newest generation and its core: a seal that is tried again overwrites what it wrote before. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
@@ -71,6 +72,15 @@ void catalog_put_dedup(struct catalog_batch *b, const struct dedup_item *i, stru
 void catalog_del_dedup(struct catalog_batch *b, const struct dedup_item *i)
 {
     add_op(b, place_key(&b->a, DEDUP_PREFIX, i->generation, i->core), STR_NONE);
+}
+void catalog_put(struct catalog_batch *b, struct str key, struct str value)
+{
+    add_op(b, key, value);
+}
+void catalog_undo_put(struct store *s, struct str key)
+{
+    if (s->undo.cap == 0) catalog_batch_init(&s->undo);
+    add_op(&s->undo, arena_str(&s->undo.a, key), STR_NONE);
 }
 err_t catalog_commit(struct store *s, struct catalog_batch *b)
 {
@@ -196,7 +206,7 @@ static err_t load_dedups(struct store *s, struct arena *a)
         struct dedup_item d = { .core = (uint32_t)(core[0] << 8 | core[1]), .wall_ms = INT64_MIN };
         for (unsigned k = 0; k < 8; k++)
             d.generation = d.generation << 8 | generation[k];
-        for (size_t at = 16; at + 8 <= v.n; at += 24) {
+        for (size_t at = 16; at + 8 <= v.n; at += DEDUP_BYTES) {
             int64_t wall_ms;
             memcpy(&wall_ms, v.p + at, sizeof wall_ms);
             d.wall_ms = MAX(d.wall_ms, wall_ms);

@@ -25,16 +25,59 @@ static void set_deinit(struct dedup_set *s)
     htab_deinit(&s->index);
     free(s->entries);
 }
-static bool set_has(const struct dedup_set *s, hash128 key)
+
+/* -- scopes, and what is forgotten of them ------------------------------------------------------------------ */
+
+enum { SIGNAL_BITS = 8 };
+#define SCOPE_ALL ((UINT64_C(1) << SIGNAL_BITS) - 1) /* of any tenant */
+
+uint64_t dedup_scope(struct str tenant, enum signal signal)
+{
+    return hash64(tenant) << SIGNAL_BITS | UINT64_C(1) << signal;
+}
+
+static bool touches(uint64_t forgotten, uint64_t scope)
+{
+    bool tenant = forgotten == SCOPE_ALL || forgotten >> SIGNAL_BITS == scope >> SIGNAL_BITS;
+    return tenant && (forgotten & scope & SCOPE_ALL) != 0;
+}
+
+void dedup_forget(struct dedup_forgotten *f, uint64_t scope, uint64_t generation)
+{
+    uint32_t i = 0;
+    while (i < f->n && f->v[i].scope != scope)
+        i++;
+    if (i == DEDUP_FORGOTTEN_MAX) {
+        for (i = 0; i < f->n; i++)
+            generation = MAX(generation, f->v[i].generation);
+        f->n = i = 0;
+        scope = SCOPE_ALL;
+    }
+    if (i == f->n) f->v[f->n++].generation = 0;
+    f->v[i].scope = scope;
+    f->v[i].generation = MAX(f->v[i].generation, generation);
+}
+
+static bool is_forgotten(const struct dedup_forgotten *f, const struct dedup_entry *e)
+{
+    for (uint32_t i = 0; i < f->n; i++)
+        if (e->generation <= f->v[i].generation && touches(f->v[i].scope, e->scope)) return true;
+    return false;
+}
+
+/* One acked since a deletion may stand behind an equal one that was acked before. */
+static bool set_has(const struct dedup_set *s, hash128 key, const struct dedup_forgotten *f)
 {
     for (uint32_t it = 0, v; htab_next(&s->index, hash_u64(key.lo), &it, &v);)
-        if (hash128_eq(s->entries[v].key, key)) return true;
+        if (hash128_eq(s->entries[v].key, key) && !is_forgotten(f, &s->entries[v])) return true;
     return false;
 }
 
 void dedup_init(struct dedup *d, unsigned cores)
 {
-    *d = (struct dedup){ .turned = rt_now(), .full = DEDUP_MAX / 2 / cores };
+    memset(d, 0, sizeof *d); /* a compound literal would stand on the fiber's stack */
+    d->turned = rt_now();
+    d->full = DEDUP_MAX / 2 / cores;
     set_init(&d->young);
     set_init(&d->old);
 }
@@ -59,7 +102,7 @@ void dedup_remember(struct dedup *d, const struct dedup_entry *e)
 {
     if (e->wall_ms < rt_wall().ns / NS_PER_MS - DEDUP_MS) return;
     turn(d);
-    if (set_has(&d->young, e->key)) return;
+    if (set_has(&d->young, e->key, &d->forgotten)) return;
     struct dedup_set *s = &d->young;
     if (s->count == s->cap) {
         s->cap = s->cap ? s->cap * 2 : 64;
@@ -89,7 +132,7 @@ static err_t claim_here(void *arg)
     struct claim_call *c = arg;
     struct dedup *d = &shard_here(c->s)->dedup;
     for (;;) {
-        c->known = set_has(&d->young, c->e.key) || set_has(&d->old, c->e.key);
+        c->known = set_has(&d->young, c->e.key, &d->forgotten) || set_has(&d->old, c->e.key, &d->forgotten);
         if (c->known) return OK;
         struct dedup_claim *first = *claim_find(d, c->e.key);
         if (!first) break;
@@ -143,9 +186,7 @@ void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked)
     }
 }
 
-/* -- in the catalog: entries of 24 bytes, key.lo | key.hi | wall_ms -------------------------------------- */
-
-enum { ENTRY_BYTES = 24 };
+/* -- in the catalog: entries of 32 bytes, key.lo | key.hi | wall_ms | scope -------------------------------------- */
 
 static int64_t export_set(const struct dedup_set *s, uint64_t generation, struct buf *out)
 {
@@ -156,6 +197,7 @@ static int64_t export_set(const struct dedup_set *s, uint64_t generation, struct
         buf_put(out, &e->key.lo, 8);
         buf_put(out, &e->key.hi, 8);
         buf_put(out, &e->wall_ms, 8);
+        buf_put(out, &e->scope, 8);
         newest = MAX(newest, e->wall_ms);
     }
     return newest;
@@ -177,11 +219,12 @@ static err_t import_here(void *arg)
 {
     const struct import_call *c = arg;
     struct shard *sh = shard_here(c->s);
-    for (size_t at = 0; at + ENTRY_BYTES <= c->bytes.n; at += ENTRY_BYTES) {
+    for (size_t at = 0; at + DEDUP_BYTES <= c->bytes.n; at += DEDUP_BYTES) {
         struct dedup_entry e = { .generation = c->generation };
         memcpy(&e.key.lo, c->bytes.p + at, 8);
         memcpy(&e.key.hi, c->bytes.p + at + 8, 8);
         memcpy(&e.wall_ms, c->bytes.p + at + 16, 8);
+        memcpy(&e.scope, c->bytes.p + at + 24, 8);
         if (dedup_core(e.key, c->s->cores) == sh->core) dedup_remember(&sh->dedup, &e);
     }
     return OK;

@@ -15,6 +15,7 @@
 
 #include "base/core/htab.h"
 #include "storage/shard.h"
+#include "storage/store_delete.h"
 #include "storage/wal.h"
 
 #include <stdatomic.h>
@@ -23,6 +24,7 @@ enum {
     SEG_INFOS_MAX = 1 << 20,
     DEDUP_MAX = 1 << 20,                /* requests remembered on a node */
     DEDUP_MS = 10 * 60 * 1000,
+    DEDUP_BYTES = 32,
     WAL_FILE_BYTES_MAX = 64 << 20, WAL_FILE_BYTES_MIN = 1 << 20,
     WAL_COMMIT_BYTES_MIN = 64 << 10,
 };
@@ -31,8 +33,18 @@ enum {
 struct dedup_entry {
     hash128 key;
     int64_t wall_ms;
+    uint64_t scope; /* tenant and signals: dedup_scope */
     uint64_t generation;
 };
+/* Requests of a scope that were acked in `generation` or before are not known any more: a deletion was made since, and what is
+ * written again is to be stored again. A list that would grow past its maximum becomes one entry for all scopes. */
+enum { DEDUP_FORGOTTEN_MAX = 256 };
+struct dedup_forgotten {
+    uint32_t n;
+    struct { uint64_t scope, generation; } v[DEDUP_FORGOTTEN_MAX];
+};
+uint64_t dedup_scope(struct str tenant, enum signal signal);
+void dedup_forget(struct dedup_forgotten *f, uint64_t scope, uint64_t generation);
 struct dedup_set {
     struct htab index;
     struct dedup_entry *entries;
@@ -44,6 +56,7 @@ struct dedup {
     struct dedup_set young, old; /* young becomes old after DEDUP_MS, or when it is full */
     mono_ns turned;
     uint32_t full;
+    struct dedup_forgotten forgotten;
 };
 void dedup_init(struct dedup *d, unsigned cores);
 void dedup_deinit(struct dedup *d);
@@ -52,7 +65,7 @@ MUST_CHECK err_t dedup_claim(struct store *s, hash128 key, bool *known) MAY_YIEL
 void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked) MAY_YIELD;
 /* On the owner's core: what is known from logs and the catalog. Too old ones are left out. */
 void dedup_remember(struct dedup *d, const struct dedup_entry *e);
-/* Appends the entries of a generation as bytes for the catalog; the newest wall_ms. */
+/* Appends the entries of a generation as bytes for the catalog, DEDUP_BYTES each; the newest wall_ms. */
 int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out);
 /* Gives entries (bytes as exported) to their cores. */
 MUST_CHECK err_t dedup_import(struct store *s, uint64_t generation, struct str bytes) MAY_YIELD;
@@ -85,6 +98,7 @@ struct shard {
     struct wal *wal;
     struct defined defined;
     struct dedup dedup;
+    struct tomb_set *tombs;
 };
 
 struct old_log { /* a file of an earlier life */
@@ -101,6 +115,11 @@ struct dedup_item { /* one in the catalog */
     uint64_t generation;
     uint32_t core;
     int64_t wall_ms; /* the newest in it */
+};
+
+struct delete_item { /* a deletion by marks (store_tomb.c) */
+    uint64_t id, generation;
+    bool done;
 };
 
 struct catalog_batch { /* written all or nothing (store_catalog.c) */
@@ -137,6 +156,15 @@ struct store {
     uint32_t ndedups, dedups_cap;
     struct sem changing;         /* 1: who holds it may change infos, shards' segments and the catalog */
     struct catalog_batch undo;   /* see catalog_commit */
+    struct tomb_set *tombs;      /* every core has a reference too */
+    uint64_t tomb_last;          /* id */
+    struct delete_item *deletes; /* by id */
+    uint32_t ndeletes, deletes_cap;
+    uint64_t delete_last;        /* id */
+    struct dedup_forgotten forgotten; /* every core has a copy */
+    struct kv_item *loaded;      /* at start: marks of dead rows on their way to the segments */
+    size_t nloaded;
+    struct arena loaded_mem;
     mono_ns generation_began;
     struct scope scope;          /* of the maintenance fiber */
     struct event wake;
@@ -153,6 +181,8 @@ static inline struct shard *shard_here(struct store *s)
 void *store_grow(void *p, uint32_t *cap, uint32_t want, size_t elem);
 /* Runs fn on every core until each has run it: fn answers OK and may run again after it did. */
 void store_call_all(struct store *s, rt_call_fn *fn, void *const *args) MAY_YIELD;
+/* The same argument for every core; the caller frees the array. */
+void **store_same_args(const struct store *s, void *arg);
 void store_failed(struct store *s, const char *why);
 
 /* store_shard.c */
@@ -160,6 +190,7 @@ struct mem *shard_mem(struct shard *sh, uint64_t generation); /* found or made *
 struct mem *shard_mem_find(const struct shard *sh, uint64_t generation);
 void mem_put(struct mem *m);
 void shard_seg_add(struct shard *sh, struct seg *g); /* takes g; oldest generation first */
+bool shard_seg_gone(const struct shard *sh, const struct seg *g); /* view.c: view_group_gone of all its groups */
 bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info *i);
 /* Which rows of a request go to which core. */
 struct split;
@@ -177,6 +208,10 @@ void catalog_del_seg(struct catalog_batch *b, const struct seg_info *i);
 void catalog_put_sealed(struct catalog_batch *b, uint64_t generation);
 void catalog_put_dedup(struct catalog_batch *b, const struct dedup_item *i, struct str bytes);
 void catalog_del_dedup(struct catalog_batch *b, const struct dedup_item *i);
+/* Any other record; STR_NONE deletes it. The key lives in b's arena, the value until the commit. */
+void catalog_put(struct catalog_batch *b, struct str key, struct str value);
+/* Whatever comes of the commit that failed: the next one deletes the record first. */
+void catalog_undo_put(struct store *s, struct str key);
 /* By a holder of s->changing. A commit that failed may have happened all the same: who cannot do it again leaves in s->undo
  * what takes it back, and the next commit, whose ever it is, does that first, in one batch with its own. */
 MUST_CHECK err_t catalog_commit(struct store *s, struct catalog_batch *b) MAY_YIELD;
@@ -196,6 +231,21 @@ struct seg_swap {
 MUST_CHECK err_t store_swap(struct store *s, const struct seg_swap *w) MAY_YIELD;
 /* Is this very segment (not another at its place) in infos? */
 bool store_has_seg(const struct store *s, const struct seg_info *i);
+
+/* store_delete.c: marks of dead rows. Those of segments that were swapped out are of no use, and deleted at start at the
+ * latest (the files' names never come again); not before the swap is sure, or taking it back would bring rows back. */
+MUST_CHECK err_t dead_load(struct store *s) MAY_YIELD;
+MUST_CHECK err_t dead_attach(struct shard *sh);
+void dead_loaded(struct store *s);
+/* Segments of which nothing is read any more, malloc'd; their number. */
+uint32_t dead_segments(struct store *s, struct seg_info **out) MAY_YIELD;
+void dead_forget(struct store *s, const struct seg_info *infos, uint32_t n) MAY_YIELD;
+
+/* store_tomb.c */
+MUST_CHECK err_t deletes_load(struct store *s) MAY_YIELD;
+void deletes_free(struct store *s);
+/* Does an unfinished deletion cover the generations up to one in [first, last), but not `last`? Such segments are not merged. */
+bool store_delete_splits(const struct store *s, uint64_t first, uint64_t last);
 
 /* store_replay.c */
 MUST_CHECK err_t store_replay(struct store *s) MAY_YIELD;

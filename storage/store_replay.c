@@ -94,10 +94,12 @@ static err_t replay_request(struct replaying *r, struct str payload, struct aren
     }
     if (e == OK) {
         split_insert(sp, r->generation);
-        struct dedup_entry known = { rd.head.key, rd.head.wall_ms, r->generation };
+        struct dedup_entry known = { .key = rd.head.key, .wall_ms = rd.head.wall_ms, .generation = r->generation };
+        for (uint32_t i = 0; i < n; i++)
+            known.scope |= dedup_scope(batches[i].tenant, batches[i].signal);
         const hash128 none = { 0, 0 };
         if (!hash128_eq(known.key, none)) {
-            struct str bytes = str_n(&known, 24); /* key.lo | key.hi | wall_ms, as dedup_import reads them */
+            struct str bytes = str_n(&known, DEDUP_BYTES); /* key.lo | key.hi | wall_ms | scope, as dedup_import reads them */
             e = dedup_import(r->s, r->generation, bytes);
         }
     }

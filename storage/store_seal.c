@@ -199,7 +199,7 @@ static err_t seal_one(struct store *s, uint64_t generation)
     ASSERT(parts != NULL && args != NULL);
     for (unsigned c = 0; c < s->cores; c++) {
         parts[c] = (struct part){ .s = s, .generation = generation };
-        buf_init(&parts[c].keys, (size_t)DEDUP_MAX * 24, NULL);
+        buf_init(&parts[c].keys, (size_t)DEDUP_MAX * DEDUP_BYTES, NULL);
         args[c] = &parts[c];
     }
     err_t e = rt_call_all(RT_MAINTENANCE, write_here, args, NULL);

@@ -158,6 +158,7 @@ err_t store_swap(struct store *s, const struct seg_swap *w)
         for (uint32_t i = 0; i < w->nin; i++)
             catalog_add_info(s, &w->in[i]);
         store_call_all(s, publish_here, args);
+        dead_forget(s, w->out, w->nout);
     } else {
         struct err_record why = *err_record();
         bool settled = !unknown || take_back(s, w);

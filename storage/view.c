@@ -20,12 +20,16 @@ err_t view_open(struct store *s, struct str tenant, struct budget *budget, struc
     v->tenant = arena_str(&v->mem, tenant);
     v->mems = ARENA_ARRAY(&v->mem, struct mem *, sh->nmems);
     v->segs = ARENA_ARRAY(&v->mem, struct seg *, sh->nsegs);
+    v->dead = ARENA_ARRAY(&v->mem, struct seg_dead *, sh->nsegs);
     for (; v->nmems < sh->nmems; v->nmems++) {
         v->mems[v->nmems] = sh->mems[v->nmems];
         v->mems[v->nmems]->refs++;
     }
-    for (; v->nsegs < sh->nsegs; v->nsegs++)
+    for (; v->nsegs < sh->nsegs; v->nsegs++) {
         v->segs[v->nsegs] = seg_get(sh->segs[v->nsegs]);
+        v->dead[v->nsegs] = seg_dead_get(seg_dead_of(v->segs[v->nsegs]));
+    }
+    v->tombs = tomb_set_get(sh->tombs);
     *out = v;
     return OK;
 }
@@ -35,8 +39,11 @@ void view_close(struct view *v)
     ASSERT(v->core == rt_core());
     for (uint32_t i = 0; i < v->nmems; i++)
         mem_put(v->mems[i]);
-    for (uint32_t i = 0; i < v->nsegs; i++)
+    for (uint32_t i = 0; i < v->nsegs; i++) {
+        seg_dead_put(v->dead[i]);
         seg_put(v->segs[i]);
+    }
+    tomb_set_put(v->tombs);
     arena_deinit(&v->mem);
     free(v);
 }
@@ -66,10 +73,44 @@ err_t view_signals(const struct view *v, unsigned want, unsigned *out)
     for (uint32_t i = v->nsegs; i-- > 0 && (found & want) != want;) {
         for (uint32_t k = 0; k < seg_ngroups(v->segs[i]) && (found & want) != want; k++) {
             const struct seg_group *g = seg_group(v->segs[i], k);
-            if (str_eq(g->tenant, v->tenant)) found |= 1u << g->signal;
+            if (!(found >> g->signal & 1) && str_eq(g->tenant, v->tenant) && !view_group_gone(v, i, k)) found |= 1u << g->signal;
         }
         TRY(rt_checkpoint());
     }
     *out = found & want;
     return OK;
+}
+
+/* -- what is deleted ------------------------------------------------------------------------------------ */
+
+static bool index_deleted(const struct tomb_set *set, const struct seg_info *i, const struct seg_group *g)
+{
+    for (uint32_t k = 0; set && k < set->n; k++) {
+        const struct tombstone *t = set->t[k];
+        if (t->spec.signal == SIG_DOCS && i->generation <= t->generation && str_eq(t->spec.index, g->index) &&
+            str_eq(t->spec.tenant, g->tenant))
+            return true;
+    }
+    return false;
+}
+
+static bool group_gone(const struct tomb_set *tombs, const struct seg_dead *dead, const struct seg *seg, uint32_t group)
+{
+    const struct seg_group *g = seg_group(seg, group);
+    if (g->signal == SIG_METRICS) return false;
+    if (g->nrows > 0 && seg_dead_count(dead, group) == g->nrows) return true;
+    return g->signal == SIG_DOCS && index_deleted(tombs, seg_info(seg), g);
+}
+
+bool view_group_gone(const struct view *v, uint32_t no, uint32_t group)
+{
+    return group_gone(v->tombs, v->dead[no], v->segs[no], group);
+}
+
+bool shard_seg_gone(const struct shard *sh, const struct seg *g)
+{
+    uint32_t n = seg_ngroups(g), i = 0;
+    while (i < n && group_gone(sh->tombs, seg_dead_of(g), g, i))
+        i++;
+    return n > 0 && i == n;
 }

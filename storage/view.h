@@ -42,6 +42,7 @@ struct rows_req {
     uint32_t nhints;
     bool newest_first;    /* order rowsets by tmax descending, so that top-n can stop early */
     bool oldest_first;    /* or by tmin ascending */
+    uint64_t upto_generation; /* > 0: of segments of this generation and older ones alone: what was acked when it was sealed */
     bool whole;           /* of a trace_id's rows (HINT_FIX_EQ) all columns will be asked for: they are read together */
 };
 struct rows_scan;

@@ -207,6 +207,13 @@ static err_t refuse_builtin(struct str id)
     return OK;
 }
 
+/* Before the name is: what is left of an index at a crash between is a name without rows, never rows without a name. */
+static err_t delete_rows(struct store *s, struct str tenant, struct str uid)
+{
+    const struct tombstone_spec t = { .tenant = tenant, .signal = SIG_DOCS, .index = uid };
+    return store_tombstone(s, &t);
+}
+
 err_t indexes_create(struct store *s, struct str tenant, struct str config_json, bool overwrite, struct arena *a,
                      struct index_entry *out)
 {
@@ -218,6 +225,7 @@ err_t indexes_create(struct store *s, struct str tenant, struct str config_json,
     if (e == OK && !overwrite)
         return err_set(ERR_INVALID, "index `" STR_FMT "` already exists", STR_ARG(c.index_id));
     if (e != OK && e != ERR_NOT_FOUND) return e;
+    if (e == OK) TRY(delete_rows(s, tenant, old.uid));
     TRY(store_entry(s, tenant, new_uid(c.index_id, a), rt_wall().ns / NS_PER_S, &c, a));
     return indexes_get(s, tenant, c.index_id, a, out);
 }
@@ -240,6 +248,7 @@ err_t indexes_delete(struct store *s, struct str tenant, const struct index_entr
     struct kv *kv = store_kv(s);
     struct arena a;
     TRY(refuse_builtin(e->id));
+    TRY(delete_rows(s, tenant, e->uid));
     arena_init(&a, NULL);
     err_t err = kv->write(kv, &(struct kv_op){ index_key(&a, tenant, e->id), STR_NONE }, 1);
     arena_deinit(&a);
@@ -249,6 +258,7 @@ err_t indexes_delete(struct store *s, struct str tenant, const struct index_entr
 err_t indexes_clear(struct store *s, struct str tenant, const struct index_entry *e, struct arena *a)
 {
     TRY(refuse_builtin(e->id));
+    TRY(delete_rows(s, tenant, e->uid));
     return store_entry(s, tenant, new_uid(e->id, a), e->create_s, &e->config, a);
 }
 

@@ -10,7 +10,7 @@
 #include "base/core/json_out.h"
 #include "query/logs/compile.h"
 #include "server/ingest/docs.h"
-#include "storage/store.h"
+#include "storage/store_delete.h"
 
 enum { INDEXES_MAX = 10000, INDEX_PATTERNS_MAX = 100 };
 
@@ -35,8 +35,9 @@ MUST_CHECK err_t indexes_create(struct store *s, struct str tenant, struct str c
 /* Keeps uid and rows. */
 MUST_CHECK err_t indexes_update(struct store *s, struct str tenant, struct str id, struct str config_json, struct arena *a,
                                 struct index_entry *out) MAY_YIELD;
+/* Its rows go with it: store_tombstone. */
 MUST_CHECK err_t indexes_delete(struct store *s, struct str tenant, const struct index_entry *e) MAY_YIELD;
-/* A new uid: its rows are not seen any more. */
+/* A new uid: its rows are deleted. */
 MUST_CHECK err_t indexes_clear(struct store *s, struct str tenant, const struct index_entry *e, struct arena *a) MAY_YIELD;
 
 MUST_CHECK err_t templates_put(struct store *s, struct str tenant, struct str json, bool overwrite, struct arena *a) MAY_YIELD;

@@ -212,8 +212,9 @@ static void check_tokens(struct view *v, struct seen *seen, bool sealed)
 
 static struct view view_of(struct mem **mems, struct seg **segs, uint32_t core, uint32_t cores)
 {
+    static struct seg_dead *none[3];
     struct view v = { .tenant = STR("acme"), .budget = &budget, .nmems = mems ? 1 : 0, .mems = mems,
-                      .nsegs = segs ? 1 : 0, .segs = segs, .core = core, .cores = cores, .partitions = 64 };
+                      .nsegs = segs ? 1 : 0, .segs = segs, .dead = none, .core = core, .cores = cores, .partitions = 64 };
     arena_init(&v.mem, &budget);
     return v;
 }
