@@ -1,6 +1,6 @@
 /* The metrics of a tenant in a segment.
  *
- *   group meta = u8 version (1) | varint n, n x chunk            blocks: where they lie
+ *   group meta = u8 version (2) | varint n, n x chunk            blocks: where they lie
  *              | varint n, n x (chunk, varint series)            pages, in the order of the series
  *              | varint n, n x name                              label names, ascending
  *              | u8 1, chunk  or  u8 0                           metadata of families
@@ -118,7 +118,9 @@ err_t seg_metric_decode(struct str meta, uint32_t nseries, struct arena *a, stru
 {
     struct seg_metric s = { .nseries = nseries };
     struct reader r = reader_of(meta);
-    if (get_byte(&r) != SEG_METRIC_VERSION) return err_set(ERR_CORRUPT, "a metrics group of an unknown version");
+    uint8_t version = get_byte(&r);
+    if (version != SEG_METRIC_VERSION)
+        return err_set(ERR_CORRUPT, "a metrics group of version %u, this program reads version %d only", version, SEG_METRIC_VERSION);
     s.nchunks = get_count(&r, sizeof(struct seg_chunk));
     s.chunk = ARENA_ARRAY(a, struct seg_chunk, s.nchunks);
     s.chunk_bytes = ARENA_ARRAY(a, struct str, s.nchunks);

@@ -8,7 +8,7 @@
 #include "storage/seg.h"
 
 enum {
-    SEG_METRIC_VERSION = 1,
+    SEG_METRIC_VERSION = 2,
     SEG_METRIC_CHUNK = 256 << 10,  /* raw bytes at which a chunk of blocks is written */
     SEG_METRIC_PAGE = 64 << 10,    /* of series entries */
     SEG_METRIC_PART = 1 << 20,     /* of label values with their series */

@@ -55,11 +55,28 @@ static void hist(struct str in, struct arena *a)
     buf_deinit(&b);
 }
 
+static int64_t t[COL_SAMPLE_MAX], t2[COL_SAMPLE_MAX];
+static double v[COL_SAMPLE_MAX], v2[COL_SAMPLE_MAX];
+static uint8_t coded[COL_SAMPLE_BOUND(COL_SAMPLE_MAX)];
+
+/* Any bits as values: they come back, from bytes within the bound. */
+static void values(struct str in)
+{
+    uint32_t n = (uint32_t)MIN(in.n / 8, (size_t)COL_SAMPLE_MAX);
+    if (n == 0) return;
+    memcpy(v, in.p, n * 8);
+    memcpy(t, in.p, n * 8);
+    size_t size = sample_f64_encode(v, n, coded);
+    ASSERT(size <= COL_SAMPLE_BOUND(n));
+    ASSERT(sample_f64_decode(coded, coded + size, n, v2) == coded + size && memcmp(v, v2, n * 8) == 0);
+    size = sample_i64_encode(t, n, coded);
+    ASSERT(size <= COL_SAMPLE_BOUND(n));
+    ASSERT(sample_i64_decode(coded, coded + size, n, t2) == coded + size && memcmp(t, t2, n * 8) == 0);
+}
+
 static void samples(struct str in)
 {
-    static int64_t t[COL_SAMPLE_MAX], t2[COL_SAMPLE_MAX];
-    static double v[COL_SAMPLE_MAX], v2[COL_SAMPLE_MAX];
-    static uint8_t coded[COL_SAMPLE_BOUND(COL_SAMPLE_MAX)];
+    values(in);
     if (in.n < 2) return;
     uint32_t n = ((uint8_t)in.p[0] | (uint32_t)(uint8_t)in.p[1] << 8) % COL_SAMPLE_MAX + 1;
     const uint8_t *p = (const uint8_t *)in.p + 2, *end = (const uint8_t *)in.p + in.n;
