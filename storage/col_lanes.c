@@ -281,7 +281,7 @@ KERNEL void put_run(const struct run *r, enum what what, unsigned exponent, bool
 struct kernels {
     void (*unpack)(const uint8_t *p, uint32_t rows, unsigned width, uint32_t *out);
     uint32_t (*sum)(const uint32_t *x, uint32_t rows, uint32_t *out);
-    void (*put)(const struct run *r, enum what what, unsigned exponent, uint64_t *out);
+    void (*values)(const struct run *r, enum what what, unsigned exponent, uint64_t *out);
 };
 
 #define KERNELS(NAME, TARGET, NATIVE, FUSED)                                                                                    \
@@ -352,7 +352,7 @@ static void put_across(const struct kernels *k, uint32_t n, const struct lanes_p
                        uint64_t *out)
 {
     struct run all = { lows, plan->width > 32 ? highs : NULL, 0, n, plan->base, plan->slope, plan->factor };
-    k->put(&all, what, exponent, out);
+    k->values(&all, what, exponent, out);
     for (uint32_t i = 0; i < plan->npatches; i++) {
         uint32_t at = plan->patch_at[i];
         uint64_t x = lows[at] | (all.high ? (uint64_t)highs[at] << 32 : 0);
@@ -372,7 +372,7 @@ static void put_along(const struct kernels *k, uint32_t n, const struct lanes_pl
         while (patch < plan->npatches && plan->patch_at[patch] == r.from)
             r.base += plan->patch[patch++] * plan->factor;
         r.to = patch < plan->npatches ? plan->patch_at[patch] : n;
-        k->put(&r, what, exponent, out);
+        k->values(&r, what, exponent, out);
     }
 }
 
