@@ -17,6 +17,11 @@ void query_begin(struct query *q, struct budget *one, struct arena *answer, stru
     metric_add(M_QUERIES, 1);
 }
 
+struct str query_lost_text(struct query *q)
+{
+    return atomic_load(&q->stats.lost) ? store_lost_text(q->store, q->arena) : STR_NONE;
+}
+
 void query_end(struct query *q)
 {
     struct err_record why = *err_record(); /* of the request; freeing must not change it */
@@ -46,6 +51,7 @@ static void add_counts(struct query *q, const struct view *v)
     atomic_fetch_add(&q->stats.bytes, c.bytes);
     atomic_fetch_add(&q->stats.groups_read, c.groups_read);
     atomic_fetch_add(&q->stats.groups_skipped, c.groups_skipped);
+    atomic_fetch_add(&q->stats.lost, c.lost);
 }
 
 static err_t run_part(void *arg)

@@ -9,7 +9,7 @@
 
 #include "storage/view.h"
 
-struct query_stats { _Atomic uint64_t rows, samples, bytes, groups_read, groups_skipped; };
+struct query_stats { _Atomic uint64_t rows, samples, bytes, groups_read, groups_skipped, lost; };
 
 struct query {
     struct store *store;
@@ -40,5 +40,8 @@ struct scatter { /* results of one scatter; one slot a core */
 /* On error nothing is left to free. */
 MUST_CHECK err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out) MAY_YIELD;
 void scatter_free(struct scatter *s);
+
+/* What the answer must say: empty, or a sentence about stored data that it lacks because it cannot be read. In q->arena. */
+struct str query_lost_text(struct query *q);
 
 #endif

@@ -6,6 +6,7 @@
 #include "base/rt/file.h"
 #include "server/api/admin.h"
 #include "server/doors.h"
+#include "storage/disk.h"
 #include "storage/store.h"
 
 #include <errno.h>
@@ -40,6 +41,10 @@ static err_t lock_file(void *arg)
     char path[1200];
     snprintf(path, sizeof path, "%s/LOCK", dir);
     node.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (node.lock < 0 && errno == ENOSPC) node.lock = open(path, O_RDWR | O_CLOEXEC);
+    if (node.lock < 0 && (errno == EROFS || errno == EACCES))
+        return err_set(ERR_INVALID, "the data directory %s cannot be written (%s): mount it read-write and own it, or give another by "
+                       "--data", dir, strerror(errno));
     if (node.lock < 0) return err_set_errno(errno, "the data directory %s is not usable", dir);
     if (flock(node.lock, LOCK_EX | LOCK_NB) == 0) return OK;
     if (errno == EWOULDBLOCK) return err_set(ERR_INVALID, "another tercet is using the data directory %s", dir);
@@ -91,12 +96,20 @@ static void replay_progress(uint64_t done, uint64_t total)
 }
 
 /* -- start and stop --------------------------------------------------------------------------------- */
+/* The catalog writes when it is opened: on a full disk it takes what the ballast held. */
+static err_t open_catalog(const char *dir, const char *catalog) MAY_YIELD
+{
+    err_t e = kv_rocks_open(catalog, &node.kv);
+    if (e == ERR_NOSPC && disk_ballast_release(dir)) e = kv_rocks_open(catalog, &node.kv);
+    return e == ERR_NOSPC ? err_set(e, "the disk of %s is full: free some MB on it and start again", dir) : e;
+}
+
 static err_t open_storage(void)
 {
     const struct config *c = node.config;
     char catalog[1200];
     snprintf(catalog, sizeof catalog, "%s/catalog", config_text(c, CFG_DATA_DIR));
-    TRY(kv_rocks_open(catalog, &node.kv));
+    TRY(open_catalog(config_text(c, CFG_DATA_DIR), catalog));
     int64_t partitions = config_num(c, CFG_DATA_PARTITIONS);
     if (partitions & (partitions - 1))
         return err_set(ERR_INVALID, "data.partitions: %lld is no power of two", (long long)partitions);
@@ -109,7 +122,10 @@ static err_t open_storage(void)
         .commit_bytes = (uint32_t)config_num(c, CFG_STORAGE_COMMIT_BYTES),
         .retention_share = config_share(c, CFG_STORAGE_RETENTION_SHARE),
         .retention_age_ms = config_num(c, CFG_STORAGE_RETENTION_AGE),
+        .pause_share = config_share(c, CFG_STORAGE_PAUSE_SHARE),
         .refuse_share = config_share(c, CFG_STORAGE_REFUSE_SHARE),
+        .read_only_share = config_share(c, CFG_STORAGE_READ_ONLY_SHARE),
+        .ballast_bytes = config_num(c, CFG_STORAGE_BALLAST),
         .on_failed = disk_failed,
         .on_progress = replay_progress,
     };

@@ -2,18 +2,26 @@
  * metadata only (thousands of small items), so it is given a few MB and one background job.
  *
  * no_slowdown: a write that RocksDB would stall comes back as ERR_UNAVAILABLE instead of holding a thread
- * of the pool. */
+ * of the pool.
+ *
+ * ROOM_BYTES: RocksDB (Debian's, with its assertions) ends the process when it meets a full disk at its opening, and is
+ * not to be trusted with one later. So it is not asked to write unless so much is free; its own files grow by less between two
+ * looks. */
 #include "storage/kv.h"
 
 #include "base/core/assert.h"
 
+#include <errno.h>
 #include <rocksdb/c.h>
 #include <stdlib.h>
+#include <sys/stat.h>
+#include <sys/statvfs.h>
 
-enum { BUFFER_BYTES = 1 << 20, CACHE_BYTES = 1 << 20, OPEN_FILES_MAX = 32, LOG_BYTES = 1 << 20 };
+enum { BUFFER_BYTES = 1 << 20, CACHE_BYTES = 1 << 20, OPEN_FILES_MAX = 32, LOG_BYTES = 1 << 20, ROOM_BYTES = 2 << 20 };
 
 struct kv_rocks {
     struct kv kv;
+    char *dir;
     rocksdb_t *db;
     rocksdb_options_t *opts;
     rocksdb_readoptions_t *read;
@@ -52,9 +60,20 @@ static err_t rocks_error(const char *what, char *message)
     return code;
 }
 
+static err_t check_room(const char *dir)
+{
+    struct statvfs v;
+    if (statvfs(dir, &v) != 0) return err_set_errno(errno, "file system of %s", dir);
+    uint64_t free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
+    if (free_bytes >= ROOM_BYTES) return OK;
+    return err_set(ERR_NOSPC, "catalog: %llu bytes are free on the disk of %s, a write wants %d", (unsigned long long)free_bytes, dir,
+                ROOM_BYTES);
+}
+
 static err_t do_write(void *arg)
 {
     struct call *c = arg;
+    TRY(check_room(c->r->dir));
     rocksdb_writebatch_t *batch = rocksdb_writebatch_create();
     for (size_t i = 0; i < c->n; i++) {
         const struct kv_op *op = &c->ops[i];
@@ -138,6 +157,7 @@ static err_t do_close(void *arg)
     rocksdb_options_destroy(r->opts);
     rocksdb_block_based_options_destroy(r->table);
     rocksdb_cache_destroy(r->cache);
+    free(r->dir);
     free(r);
     return OK;
 }
@@ -177,6 +197,8 @@ static err_t do_open(void *arg)
 {
     struct call *c = arg;
     set_options(c->r);
+    if (mkdir(c->dir, 0750) != 0 && errno != EEXIST) return err_set_errno(errno, "make directory %s", c->dir);
+    TRY(check_room(c->dir));
     char *message = NULL;
     c->r->db = rocksdb_open(c->r->opts, c->dir, &message);
     return message ? rocks_error(c->dir, message) : OK;
@@ -186,6 +208,8 @@ err_t kv_rocks_open(const char *dir, struct kv **out)
 {
     struct kv_rocks *r = calloc(1, sizeof *r);
     ASSERT(r != NULL);
+    r->dir = strdup(dir);
+    ASSERT(r->dir != NULL);
     r->kv = (struct kv){ rocks_write, rocks_get, rocks_list, rocks_close };
     struct call c = { .r = r, .dir = dir };
     err_t e = rt_offload(do_open, &c);

@@ -1,6 +1,7 @@
 /* The metrics half of view.h: a selection is the union, by series id, of what each segment and each memtable of
  * the view has; samples are read from these sources oldest first, a later one winning at equal times. */
 #include "base/core/assert.h"
+#include "storage/lost.h"
 #include "storage/mem_metric_impl.h"
 #include "storage/partition.h"
 #include "storage/seg_metric.h"
@@ -21,6 +22,13 @@ struct dead_span { /* times, inclusive */
     int64_t tmin, tmax;
     const struct dead_span *next;
 };
+/* What does not fit is as far away as any. */
+static int64_t ms_to_ns(int64_t ms)
+{
+    int64_t ns;
+    return __builtin_mul_overflow(ms, (int64_t)NS_PER_MS, &ns) ? (ms < 0 ? INT64_MIN : INT64_MAX) : ns;
+}
+
 struct found {
     struct mseries *s;
     size_t cap;
@@ -36,7 +44,7 @@ static err_t open_segments(struct view *v)
     for (uint32_t i = 0; i < v->nsegs; i++) {
         for (uint32_t k = 0; k < seg_ngroups(v->segs[i]) && !mv->seg[i]; k++) {
             const struct seg_group *g = seg_group(v->segs[i], k);
-            if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant)) continue;
+            if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant) || lost_is(v->lost, seg_info(v->segs[i]), k)) continue;
             TRY(seg_metric_open(v->segs[i], g, &v->mem, &v->counts, &mv->seg[i]));
         }
         TRY(metric_checkpoint());
@@ -180,6 +188,7 @@ err_t metrics_select(struct view *v, const struct matcher *m, uint32_t nm, int64
     struct found f = { 0 };
     err_t e;
     htab_init(&f.ids, v->budget);
+    v->counts.lost += lost_overlaps(v, SIG_METRICS, ms_to_ns(tmin_ms), ms_to_ns(tmax_ms));
     TRY_OUT(e, open_segments(v));
     for (uint32_t i = 0; i < v->nsegs; i++)
         if (v->metrics->seg[i]) TRY_OUT(e, select_seg(v, i, m, nm, tmin_ms, tmax_ms, &f));

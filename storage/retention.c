@@ -80,22 +80,3 @@ err_t retention_run(struct store *s)
     sem_give(&s->changing, 1);
     return e;
 }
-
-err_t retention_watermark(struct store *s)
-{
-    if (s->o.refuse_share <= 0) return OK;
-    struct fs_space space;
-    TRY(fs_space(s->o.dir, &space));
-    double used = space.total_bytes ? 1 - (double)space.free_bytes / (double)space.total_bytes : 0;
-    atomic_store(&s->disk_used, used);
-    bool refuse = used >= s->o.refuse_share;
-    if (refuse != atomic_load(&s->refusing)) {
-        atomic_store(&s->refusing, refuse);
-        if (refuse)
-            log_error("store.disk_full", "dir=%s used=%.3f limit=%.3f effect=\"ingest is refused\"", s->o.dir, used,
-                      s->o.refuse_share);
-        else
-            log_info("store.disk_room", "dir=%s used=%.3f effect=\"ingest goes on\"", s->o.dir, used);
-    }
-    return OK;
-}

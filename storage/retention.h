@@ -18,7 +18,4 @@ uint32_t retention_pick(const struct retention_rule *r, unix_ns now, struct seg_
 /* Takes what is picked out of the catalog first, then out of the shards; queries that run keep theirs. */
 MUST_CHECK err_t retention_run(struct store *s) MAY_YIELD;
 
-/* Sets s->refusing by the watermark. */
-MUST_CHECK err_t retention_watermark(struct store *s) MAY_YIELD;
-
 #endif

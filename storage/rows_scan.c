@@ -11,6 +11,7 @@
  * the hint is about keeps the rowset. */
 #include "base/core/assert.h"
 #include "storage/col_bloom.h"
+#include "storage/lost.h"
 #include "storage/partition.h"
 #include "storage/rows_find.h"
 #include "storage/seg_dead.h"
@@ -101,7 +102,7 @@ static void list_seg(struct rows_scan *s, uint32_t no)
     if (s->rq.upto_generation && info->generation > s->rq.upto_generation) return;
     for (uint32_t i = 0; i < seg_ngroups(seg); i++) {
         const struct seg_group *g = seg_group(seg, i);
-        if (!wanted(s, g->tenant, g->signal, g->index) || view_group_gone(s->v, no, i)) continue;
+        if (!wanted(s, g->tenant, g->signal, g->index) || view_group_gone(s->v, no, i) || lost_is(s->v->lost, info, i)) continue;
         if (overlaps(&s->rq, g->tmin_ns, g->tmax_ns))
             add_source(s, &(struct source){ .tmin_ns = g->tmin_ns, .tmax_ns = g->tmax_ns, .seg = seg,
                                             .dead = s->v->dead[no], .group_no = i, .group = g });
@@ -229,6 +230,7 @@ static err_t open_sources(struct rows_scan *s)
         list_mem(s, s->v->mems[i]->rows);
     for (uint32_t i = 0; i < s->v->nsegs; i++)
         list_seg(s, i);
+    s->v->counts.lost += lost_overlaps(s->v, rq->signal, rq->tmin_ns, rq->tmax_ns);
     s->id = id_hint(rq);
     if (s->id) TRY(look_up(s));
     if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);

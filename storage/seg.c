@@ -280,7 +280,7 @@ static err_t load_footer(struct seg *s, uint64_t size, struct str *raw)
     }
     struct str stored = str_n(footer, t.size);
     if (hash64(stored) != t.hash) {
-        e = err_set(ERR_CORRUPT, "the footer's checksum is wrong");
+        e = err_set(ERR_CORRUPT, "the checksum of the footer, %u bytes at %" PRIu64 ", is wrong", t.size, t.off);
         goto out;
     }
     s->data_end = t.off;

@@ -39,9 +39,9 @@ void seg_trailer_put(const struct seg_trailer *t, struct buf *b)
 
 err_t seg_trailer_parse(const uint8_t *p, uint64_t file_size, struct seg_trailer *t)
 {
-    if (memcmp(p + 32, SEG_MAGIC, 8) != 0) return err_set(ERR_CORRUPT, "no segment: the trailer has no magic");
+    if (memcmp(p + 32, SEG_MAGIC, 8) != 0) return err_set(ERR_CORRUPT, "no segment, or cut short: the last 8 of its %llu bytes are no magic", (unsigned long long)file_size);
     uint32_t version = get_u32(p + 24);
-    if (version != SEG_VERSION) return err_set(ERR_CORRUPT, "segment version %u, this program reads %d", version, SEG_VERSION);
+    if (version != SEG_VERSION) return err_set(ERR_CORRUPT, "segment version %u, this program reads %d: another release wrote it", version, SEG_VERSION);
     *t = (struct seg_trailer){ .off = get_u64(p), .size = get_u32(p + 8), .raw_size = get_u32(p + 12), .hash = get_u64(p + 16) };
     if (file_size < SEG_HEADER + SEG_TRAILER || t->off < SEG_HEADER || t->off > file_size - SEG_TRAILER ||
         t->size != file_size - SEG_TRAILER - t->off)

@@ -3,6 +3,7 @@
 #ifndef STORAGE_SHARD_H
 #define STORAGE_SHARD_H
 
+#include "storage/lost.h"
 #include "storage/mem_metric.h"
 #include "storage/mem_rows.h"
 #include "storage/seg_dead.h"
@@ -19,6 +20,7 @@ struct mem { /* one generation on one core */
 
 struct view {
     struct store *store;
+    struct lost *lost; /* the store's; NULL: a view of nothing lost */
     struct str tenant; /* copy in mem */
     struct budget *budget;
     struct arena mem;
@@ -41,5 +43,15 @@ static inline bool seg_is_exactly_ours(const struct seg_info *i, const struct vi
 
 /* Is nothing of group `group` of v->segs[no] read any more? By what stands outside of the segment alone. */
 bool view_group_gone(const struct view *v, uint32_t no, uint32_t group);
+
+/* May a segment written by one of i->cores hold partitions that are this core's now? */
+static inline bool seg_may_be_of(const struct seg_info *i, unsigned core, unsigned cores, uint32_t partitions)
+{
+    if (i->cores == cores) return i->core == core;
+    if (i->cores == 0) return true;
+    for (uint32_t p = i->core; p < partitions; p += i->cores)
+        if (p % cores == core) return true;
+    return false;
+}
 
 #endif

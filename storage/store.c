@@ -44,16 +44,18 @@ void store_failed(struct store *s, const char *why)
 
 /* -- shards ------------------------------------------------------------------------------------------------- */
 
-static err_t open_segments(struct shard *sh)
+/* One that cannot be opened is told of, and the rest goes on. */
+static void open_segments(struct shard *sh)
 {
     struct store *s = sh->store;
     for (uint32_t i = 0; i < s->ninfos; i++) {
         if (!shard_wants_seg(s, sh->core, &s->infos[i])) continue;
         struct seg *g;
-        TRY(seg_open(s->seg_dir, &s->infos[i], &g));
-        shard_seg_add(sh, g);
+        if (seg_open(s->seg_dir, &s->infos[i], &g) == OK)
+            shard_seg_add(sh, g);
+        else
+            lost_segment(s, &s->infos[i]);
     }
-    return OK;
 }
 
 static err_t shard_open_here(void *arg)
@@ -76,7 +78,7 @@ static err_t segments_here(void *arg)
     struct shard *sh = shard_here(s);
     sh->tombs = tomb_set_get(s->tombs);
     sh->dedup.forgotten = s->forgotten;
-    TRY(open_segments(sh));
+    open_segments(sh);
     return dead_attach(sh);
 }
 
@@ -175,6 +177,7 @@ static void store_free(struct store *s)
     free(s->wal_dir);
     free(s->seg_dir);
     free(s->bad_dir);
+    lost_deinit(&s->lost);
     free((char *)s->o.dir);
     free(s);
 }
@@ -206,6 +209,7 @@ err_t store_open(const struct store_opts *o, struct store **out)
     uint64_t bytes = (uint64_t)MAX(o->mem_bytes, 0) / 8 / WAL_ALIGN * WAL_ALIGN;
     s->wal_file_bytes = MIN(MAX(bytes, (uint64_t)WAL_FILE_BYTES_MIN), (uint64_t)WAL_FILE_BYTES_MAX);
     rt_sem_init(&s->changing, 1);
+    lost_init(&s->lost);
     budget_init(&s->mem, "memtables", NULL, o->mem_bytes, ERR_OVERLOAD);
     void **args = store_same_args(s, s);
     err_t e = open_all(s, args);
@@ -242,11 +246,34 @@ void store_stats(struct store *s, struct store_stats *out)
         .segment_bytes = (int64_t)atomic_load(&s->segment_bytes),
         .segments = atomic_load(&s->segments),
         .failed = atomic_load(&s->failed),
-        .refusing = atomic_load(&s->refusing),
-        .disk_used = atomic_load(&s->disk_used),
+        .refusing = atomic_load(&s->disk.level) >= DISK_FULL,
+        .read_only = atomic_load(&s->disk.level) >= DISK_STOP,
+        .disk_used = atomic_load(&s->disk.used),
+        .lost = atomic_load(&s->lost.all),
         .segment_bytes_max = (int64_t)atomic_load(&s->segment_bytes_max),
         .wal_rotten = atomic_load(&s->wal_rotten),
     };
+}
+
+struct str store_lost_text(struct store *s, struct arena *a)
+{
+    struct str text = STR_NONE;
+    pthread_mutex_lock(&s->lost.lock);
+    uint32_t n = s->lost.n;
+    if (n > 0) {
+        const struct lost_part *p = &s->lost.parts[0];
+        text = arena_printf(a, "stored data cannot be read and is missing from answers: %u segment%s or parts of them, the first "
+                            "%s: %s", n, n == 1 ? "" : "s", p->info.name, p->why);
+    }
+    pthread_mutex_unlock(&s->lost.lock);
+    return text;
+}
+
+err_t store_writable(struct store *s)
+{
+    if (atomic_load(&s->disk.level) < DISK_STOP) return OK;
+    return err_set(ERR_NOSPC, "the disk of %s is %.1f%% full, from %.0f%% on nothing is written but deletions: free space on it",
+                s->o.dir, 100 * atomic_load(&s->disk.used), 100 * s->o.read_only_share);
 }
 
 struct kv *store_kv(struct store *s)

@@ -12,11 +12,12 @@
  *  2. Segment files that the catalog does not name, and logs of generations <= sealed_gen, do not count and
  *     are deleted at start.
  *  3. A failed write or sync of the log stops ingest for good: store_append answers ERR_IO from then on and
- *     opts.on_failed is called (the node says why and exits). ENOSPC at the allocation of a log file is no
- *     failure: ERR_NOSPC, retryable, until there is room.
+ *     opts.on_failed is called (the node says why and exits). A full disk is no failure, wherever it is met: ERR_NOSPC,
+ *     retryable, until there is room (disk.h).
  *  4. A batch whose content hash was acked in the last 10 minutes (at most 1 M of them) is acked again
  *     without storing it; hashes are in the frames, so replay rebuilds them.
- *  5. A query sees each core's state at one instant: view_open pins memtables and segments. */
+ *  5. A query sees each core's state at one instant: view_open pins memtables and segments.
+ *  6. A segment that cannot be read stops nothing: what it held is missing from answers, which say so (lost.h). */
 #ifndef STORAGE_STORE_H
 #define STORAGE_STORE_H
 
@@ -35,7 +36,8 @@ struct store_opts {
                                  * meanwhile, at most this much */
     double retention_share;     /* of the file system; 0 = off. Oldest segments go first */
     int64_t retention_age_ms;   /* 0 = off */
-    double refuse_share;        /* used share of the file system at which ingest is refused (0.95) */
+    double pause_share, refuse_share, read_only_share; /* used shares of the file system: disk.h. 0 = never */
+    int64_t ballast_bytes;      /* at most; 0 = none */
     void (*on_failed)(const char *why); /* see invariant 3 */
     void (*on_progress)(uint64_t done_bytes, uint64_t total_bytes); /* replay; may be NULL */
 };
@@ -52,14 +54,20 @@ struct store_stats {
     uint64_t generation, sealed_gen;
     int64_t mem_bytes, segment_bytes;
     uint32_t segments;
-    bool failed, refusing;
-    double disk_used;          /* share of the file system in use, a second ago; 0 = not looked at (no refuse_share) */
+    bool failed;
+    bool refusing, read_only;  /* the disk is too full for ingest, for anything but what frees space */
+    double disk_used;          /* share of the file system in use, a second ago; 0 = not looked at */
+    uint32_t lost;             /* segments, or parts of them, that cannot be read: lost.h */
     int64_t segment_bytes_max; /* what retention_share allows; 0 = no limit, or not looked at yet */
     uint64_t wal_rotten; /* places where the log failed its checksums at the last start: acked rows are missing */
 };
 void store_stats(struct store *s, struct store_stats *out);
+/* One sentence about what is lost, with the first file and why; empty when nothing is. */
+struct str store_lost_text(struct store *s, struct arena *a);
 
-/* Small documents of the node beside the data (index configs, ...): synced when kv_put returns. */
+/* Small documents of the node beside the data (index configs, ...): synced when kv_put returns. store_writable first, unless
+ * it is a deletion: ERR_NOSPC while the disk is too full for it. */
 struct kv *store_kv(struct store *s);
+MUST_CHECK err_t store_writable(struct store *s);
 
 #endif

@@ -190,9 +190,9 @@ static void append_fiber(void *arg)
 static err_t admit(struct store *s)
 {
     if (atomic_load_explicit(&s->failed, memory_order_relaxed)) return refuse_failed();
-    if (atomic_load_explicit(&s->refusing, memory_order_relaxed))
-        return err_set(ERR_NOSPC, "the disk of %s is more than %.0f%% full: ingest is refused until there is room",
-                    s->o.dir, s->o.refuse_share * 100);
+    if (atomic_load_explicit(&s->disk.level, memory_order_relaxed) >= DISK_FULL)
+        return err_set(ERR_NOSPC, "the disk of %s is %.1f%% full: ingest is refused until there is room, free space on it", s->o.dir,
+                    100 * atomic_load_explicit(&s->disk.used, memory_order_relaxed));
     if (budget_check(&s->mem) != OK)
         return err_set(ERR_OVERLOAD, "memtables hold %lld of %lld bytes: waiting for the seal",
                     (long long)atomic_load(&s->mem.used), (long long)s->o.mem_bytes);

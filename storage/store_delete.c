@@ -269,22 +269,26 @@ static size_t first_of(const struct store *s, const char *name)
     return lo;
 }
 
+err_t dead_attach_one(const struct store *s, struct seg *g)
+{
+    for (size_t k = first_of(s, seg_info(g)->name); k < s->nloaded; k++) {
+        const struct kv_item *it = &s->loaded[k];
+        struct dead_mark m = { .bytes = it->value };
+        struct str name;
+        if (!parse_key(it->key, &name, &m.group)) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(it->key));
+        if (!is_named(seg_info(g), name)) break;
+        if (mark_seg(g, &m) == OK) continue;
+        char why[ERR_DETAIL_MAX];
+        memcpy(why, err_detail(), strlen(err_detail()) + 1);
+        return err_set(ERR_CORRUPT, "catalog: " STR_FMT ": %.400s", STR_ARG(it->key), why);
+    }
+    return OK;
+}
+
 err_t dead_attach(struct shard *sh)
 {
-    const struct store *s = sh->store;
-    for (uint32_t i = 0; i < sh->nsegs; i++) {
-        for (size_t k = first_of(s, seg_info(sh->segs[i])->name); k < s->nloaded; k++) {
-            const struct kv_item *it = &s->loaded[k];
-            struct dead_mark m = { .bytes = it->value };
-            struct str name;
-            if (!parse_key(it->key, &name, &m.group)) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(it->key));
-            if (!is_named(seg_info(sh->segs[i]), name)) break;
-            if (mark_seg(sh->segs[i], &m) == OK) continue;
-            char why[ERR_DETAIL_MAX];
-            memcpy(why, err_detail(), strlen(err_detail()) + 1);
-            return err_set(ERR_CORRUPT, "catalog: " STR_FMT ": %.400s", STR_ARG(it->key), why);
-        }
-    }
+    for (uint32_t i = 0; i < sh->nsegs; i++)
+        TRY(dead_attach_one(sh->store, sh->segs[i]));
     return OK;
 }
 

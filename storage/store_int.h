@@ -14,6 +14,8 @@
 #define STORAGE_STORE_INT_H
 
 #include "base/core/htab.h"
+#include "storage/disk.h"
+#include "storage/lost.h"
 #include "storage/shard.h"
 #include "storage/store_delete.h"
 #include "storage/wal.h"
@@ -136,9 +138,15 @@ struct store {
     uint64_t wal_file_bytes;
     struct budget mem;
     struct shard **shards; /* [cores]; each made by its core */
-    _Atomic bool failed, refusing;
+    _Atomic bool failed;
+    struct {
+        _Atomic enum disk_level level;
+        _Atomic double used;      /* share */
+        _Atomic uint64_t ballast; /* bytes of the file; 0 = not there */
+        bool looked, released;    /* for one of an earlier life; and there is not room again yet */
+    } disk;
+    struct lost lost;
     _Atomic uint64_t generation, sealed_gen, segment_bytes, segment_bytes_max, wal_rotten;
-    _Atomic double disk_used;
     _Atomic uint32_t segments;
     _Atomic bool dirty;          /* something was appended in the open generation */
     _Atomic uint64_t replay_done;
@@ -231,11 +239,18 @@ struct seg_swap {
 MUST_CHECK err_t store_swap(struct store *s, const struct seg_swap *w) MAY_YIELD;
 /* Is this very segment (not another at its place) in infos? */
 bool store_has_seg(const struct store *s, const struct seg_info *i);
+/* store_lost.c */
+/* The segment cannot be opened for what err_detail() says. Any core. */
+void lost_segment(struct store *s, const struct seg_info *i);
+/* Core 0's maintenance: opens again what is whole by now, forgets (and removes) what the catalog does not name any more. */
+void lost_tick(struct store *s) MAY_YIELD;
 
 /* store_delete.c: marks of dead rows. Those of segments that were swapped out are of no use, and deleted at start at the
  * latest (the files' names never come again); not before the swap is sure, or taking it back would bring rows back. */
 MUST_CHECK err_t dead_load(struct store *s) MAY_YIELD;
 MUST_CHECK err_t dead_attach(struct shard *sh);
+/* The same of a segment that is opened later: between dead_load and dead_loaded. */
+MUST_CHECK err_t dead_attach_one(const struct store *s, struct seg *g);
 void dead_loaded(struct store *s);
 /* Segments of which nothing is read any more, malloc'd; their number. */
 uint32_t dead_segments(struct store *s, struct seg_info **out) MAY_YIELD;

@@ -143,7 +143,10 @@ static err_t report_rot(struct store *s, const struct wal_log_file *f, uint64_t 
     log_error("wal.corrupt", "path=%s what=\"%s\" count=%" PRIu64
               " effect=\"acked rows are lost; all that is valid is kept, the file is copied to %s\"",
               f->path, what, count, s->bad_dir);
-    return wal_keep_aside(f, s->bad_dir);
+    err_t e = wal_keep_aside(f, s->bad_dir);
+    if (e != ERR_NOSPC) return e;
+    log_error("wal.not_kept", "path=%s error=\"%s\"", f->path, err_detail()); /* a full disk is no reason not to start */
+    return OK;
 }
 
 static err_t replay_log(struct store *s, const struct wal_log *log, uint64_t generation)
@@ -224,6 +227,13 @@ static err_t sort_out(struct store *s, struct arena *a, const struct wal_log *lo
     return OK;
 }
 
+/* A seal frees the logs that it ends, but needs room first. */
+static err_t seal_on_the_way(struct store *s)
+{
+    err_t e = store_seal_closed(s);
+    return e == ERR_NOSPC && disk_ballast_release(s->o.dir) ? store_seal_closed(s) : e;
+}
+
 static err_t replay_generations(struct store *s, const struct wal_log *logs, uint32_t nlogs)
 {
     uint64_t generation = atomic_load(&s->sealed_gen);
@@ -236,7 +246,7 @@ static err_t replay_generations(struct store *s, const struct wal_log *logs, uin
             args[i] = &c;
         TRY_OUT(e, rt_call_all(RT_INGEST, replay_here, args, NULL));
         store_closed_add(s, generation);
-        if (atomic_load(&s->mem.used) > s->o.mem_bytes / 2) TRY_OUT(e, store_seal_closed(s));
+        if (atomic_load(&s->mem.used) > s->o.mem_bytes / 2) TRY_OUT(e, seal_on_the_way(s));
     }
     atomic_store(&s->generation, generation + 1);
 out:

@@ -112,7 +112,7 @@ static err_t publish_here(void *arg)
     sh->sealing = NULL;
     /* The swap is done: yields are welcome again. */
     if (m) mem_put(m);
-    if (sh->wal) wal_drop(sh->wal, p->generation);
+    if (sh->wal) wal_drop(sh->wal, p->generation, !disk_tight(p->s));
     return OK;
 }
 
@@ -274,6 +274,7 @@ static void gauges(struct store *s)
 {
     metric_set(M_MEM_BYTES, atomic_load(&s->mem.used));
     metric_set(M_SEGMENTS, s->ninfos);
+    metric_set(M_SEGMENTS_LOST, atomic_load(&s->lost.all));
     metric_set(M_SEGMENT_BYTES, (int64_t)atomic_load(&s->segment_bytes));
 }
 
@@ -286,6 +287,7 @@ static void run_seal(struct store *s, struct seal_waiter *w, mono_ns *retry_at)
                  (long long)((rt_now().ns - began.ns) / NS_PER_MS));
     } else {
         *retry_at = mono_add(rt_now(), (int64_t)RETRY_MS * NS_PER_MS);
+        disk_note(s, e);
         log_error("store.seal", "error=%s", err_detail());
     }
     answer_waiters(w, e);
@@ -304,11 +306,14 @@ static void maintenance(void *arg)
         if (w || (rt_now().ns >= retry_at.ns && seal_due(s))) run_seal(s, w, &retry_at);
         if (rt_now().ns >= watermark_at.ns) {
             watermark_at = mono_add(rt_now(), (int64_t)WATERMARK_MS * NS_PER_MS);
-            if (retention_watermark(s) != OK) log_warn("store.watermark", "error=%s", err_detail());
+            if (disk_tick(s) != OK) log_warn("store.disk", "error=%s", err_detail());
+            lost_tick(s);
         }
         if (rt_now().ns >= retention_at.ns) {
             retention_at = mono_add(rt_now(), RETENTION_EVERY_S * NS_PER_S);
-            if (retention_run(s) != OK) log_warn("retention", "error=%s", err_detail());
+            e = retention_run(s);
+            disk_note(s, e);
+            if (e != OK) log_warn("retention", "error=%s", err_detail());
         }
         gauges(s);
     }

@@ -54,14 +54,9 @@ void shard_seg_add(struct shard *sh, struct seg *g)
     sh->segs[at] = g;
 }
 
-/* May a segment written by one of i->cores hold partitions that are this core's now? */
 bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info *i)
 {
-    if (i->cores == s->cores) return i->core == core;
-    if (i->cores == 0) return true;
-    for (uint32_t p = i->core; p < s->partitions; p += i->cores)
-        if (p % s->cores == core) return true;
-    return false;
+    return seg_may_be_of(i, core, s->cores, s->partitions);
 }
 
 /* -- splitting a request ----------------------------------------------------------------------------------- */

@@ -12,6 +12,7 @@ err_t view_open(struct store *s, struct str tenant, struct budget *budget, struc
     struct view *v = calloc(1, sizeof *v);
     ASSERT(v != NULL);
     v->store = s;
+    v->lost = &s->lost;
     v->budget = budget;
     v->core = sh->core;
     v->cores = s->cores;

@@ -14,7 +14,10 @@ struct view;
  * for decoded columns and samples. */
 MUST_CHECK err_t view_open(struct store *s, struct str tenant, struct budget *budget, struct view **out) MAY_YIELD;
 void view_close(struct view *v) MAY_YIELD;
-struct view_counts { uint64_t rows, samples, bytes, groups_read, groups_skipped; };
+struct view_counts {
+    uint64_t rows, samples, bytes, groups_read, groups_skipped;
+    uint64_t lost; /* reads that something lost (lost.h) overlaps: their answers are incomplete */
+};
 void view_counts(const struct view *v, struct view_counts *out);
 
 /* Of which signals the tenant has anything on this core: a bit 1 << signal each, of those in `want`. Looks at directories

@@ -116,17 +116,21 @@ static err_t roll(struct wal *w, uint64_t generation, uint64_t need, bool *fatal
     return OK;
 }
 
-void wal_drop(struct wal *w, uint64_t generation)
+void wal_drop(struct wal *w, uint64_t generation, bool keep)
 {
     /* The list is cut before the first yield. */
-    struct wal_file *gone = NULL;
+    struct wal_file *gone = keep ? NULL : w->free;
+    if (!keep) {
+        w->free = NULL;
+        w->free_count = 0;
+    }
     for (struct wal_file **at = &w->files, *f; (f = *at);) {
         if (f->generation > generation || f == w->current) {
             at = &f->next;
             continue;
         }
         *at = f->next;
-        if (f->size == w->o.file_bytes && w->free_count < FREE_MAX) {
+        if (keep && f->size == w->o.file_bytes && w->free_count < FREE_MAX) {
             f->next = w->free;
             w->free = f;
             w->free_count++;
@@ -217,14 +221,30 @@ static struct wal_ticket *take_group(struct wal *w, uint64_t *bytes)
     return first;
 }
 
+/* The disk had no room for the group that begins at `from` (blocks of a preallocated file have it, but not on every file
+ * system): what there is of it goes, durably, and so does the file, with all before it, to the finished ones. */
+static err_t cut_group(struct wal *w, uint64_t from)
+{
+    struct err_record why = *err_record();
+    TRY(file_truncate(&w->file, from));
+    TRY(file_sync(&w->file));
+    file_close(&w->file);
+    w->file.fd = -1;
+    w->current->size = from; /* no file for another life */
+    w->current = NULL;
+    *err_record() = why;
+    return OK;
+}
+
 static err_t commit(struct wal *w, const struct wal_ticket *group, uint64_t bytes, bool *fatal)
 {
     if (errinj_hit(EI_WAL_APPEND)) return err_set(ERR_NOSPC, "injected: no space for the log");
     bool fits = w->current && w->current->generation == group->generation
         && w->off + align_up(bytes) <= w->current->size;
     if (!fits) TRY(roll(w, group->generation, bytes, fatal));
+    uint64_t from = w->off;
     err_t e = write_group(w, group);
-    *fatal = e != OK;
+    *fatal = e != OK && (e != ERR_NOSPC || cut_group(w, from) != OK);
     return e;
 }
 

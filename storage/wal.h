@@ -9,8 +9,8 @@
  * sync of new frames changes no metadata) or deleted.
  *
  * States:  working --(write or sync fails)--> failed, for good: every later commit answers ERR_IO.
- * A refusal before anything is written (no space for a new file) fails what is pending and nothing else;
- * it raises wal_epoch. */
+ * A full disk, at the allocation of a file or at a write (its group is cut off again), fails what is pending and nothing
+ * else; it raises wal_epoch. */
 #ifndef STORAGE_WAL_H
 #define STORAGE_WAL_H
 
@@ -46,8 +46,8 @@ void wal_submit(struct wal *w, struct wal_ticket *t);
 MUST_CHECK err_t wal_wait(struct wal *w, struct wal_ticket *t) MAY_YIELD;
 uint64_t wal_epoch(const struct wal *w); /* the number of refusals so far */
 bool wal_failed(const struct wal *w);
-/* The files of generations <= generation go (or wait for another life). */
-void wal_drop(struct wal *w, uint64_t generation) MAY_YIELD;
+/* The files of generations <= generation go, or wait for another life where `keep` allows it. */
+void wal_drop(struct wal *w, uint64_t generation, bool keep) MAY_YIELD;
 
 /* -- what an earlier life left behind (wal_replay.c) --------------------------------------------------- */
 struct wal_log_file {

@@ -35,6 +35,14 @@ static err_t readyz(struct http_request *rq, struct http_response *rs)
     }
     json_keyz(&j, "refusing_ingest");
     json_bool(&j, st.refusing);
+    if (st.read_only) {
+        json_keyz(&j, "read_only");
+        json_bool(&j, true);
+    }
+    if (st.lost) {
+        json_keyz(&j, "lost");
+        json_str(&j, store_lost_text(a->store, rq->arena));
+    }
     json_obj_end(&j);
     rs->status = ready ? 200 : 503;
     return OK;

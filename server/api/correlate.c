@@ -283,6 +283,8 @@ static err_t answer(struct question *x, struct http_response *rs)
     find_touched(x);
     TRY(read_exemplars(x));
     TRY(read_metrics(x));
+    struct str lost = query_lost_text(&x->run.q);
+    if (lost.n) native_warn(&x->c.warnings, lost);
     TRY(arena_check(&x->run.arena));
     return correlate_json(&rs->body, &x->c);
 }

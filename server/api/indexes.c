@@ -185,6 +185,7 @@ static err_t store_entry(struct store *s, struct str tenant, struct str uid, int
     struct kv *kv = store_kv(s);
     struct buf b;
     struct json_out j;
+    TRY(store_writable(s));
     buf_init(&b, JSON_TEXT_MAX, a->budget);
     json_init(&j, &b);
     json_obj(&j);
@@ -283,6 +284,7 @@ err_t templates_put(struct store *s, struct str tenant, struct str json, bool ov
     struct str id, old;
     const struct json_val *v;
     TRY(template_id(json, a, &id, &v));
+    TRY(store_writable(s));
     err_t e = kv->get(kv, template_key(a, tenant, id), a, &old);
     if (e == OK && !overwrite) return err_set(ERR_INVALID, "index template `" STR_FMT "` already exists", STR_ARG(id));
     if (e != OK && e != ERR_NOT_FOUND) return e;

@@ -35,10 +35,12 @@ void prom_data(struct prom_run *r, struct http_response *rs)
 
 void prom_done(struct prom_run *r)
 {
-    if (r->cut) {
+    struct str lost = r->noted ? STR_NONE : query_lost_text(&r->q);
+    if (r->cut || lost.n) {
         json_keyz(&r->j, "warnings");
         json_arr(&r->j);
-        json_z(&r->j, "results truncated due to limit");
+        if (lost.n) json_str(&r->j, lost);
+        if (r->cut) json_z(&r->j, "results truncated due to limit");
         json_arr_end(&r->j);
     }
     json_obj_end(&r->j);
@@ -195,7 +197,8 @@ static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_
         json_obj_end(&r->j);
     }
     if (cut) pq_note(&res.notes, PQ_WARN, UINT32_MAX, "results truncated due to limit");
-    prom_json_notes(&r->j, &res, &r->arena);
+    prom_json_notes(&r->j, &res, query_lost_text(&r->q), &r->arena);
+    r->noted = true;
     prom_done(r);
     e = buf_check(&rs->body);
 out:;

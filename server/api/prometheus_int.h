@@ -14,6 +14,7 @@ struct prom_run {
     const struct prom_ctx *ctx;
     struct json_out j;
     bool cut;                 /* the answer was truncated by `limit` */
+    bool noted;               /* its warnings are written */
 };
 MUST_CHECK err_t prom_begin(struct prom_run *r, struct http_request *rq);
 void prom_end(struct prom_run *r);

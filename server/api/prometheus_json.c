@@ -217,22 +217,30 @@ err_t prom_json_result(struct json_out *j, const struct pq_result *r, bool insta
     return OK;
 }
 
-void prom_json_notes(struct json_out *j, const struct pq_result *r, struct arena *scratch)
+void prom_json_notes(struct json_out *j, const struct pq_result *r, struct str lost, struct arena *scratch)
 {
     enum { SHOWN_MAX = 10 };
     for (int kind = PQ_WARN; kind <= PQ_INFO; kind++) {
         uint32_t n = 0;
+        bool open = kind == PQ_WARN && lost.n;
+        if (open) {
+            json_keyz(j, "warnings");
+            json_arr(j);
+            json_str(j, lost);
+        }
         for (uint32_t i = 0; i < r->notes.n; i++) {
             if ((int)r->notes.notes[i].kind != kind) continue;
-            if (n++ == 0) {
+            n++;
+            if (!open) {
                 json_keyz(j, kind == PQ_WARN ? "warnings" : "infos");
                 json_arr(j);
+                open = true;
             }
             if (n <= SHOWN_MAX) json_str(j, pq_note_text(scratch, &r->notes.notes[i], r->text));
         }
         if (n > SHOWN_MAX)
             json_str(j, arena_printf(scratch, "%u more %s annotations omitted", n - SHOWN_MAX,
                                      kind == PQ_WARN ? "warning" : "info"));
-        if (n) json_arr_end(j);
+        if (open) json_arr_end(j);
     }
 }

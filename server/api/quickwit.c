@@ -300,7 +300,7 @@ static err_t native_search(const struct native *x, struct log_search *s, struct 
     return OK;
 }
 
-static void native_answer(const struct log_result *r, int64_t took_us, struct json_out *j)
+static void native_answer(const struct log_result *r, struct str lost, int64_t took_us, struct json_out *j)
 {
     json_obj(j);
     json_keyz(j, "num_hits");
@@ -314,6 +314,7 @@ static void native_answer(const struct log_result *r, int64_t took_us, struct js
     json_i64(j, took_us);
     json_keyz(j, "errors");
     json_arr(j);
+    if (lost.n) json_str(j, lost);
     json_arr_end(j);
     if (r->aggregations.p) {
         json_keyz(j, "aggregations");
@@ -338,7 +339,7 @@ static err_t run_native(struct qw_run *r, struct http_request *rq, struct http_r
     TRY(indexes_match(r->q.store, rq->tenant, rq->params[0], false, &r->arena, &e, &n));
     TRY(log_search(&r->q, &s, qw_log_indexes(e, n, &r->arena), n, &res));
     json_init(&j, &rs->body);
-    native_answer(&res, qw_took_us(r), &j);
+    native_answer(&res, query_lost_text(&r->q), qw_took_us(r), &j);
     return buf_check(&rs->body);
 }
 

@@ -291,10 +291,18 @@ static void out_source(const struct es_req *x, struct str source, struct arena *
     else json_raw(j, source);
 }
 
-static void out_shards(struct json_out *j)
+/* Data that cannot be read is a failed shard. */
+static void out_shards(struct str lost, struct json_out *j)
 {
     json_keyz(j, "_shards");
-    json_raw(j, STR("{\"total\":1,\"successful\":1,\"skipped\":0,\"failed\":0}"));
+    if (!lost.n) {
+        json_raw(j, STR("{\"total\":1,\"successful\":1,\"skipped\":0,\"failed\":0}"));
+        return;
+    }
+    json_raw(j, STR("{\"total\":1,\"successful\":0,\"skipped\":0,\"failed\":1,\"failures\":[{\"shard\":0,\"reason\":{\"type\":\"unreadable_segment\",\"reason\":"));
+    j->comma = false;
+    json_str(j, lost);
+    buf_z(j->b, "}}]}");
 }
 
 static void out_hits(const struct es_req *x, const struct log_result *r, struct arena *a, struct json_out *j)
@@ -330,14 +338,15 @@ static void out_hits(const struct es_req *x, const struct log_result *r, struct 
     json_obj_end(j);
 }
 
-static void out_answer(const struct es_req *x, const struct log_result *r, struct str scroll, int64_t took_us, struct arena *a, struct json_out *j)
+static void out_answer(const struct es_req *x, const struct log_result *r, struct str lost, struct str scroll, int64_t took_us,
+                       struct arena *a, struct json_out *j)
 {
     json_obj(j);
     json_keyz(j, "took");
     json_i64(j, took_us / 1000);
     json_keyz(j, "timed_out");
     json_bool(j, false);
-    out_shards(j);
+    out_shards(lost, j);
     out_hits(x, r, a, j);
     if (scroll.n) {
         json_keyz(j, "_scroll_id");
@@ -425,11 +434,11 @@ static err_t run_search(struct qw_run *r, struct http_request *rq, bool count_on
         json_obj(&j);
         json_keyz(&j, "count");
         json_u64(&j, res.num_hits);
-        out_shards(&j);
+        out_shards(query_lost_text(&r->q), &j);
         json_obj_end(&j);
     } else {
         struct str id = scroll.p ? scroll_id(rq, x.from + res.nhits, &r->arena) : STR_NONE;
-        out_answer(&x, &res, id, qw_took_us(r), &r->arena, &j);
+        out_answer(&x, &res, query_lost_text(&r->q), id, qw_took_us(r), &r->arena, &j);
     }
     return buf_check(&rs->body);
 }
@@ -518,7 +527,7 @@ static err_t msearch_item(struct qw_run *r, struct http_request *rq, struct str 
     struct json_out k;
     buf_init(&one, j->b->max, r->q.budget);
     json_init(&k, &one);
-    out_answer(&x, &res, STR_NONE, qw_took_us(r), &r->arena, &k);
+    out_answer(&x, &res, query_lost_text(&r->q), STR_NONE, qw_took_us(r), &r->arena, &k);
     err_t e = buf_check(&one);
     if (e == OK) {
         struct str text = buf_view(&one); /* {...}: the status goes in front of the brace's end */

@@ -160,9 +160,10 @@ static err_t put_edges(struct json_out *j, const struct graph_answer *g, struct 
     return OK;
 }
 
-static void put_warnings(struct json_out *j, const struct graph_answer *g, struct arena *a)
+static void put_warnings(struct json_out *j, const struct graph_answer *g, struct str lost, struct arena *a)
 {
     struct native_warnings w = { 0 };
+    if (lost.n) native_warn(&w, lost);
     if (g->spans_left_out)
         native_warn(&w, arena_printf(a, "more than %d services: %llu spans of others are not counted", GRAPH_SERVICES_MAX,
                                      (unsigned long long)g->spans_left_out));
@@ -177,7 +178,8 @@ static void put_warnings(struct json_out *j, const struct graph_answer *g, struc
 }
 
 /* -- the request ----------------------------------------------------------------------------------------------------------- */
-static err_t put_answer(struct http_response *rs, const struct graph_req *rq, const struct graph_answer *g, struct arena *a)
+static err_t put_answer(struct http_response *rs, const struct graph_req *rq, const struct graph_answer *g, struct str lost,
+                        struct arena *a)
 {
     struct json_out j;
     json_init(&j, &rs->body);
@@ -187,7 +189,7 @@ static err_t put_answer(struct http_response *rs, const struct graph_req *rq, co
     native_json_seconds(&j, "step", graph_step_ns(rq));
     TRY(put_services(&j, rq, g, a));
     TRY(put_edges(&j, g, a));
-    put_warnings(&j, g, a);
+    put_warnings(&j, g, lost, a);
     json_obj_end(&j);
     return buf_check(&rs->body);
 }
@@ -206,7 +208,7 @@ static err_t services(struct http_request *rq, struct http_response *rs)
     native_begin(&r, rq);
     err_t e = graph_services(&r.q, &req, &answer);
     if (e == OK) {
-        e = put_answer(rs, &req, &answer, &r.arena);
+        e = put_answer(rs, &req, &answer, query_lost_text(&r.q), &r.arena);
         graph_free(&answer);
     }
     native_end(&r);

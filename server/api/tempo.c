@@ -80,7 +80,7 @@ static bool wants_proto(const struct http_request *rq)
 }
 
 static err_t render_trace(struct http_request *rq, struct http_response *rs, const struct tspans *spans, bool v2,
-                          struct arena *a)
+                          struct str lost, struct arena *a)
 {
     if (wants_proto(rq)) {
         rs->content_type = "application/protobuf";
@@ -88,6 +88,10 @@ static err_t render_trace(struct http_request *rq, struct http_response *rs, con
         size_t at = pb_begin(&rs->body, 1);
         TRY(tempo_trace_proto(spans, a, &rs->body));
         pb_end(&rs->body, at);
+        if (lost.n) { /* tempopb.TraceByIDResponse: status PARTIAL, message */
+            pb_uint(&rs->body, 3, 1);
+            pb_str(&rs->body, 4, lost);
+        }
         return buf_check(&rs->body);
     }
     struct json_out j;
@@ -106,6 +110,7 @@ static err_t render_trace(struct http_request *rq, struct http_response *rs, con
         json_keyz(&j, "metrics");
         json_obj(&j);
         json_obj_end(&j);
+        tempo_partial_json(lost, STR_NONE, &j);
     }
     json_obj_end(&j);
     return buf_check(&rs->body);
@@ -122,10 +127,12 @@ static err_t trace_handler(struct http_request *rq, struct http_response *rs, bo
     tempo_run_begin(&r, rq);
     err_t e = trace_by_id(&r.q, id, tmin, tmax, &r.sc, &spans);
     r.scattered = e == OK;
-    if (e == OK && spans.n == 0 && !v2)
+    if (e == OK && spans.n == 0 && !v2) {
         rs->status = 404;
-    else if (e == OK)
-        e = render_trace(rq, rs, &spans, v2, &r.arena);
+        buf_str(&rs->body, query_lost_text(&r.q));
+    } else if (e == OK) {
+        e = render_trace(rq, rs, &spans, v2, query_lost_text(&r.q), &r.arena);
+    }
     tempo_run_end(&r);
     return e;
 }
@@ -326,6 +333,15 @@ static void hit_json(const struct search_hit *h, struct arena *a, struct json_ou
     json_obj_end(j);
 }
 
+void tempo_partial_json(struct str lost, struct str left_out, struct json_out *j)
+{
+    if (!lost.n && !left_out.n) return;
+    json_keyz(j, "status");
+    json_z(j, "PARTIAL");
+    json_keyz(j, "message");
+    json_str(j, lost.n ? lost : left_out);
+}
+
 void tempo_read_json(const struct query *q, uint64_t traces, struct json_out *j)
 {
     json_keyz(j, "metrics");
@@ -349,7 +365,7 @@ void tempo_read_json(const struct query *q, uint64_t traces, struct json_out *j)
     json_obj_end(j);
 }
 
-static void search_json(const struct search_answer *ans, const struct query *q, struct json_out *j)
+static void search_json(const struct search_answer *ans, struct query *q, struct json_out *j)
 {
     json_obj(j);
     json_keyz(j, "traces");
@@ -358,6 +374,7 @@ static void search_json(const struct search_answer *ans, const struct query *q, 
         hit_json(&ans->hits[i], q->arena, j);
     json_arr_end(j);
     tempo_read_json(q, ans->traces_inspected, j);
+    tempo_partial_json(query_lost_text(q), STR_NONE, j);
     json_obj_end(j);
 }
 

@@ -16,6 +16,8 @@ struct tempo_run { /* one query */
 void tempo_run_begin(struct tempo_run *r, struct http_request *rq);
 void tempo_run_end(struct tempo_run *r);
 /* "metrics": what was read. */
+/* "status" PARTIAL and its "message", unless both are empty. */
+void tempo_partial_json(struct str lost, struct str left_out, struct json_out *j);
 void tempo_read_json(const struct query *q, uint64_t traces, struct json_out *j);
 MUST_CHECK err_t tempo_count_param(struct http_request *rq, const char *name, uint32_t def, uint32_t min, uint32_t max, uint32_t *out);
 

@@ -124,7 +124,7 @@ static void range_json(const struct metrics_series *s, const struct metrics_rang
     if (s->nexemplars) exemplars_json(s, a, j);
 }
 
-static void answer_json(const struct metrics_answer *ans, const struct metrics_req *mr, bool instant, const struct query *q,
+static void answer_json(const struct metrics_answer *ans, const struct metrics_req *mr, bool instant, struct query *q,
                         struct json_out *j)
 {
     json_obj(j);
@@ -144,13 +144,11 @@ static void answer_json(const struct metrics_answer *ans, const struct metrics_r
     }
     json_arr_end(j);
     tempo_read_json(q, 0, j);
-    if (ans->left_out) {
-        json_keyz(j, "status");
-        json_z(j, "PARTIAL");
-        json_keyz(j, "message");
-        json_str(j, arena_printf(q->arena, "%u series are left out, beyond the limit of %u; the others are whole and exact",
-                                 ans->left_out, mr->series_max));
-    }
+    struct str left_out = STR_NONE;
+    if (ans->left_out)
+        left_out = arena_printf(q->arena, "%u series are left out, beyond the limit of %u; the others are whole and exact",
+                                ans->left_out, mr->series_max);
+    tempo_partial_json(query_lost_text(q), left_out, j);
     json_obj_end(j);
 }
 

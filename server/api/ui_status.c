@@ -63,12 +63,18 @@ static void starting_banner(const struct admin_state *a, struct json_out *j)
                100 * share, (double)a->replay_total / 1e6);
 }
 
-static void store_banners(const struct ui_ctx *c, const struct store_stats *st, struct json_out *j)
+static void store_banners(const struct ui_ctx *c, const struct store_stats *st, struct arena *a, struct json_out *j)
 {
     double refuse = config_share(c->config, CFG_STORAGE_REFUSE_SHARE), keep = config_share(c->config, CFG_STORAGE_RETENTION_SHARE);
     int64_t memory = config_num(c->config, CFG_STORAGE_MEMORY);
     if (st->failed) banner(j, "error", "The disk of the write-ahead log failed: nothing new is stored. The node's log says why.");
-    if (st->refusing)
+    if (st->lost) {
+        struct str lost = store_lost_text(c->admin->store, a);
+        banner(j, "error", "Answers may be incomplete: " STR_FMT ".", STR_ARG(lost));
+    }
+    if (st->read_only)
+        banner(j, "error", "The disk is %.1f %% full: nothing is written but deletions. Free space on it.", 100 * st->disk_used);
+    else if (st->refusing)
         banner(j, "error", "The disk is %.1f %% full: ingest is refused from %.0f %% on, until there is room.", 100 * st->disk_used,
                100 * refuse);
     else if (refuse > 0 && st->disk_used >= DISK_NEAR * refuse)
@@ -84,10 +90,10 @@ static void store_banners(const struct ui_ctx *c, const struct store_stats *st, 
                (unsigned long long)st->wal_rotten);
 }
 
-static void banners(struct ui_ctx *c, const struct store_stats *st, struct json_out *j)
+static void banners(struct ui_ctx *c, const struct store_stats *st, struct arena *a, struct json_out *j)
 {
     if (!c->admin->ready) starting_banner(c->admin, j);
-    if (c->admin->store) store_banners(c, st, j);
+    if (c->admin->store) store_banners(c, st, a, j);
     if (recently(&c->ingest_refused, refusals(M_INGEST_REFUSED, c->bodies)))
         banner(j, "warn", "Ingest was refused within the last minute: the node was overloaded, or its disk full. Senders retry.");
     if (recently(&c->queries_refused, refusals(M_QUERIES_REFUSED, c->queries)))
@@ -178,7 +184,7 @@ static err_t status(struct http_request *rq, struct http_response *rs)
     put_data(&j, known, found);
     json_keyz(&j, "banners");
     json_arr(&j);
-    banners(c, &st, &j);
+    banners(c, &st, rq->arena, &j);
     json_arr_end(&j);
     json_obj_end(&j);
     return OK;

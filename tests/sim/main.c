@@ -58,7 +58,7 @@ struct client {
 struct report { /* of a seed, sent to the parent */
     uint64_t hash;
     uint64_t crashes, lives, opens_failed, failed_stores;
-    uint64_t requests, acked, rows, checks, rot_proven, rows_rotten;
+    uint64_t requests, acked, rows, checks, rot_proven, rows_rotten, lost_reads;
     struct sim_stats faults;
     bool whole;
 };
@@ -74,7 +74,8 @@ static void open_opts(const struct life *l, struct store_opts *o)
 {
     *o = (struct store_opts){ .dir = l->w->dir ? l->w->dir : "/data", .kv = l->w->kv, .partitions = 16, .mem_bytes = l->w->mem_bytes,
                               .seal_age_ms = l->w->seal_age_ms,
-                              .commit_bytes = 1 << 20, .refuse_share = 0.95, .on_failed = on_failed };
+                              .commit_bytes = 1 << 20, .pause_share = 0.85, .refuse_share = 0.9, .read_only_share = 0.95,
+                              .ballast_bytes = 64 << 20, .on_failed = on_failed };
 }
 
 /* -- a life --------------------------------------------------------------------------------------------------- */
@@ -198,9 +199,11 @@ static err_t last_main(void *arg)
     struct store_opts o;
     struct model *m = &l->w->m;
     open_opts(l, &o);
+    uint64_t lost_reads = m->lost_reads;
     must(store_open(&o, &l->s), "open");
     count_rot(l);
     must(model_check(m, l->s, NULL, 0), "check");
+    if (m->lost_reads != lost_reads) wrong("segments cannot be read though nothing fails");
     while (!model_all_acked(m)) {
         uint32_t i = model_begin(m, &l->rnd, 1);
         err_t e = send_request(l, i);
@@ -335,6 +338,7 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->checks = w.m.checks;
     rep->rot_proven = w.proven;
     rep->rows_rotten = w.m.rows_rotten;
+    rep->lost_reads = w.m.lost_reads;
     rep->whole = true;
     model_free(&w.m);
     kv_mem_free(w.kv);
@@ -429,6 +433,7 @@ static void run_one(struct totals *t, uint64_t seed, unsigned cores)
     sum->checks += r.checks;
     sum->rot_proven += r.rot_proven;
     sum->rows_rotten += r.rows_rotten;
+    sum->lost_reads += r.lost_reads;
     add_stats(&sum->faults, &r.faults);
 }
 
@@ -457,10 +462,10 @@ static int print_totals(const struct totals *t)
     printf("sim: faults fired: eio_read %" PRIu64 ", eio_write %" PRIu64 ", eio_sync %" PRIu64 ", enospc %" PRIu64
            ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
            ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "; rot: places proven %" PRIu64
-           ", acked rows lost %" PRIu64 "\n",
+           ", acked rows lost %" PRIu64 "; checks told of lost segments %" PRIu64 "\n",
            f->eio_read, f->eio_write, f->eio_sync, f->enospc, f->short_write, f->short_read, f->slow,
            f->crash_writes_lost, f->crash_writes_kept, f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept,
-           s->rot_proven, s->rows_rotten);
+           s->rot_proven, s->rows_rotten, s->lost_reads);
     return t->failures ? 1 : 0;
 }
 

@@ -42,6 +42,7 @@ struct model {
     bool rot;                    /* the disk was given flipped bits: acked rows may be missing, all else holds */
     uint64_t rows_rotten;        /* acked rows missing at the last check */
     int64_t retention_ns;        /* rows older than this may be missing; 0 = none */
+    uint64_t lost_reads;         /* checks that were told of segments that cannot be read: rows of theirs may be missing */
 };
 
 void model_init(struct model *m, uint64_t seed);

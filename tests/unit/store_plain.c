@@ -304,6 +304,139 @@ static void other_catalog(void)
     }
 }
 
+/* -- segments that cannot be read ------------------------------------------------------------------------------------ */
+
+static void first_segment(char path[256])
+{
+    struct arena a;
+    struct str *names;
+    size_t n;
+    arena_init(&a, NULL);
+    err_t e = fs_list(arena_printf(&a, "%s/seg", data).p, &a, &names, &n);
+    ASSERT(e == OK && n > 0);
+    snprintf(path, 256, "%s/seg/" STR_FMT, data, STR_ARG(names[0]));
+    arena_deinit(&a);
+}
+static err_t lost_reads_here(void *arg)
+{
+    struct view *v;
+    struct rows_scan *s;
+    struct view_counts c;
+    const struct rows_req rq = { .signal = SIG_LOGS, .tmin_ns = 0, .tmax_ns = 10 }, later = { .signal = SIG_LOGS, .tmin_ns = 1000, .tmax_ns = INT64_MAX };
+    TRY(view_open(st, STR("anonymous"), NULL, &v));
+    TRY(rows_open(v, &later, &s));
+    rows_close(s);
+    view_counts(v, &c);
+    ASSERT(c.lost == 0); /* of another time */
+    TRY(rows_open(v, &rq, &s));
+    rows_close(s);
+    view_counts(v, &c);
+    *(uint64_t *)arg += c.lost;
+    view_close(v);
+    return OK;
+}
+/* Is the read of the time of append() said to be incomplete? */
+static bool told(void)
+{
+    uint64_t lost = 0;
+    for (unsigned core = 0; core < rt_cores(); core++)
+        ASSERT(rt_call(core, RT_QUERY, lost_reads_here, &lost) == OK);
+    return lost > 0;
+}
+static uint32_t lost_now(void)
+{
+    struct store_stats s;
+    store_stats(st, &s);
+    return s.lost;
+}
+static void edit(const char *path, uint64_t off, const void *bytes, size_t n, uint64_t cut_to)
+{
+    struct file f;
+    ASSERT(file_open(&f, path, FILE_READ | FILE_WRITE) == OK);
+    if (n) ASSERT(file_write(&f, bytes, n, off) == OK);
+    if (cut_to) ASSERT(file_truncate(&f, cut_to) == OK);
+    file_close(&f);
+}
+
+enum harm { MISSING, CUT, FOOTER, VERSION, HARMS };
+static void do_harm(enum harm h, const char *path, const char *aside)
+{
+    char cmd[600];
+    struct file f;
+    uint64_t size;
+    uint32_t version = 77;
+    snprintf(cmd, sizeof cmd, "%s %s %s", h == MISSING ? "mv" : "cp", path, aside);
+    ASSERT(system(cmd) == 0);
+    if (h == MISSING) return;
+    ASSERT(file_open(&f, path, FILE_READ) == OK && file_size(&f, &size) == OK);
+    file_close(&f);
+    if (h == CUT) edit(path, 0, NULL, 0, size / 2);
+    if (h == FOOTER) edit(path, size - 60, "rotten", 6, 0);
+    if (h == VERSION) edit(path, size - 16, &version, 4, 0);
+}
+
+static void lost_segments(void)
+{
+    static const char *const says[HARMS] = { "no such file", "bytes, the catalog says", "checksum of the footer", "segment version 77" };
+    ASSERT(append(0, 10, 0) == OK && store_seal(st) == OK);
+    ASSERT(append(10, 10, 0) == OK && store_seal(st) == OK);
+    char path[256], aside[64], cmd[600];
+    snprintf(aside, sizeof aside, "%s/aside", dir);
+    for (enum harm h = MISSING; h < HARMS; h++) {
+        struct arena a;
+        arena_init(&a, NULL);
+        want_rows(20);
+        ASSERT(!told() && lost_now() == 0 && store_lost_text(st, &a).n == 0);
+        first_segment(path);
+        store_close(st);
+        do_harm(h, path, aside);
+        struct store_opts o = opts();
+        open_with(&o); /* the node starts */
+        ASSERT(lost_now() == 1 && told());
+        ASSERT(str_find(store_lost_text(st, &a), str_of(says[h])) != SIZE_MAX);
+        ASSERT(append(20, 1, 0) == OK && store_seal(st) == OK); /* the rest goes on */
+        ASSERT(lost_now() == 1);
+        snprintf(cmd, sizeof cmd, "mv %s %s", aside, path);
+        ASSERT(system(cmd) == 0);
+        for (unsigned i = 0; i < 500 && lost_now() > 0; i++)
+            ASSERT(fiber_sleep(20 * NS_PER_MS) == OK);
+        ASSERT(lost_now() == 0 && !told());
+        want_rows(21);
+        arena_deinit(&a);
+        if (h + 1 < HARMS) {
+            store_close(st);
+            snprintf(cmd, sizeof cmd, "rm -rf %s/data %s/catalog", dir, dir);
+            kv->close(kv);
+            ASSERT(system(cmd) == 0);
+            ASSERT(fs_mkdirs(data) == OK && kv_rocks_open(catalog, &kv) == OK);
+            o = opts();
+            open_with(&o);
+            ASSERT(append(0, 10, 0) == OK && store_seal(st) == OK);
+            ASSERT(append(10, 10, 0) == OK && store_seal(st) == OK);
+        }
+    }
+}
+
+static void lost_and_forgotten(void)
+{
+    char path[256];
+    ASSERT(append_table(logs(0, 3, 0, NULL), 0) == OK && store_seal(st) == OK); /* 1970 */
+    first_segment(path);
+    store_close(st);
+    edit(path, 0, NULL, 0, 100);
+    struct store_opts o = opts();
+    open_with(&o);
+    ASSERT(lost_now() > 0 && told());
+    reopen(); /* it is told again */
+    ASSERT(lost_now() > 0 && files_in("seg") > 0);
+    store_close(st);
+    o.retention_age_ms = 1000;
+    open_with(&o);
+    for (unsigned i = 0; i < 500 && (lost_now() > 0 || files_in("seg") > 0); i++)
+        ASSERT(fiber_sleep(20 * NS_PER_MS) == OK);
+    ASSERT(lost_now() == 0 && files_in("seg") == 0 && !told());
+}
+
 static void big_request(void)
 {
     char *pad = calloc(1, 30000001);
@@ -398,6 +531,8 @@ int main(void)
         run("interrupted seals", interrupted_seals, cores, true);
         run("overload and full disk", overload_and_full_disk, cores, true);
         run("retention by age", retention_by_age, cores, true);
+        run("lost segments", lost_segments, cores, true);
+        run("lost and forgotten", lost_and_forgotten, cores, true);
         run("files do not pile up", files_do_not_pile_up, cores, true);
     }
     run("big request", big_request, 1, true);

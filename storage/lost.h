@@ -1,0 +1,51 @@
+/* What of the stored data cannot be read, for as long as the catalog names it: a segment whose file is missing, cut short,
+ * rotten in its directory or of another version, or a group of one whose bytes fail their checksums.
+ *
+ * Nothing of it stops the node. It is logged with what to do, counted (tercet_segments_lost), told by /readyz and the
+ * UI, and a view that overlaps it marks its query's answer as incomplete. Files stay where they are: maintenance
+ * (store_lost.c) looks for them again after 1 s, then ever later up to every minute, so that a file that was put back is read
+ * again without a restart.
+ *
+ * The list is the store's, read by every core: a mutex guards it, never held over a yield. */
+#ifndef STORAGE_LOST_H
+#define STORAGE_LOST_H
+
+#include "base/core/types.h"
+#include "storage/seg.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+
+struct view;
+enum { LOST_WHOLE = UINT32_MAX };
+struct lost_part {
+    struct seg_info info;
+    uint32_t group;       /* LOST_WHOLE: the segment */
+    enum signal signal;   /* of the group */
+    struct str tenant;    /* of the group; the list owns a copy of it and of why */
+    char *why;
+};
+struct lost {
+    pthread_mutex_t lock;
+    struct lost_part *parts;
+    uint32_t n, cap;
+    _Atomic uint32_t all, groups; /* parts; of these, groups */
+    uint32_t next;                /* of maintenance: where it goes on, how long it waits, until when */
+    int64_t wait_ms;
+    mono_ns again_at;
+};
+void lost_init(struct lost *l);
+void lost_deinit(struct lost *l);
+/* Several cores may come upon one: false when it is known. Copies p. */
+bool lost_add(struct lost *l, const struct lost_part *p);
+void lost_forget(struct lost *l, const struct seg_info *i); /* the segment and its groups */
+bool lost_is(struct lost *l, const struct seg_info *i, uint32_t group);
+/* Is something missing that a read of this signal and time through the view would look at? */
+bool lost_overlaps(const struct view *v, enum signal signal, int64_t tmin_ns, int64_t tmax_ns);
+
+static inline bool seg_same(const struct seg_info *a, const struct seg_info *b)
+{
+    return memcmp(a->name, b->name, sizeof a->name) == 0;
+}
+
+#endif
