@@ -15,6 +15,12 @@ void hash_set_deinit(struct hash_set *s)
     *s = (struct hash_set){ 0 };
 }
 
+void hash_set_clear(struct hash_set *s)
+{
+    if (s->count) memset(s->slots, 0, ((size_t)s->mask + 1) * sizeof *s->slots);
+    s->count = 0;
+}
+
 static void set_place(uint64_t *slots, uint32_t mask, uint64_t hash)
 {
     uint32_t at = (uint32_t)hash & mask;

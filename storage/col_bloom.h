@@ -19,6 +19,7 @@ struct hash_set {
 };
 enum { HASH_SET_MAX = 4 << 20 };
 void hash_set_deinit(struct hash_set *s);
+void hash_set_clear(struct hash_set *s); /* keeps its room */
 void hash_set_add(struct hash_set *s, uint64_t hash); /* ignored past HASH_SET_MAX: check count */
 
 static inline uint64_t bloom_value_hash(struct str v) { return hash64(v); }

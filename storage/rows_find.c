@@ -114,3 +114,15 @@ err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *bloc
     TRY(compare(out, c, blocks, nblocks, id, a));
     return whole && out->n <= FEW_ROWS_MAX && out->n ? read_few(out, a) : OK;
 }
+
+err_t rows_in_fibers(uint32_t n, fiber_fn *fn, void *arg)
+{
+    const struct fiber_opts o = { .name = "ids", .class = RT_QUERY };
+    struct scope scope;
+    scope_init(&scope, NULL);
+    for (uint32_t i = 0; i < MIN(n, ROWS_FIBERS); i++)
+        if (fiber_start(&scope, &o, fn, arg) != OK) break; /* too many: fewer do it, or none */
+    err_t e = scope_join(&scope);
+    scope_deinit(&scope);
+    return e;
+}

@@ -19,4 +19,8 @@ struct rows_found {
 MUST_CHECK err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *blocks, uint32_t nblocks, struct str id,
                            bool whole, struct arena *a, struct rows_found *out) MAY_YIELD;
 
+/* Runs fn(arg) in some fibers, at most ROWS_FIBERS and n, and waits for them. */
+enum { ROWS_FIBERS = 16 };
+MUST_CHECK err_t rows_in_fibers(uint32_t n, fiber_fn *fn, void *arg) MAY_YIELD;
+
 #endif

@@ -2,6 +2,10 @@
  * pins it; rows_next takes one after another, drops it when a hint rules it out, and narrows its selection where
  * that is cheap.
  *
+ * Words among the hints of logs and documents are looked up in the index of words of each segment, all at once: of the groups
+ * that remain only the blocks are looked at that may hold all of them (rows_words.h). Where few rows of a group are left, the
+ * rowset consists of these alone, under new numbers: who reads its columns reads and decodes little else.
+ *
  * A trace id among the hints is looked up in the index of each segment first, all at once: what groups remain hold its
  * rows with few exceptions, and these rows are found some groups ahead, side by side (rows_find.c).
  *
@@ -14,6 +18,7 @@
 #include "storage/lost.h"
 #include "storage/partition.h"
 #include "storage/rows_find.h"
+#include "storage/rows_words.h"
 #include "storage/seg_dead.h"
 #include "storage/seg_ids.h"
 #include "storage/shard.h"
@@ -22,7 +27,8 @@
 
 #include <stdlib.h>
 
-enum { FEW_OF = 16 }; /* fewer than one row of so many are decoded alone */
+/* Fewer than one row of so many are decoded alone; a rowset is of not more than one row of so many when it has no others. */
+enum { FEW_OF = 16, PACK_OF = 4 };
 
 struct source {
     int64_t tmin_ns, tmax_ns;
@@ -31,8 +37,9 @@ struct source {
     const struct seg_dead *dead;
     uint32_t group_no;
     const struct seg_group *group;
-    const uint32_t *blocks; /* of the group, that hold the id looked for; NULL: no id is */
+    const uint32_t *blocks; /* of the group, that hold the id or the words looked for, by seg_ids.h or seg_tokens.h */
     uint32_t nblocks;
+    bool worded;            /* words were looked for */
     struct rows_found *found; /* ahead of its turn, or NULL */
 };
 
@@ -44,6 +51,11 @@ struct rowset_impl {
     const struct rows_found *found;    /* the rows of the id looked for; NULL: no id is */
     struct column **loaded[SEG_RELS];  /* a pointer a column of dir, NULL = not yet */
     const uint32_t *link[SEG_RELS];
+    /* A rowset of few rows: these of the group, and their columns and links beside the whole ones. */
+    const uint32_t *packed;
+    uint32_t npacked;
+    struct column **few;
+    const uint32_t *few_link[SEG_RELS];
 };
 
 struct rows_scan {
@@ -53,6 +65,7 @@ struct rows_scan {
     struct arena rowset; /* of the current rowset */
     struct arena ahead;  /* of what is found ahead */
     const struct scan_hint *id; /* a trace id to look up, or NULL */
+    struct rows_words words;    /* to look up when there is no id */
     struct source *sources;
     uint32_t n, at;
     uint32_t ahead_from, ahead_to; /* sources that look_ahead has been at */
@@ -125,8 +138,6 @@ static int oldest_first(const void *a, const void *b)
 
 /* -- by id: which groups ------------------------------------------------------------------------------------ */
 
-enum { ASK_FIBERS = 16 };
-
 struct asked { /* a segment, and the blocks that its index names */
     struct seg *seg;
     uint32_t *blocks, n;
@@ -161,19 +172,6 @@ static void ask_fiber(void *arg)
     /* What went wrong here will go wrong again, and be told then. */
     while (q->next < q->n)
         if (ask(q->s, &q->v[q->next++]) != OK) return;
-}
-
-/* Runs fn(arg) in some fibers and waits for them. */
-static err_t in_fibers(uint32_t n, fiber_fn *fn, void *arg)
-{
-    const struct fiber_opts o = { .name = "ids", .class = RT_QUERY };
-    struct scope scope;
-    scope_init(&scope, NULL);
-    for (uint32_t i = 0; i < n; i++)
-        if (fiber_start(&scope, &o, fn, arg) != OK) break; /* too many: fewer do it, or none */
-    err_t e = scope_join(&scope);
-    scope_deinit(&scope);
-    return e;
 }
 
 /* The blocks of its group, numbered from its first. */
@@ -219,8 +217,37 @@ static err_t look_up(struct rows_scan *s)
         struct seg *seg = s->sources[i].seg;
         if (seg && (q.n == 0 || q.v[q.n - 1].seg != seg)) q.v[q.n++] = (struct asked){ .seg = seg, .answered = !ours };
     }
-    if (ours && q.n > 1) TRY(in_fibers(MIN(q.n, ASK_FIBERS), ask_fiber, &q));
+    if (ours && q.n > 1) TRY(rows_in_fibers(q.n, ask_fiber, &q));
     return keep_named(s, &q);
+}
+
+/* -- by words ----------------------------------------------------------------------------------------------- */
+
+/* Drops the sources that cannot hold the words. Those of one segment stand together, groups ascending, behind memtables'. */
+static err_t look_up_words(struct rows_scan *s)
+{
+    struct words_group *v = ARENA_ARRAY(&s->mem, struct words_group, s->n + 1);
+    uint32_t from = 0, kept;
+    uint64_t bytes = 0;
+    TRY(arena_check(&s->mem));
+    while (from < s->n && s->sources[from].part)
+        from++;
+    for (uint32_t i = from; i < s->n; i++)
+        v[i - from] = (struct words_group){ .seg = s->sources[i].seg, .group = s->sources[i].group };
+    TRY(rows_words_find(&s->words, v, s->n - from, &s->mem, &bytes));
+    s->v->counts.bytes += bytes;
+    kept = from;
+    for (uint32_t i = from; i < s->n; i++) {
+        const struct words_group *g = &v[i - from];
+        struct source *src = &s->sources[i];
+        src->blocks = g->blocks;
+        src->nblocks = g->nblocks;
+        src->worded = g->known;
+        if (g->known && g->nblocks == 0 && !src->group->tokens_partial) s->v->counts.groups_skipped++;
+        else s->sources[kept++] = *src;
+    }
+    s->n = kept;
+    return OK;
 }
 
 static err_t open_sources(struct rows_scan *s)
@@ -233,6 +260,8 @@ static err_t open_sources(struct rows_scan *s)
     s->v->counts.lost += lost_overlaps(s->v, rq->signal, rq->tmin_ns, rq->tmax_ns);
     s->id = id_hint(rq);
     if (s->id) TRY(look_up(s));
+    else rows_words_init(&s->words, &s->rq);
+    if (s->words.n) TRY(look_up_words(s));
     if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);
     if (rq->oldest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, oldest_first);
     return arena_check(&s->mem);
@@ -277,7 +306,7 @@ void rows_close(struct rows_scan *s)
 
 /* -- columns of the current rowset --------------------------------------------------------------------------- */
 
-static err_t load(struct rowset_impl *im, int rel, uint32_t i, const struct column **out)
+static err_t load_whole(struct rowset_impl *im, int rel, uint32_t i, const struct column **out)
 {
     struct column **slot = &im->loaded[rel][i];
     if (!*slot) {
@@ -291,8 +320,51 @@ static err_t load(struct rowset_impl *im, int rel, uint32_t i, const struct colu
     return OK;
 }
 
+/* Rows that a packed rowset has under these numbers. */
+static const uint32_t *rows_of_packed(struct rowset_impl *im, const uint32_t *rows, uint32_t n)
+{
+    uint32_t *v = ARENA_RAW(&im->scan->rowset, uint32_t, (size_t)n + 1);
+    for (uint32_t i = 0; i < n; i++)
+        v[i] = im->packed[rows[i]];
+    return v;
+}
+
+/* Rows[0..n) of a column, by their numbers in the group. One that is not cut is decoded whole anyway. */
+static err_t load_some(struct rowset_impl *im, int rel, uint32_t i, const uint32_t *rows, uint32_t n, const struct column **out)
+{
+    struct arena *a = &im->scan->rowset;
+    const struct seg_rel *r = &im->dir.rel[rel];
+    struct column *col = ARENA_NEW(a, struct column);
+    *out = col;
+    if (im->loaded[rel][i] || r->cols[i].cut.npieces == 0) {
+        const struct column *whole;
+        TRY(load_whole(im, rel, i, &whole));
+        return rows_gather(whole, rows, n, a, col);
+    }
+    im->scan->v->counts.bytes += r->cols[i].chunk.size;
+    return seg_rows_column_at(&im->from, r, &r->cols[i], rows, n, a, col);
+}
+
+static err_t load(struct rowset_impl *im, int rel, uint32_t i, const struct column **out)
+{
+    if (!im->packed || rel != REL_ROWS) return load_whole(im, rel, i, out);
+    if (!im->few[i]) {
+        const struct column *col;
+        TRY(load_some(im, rel, i, im->packed, im->npacked, &col));
+        im->few[i] = (struct column *)(uintptr_t)col;
+    }
+    *out = im->few[i];
+    return OK;
+}
+
 static err_t load_link(struct rowset_impl *im, int rel, const uint32_t **out)
 {
+    if (im->packed && rel <= REL_SCOPE) {
+        const uint32_t **few = &im->few_link[rel];
+        if (!*few) TRY(seg_rows_link_at(&im->from, &im->dir, rel, im->packed, im->npacked, &im->scan->rowset, few));
+        *out = *few;
+        return OK;
+    }
     if (!im->link[rel]) {
         TRY(seg_rows_link(&im->from, &im->dir, rel, &im->scan->rowset, &im->link[rel]));
         im->scan->v->counts.bytes += im->dir.rel[rel].link.size;
@@ -368,9 +440,7 @@ static err_t column_maybe(struct rowset_impl *im, const struct scan_hint *h, con
         if (c->type == COL_I64 && (c->flags & SEG_COL_INT)) *maybe = c->min <= h->max && c->max >= h->min;
         if (c->type == COL_F64 && (c->flags & SEG_COL_F64)) *maybe = c->fmin <= (double)h->max && c->fmax >= (double)h->min;
         return OK;
-    case HINT_TOKEN:
-        if (!(c->flags & SEG_COL_TOKENS) || !token_plain(h->value)) return OK;
-        return filter_maybe(im, c, bloom_token_hash(h->value), maybe);
+    case HINT_TOKEN: return OK; /* looked up at the beginning */
     }
     return OK;
 }
@@ -514,9 +584,12 @@ static err_t select_ours(struct rowset_impl *im, struct rowset *rs)
     uint32_t *of = ARENA_RAW(a, uint32_t, keys.nrows), *sel = ARENA_RAW(a, uint32_t, keys.nrows);
     TRY(arena_check(a));
     partition_rows(v->tenant, im->scan->rq.signal, &keys, v->partitions, of);
-    rs->nsel = 0;
-    for (uint32_t r = 0; r < keys.nrows; r++)
-        if (of[r] % v->cores == v->core) sel[rs->nsel++] = r;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < rs->nsel; i++) {
+        uint32_t row = rs->sel ? rs->sel[i] : i;
+        if (of[row] % v->cores == v->core) sel[kept++] = row;
+    }
+    rs->nsel = kept;
     rs->sel = sel;
     return OK;
 }
@@ -536,8 +609,11 @@ static err_t drop_dead(struct rowset_impl *im, struct rowset *rs)
 
 err_t rowset_mark(const struct rowset *rs, const uint32_t *rows, uint32_t n, struct dead_marks *to)
 {
-    const struct source *src = ((const struct rowset_impl *)rs->impl)->src;
+    struct rowset_impl *im = rs->impl;
+    const struct source *src = im->src;
     ASSERT(src->seg != NULL); /* memtables are not scanned with upto_generation */
+    if (im->packed) rows = rows_of_packed(im, rows, n);
+    TRY(arena_check(&im->scan->rowset));
     return dead_marks_add(to, seg_info(src->seg)->name, src->group_no, src->group->nrows, rows, n);
 }
 
@@ -578,7 +654,7 @@ static err_t look_ahead(struct rows_scan *s)
     s->ahead_from = s->at;
     s->ahead_to = MIN(s->n, s->at + AHEAD_FIBERS);
     struct finding f = { .s = s, .next = s->at };
-    return s->ahead_to - s->at > 1 ? in_fibers(s->ahead_to - s->at, find_fiber, &f) : OK;
+    return s->ahead_to - s->at > 1 ? rows_in_fibers(s->ahead_to - s->at, find_fiber, &f) : OK;
 }
 
 /* What of the group is known ahead, or is found now. */
@@ -596,7 +672,28 @@ static err_t begin_found(struct rowset_impl *im, struct rowset *rs)
 
 /* -- stepping ----------------------------------------------------------------------------------------------------------- */
 
-static err_t begin_rowset(struct rows_scan *s, const struct source *src, struct rowset *rs)
+static err_t begin_worded(struct rowset_impl *im, struct rowset *rs)
+{
+    const struct source *src = im->src;
+    uint32_t *rows;
+    if (!rows_words_known(&im->scan->words, &im->dir.rel[REL_ROWS])) return OK;
+    TRY(rows_of_blocks(src->group, src->blocks, src->nblocks, &im->scan->rowset, &rows, &rs->nsel));
+    rs->sel = rows;
+    return OK;
+}
+
+/* Few rows of a group, which have no children, are a rowset of their own. */
+static void pack(struct rowset_impl *im, struct rowset *rs)
+{
+    if (im->src->part || im->found || !rs->sel || rs->nsel == 0 || rs->nsel > rs->nrows / PACK_OF) return;
+    if (im->dir.rel[REL_EVENTS].present || im->dir.rel[REL_LINKS].present) return;
+    im->few = ARENA_ARRAY(&im->scan->rowset, struct column *, im->dir.rel[REL_ROWS].ncols);
+    im->packed = rs->sel;
+    im->npacked = rs->nrows = rs->nsel;
+    rs->sel = NULL;
+}
+
+static err_t select_rows(struct rows_scan *s, const struct source *src, struct rowset *rs)
 {
     struct rowset_impl *im = &s->impl;
     *im = (struct rowset_impl){ .scan = s, .src = src };
@@ -609,19 +706,24 @@ static err_t begin_rowset(struct rows_scan *s, const struct source *src, struct 
     }
     rs->nrows = rs->nsel = src->group->nrows;
     im->from.seg = src->seg;
-    if (src->nblocks)
+    if (src->nblocks && !src->worded)
         TRY(begin_found(im, rs));
     else
         TRY(seg_rows_parse(src->group->meta, src->group->nrows, &s->rowset, &im->dir));
+    if (src->worded) TRY(begin_worded(im, rs));
     for (int rel = 0; rel < SEG_RELS; rel++)
         im->loaded[rel] = ARENA_ARRAY(&s->rowset, struct column *, im->dir.rel[rel].ncols);
     TRY(drop_dead(im, rs));
     TRY(apply_hints(im, rs));
     if (rs->nsel == 0 || im->found || seg_is_exactly_ours(seg_info(src->seg), s->v)) return OK;
-    /* Ownership first, then the hints once more: they narrow what is left. */
-    TRY(select_ours(im, rs));
-    TRY(drop_dead(im, rs));
-    return apply_hints(im, rs);
+    return select_ours(im, rs);
+}
+
+static err_t begin_rowset(struct rows_scan *s, const struct source *src, struct rowset *rs)
+{
+    TRY(select_rows(s, src, rs));
+    pack(&s->impl, rs);
+    return arena_check(&s->rowset);
 }
 
 err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more)
@@ -679,10 +781,19 @@ static bool are_found(const struct rowset_impl *im, int rel, const uint32_t *row
     return f && rel == REL_ROWS && f->n == n && memcmp(f->rows, rows, n * sizeof *rows) == 0;
 }
 
+static err_t few_of_packed(struct rowset_impl *im, uint32_t i, const uint32_t *rows, uint32_t n, const struct column **col,
+                           bool *packed)
+{
+    *packed = !im->few[i] && n < im->npacked;
+    if (!*packed) return load(im, REL_ROWS, i, col);
+    return load_some(im, REL_ROWS, i, rows_of_packed(im, rows, n), n, col);
+}
+
 static err_t few_rows(struct rowset_impl *im, int rel, uint32_t i, const uint32_t *rows, uint32_t n, const struct column **col,
                       bool *packed)
 {
     const struct seg_rel *r = &im->dir.rel[rel];
+    if (im->packed && rel == REL_ROWS) return few_of_packed(im, i, rows, n, col, packed);
     *col = im->loaded[rel][i];
     if (*col) return OK;
     *packed = true;
@@ -724,7 +835,7 @@ void rowset_will_read(struct rowset *rs)
 {
     const struct rowset_impl *im = rs->impl;
     uint64_t from = UINT64_MAX, to = 0;
-    if (im->src->part || im->found) return;
+    if (im->src->part || im->found || im->packed) return;
     for (int rel = 0; rel < SEG_RELS; rel++) {
         const struct seg_rel *r = &im->dir.rel[rel];
         widen(&from, &to, &r->link);
@@ -753,6 +864,7 @@ bool rowset_zone(const struct rowset *rs, enum col_scope scope, struct str name,
 
 static uint32_t relation_rows(const struct rowset_impl *im, int rel)
 {
+    if (im->packed && rel == REL_ROWS) return im->npacked;
     if (!im->src->part) return im->dir.rel[rel].present ? im->dir.rel[rel].nrows : 0;
     const struct table *t = table_relation(im->src->part->table, rel);
     return t ? t->nrows : 0;
@@ -781,8 +893,10 @@ err_t rowset_dim_at(struct rowset *rs, int rel, const uint32_t *rows, uint32_t n
     struct arena *a = &im->scan->rowset;
     const uint32_t *all;
     ASSERT(rel == REL_RESOURCE || rel == REL_SCOPE);
-    if (!im->src->part && im->dir.rel[rel].present && !im->link[rel] && n < rs->nrows / FEW_OF) {
+    bool read = im->packed ? im->few_link[rel] != NULL : im->link[rel] != NULL;
+    if (!im->src->part && im->dir.rel[rel].present && !read && n < rs->nrows / FEW_OF) {
         *dim_rows = im->dir.rel[rel].nrows;
+        if (im->packed) rows = rows_of_packed(im, rows, n);
         im->scan->v->counts.bytes += im->dir.rel[rel].link.size;
         return seg_rows_link_at(&im->from, &im->dir, rel, rows, n, a, dim_row);
     }

@@ -35,6 +35,10 @@ struct seg_writer {
     int64_t tmin_ns, tmax_ns;
     struct seg_ids_build ids;
     uint32_t first_block; /* of the group written last */
+    struct seg_tokens_build tokens;
+    struct buf sections;  /* of words: those that are complete */
+    uint32_t nsections;
+    uint64_t section_from; /* in the file, where the groups of the next begin */
 };
 
 err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer **out)
@@ -43,6 +47,8 @@ err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer 
     ASSERT(w);
     w->f.fd = -1;
     w->ids.budget = budget;
+    w->ids.low_bits = SEG_IDS_LOW;
+    seg_tokens_begin(&w->tokens, budget, 0);
     w->dir = strdup(dir);
     ASSERT(w->dir);
     w->salt = rt_random();
@@ -50,6 +56,7 @@ err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer 
     w->tmax_ns = INT64_MIN;
     buf_init(&w->out, (size_t)WRITE_BYTES + 4096, NULL);
     buf_init(&w->groups, GROUPS_BYTES_MAX, NULL);
+    buf_init(&w->sections, GROUPS_BYTES_MAX, NULL);
     char name[40];
     snprintf(name, sizeof name, "%016" PRIx64 ".tmp", w->salt);
     char *path = path_of(dir, name);
@@ -105,6 +112,7 @@ err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g)
         return err_set(ERR_TOO_LARGE, "a segment of more than %d blocks of rows", SEG_IDS_BLOCKS_MAX);
     seg_group_put(g, &w->groups);
     TRY(buf_check(&w->groups));
+    if (seg_tokens_cover(g->signal)) seg_tokens_keep(&w->tokens, g->nrows);
     w->ngroups++;
     w->first_block = w->ids.nblocks;
     w->ids.nblocks += blocks;
@@ -118,9 +126,10 @@ void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id)
     seg_ids_add(&w->ids, seg_ids_hash(id), w->first_block + row / SEG_IDS_ROWS);
 }
 
-/* -- the index of trace ids: sorted and encoded off the reactor, some pages at a time -- */
+/* -- indexes: sorted and encoded off the reactor, some pages at a time -- */
 struct ids_job {
-    struct seg_writer *w;
+    struct seg_ids_build *build;
+    uint64_t bytes; /* of what words are of, or 0 */
     struct seg_ids ids;
     uint32_t next; /* page */
     size_t at;     /* pair */
@@ -130,7 +139,9 @@ struct ids_job {
 static err_t sort_ids(void *arg)
 {
     struct ids_job *j = arg;
-    j->ids.npages = seg_ids_sort(&j->w->ids);
+    j->ids.npages = seg_ids_sort(j->build);
+    if (j->bytes) j->build->low_bits = seg_tokens_low_bits(j->build, j->bytes);
+    j->ids.low_bits = j->build->low_bits;
     return OK;
 }
 
@@ -140,7 +151,7 @@ static err_t encode_pages(void *arg)
     uint32_t before = j->next ? j->ids.end[j->next - 1] : 0;
     for (; j->next < j->ids.npages && j->pages.n < WRITE_BYTES / 2; j->next++) {
         size_t from = j->pages.n;
-        seg_ids_page(&j->w->ids, j->ids.npages, j->next, &j->at, &j->pages);
+        seg_ids_page(j->build, j->ids.npages, j->next, &j->at, &j->pages);
         TRY(buf_check(&j->pages));
         ASSERT(before <= UINT32_MAX - j->pages.n);
         j->ids.fold = seg_ids_fold(j->ids.fold, str_sub(buf_view(&j->pages), from, j->pages.n));
@@ -149,12 +160,12 @@ static err_t encode_pages(void *arg)
     return OK;
 }
 
-static err_t work(err_t (*fn)(void *), struct ids_job *j) { return rt_in_fiber() ? rt_offload(fn, j) : fn(j); }
+static err_t work(err_t (*fn)(void *), void *arg) { return rt_in_fiber() ? rt_offload(fn, arg) : fn(arg); }
 
-/* Writes the pages; their directory goes to `out`. */
-static err_t write_ids(struct seg_writer *w, struct buf *out)
+/* Writes the pages; their directory comes into *ids, whose `end` is the caller's to free. */
+static err_t write_pages(struct seg_writer *w, struct seg_ids_build *build, uint64_t bytes, struct seg_ids *ids)
 {
-    struct ids_job j = { .w = w, .ids = { .off = w->off, .nblocks = w->ids.nblocks } };
+    struct ids_job j = { .build = build, .bytes = bytes, .ids = { .off = w->off, .nblocks = build->nblocks } };
     buf_init(&j.pages, INT32_MAX, NULL);
     err_t e;
     TRY_OUT(e, work(sort_ids, &j));
@@ -165,12 +176,59 @@ static err_t write_ids(struct seg_writer *w, struct buf *out)
         TRY_OUT(e, append(w, buf_view(&j.pages)));
         buf_clear(&j.pages);
     }
-    seg_ids_put(&j.ids, out);
-    e = buf_check(out);
 out:
-    free(j.ids.end);
     buf_deinit(&j.pages);
+    *ids = j.ids;
     return e;
+}
+
+static err_t write_section(struct seg_writer *w)
+{
+    struct seg_ids ids;
+    struct budget *budget = w->tokens.pairs.budget;
+    w->tokens.pairs.n = w->tokens.kept; /* a table that was added and not written is none */
+    err_t e = write_pages(w, &w->tokens.pairs, w->off - w->section_from, &ids);
+    if (e == OK) seg_tokens_put(&w->tokens, w->ngroups, &ids, &w->sections);
+    if (e == OK) e = buf_check(&w->sections);
+    free(ids.end);
+    seg_ids_build_deinit(&w->tokens.pairs);
+    seg_tokens_begin(&w->tokens, budget, w->ngroups);
+    w->section_from = w->off;
+    w->nsections++;
+    return e;
+}
+
+struct tokens_job {
+    struct seg_tokens_build *build;
+    const struct table *t;
+    bool *covered;
+};
+
+static err_t add_tokens(void *arg)
+{
+    const struct tokens_job *j = arg;
+    seg_tokens_add(j->build, j->t, j->covered);
+    return OK;
+}
+
+err_t seg_writer_tokens(struct seg_writer *w, const struct table *t, bool *covered)
+{
+    struct tokens_job j = { &w->tokens, t, covered };
+    if (seg_tokens_full(&w->tokens)) TRY(write_section(w));
+    return work(add_tokens, &j);
+}
+
+/* Writes the index of trace ids and what is left of words; their directories go to `out`. */
+static err_t write_indexes(struct seg_writer *w, struct buf *out)
+{
+    struct seg_ids ids;
+    if (w->tokens.pairs.nblocks) TRY(write_section(w));
+    err_t e = write_pages(w, &w->ids, 0, &ids);
+    if (e == OK) seg_ids_put(&ids, out);
+    free(ids.end);
+    buf_varint(out, w->nsections);
+    buf_str(out, buf_view(&w->sections));
+    return e == OK ? buf_check(out) : e;
 }
 
 /* Index, footer and trailer; the name that they give the file. */
@@ -184,7 +242,7 @@ static err_t write_tail(struct seg_writer *w, char name[40])
     buf_varint(&raw, w->ngroups);
     buf_str(&raw, buf_view(&w->groups));
     err_t e;
-    TRY_OUT(e, write_ids(w, &raw));
+    TRY_OUT(e, write_indexes(w, &raw));
     hash128 h = hash128_of(buf_view(&raw));
     snprintf(name, 40, "%016" PRIx64 "%016" PRIx64 ".seg", h.hi, h.lo);
     /* A footer that does not shrink is stored raw: size == raw_size says so. */
@@ -205,7 +263,9 @@ static void writer_free(struct seg_writer *w)
 {
     buf_deinit(&w->out);
     buf_deinit(&w->groups);
+    buf_deinit(&w->sections);
     seg_ids_build_deinit(&w->ids);
+    seg_ids_build_deinit(&w->tokens.pairs);
     free(w->dir);
     free(w);
 }
@@ -295,6 +355,13 @@ out:
     return e;
 }
 
+static err_t check_index(const struct seg *s, const struct seg_ids *ids)
+{
+    if (ids->npages && (ids->off < SEG_HEADER || ids->off > s->data_end || ids->end[ids->npages - 1] > s->data_end - ids->off))
+        return err_set(ERR_CORRUPT, "an index lies outside the segment");
+    return OK;
+}
+
 static err_t open_and_parse(struct seg *s)
 {
     uint64_t size;
@@ -305,10 +372,13 @@ static err_t open_and_parse(struct seg *s)
         return err_set(ERR_CORRUPT, "the file has %" PRIu64 " bytes, the catalog says %" PRIu64, size, s->info.bytes);
     TRY(load_footer(s, size, &raw));
     TRY(seg_footer_parse(raw, &s->mem, &s->footer));
-    const struct seg_ids *ids = &s->footer.ids;
-    if (ids->npages && (ids->off < SEG_HEADER || ids->off > s->data_end || ids->end[ids->npages - 1] > s->data_end - ids->off))
-        return err_set(ERR_CORRUPT, "the index of ids lies outside the segment");
-    s->charged = (int64_t)(raw.n + s->footer.ngroups * sizeof(struct seg_group) + ids->npages * sizeof(uint32_t));
+    TRY(check_index(s, &s->footer.ids));
+    s->charged = (int64_t)(raw.n + s->footer.ngroups * sizeof(struct seg_group) + s->footer.ids.npages * sizeof(uint32_t));
+    for (uint32_t i = 0; i < s->footer.tokens.n; i++) {
+        const struct seg_tokens_section *section = &s->footer.tokens.v[i];
+        TRY(check_index(s, &section->ids));
+        s->charged += (int64_t)(sizeof *section + section->ids.npages * sizeof(uint32_t));
+    }
     metric_add(M_SEGMENT_DIRECTORY_BYTES, s->charged);
     return OK;
 }
@@ -391,6 +461,8 @@ const struct seg_group *seg_group(const struct seg *s, uint32_t i)
     ASSERT(i < s->footer.ngroups);
     return &s->footer.groups[i];
 }
+
+const struct seg_tokens *seg_tokens(const struct seg *s) { return &s->footer.tokens; }
 
 void seg_will_read(struct seg *s, uint64_t from, uint64_t to)
 {

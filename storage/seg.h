@@ -1,6 +1,7 @@
 /* The segment container: one immutable file format for all signals.
  *
- *   file   = header | chunk* | page of the index of trace ids* (seg_ids.h) | footer | trailer
+ *   file   = header | chunk*, with the pages of words (seg_tokens.h) between them | page of the index of trace ids* (seg_ids.h) |
+ *            footer | trailer
  *   header = magic "TERCETSG" | u32 version | u32 0
  *   chunk  = bytes (a column chunk, a filter, an index), 8-aligned; its checksum stands in the footer
  *   footer = the groups (below) and the directory of the index, zstd; trailer = u64 footer offset | u32 length | u32 raw length | u64 XXH3 of
@@ -17,7 +18,7 @@
 #include "base/rt/file.h"
 #include "storage/signal.h"
 
-enum { SEG_VERSION = 3, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
+enum { SEG_VERSION = 4, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
 
 struct seg_chunk { /* where a chunk lies; stored inside group metas, little-endian, 24 bytes */
     uint64_t off;
@@ -30,7 +31,11 @@ struct seg_group {
     uint32_t nrows; /* rows, or series */
     int64_t tmin_ns, tmax_ns;
     struct str meta;
-    uint32_t first_block; /* set by the reader: number of the first of its blocks (seg_ids.h) */
+    /* set by the reader: */
+    uint32_t first_block; /* number of the first of its blocks (seg_ids.h) */
+    uint32_t tokens_section, tokens_block; /* of the index of words: section from 1, 0 = none, and its first block there */
+    uint8_t tokens_log2;  /* of the rows of a block there */
+    bool tokens_partial;  /* columns are left out there */
 };
 struct seg_info { /* what the catalog keeps of a segment */
     char name[40];  /* 32 hex digits of the content hash + ".seg" */
@@ -51,6 +56,10 @@ MUST_CHECK err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32
 MUST_CHECK err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g); /* copies */
 /* The trace id of a row of the group written last, rows ascending; a group of seg_ids_cover(signal). */
 void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id);
+/* Adds the words of the table that will be the next group (in place of the one added before, if that was not written), of a
+ * signal with seg_tokens_cover; covered[i]: those of column i are all there. */
+struct table;
+MUST_CHECK err_t seg_writer_tokens(struct seg_writer *w, const struct table *t, bool *covered) MAY_YIELD;
 /* Footer, sync, rename, directory sync. Frees w, also on error (the temp file is removed then). */
 MUST_CHECK err_t seg_writer_finish(struct seg_writer *w, struct seg_info *info) MAY_YIELD;
 void seg_writer_abandon(struct seg_writer *w) MAY_YIELD;
@@ -70,13 +79,15 @@ const struct seg_group *seg_group(const struct seg *s, uint32_t i); /* lives as 
 /* The blocks (seg_group.first_block + row / 1,024) that may hold rows of a trace, ascending, into the arena: a
  * block that is not named holds none. Reads one page of the index. */
 MUST_CHECK err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **blocks, uint32_t *n) MAY_YIELD;
+struct seg_tokens;
+const struct seg_tokens *seg_tokens(const struct seg *s); /* lives as long as s */
 /* A hint that chunks of [from, to) will be read soon; at most SEG_AHEAD_MAX bytes of it are fetched. */
 enum { SEG_AHEAD_MAX = 16 << 20 };
 void seg_will_read(struct seg *s, uint64_t from, uint64_t to) MAY_YIELD;
 /* Reads and verifies one chunk into the arena. ERR_CORRUPT names file and offset. */
 MUST_CHECK err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out) MAY_YIELD;
 
-/* For seg_reader.c: does a range lie within the data; its unverified bytes, all ranges at once; the error when they are not
+/* For seg_reader.c and seg_tokens.c: does a range lie within the data; its unverified bytes, all ranges at once; the error when they are not
  * what was written. */
 MUST_CHECK err_t seg_check_range(const struct seg *s, uint64_t off, uint64_t n);
 MUST_CHECK err_t seg_read_raw(struct seg *s, const struct file_range *r, uint32_t n) MAY_YIELD;

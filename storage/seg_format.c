@@ -106,6 +106,7 @@ err_t seg_footer_parse(struct str raw, struct arena *a, struct seg_footer *out)
     for (uint32_t i = 0; i < out->ngroups; i++)
         TRY(parse_group(&c, &out->groups[i]));
     TRY(seg_ids_parse(&c, a, &out->ids));
+    TRY(seg_tokens_parse(&c, out->groups, out->ngroups, a, &out->tokens));
     if (c.p != c.end) return err_set(ERR_CORRUPT, "bytes behind the directory of a footer");
     return number_blocks(out);
 }

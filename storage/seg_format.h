@@ -2,7 +2,7 @@
  *
  *   trailer (40 bytes) = u64 footer offset | u32 length | u32 raw length | u64 XXH3 of the stored footer |
  *                        u32 version | u32 0 | "TERCETSG"
- *   footer  = zstd of:  u64 salt | varint ngroups | group* | directory of the index of trace ids (seg_ids.h)
+ *   footer  = zstd of:  u64 salt | varint ngroups | group* | directory of the index of trace ids (seg_ids.h) | tokens (seg_tokens.h)
  *   group   = u8 signal | varint length, tenant | varint length, index | varint nrows | zigzag tmin |
  *             zigzag tmax | varint length, meta
  * The salt makes files of equal rows different, so that no two segments share a name: the name is the
@@ -12,6 +12,7 @@
 
 #include "storage/seg.h"
 #include "storage/seg_ids.h"
+#include "storage/seg_tokens.h"
 
 #define SEG_MAGIC "TERCETSG"
 enum { SEG_HEADER = 16, SEG_TRAILER = 40, SEG_FOOTER_RAW_MAX = 256 << 20, SEG_GROUPS_MAX = 1 << 20 };
@@ -30,6 +31,7 @@ struct seg_footer {
     uint32_t ngroups;
     struct seg_group *groups;
     struct seg_ids ids;
+    struct seg_tokens tokens;
 };
 /* Groups are views into raw, their array is in the arena. */
 MUST_CHECK err_t seg_footer_parse(struct str raw, struct arena *a, struct seg_footer *out);

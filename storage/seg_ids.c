@@ -82,52 +82,117 @@ uint32_t seg_ids_sort(struct seg_ids_build *b)
 }
 
 /* Bits from bit 0 of each byte on. */
-static void set_bit(char *bits, size_t at) { bits[at / 8] = (char)(bits[at / 8] | 1 << at % 8); }
-static bool get_bit(const uint8_t *bits, size_t at) { return bits[at / 8] >> (at % 8) & 1; }
-
-static char *zeroed(struct buf *out, size_t bits)
-{
-    char *p = buf_reserve(out, (bits + 7) / 8);
-    if (!p) return NULL;
-    memset(p, 0, (bits + 7) / 8);
-    out->n += (bits + 7) / 8;
-    return p;
-}
-
-static void put_ids(const uint64_t *pairs, size_t n, uint32_t npages, uint32_t nids, struct buf *out)
-{
-    size_t mark = out->n;
-    char *upper = zeroed(out, (size_t)nids * 2);
-    if (!upper) return;
-    uint32_t id = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (i > 0 && (pairs[i] ^ pairs[i - 1]) <= BLOCK_MASK) continue;
-        uint64_t inside, low;
-        range_of(pairs[i] & ~BLOCK_MASK, npages, &inside);
-        /* Behind the ids before, and the ends of the buckets before. */
-        upper = out->p + mark;
-        set_bit(upper, (size_t)id++ + range_of(inside, nids, &low));
-        buf_byte(out, (uint8_t)(low >> 56));
-        if (out->failed) return;
-    }
-    ASSERT(id == nids);
-}
-
-static void put_places(const uint64_t *pairs, size_t n, unsigned width, struct buf *out)
-{
-    char *last = zeroed(out, n);
-    for (size_t i = 0; last && i < n; i++)
-        if (i + 1 == n || (pairs[i] ^ pairs[i + 1]) > BLOCK_MASK) set_bit(last, i);
+struct bit_out {
+    struct buf *out;
     uint64_t word;
-    if (!buf_reserve(out, (n * width + 7) / 8 + sizeof word)) return;
-    char *places = out->p + out->n;
-    memset(places, 0, (n * width + 7) / 8 + sizeof word);
-    for (size_t i = 0, bit = 0; i < n; i++, bit += width) {
-        memcpy(&word, places + bit / 8, sizeof word);
-        word |= (pairs[i] & BLOCK_MASK) << bit % 8;
-        memcpy(places + bit / 8, &word, sizeof word);
+    unsigned n; /* bits of it, below 8 between calls */
+};
+
+static void put_bits(struct bit_out *b, uint64_t v, unsigned n)
+{
+    ASSERT(n <= 32);
+    b->word |= v << b->n;
+    for (b->n += n; b->n >= 8; b->n -= 8, b->word >>= 8)
+        buf_byte(b->out, (uint8_t)b->word);
+}
+
+static void put_end(struct bit_out *b)
+{
+    if (b->n) buf_byte(b->out, (uint8_t)b->word);
+    b->word = b->n = 0;
+}
+
+/* n zeros and a one. */
+static void put_unary(struct bit_out *b, uint64_t n)
+{
+    for (; n >= 32; n -= 32)
+        put_bits(b, 0, 32);
+    put_bits(b, UINT64_C(1) << n, (unsigned)n + 1);
+}
+
+/* How many pairs from i on, up to n, belong to the id of pair i. */
+static size_t same_id(const uint64_t *pairs, size_t i, size_t n)
+{
+    size_t k = i + 1;
+    while (k < n && (pairs[k] ^ pairs[i]) <= BLOCK_MASK)
+        k++;
+    return k - i;
+}
+
+/* Which bucket of the page an id lies in, and its place inside. */
+static uint32_t bucket_of(uint64_t hash, uint32_t npages, uint32_t nids, unsigned low_bits, uint32_t *low)
+{
+    uint64_t inside, rest;
+    range_of(hash & ~BLOCK_MASK, npages, &inside);
+    uint32_t bucket = range_of(inside, nids, &rest);
+    *low = (uint32_t)(rest >> (64 - low_bits));
+    return bucket;
+}
+
+static void put_ids(const struct seg_ids_build *b, const uint64_t *pairs, size_t n, uint32_t npages, uint32_t nids, uint32_t nlists,
+                    struct buf *out)
+{
+    struct bit_out bits = { .out = out };
+    uint32_t low, at = 0;
+    for (size_t i = 0; i < n; i += same_id(pairs, i, n)) {
+        uint32_t bucket = bucket_of(pairs[i], npages, nids, b->low_bits, &low);
+        for (; at < bucket; at++)
+            put_bits(&bits, 0, 1);
+        put_bits(&bits, 1, 1);
     }
-    out->n += (n * width + 7) / 8;
+    for (; at < nids; at++)
+        put_bits(&bits, 0, 1);
+    put_end(&bits);
+    for (size_t i = 0; i < n; i += same_id(pairs, i, n)) {
+        (void)bucket_of(pairs[i], npages, nids, b->low_bits, &low);
+        put_bits(&bits, low, b->low_bits);
+    }
+    put_end(&bits);
+    for (size_t i = 0; nlists && i < n; i += same_id(pairs, i, n))
+        put_bits(&bits, same_id(pairs, i, n) > 1, 1);
+    put_end(&bits);
+}
+
+static unsigned gap_bits(uint32_t nblocks, uint32_t k) { return bits_of(nblocks / k) - 1; }
+
+/* The k > 1 blocks of an id. */
+static void put_list(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
+{
+    unsigned width = bits_of(k - 1) - 1;
+    put_unary(bits, width);
+    put_bits(bits, (k - 1) & ((UINT32_C(1) << width) - 1), width);
+    if (k == nblocks) return;
+    uint32_t next = 0;
+    if (k > nblocks / 2) {
+        for (uint32_t i = 0; i < nblocks; i++) {
+            bool has = next < k && (pairs[next] & BLOCK_MASK) == i;
+            put_bits(bits, has, 1);
+            next += has;
+        }
+        return;
+    }
+    unsigned low = gap_bits(nblocks, k);
+    for (uint32_t i = 0; i < k; i++) {
+        uint32_t block = (uint32_t)(pairs[i] & BLOCK_MASK), gap = block - next;
+        put_unary(bits, gap >> low);
+        put_bits(bits, gap & ((UINT32_C(1) << low) - 1), low);
+        next = block + 1;
+    }
+}
+
+static void put_places(const struct seg_ids_build *b, const uint64_t *pairs, size_t n, struct buf *out)
+{
+    struct bit_out bits = { .out = out };
+    for (size_t i = 0, k; i < n; i += k) {
+        k = same_id(pairs, i, n);
+        if (k == 1) put_bits(&bits, pairs[i] & BLOCK_MASK, bits_of(b->nblocks - 1));
+    }
+    put_end(&bits);
+    for (size_t i = 0, k; i < n; i += k) {
+        k = same_id(pairs, i, n);
+        if (k > 1) put_list(&bits, pairs + i, (uint32_t)k, b->nblocks);
+    }
+    put_end(&bits);
 }
 
 static uint32_t checksum(struct str page, uint32_t number) { return (uint32_t)hash64_with(page, number); }
@@ -141,10 +206,13 @@ void seg_ids_page(const struct seg_ids_build *b, uint32_t npages, uint32_t page,
         nids += *at == from || (b->pairs[*at] ^ b->pairs[*at - 1]) > BLOCK_MASK;
     size_t n = *at - from;
     if (n == 0) return;
+    uint32_t nlists = 0;
+    for (size_t i = from; i < *at; i += same_id(b->pairs, i, *at))
+        nlists += same_id(b->pairs, i, *at) > 1;
     buf_varint(out, nids);
-    buf_varint(out, n);
-    put_ids(b->pairs + from, n, npages, nids, out);
-    put_places(b->pairs + from, n, bits_of(b->nblocks - 1), out);
+    buf_varint(out, nlists);
+    put_ids(b, b->pairs + from, n, npages, nids, nlists, out);
+    put_places(b, b->pairs + from, n, out);
     uint32_t check = checksum(str_sub(buf_view(out), mark, out->n), page);
     buf_put(out, &check, CHECK_BYTES);
 }
@@ -160,6 +228,7 @@ void seg_ids_put(const struct seg_ids *ids, struct buf *out)
     if (ids->npages == 0) return;
     buf_varint(out, ids->off);
     buf_varint(out, ids->nblocks);
+    buf_byte(out, (uint8_t)ids->low_bits);
     buf_put(out, &ids->fold, sizeof ids->fold);
     for (uint32_t i = 0; i < ids->npages; i++)
         buf_varint(out, ids->end[i] - (i ? ids->end[i - 1] : 0));
@@ -170,15 +239,18 @@ void seg_ids_put(const struct seg_ids *ids, struct buf *out)
 err_t seg_ids_parse(struct cur *c, struct arena *a, struct seg_ids *out)
 {
     const uint8_t *fold;
+    uint8_t low_bits;
     *out = (struct seg_ids){ 0 };
     TRY(cur_count(c, SEG_IDS_PAGES_MAX, &out->npages));
     if (out->npages == 0) return OK;
     TRY(cur_varint(c, &out->off));
     TRY(cur_count(c, SEG_IDS_BLOCKS_MAX, &out->nblocks));
+    TRY(cur_u8(c, &low_bits));
+    out->low_bits = low_bits;
     TRY(cur_take(c, sizeof out->fold, &fold));
     memcpy(&out->fold, fold, sizeof out->fold);
-    if (out->nblocks == 0 || out->npages > (size_t)(c->end - c->p))
-        return err_set(ERR_CORRUPT, "an index of ids of %u pages for %u blocks", out->npages, out->nblocks);
+    if (out->nblocks == 0 || low_bits == 0 || low_bits > SEG_IDS_LOW_MAX || out->npages > (size_t)(c->end - c->p))
+        return err_set(ERR_CORRUPT, "an index of ids of %u pages for %u blocks, %u bits an id", out->npages, out->nblocks, low_bits);
     out->end = ARENA_RAW(a, uint32_t, out->npages);
     TRY(arena_check(a));
     uint32_t end = 0;
@@ -197,9 +269,10 @@ uint32_t seg_ids_page_of(const struct seg_ids *ids, uint64_t hash)
 }
 
 struct page {
-    uint32_t nids, nplaces;
-    unsigned width;
-    const uint8_t *upper, *low, *last, *places;
+    uint32_t nids, nlists;
+    unsigned width, low_bits;
+    const uint8_t *upper, *low, *listed, *places, *lists;
+    size_t lists_bits;
 };
 
 static err_t page_parse(const struct seg_ids *ids, struct str bytes, uint32_t number, struct page *p)
@@ -210,17 +283,20 @@ static err_t page_parse(const struct seg_ids *ids, struct str bytes, uint32_t nu
     if (memcmp(bytes.p + body.n, &check, CHECK_BYTES) != 0)
         return err_set(ERR_CORRUPT, "the checksum of page %u of the index of ids is wrong", number);
     struct cur c = cur_of(body);
-    uint32_t bits_max = (uint32_t)MIN(body.n * 8, UINT32_MAX);
     p->width = bits_of(ids->nblocks - 1);
-    TRY(cur_count(&c, bits_max, &p->nids));
-    TRY(cur_count(&c, bits_max, &p->nplaces));
+    p->low_bits = ids->low_bits;
+    TRY(cur_count(&c, (uint32_t)MIN(body.n * 8, UINT32_MAX), &p->nids));
+    TRY(cur_count(&c, p->nids, &p->nlists));
     TRY(cur_take(&c, ((size_t)p->nids * 2 + 7) / 8, &p->upper));
-    TRY(cur_take(&c, p->nids, &p->low));
-    TRY(cur_take(&c, ((size_t)p->nplaces + 7) / 8, &p->last));
-    TRY(cur_take(&c, ((size_t)p->nplaces * p->width + 7) / 8, &p->places));
-    if (p->nids == 0 || c.p != c.end) return err_set(ERR_CORRUPT, "page %u of the index of ids has another form", number);
-    return OK;
+    TRY(cur_take(&c, ((size_t)p->nids * p->low_bits + 7) / 8, &p->low));
+    TRY(cur_take(&c, p->nlists ? ((size_t)p->nids + 7) / 8 : 0, &p->listed));
+    TRY(cur_take(&c, ((size_t)(p->nids - p->nlists) * p->width + 7) / 8, &p->places));
+    p->lists = c.p;
+    p->lists_bits = (size_t)(c.end - c.p) * 8;
+    return p->nids ? OK : err_set(ERR_CORRUPT, "page %u of the index of ids has no ids", number);
 }
+
+static bool get_bit(const uint8_t *bits, size_t at) { return bits[at / 8] >> (at % 8) & 1; }
 
 /* The position behind the nth (from 1) bit of that value among `bits`, 0 for n = 0; SIZE_MAX when there are fewer. */
 static size_t behind(const uint8_t *p, size_t bits, bool value, uint32_t n)
@@ -237,12 +313,44 @@ static size_t behind(const uint8_t *p, size_t bits, bool value, uint32_t n)
     return at;
 }
 
-static uint32_t place(const struct page *p, size_t at)
+static uint32_t ones_before(const uint8_t *p, uint32_t at)
 {
-    uint32_t v = 0;
-    for (unsigned k = 0; k < p->width; k++)
-        v |= (uint32_t)get_bit(p->places, at * p->width + k) << k;
-    return v;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i + 8 <= at; i += 8)
+        n += (uint32_t)__builtin_popcount(p[i / 8]);
+    return n + (at % 8 ? (uint32_t)__builtin_popcount(p[at / 8] & ((1u << at % 8) - 1)) : 0);
+}
+
+/* A number of `width` bits at bit `at`, all of them there. */
+static uint32_t number_at(const uint8_t *p, size_t at, unsigned width)
+{
+    uint64_t v = 0;
+    size_t from = at / 8, end = (at + width + 7) / 8;
+    for (size_t i = from; i < end; i++)
+        v |= (uint64_t)p[i] << (i - from) * 8;
+    return (uint32_t)(v >> at % 8 & ((UINT64_C(1) << width) - 1));
+}
+
+struct bit_in {
+    const uint8_t *p;
+    size_t at, end;
+};
+
+static err_t lists_end(void) { return err_set(ERR_CORRUPT, "the blocks of an id end inside in the index of ids"); }
+
+static err_t take_bits(struct bit_in *b, unsigned n, uint32_t *v)
+{
+    if (n > b->end - b->at) return lists_end();
+    *v = number_at(b->p, b->at, n);
+    b->at += n;
+    return OK;
+}
+
+static err_t take_unary(struct bit_in *b, uint32_t max, uint32_t *n)
+{
+    for (*n = 0; b->at < b->end && !get_bit(b->p, b->at); b->at++)
+        if (++*n > max) return err_set(ERR_CORRUPT, "a number of more than %u in the index of ids", max);
+    return b->at++ < b->end ? OK : lists_end();
 }
 
 struct found {
@@ -251,22 +359,60 @@ struct found {
     size_t cap;
 };
 
-/* The places of the ids of one bucket: those whose low bits are `low`. */
-static err_t take_places(const struct seg_ids *ids, const struct page *p, uint32_t id, size_t upper_at, uint8_t low, struct found *f)
+static void found_add(struct found *f, uint32_t block)
 {
-    size_t at = behind(p->last, p->nplaces, true, id);
+    f->v = arena_grow(f->a, f->v, f->n, &f->cap, f->n + 1, sizeof *f->v);
+    f->v[f->n++] = block;
+}
+
+/* The blocks of the next list; to *f, unless NULL. */
+static err_t take_list(const struct seg_ids *ids, struct bit_in *b, struct found *f)
+{
+    uint32_t width, k, high, low, next = 0;
+    TRY(take_unary(b, 26, &width));
+    TRY(take_bits(b, width, &k));
+    k += (UINT32_C(1) << width) + 1;
+    if (k > ids->nblocks) return err_set(ERR_CORRUPT, "an id in %u of %u blocks", k, ids->nblocks);
+    if (k > ids->nblocks / 2) {
+        bool all = k == ids->nblocks;
+        if (!all && ids->nblocks > b->end - b->at) return lists_end();
+        for (uint32_t i = 0; f && i < ids->nblocks; i++)
+            if (all || get_bit(b->p, b->at + i)) found_add(f, i);
+        b->at += all ? 0 : ids->nblocks;
+        return OK;
+    }
+    unsigned low_bits = gap_bits(ids->nblocks, k);
+    for (uint32_t i = 0; i < k; i++) {
+        TRY(take_unary(b, ids->nblocks >> low_bits, &high));
+        TRY(take_bits(b, low_bits, &low));
+        uint64_t block = next + ((uint64_t)high << low_bits | low);
+        if (block >= ids->nblocks) return err_set(ERR_CORRUPT, "block %u of %u in the index of ids", (uint32_t)block, ids->nblocks);
+        if (f) found_add(f, (uint32_t)block);
+        next = (uint32_t)block + 1;
+    }
+    return OK;
+}
+
+/* The places of the ids of one bucket, from `id` on: those whose low bits are `low`. */
+static err_t take_places(const struct seg_ids *ids, const struct page *p, uint32_t id, size_t upper_at, uint32_t low, struct found *f)
+{
+    struct bit_in lists = { p->lists, 0, p->lists_bits };
+    uint32_t passed = 0; /* lists */
     for (; upper_at < (size_t)p->nids * 2 && get_bit(p->upper, upper_at); upper_at++, id++) {
         if (id >= p->nids) return err_set(ERR_CORRUPT, "more ids than there are in the index of ids");
-        bool take = p->low[id] == low, end = false;
-        for (; !end; at++) {
-            if (at >= p->nplaces) return err_set(ERR_CORRUPT, "an id without an end in the index of ids");
-            end = get_bit(p->last, at);
-            if (!take) continue;
-            uint32_t v = place(p, at);
+        if (number_at(p->low, (size_t)id * p->low_bits, p->low_bits) != low) continue;
+        uint32_t before = p->nlists ? ones_before(p->listed, id) : 0;
+        if (!p->nlists || !get_bit(p->listed, id)) {
+            if (id - before >= p->nids - p->nlists) return err_set(ERR_CORRUPT, "an id without a block in the index of ids");
+            uint32_t v = number_at(p->places, (size_t)(id - before) * p->width, p->width);
             if (v >= ids->nblocks) return err_set(ERR_CORRUPT, "block %u of %u in the index of ids", v, ids->nblocks);
-            f->v = arena_grow(f->a, f->v, f->n, &f->cap, f->n + 1, sizeof *f->v);
-            f->v[f->n++] = v;
+            found_add(f, v);
+            continue;
         }
+        for (; passed < before; passed++)
+            TRY(take_list(ids, &lists, NULL));
+        TRY(take_list(ids, &lists, f));
+        passed++;
     }
     return arena_check(f->a);
 }
@@ -281,15 +427,14 @@ err_t seg_ids_find(const struct seg_ids *ids, struct str page, uint64_t hash, st
 {
     struct found f = { .a = a };
     struct page p;
-    uint64_t inside, low;
     *n = 0;
     if (ids->npages == 0 || page.n == 0) return OK;
-    uint32_t number = range_of(hash & ~BLOCK_MASK, ids->npages, &inside);
+    uint32_t number = seg_ids_page_of(ids, hash), low;
     TRY(page_parse(ids, page, number, &p));
-    uint32_t bucket = range_of(inside, p.nids, &low);
+    uint32_t bucket = bucket_of(hash, ids->npages, p.nids, p.low_bits, &low);
     size_t bits = (size_t)p.nids * 2, at = behind(p.upper, bits, false, bucket);
     if (at == SIZE_MAX) return err_set(ERR_CORRUPT, "page %u of the index of ids has too few buckets", number);
-    TRY(take_places(ids, &p, (uint32_t)at - bucket, at, (uint8_t)(low >> 56), &f));
+    TRY(take_places(ids, &p, (uint32_t)at - bucket, at, low, &f));
     if (f.n > 1) qsort(f.v, f.n, sizeof *f.v, ascending);
     for (uint32_t i = 0; i < f.n; i++)
         if (i == 0 || f.v[i] != f.v[*n - 1]) f.v[(*n)++] = f.v[i];

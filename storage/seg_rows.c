@@ -8,8 +8,9 @@
 #include "storage/table_grow.h"
 
 #include <math.h>
+#include <stdlib.h>
 
-enum { META_VERSION = 3, BLOOM_ENTRIES_MIN = 64 };
+enum { META_VERSION = 4, BLOOM_ENTRIES_MIN = 64 };
 
 /* -- writing ---------------------------------------------------------------------------------------------- */
 
@@ -58,26 +59,16 @@ static void put_zone(const struct column *c, unsigned flags, struct buf *meta)
 }
 
 /* The filter of a column of rows; its flags, 0 when it gets none. */
-static unsigned build_filter(const struct column *c, enum signal signal, struct buf *out)
+static unsigned build_filter(const struct column *c, struct buf *out)
 {
     struct hash_set set = { 0 };
-    unsigned flags = 0;
-    bool text = (signal == SIG_LOGS || signal == SIG_DOCS) && (c->type == COL_STR || c->type == COL_JSON);
-    /* The source of a document is JSON text in a string column. */
-    bool json = c->type == COL_JSON || (signal == SIG_DOCS && c->scope == SC_SELF);
-    if (col_is_dict(c->type) && (text || c->dict.count > BLOOM_ENTRIES_MIN)) {
-        flags = SEG_COL_BLOOM | (text ? SEG_COL_TOKENS : 0);
-        for (uint32_t i = 0; i < c->dict.count; i++) {
-            struct str v = dict_get(&c->dict, i);
-            hash_set_add(&set, bloom_value_hash(v));
-            if (text && !tokens_add(&set, v, json)) text = false;
-        }
-        if (!text) flags &= ~(unsigned)SEG_COL_TOKENS;
-    }
-    if (set.count >= HASH_SET_MAX) flags = 0; /* full: it does not hold everything */
-    if (flags) bloom_build(&set, out);
+    if (!col_is_dict(c->type) || c->dict.count <= BLOOM_ENTRIES_MIN) return 0;
+    for (uint32_t i = 0; i < c->dict.count; i++)
+        hash_set_add(&set, bloom_value_hash(dict_get(&c->dict, i)));
+    bool whole = set.count < HASH_SET_MAX;
+    if (whole) bloom_build(&set, out);
     hash_set_deinit(&set);
-    return flags;
+    return whole ? SEG_COL_BLOOM : 0;
 }
 
 static err_t write_chunk(struct seg_writer *w, struct buf *bytes, size_t raw_size, struct buf *meta)
@@ -94,9 +85,8 @@ static err_t write_chunk(struct seg_writer *w, struct buf *bytes, size_t raw_siz
  * log bodies takes tens of milliseconds, during which the reactor has others to serve. */
 struct encode_job {
     const struct column *c;
-    enum signal signal;
-    bool filters;
-    struct buf *data, *filter, *cut;
+    bool filter;
+    struct buf *data, *filter_bytes, *cut;
     unsigned zone_flags, filter_flags;
 };
 enum { OFFLOAD_BYTES = 512 << 10 };
@@ -109,7 +99,7 @@ static err_t encode_column(void *arg)
     if (!j->data->failed) seg_cut_put(&marks, buf_view(j->data), j->c->type, j->cut);
     col_marks_deinit(&marks);
     j->zone_flags = zone_flags(j->c);
-    j->filter_flags = j->filters ? build_filter(j->c, j->signal, j->filter) : 0;
+    j->filter_flags = j->filter ? build_filter(j->c, j->filter_bytes) : 0;
     return OK;
 }
 
@@ -117,8 +107,8 @@ struct group_work {
     struct buf data, filter, cut, meta;
 };
 
-static err_t write_column(struct seg_writer *w, const struct column *c, enum signal signal, bool filters,
-                          struct group_work *g)
+/* by: how values of it are found, SEG_COL_BLOOM (a filter is made), SEG_COL_TOKENS or not at all. */
+static err_t write_column(struct seg_writer *w, const struct column *c, unsigned by, struct group_work *g)
 {
     struct buf *meta = &g->meta;
     buf_byte(meta, (uint8_t)c->type);
@@ -127,12 +117,11 @@ static err_t write_column(struct seg_writer *w, const struct column *c, enum sig
     buf_lstr(meta, c->name);
     size_t raw = (size_t)c->nrows * col_value_size(c->type, c->width);
     if (col_is_dict(c->type)) raw += c->dict.offset[c->dict.count] + c->dict.count * sizeof(uint32_t);
-    struct encode_job j = { .c = c, .signal = signal, .filters = filters, .data = &g->data, .filter = &g->filter,
-                            .cut = &g->cut };
+    struct encode_job j = { .c = c, .filter = by == SEG_COL_BLOOM, .data = &g->data, .filter_bytes = &g->filter, .cut = &g->cut };
     TRY(rt_in_fiber() && raw > OFFLOAD_BYTES ? rt_offload(encode_column, &j) : encode_column(&j));
     TRY(write_chunk(w, &g->data, raw, meta));
     buf_varint(meta, c->nvalid);
-    buf_byte(meta, (uint8_t)(j.zone_flags | j.filter_flags));
+    buf_byte(meta, (uint8_t)(j.zone_flags | j.filter_flags | (by & SEG_COL_TOKENS)));
     put_zone(c, j.zone_flags, meta);
     if (j.filter_flags) TRY(write_chunk(w, &g->filter, 0, meta));
     buf_clear(&g->filter);
@@ -171,6 +160,12 @@ static err_t add_ids(struct seg_writer *w, const struct table *t)
     return OK;
 }
 
+static unsigned found_by(enum signal signal, int rel, bool tokens)
+{
+    if (rel != REL_ROWS) return 0;
+    return !seg_tokens_cover(signal) ? SEG_COL_BLOOM : tokens ? SEG_COL_TOKENS : 0;
+}
+
 err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal, struct str index,
                      const struct table *t)
 {
@@ -181,6 +176,9 @@ err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal
     buf_init(&g.meta, SEG_META_MAX, NULL);
     buf_byte(&g.meta, META_VERSION);
     err_t e = OK;
+    bool *tokens = calloc((size_t)t->ncols + 1, sizeof *tokens);
+    ASSERT(tokens);
+    if (seg_tokens_cover(signal)) TRY_OUT(e, seg_writer_tokens(w, t, tokens));
     for (int rel = 0; rel < SEG_RELS; rel++) {
         const struct table *part = table_relation(t, rel);
         buf_byte(&g.meta, part != NULL);
@@ -189,7 +187,7 @@ err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal
         if (rel != REL_ROWS) TRY_OUT(e, write_link(w, t, rel, &g.data, &g.meta));
         buf_varint(&g.meta, part->ncols);
         for (uint32_t i = 0; i < part->ncols; i++)
-            TRY_OUT(e, write_column(w, &part->cols[i], signal, rel == REL_ROWS, &g));
+            TRY_OUT(e, write_column(w, &part->cols[i], found_by(signal, rel, rel == REL_ROWS && tokens[i]), &g));
     }
     TRY_OUT(e, buf_check(&g.meta));
     struct seg_group group = { .tenant = tenant, .index = index, .signal = signal, .nrows = t->nrows,
@@ -197,6 +195,7 @@ err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal
     TRY_OUT(e, seg_writer_group(w, &group));
     if (seg_ids_cover(signal)) e = add_ids(w, t);
 out:
+    free(tokens);
     buf_deinit(&g.data);
     buf_deinit(&g.filter);
     buf_deinit(&g.cut);

@@ -1,18 +1,18 @@
 /* Row groups of segments: a table, sorted by the sealer, whose columns can be read one by one.
  *
  * Directory of a group (seg_group.meta), little-endian:
- *   meta     = u8 version (3) | relation[5]: rows, resource, scope, events, links
+ *   meta     = u8 version (4) | relation[5]: rows, resource, scope, events, links
  *   relation = u8 present | varint nrows | chunk of the link (not for rows) | varint ncols | column*
  *     link chunk: resource, scope: the relation's row of each row (col_code); events, links: the number of them
  *     of each row (col_code)
  *   column   = u8 type | u8 scope | u8 width | varint length, name | chunk | varint nvalid | u8 flags |
  *              by flags: ZONE_INT zigzag min, max; ZONE_F64 8 bytes min, max (no NaN among the values);
  *              ZONE_STR varint distinct, prefixes (varint length, <= 16 bytes) of the least and the greatest
- *              entry; BLOOM chunk; TOKENS: the filter holds the tokens, too | cut (seg_cut.h)
+ *              entry; BLOOM chunk; TOKENS: the segment's index holds its words | cut (seg_cut.h)
  *   chunk    = 24 bytes (seg_format.h)
- * A column chunk is col_column (sealed). A filter chunk is a split-block Bloom filter (col_bloom.h) of the
- * values of dictionaries of more than 64 entries; logs and documents add the tokens of their strings and JSON. Only the
- * rows relation has filters. Trace ids are found by the segment's index (seg_ids.h).
+ * A column chunk is col_column (sealed). A filter chunk is a split-block Bloom filter (col_bloom.h) of the values of
+ * dictionaries of more than 64 entries; logs and documents have none: their texts are found by the index of words
+ * (seg_tokens.h). Only the rows relation has either. Trace ids are found by the segment's index (seg_ids.h).
  *
  * Zones and filters speak of the rows that have a value.
  *
@@ -20,7 +20,7 @@
  * 35.8 bytes a row, 36.6 in the order of trace ids (trace_id 4.3 against 2.1, but start 2.8 against 3.9, and all
  * columns that depend on the operation vanish); about 25 of them are ids, which nothing compresses. The gain that
  * counts is that service and name are constant over long runs, so that searches skip groups. Sealing takes about
- * 0.7 us of CPU a span, 1.3 us a log record with its token filter. */
+ * 0.7 us of CPU a span. */
 #ifndef STORAGE_SEG_ROWS_H
 #define STORAGE_SEG_ROWS_H
 

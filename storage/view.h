@@ -34,7 +34,7 @@ struct scan_hint {
     int rel;
     enum col_scope scope;
     struct str name;      /* HINT_TOKEN: empty = any text column */
-    struct str value;     /* HINT_FIX_EQ raw bytes, HINT_STR_EQ, HINT_TOKEN (lower-case alphanumeric run) */
+    struct str value;     /* HINT_FIX_EQ raw bytes, HINT_STR_EQ, HINT_TOKEN (a word of some text of that name, in lower case) */
     int64_t min, max;     /* HINT_I64_RANGE, inclusive */
 };
 struct rows_req {

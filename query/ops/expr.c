@@ -192,8 +192,9 @@ static void hint_leaf(struct hints *hs, const struct leaf *l)
     if (l->op == LEAF_PHRASE) {
         uint32_t whole = l->phrase.n - (l->phrase.last_prefix ? 1 : 0);
         for (uint32_t i = 0; i < whole; i++)
-            if (token_is_ascii(l->phrase.tokens[i]))
-                hint_add(hs, r, (struct scan_hint){ .kind = HINT_TOKEN, .value = l->phrase.tokens[i] });
+            hint_add(hs, r, (struct scan_hint){ .kind = HINT_TOKEN, .value = l->phrase.tokens[i] });
+    } else if (l->op == LEAF_EQ && l->words && l->nlits == 1 && l->lits[0].type == COL_STR) {
+        hint_add(hs, r, (struct scan_hint){ .kind = HINT_TOKEN, .value = l->lits[0].s });
     } else if (l->nrefs == 1 && r->path.n == 0) {
         if (l->op == LEAF_RANGE) hint_range(hs, l);
         else if (l->op == LEAF_EQ && l->nlits == 1 && !l->words && !l->fold) hint_eq(hs, r, &l->lits[0]);

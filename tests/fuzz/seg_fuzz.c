@@ -19,6 +19,10 @@ static void footer(struct str raw, struct arena *a)
     if (f.ids.npages) ASSERT(seg_ids_page_of(&f.ids, hash64(raw)) < f.ids.npages);
     for (uint32_t i = 0; i < f.ngroups; i++) {
         struct seg_rows rows;
+        const struct seg_group *g = &f.groups[i];
+        ASSERT(g->tokens_section <= f.tokens.n);
+        if (g->tokens_section && f.tokens.v[g->tokens_section - 1].ids.npages)
+            ASSERT(g->tokens_block + seg_tokens_blocks(g->nrows, g->tokens_log2) <= f.tokens.v[g->tokens_section - 1].ids.nblocks);
         if (seg_rows_parse(f.groups[i].meta, f.groups[i].nrows, a, &rows) != OK) continue;
         for (int r = 0; r < SEG_RELS; r++)
             for (uint32_t k = 0; k < rows.rel[r].ncols; k++)
@@ -57,6 +61,7 @@ static void ids_page(const uint8_t *data, size_t size, struct arena *a)
     memcpy(&hash, data, 8);
     ids.npages = 1 + data[8];
     ids.nblocks = 1 + data[9] + (uint32_t)data[10] * 256;
+    ids.low_bits = 1 + hash % SEG_IDS_LOW_MAX;
     char *page = arena_alloc(a, size);
     size_t body = size - 15;
     memcpy(page, data + 11, body);

@@ -1,0 +1,275 @@
+#include "storage/seg_tokens.h"
+
+#include "base/core/assert.h"
+#include "storage/col_bloom.h"
+
+enum { LEFT_OUT = 128 };
+
+/* -- writing ----------------------------------------------------------------------------------------------- */
+
+void seg_tokens_begin(struct seg_tokens_build *b, struct budget *budget, uint32_t first_group)
+{
+    *b = (struct seg_tokens_build){ .pairs = { .budget = budget, .low_bits = SEG_TOKENS_LOW_MAX }, .first_group = first_group };
+}
+
+struct text {
+    const struct column *c;
+    bool *covered;
+    uint32_t *seen; /* an entry: the turn in which it was met last */
+    uint32_t words; /* that it brought to this block */
+};
+struct adding {
+    struct text *texts;
+    uint32_t ntexts, turn;
+    struct hash_set words; /* of a block */
+};
+
+/* False: the column must be left out, or another one. */
+static bool add_rows(struct adding *ad, struct text *x, uint32_t lo, uint32_t hi)
+{
+    uint32_t before = ad->words.count;
+    bool json = x->c->type == COL_JSON, ok = true;
+    for (uint32_t row = lo; ok && row < hi; row++) {
+        if (!column_has(x->c, row)) continue;
+        uint32_t code = x->c->code[row];
+        if (x->seen[code] == ad->turn) continue;
+        x->seen[code] = ad->turn;
+        *x->covered = ok = tokens_add(&ad->words, dict_get(&x->c->dict, code), json);
+        ok = ok && ad->words.count <= SEG_TOKENS_BLOCK;
+    }
+    x->words = ad->words.count - before;
+    return ok;
+}
+
+/* Too many words: the column that brought most of them. */
+static void leave_out(struct adding *ad)
+{
+    struct text *most = &ad->texts[0];
+    for (uint32_t i = 1; i < ad->ntexts; i++)
+        if (ad->texts[i].words > most->words) most = &ad->texts[i];
+    *most->covered = false;
+}
+
+static void gather_words(struct adding *ad, uint32_t lo, uint32_t hi)
+{
+    bool again;
+    do {
+        again = false;
+        ad->turn++;
+        hash_set_clear(&ad->words);
+        for (uint32_t i = 0; i < ad->ntexts; i++)
+            ad->texts[i].words = 0;
+        for (uint32_t i = 0; i < ad->ntexts && !again; i++) {
+            struct text *x = &ad->texts[i];
+            again = *x->covered && !add_rows(ad, x, lo, hi);
+            if (again && *x->covered) leave_out(ad);
+        }
+    } while (again);
+}
+
+static void list_texts(struct adding *ad, const struct table *t, bool *covered, struct arena *a)
+{
+    ad->texts = ARENA_ARRAY(a, struct text, t->ncols + 1);
+    for (uint32_t i = 0; i < t->ncols; i++) {
+        const struct column *c = &t->cols[i];
+        covered[i] = seg_tokens_column(c);
+        if (!covered[i]) continue;
+        ad->texts[ad->ntexts++] = (struct text){ .c = c, .covered = &covered[i], .seen = ARENA_ARRAY(a, uint32_t, c->dict.count) };
+    }
+}
+
+/* So many rows that their texts are not too long, on average. */
+static uint8_t choose_log2(const struct adding *ad, uint32_t nrows)
+{
+    uint64_t bytes = 0;
+    uint8_t log2 = SEG_TOKENS_LOG2;
+    for (uint32_t i = 0; i < ad->ntexts; i++) {
+        const struct column *c = ad->texts[i].c;
+        for (uint32_t row = 0; row < nrows; row++)
+            if (column_has(c, row)) bytes += c->dict.offset[c->code[row] + 1] - c->dict.offset[c->code[row]];
+    }
+    while (log2 > 0 && (bytes << log2) / MAX(nrows, 1u) > SEG_TOKENS_BLOCK_BYTES)
+        log2--;
+    return log2;
+}
+
+void seg_tokens_add(struct seg_tokens_build *b, const struct table *t, bool *covered)
+{
+    struct adding ad = { 0 };
+    struct arena a;
+    arena_init(&a, b->pairs.budget);
+    list_texts(&ad, t, covered, &a);
+    b->pairs.n = b->kept;
+    b->log2 = choose_log2(&ad, t->nrows);
+    for (uint32_t i = 0; i < seg_tokens_blocks(t->nrows, b->log2); i++) {
+        uint32_t lo = i << b->log2;
+        gather_words(&ad, lo, MIN(lo + (1u << b->log2), t->nrows));
+        for (uint32_t k = 0; ad.words.count && k <= ad.words.mask; k++)
+            if (ad.words.slots[k]) seg_ids_add(&b->pairs, ad.words.slots[k], b->pairs.nblocks + i);
+    }
+    b->added = true;
+    b->leaves_out = false;
+    for (uint32_t i = 0; i < ad.ntexts; i++)
+        b->leaves_out |= !*ad.texts[i].covered;
+    hash_set_deinit(&ad.words);
+    arena_deinit(&a);
+}
+
+void seg_tokens_keep(struct seg_tokens_build *b, uint32_t nrows)
+{
+    ASSERT(b->added && b->ngroups < SEG_TOKENS_SECTION_GROUPS); /* its columns say that they are here */
+    b->added = false;
+    b->kept = b->pairs.n;
+    b->pairs.nblocks += seg_tokens_blocks(nrows, b->log2);
+    ASSERT(b->pairs.nblocks <= SEG_IDS_BLOCKS_MAX);
+    b->groups[b->ngroups++] = (uint8_t)(b->log2 | (b->leaves_out ? LEFT_OUT : 0));
+}
+
+unsigned seg_tokens_low_bits(const struct seg_ids_build *pairs, uint64_t bytes)
+{
+    uint64_t words = 0, places = pairs->n, room = bytes * 8 / SEG_TOKENS_SHARE;
+    for (size_t i = 0; i < pairs->n; i++)
+        words += i == 0 || seg_ids_differ(pairs->pairs[i], pairs->pairs[i - 1]);
+    /* Three bits a word beside its low ones; those of more than one block take less for each of them. */
+    uint64_t rest = words * (3 + bits_of(pairs->nblocks - 1)) + (places - words) * 3;
+    if (words == 0 || room <= rest) return SEG_TOKENS_LOW_MIN;
+    uint64_t low = (room - rest) / words;
+    return (unsigned)MIN(MAX(low, (uint64_t)SEG_TOKENS_LOW_MIN), (uint64_t)SEG_TOKENS_LOW_MAX);
+}
+
+void seg_tokens_put(const struct seg_tokens_build *b, uint32_t ngroups, const struct seg_ids *ids, struct buf *out)
+{
+    buf_varint(out, b->first_group);
+    buf_varint(out, ngroups - b->first_group);
+    buf_put(out, b->groups, b->ngroups);
+    seg_ids_put(ids, out);
+}
+
+/* -- the directory ------------------------------------------------------------------------------------------ */
+
+/* Gives the groups their blocks, from 0; how many there are. */
+static err_t parse_groups(struct cur *c, uint32_t number, struct seg_group *groups, uint32_t n, uint64_t *blocks)
+{
+    uint8_t v;
+    *blocks = 0;
+    for (struct seg_group *g = groups; g < groups + n; g++) {
+        if (!seg_tokens_cover(g->signal)) continue;
+        TRY(cur_u8(c, &v));
+        g->tokens_section = number + 1;
+        g->tokens_block = (uint32_t)*blocks;
+        g->tokens_log2 = v & (LEFT_OUT - 1);
+        g->tokens_partial = v & LEFT_OUT;
+        if (g->tokens_log2 > SEG_TOKENS_LOG2) return err_set(ERR_CORRUPT, "blocks of 2^%u rows", g->tokens_log2);
+        *blocks += seg_tokens_blocks(g->nrows, g->tokens_log2);
+        if (*blocks > SEG_IDS_BLOCKS_MAX) return err_set(ERR_CORRUPT, "a section of words of more than %d blocks", SEG_IDS_BLOCKS_MAX);
+    }
+    return OK;
+}
+
+static err_t parse_section(struct cur *c, uint32_t number, struct seg_group *groups, uint32_t from, uint32_t ngroups,
+                           struct arena *a, struct seg_tokens_section *s)
+{
+    uint64_t blocks;
+    TRY(cur_count(c, ngroups, &s->first_group));
+    TRY(cur_count(c, ngroups - s->first_group, &s->ngroups));
+    if (s->first_group < from || s->ngroups == 0)
+        return err_set(ERR_CORRUPT, "a section of words of %u groups from %u, behind %u", s->ngroups, s->first_group, from);
+    TRY(parse_groups(c, number, groups + s->first_group, s->ngroups, &blocks));
+    TRY(seg_ids_parse(c, a, &s->ids));
+    if (s->ids.npages && s->ids.nblocks != blocks)
+        return err_set(ERR_CORRUPT, "a section of words for %u blocks of %u", s->ids.nblocks, (uint32_t)blocks);
+    return OK;
+}
+
+err_t seg_tokens_parse(struct cur *c, struct seg_group *groups, uint32_t ngroups, struct arena *a, struct seg_tokens *out)
+{
+    *out = (struct seg_tokens){ 0 };
+    TRY(cur_count(c, ngroups, &out->n));
+    out->v = ARENA_ARRAY(a, struct seg_tokens_section, out->n);
+    TRY(arena_check(a));
+    for (uint32_t i = 0, from = 0; i < out->n; i++) {
+        TRY(parse_section(c, i, groups, from, ngroups, a, &out->v[i]));
+        from = out->v[i].first_group + out->v[i].ngroups;
+    }
+    return OK;
+}
+
+/* -- look-ups ------------------------------------------------------------------------------------------------ */
+
+enum { READ_AT_ONCE = 64 };
+
+struct page_read {
+    uint32_t section;
+    uint64_t hash;
+    struct str bytes;
+};
+
+/* Keeps of have those that are in v, too. */
+static void intersect(struct seg_tokens_found *have, const uint32_t *v, uint32_t n)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0, k = 0; i < have->n; i++) {
+        while (k < n && v[k] < have->blocks[i])
+            k++;
+        if (k < n && v[k] == have->blocks[i]) have->blocks[kept++] = v[k];
+    }
+    have->n = kept;
+}
+
+/* The pages of some words, which the sections' finds are narrowed by. */
+static err_t read_pages(struct seg *s, struct page_read *v, uint32_t n, bool *begun, struct seg_tokens_found *found, struct arena *a)
+{
+    const struct seg_tokens *t = seg_tokens(s);
+    struct file_range ranges[READ_AT_ONCE];
+    struct arena tmp;
+    uint32_t nranges = 0;
+    err_t e;
+    arena_init(&tmp, a->budget);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct seg_ids *ids = &t->v[v[i].section].ids;
+        uint32_t page = seg_ids_page_of(ids, v[i].hash), from = page ? ids->end[page - 1] : 0, size = ids->end[page] - from;
+        char *p = arena_alloc(&tmp, (size_t)size + 1);
+        v[i].bytes = str_n(p, size);
+        if (size) ranges[nranges++] = (struct file_range){ .to = p, .off = ids->off + from, .n = size };
+    }
+    TRY_OUT(e, arena_check(&tmp));
+    TRY_OUT(e, seg_read_raw(s, ranges, nranges));
+    for (uint32_t i = 0; i < n; i++) {
+        struct seg_tokens_found *f = &found[v[i].section];
+        uint32_t *blocks = NULL, count;
+        bool first = !begun[v[i].section];
+        TRY_OUT(e, seg_ids_find(&t->v[v[i].section].ids, v[i].bytes, v[i].hash, first ? a : &tmp, &blocks, &count));
+        if (first) *f = (struct seg_tokens_found){ blocks, count };
+        else intersect(f, blocks, count);
+        begun[v[i].section] = true;
+    }
+out:
+    arena_deinit(&tmp);
+    return e;
+}
+
+err_t seg_tokens_find(struct seg *s, const uint64_t *hashes, uint32_t n, const bool *wanted, struct arena *a,
+                      struct seg_tokens_found **out, uint64_t *bytes)
+{
+    const struct seg_tokens *t = seg_tokens(s);
+    struct page_read reads[READ_AT_ONCE];
+    uint32_t nreads = 0;
+    bool *begun = ARENA_ARRAY(a, bool, t->n + 1);
+    *out = ARENA_ARRAY(a, struct seg_tokens_found, t->n + 1);
+    *bytes = 0;
+    TRY(arena_check(a));
+    for (uint32_t i = 0; i < t->n; i++) {
+        if (!wanted[i] || t->v[i].ids.npages == 0) continue;
+        for (uint32_t k = 0; k < n; k++) {
+            if (nreads == READ_AT_ONCE) {
+                TRY(read_pages(s, reads, nreads, begun, *out, a));
+                nreads = 0;
+            }
+            reads[nreads++] = (struct page_read){ .section = i, .hash = hashes[k] };
+            const struct seg_ids *ids = &t->v[i].ids;
+            uint32_t page = seg_ids_page_of(ids, hashes[k]);
+            *bytes += ids->end[page] - (page ? ids->end[page - 1] : 0);
+        }
+    }
+    return nreads ? read_pages(s, reads, nreads, begun, *out, a) : OK;
+}
