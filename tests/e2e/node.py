@@ -50,7 +50,8 @@ class Node:
 
     def command(self):
         return self.wrap + [BINARY, "serve", "--data", self.data, "--port-offset", str(self.offset),
-                            "--set", f"node.backend={self.backend}", "--set", "node.pin=false"] + self.args
+                            "--set", f"node.backend={self.backend}", "--set", "node.pin=false",
+                            "--set", "storage.ballast=16MiB"] + self.args
 
     def start(self, wait=True):
         self.log = open(self.log_path, "ab")
