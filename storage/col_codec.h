@@ -88,7 +88,7 @@ MUST_CHECK err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, co
 MUST_CHECK err_t col_fix_head(struct cur *c, uint32_t n, uint32_t *count);
 
 /* -- col_str.c: dictionaries -------------------------------------------------------------------------- */
-enum { COL_STR_BLOCK = 256 << 10, COL_DICT_BYTES_MAX = 512 << 20 };
+enum { COL_STR_BLOCK = 256 << 10, COL_TEXT_BLOCK = 4 << 20, COL_DICT_BYTES_MAX = 512 << 20 };
 void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out, struct col_marks *m);
 MUST_CHECK err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out);
 /* A dictionary and the n codes behind it: the k values as a dictionary of their own, one entry a value. */

@@ -4,25 +4,28 @@
  *   block   = varint size << 2 | kind | size bytes, by kind
  *     RAW   lengths of the entries (col_code) | their bytes
  *     ZSTD  lengths of the entries (col_code) | their bytes, zstd
- * Raw: the sum of a block's lengths, at most COL_STR_BLOCK unless it has a single entry. Block size and level are the
+ *     TEXT  templates and columns (col_text.h): sealed text, where that is smaller
+ * Raw: the sum of a block's lengths, at most COL_STR_BLOCK (TEXT: COL_TEXT_BLOCK) unless it has a single entry. Block size and level are the
  * measured sweet spot for telemetry text: zstd-1 at 256 KiB is within 2 % of 1 MiB, and zstd-3 gains nothing. */
 #include "base/core/assert.h"
 #include "storage/col_codec.h"
+#include "storage/col_text.h"
 
 #include <stdlib.h>
 
-enum { KIND_RAW, KIND_ZSTD };
+enum { KIND_RAW, KIND_ZSTD, KIND_TEXT };
+enum { TEXT_BYTES_MIN = 4096, TEXT_ENTRIES_MIN = 32 };
 
 /* zstd says 128 KiB with four bytes at best: claims that the bytes at hand cannot keep are refused before memory is taken. */
 enum { RAW_PER_BYTE_MAX = 32768 };
 
 /* -- writing ------------------------------------------------------------------------------------------------------ */
 
-/* How many entries from i on make the next block. */
-static uint32_t block_entries(const struct dict *d, uint32_t i)
+/* How many entries from i on, below `end`, make a block of at most `max` bytes. */
+static uint32_t block_entries(const struct dict *d, uint32_t i, uint32_t end, uint32_t max)
 {
     uint32_t from = d->offset[i], n = 1;
-    while (i + n < d->count && d->offset[i + n + 1] - from <= COL_STR_BLOCK)
+    while (i + n < end && d->offset[i + n + 1] - from <= max)
         n++;
     return n;
 }
@@ -52,24 +55,84 @@ static void put_block(const struct dict *d, uint32_t i, uint32_t n, enum col_lev
     buf_deinit(&b);
 }
 
+struct blocks { /* encoded, in front of which the head will stand */
+    struct buf bytes;
+    uint32_t n, cap;
+    struct block {
+        uint32_t entries;
+        size_t end;
+    } *block;
+};
+
+static void end_block(struct blocks *b, uint32_t entries)
+{
+    if (b->n == b->cap) {
+        b->cap = b->cap ? b->cap * 2 : 16;
+        b->block = realloc(b->block, b->cap * sizeof *b->block);
+        ASSERT(b->block);
+    }
+    b->block[b->n++] = (struct block){ entries, b->bytes.n };
+}
+
+static void put_plain(const struct dict *d, uint32_t i, uint32_t end, enum col_level level, struct blocks *to)
+{
+    for (uint32_t n; i < end; i += n) {
+        n = block_entries(d, i, end, COL_STR_BLOCK);
+        put_block(d, i, n, level, &to->bytes);
+        end_block(to, n);
+    }
+}
+
+/* What zstd would make of n entries, by their first block. */
+static size_t zstd_estimate(const struct dict *d, uint32_t i, uint32_t n)
+{
+    struct buf b;
+    uint32_t k = block_entries(d, i, i + n, COL_STR_BLOCK), first = d->offset[i + k] - d->offset[i], all = d->offset[i + n] - d->offset[i];
+    buf_init(&b, COL_DICT_BYTES_MAX, NULL);
+    put_block(d, i, k, COL_SEAL, &b);
+    size_t size = (size_t)((double)b.n * all / MAX(first, 1));
+    buf_deinit(&b);
+    return size;
+}
+
+static bool put_text(const struct dict *d, uint32_t i, uint32_t n, struct blocks *to)
+{
+    struct buf b;
+    if (n < TEXT_ENTRIES_MIN || d->offset[i + n] - d->offset[i] < TEXT_BYTES_MIN) return false;
+    buf_init(&b, COL_DICT_BYTES_MAX, to->bytes.budget);
+    bool better = col_text_encode(d->bytes, d->offset + i, n, &b) && b.n < zstd_estimate(d, i, n);
+    if (better) {
+        buf_varint(&to->bytes, (uint64_t)b.n << 2 | KIND_TEXT);
+        buf_str(&to->bytes, buf_view(&b));
+        end_block(to, n);
+    }
+    buf_deinit(&b);
+    return better;
+}
+
 void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out, struct col_marks *m)
 {
+    struct blocks b = { 0 };
+    buf_init(&b.bytes, COL_DICT_BYTES_MAX, out->budget);
+    for (uint32_t i = 0, n; i < d->count && !b.bytes.failed; i += n) {
+        n = level == COL_SEAL ? block_entries(d, i, d->count, COL_TEXT_BLOCK) : d->count;
+        if (level != COL_SEAL || !put_text(d, i, n, &b)) put_plain(d, i, i + n, level, &b);
+    }
     buf_varint(out, d->count);
-    uint32_t nblocks = 0;
-    for (uint32_t i = 0; i < d->count; i += block_entries(d, i))
-        nblocks++;
-    if (nblocks) buf_varint(out, nblocks);
-    for (uint32_t i = 0, n; i < d->count; i += n) {
-        n = block_entries(d, i);
-        if (i + n < d->count) buf_varint(out, n);
-        buf_varint(out, d->offset[i + n] - d->offset[i]);
+    if (b.n) buf_varint(out, b.n);
+    for (uint32_t k = 0, i = 0; k < b.n; i += b.block[k++].entries) {
+        if (k + 1 < b.n) buf_varint(out, b.block[k].entries);
+        buf_varint(out, d->offset[i + b.block[k].entries] - d->offset[i]);
     }
     col_mark_head(m, out);
-    for (uint32_t i = 0, n; i < d->count && !out->failed; i += n) {
-        n = block_entries(d, i);
-        put_block(d, i, n, level, out);
+    for (uint32_t k = 0; k < b.n; k++) {
+        size_t from = k ? b.block[k - 1].end : 0;
+        buf_put(out, b.bytes.p + from, b.block[k].end - from);
         col_mark_dict(m, out);
     }
+    out->failed |= b.bytes.failed;
+    buf_deinit(&b.bytes);
+    free(b.block);
 }
 
 /* -- reading ------------------------------------------------------------------------------------------------------ */
@@ -88,7 +151,7 @@ err_t col_dict_head(struct cur *c, uint32_t count_max, struct arena *a, struct c
         uint32_t left = out->count - out->first[b], n = left, raw;
         if (b + 1 < out->nblocks) TRY(cur_count(c, left, &n));
         TRY(cur_count(c, COL_DICT_BYTES_MAX - out->from[b], &raw));
-        if (n == 0 || (n > 1 && raw > COL_STR_BLOCK))
+        if (n == 0 || (n > 1 && raw > COL_TEXT_BLOCK))
             return err_set(ERR_CORRUPT, "%u entries of %u bytes in a block of a dictionary", n, raw);
         out->first[b + 1] = out->first[b] + n;
         out->from[b + 1] = out->from[b] + raw;
@@ -97,7 +160,7 @@ err_t col_dict_head(struct cur *c, uint32_t count_max, struct arena *a, struct c
 }
 
 /* The n entries of one block, raw bytes: these to `to`, their ends, counted from `base`, to `ends`. */
-static err_t get_block(struct cur *c, uint32_t n, uint32_t raw, uint32_t base, uint32_t *ends, char *to)
+static err_t get_block(struct cur *c, uint32_t n, uint32_t raw, uint32_t base, struct budget *budget, uint32_t *ends, char *to)
 {
     uint64_t head, total = 0;
     const uint8_t *p;
@@ -105,6 +168,7 @@ static err_t get_block(struct cur *c, uint32_t n, uint32_t raw, uint32_t base, u
     unsigned kind = head & 3;
     TRY(cur_take(c, (size_t)(head >> 2), &p));
     struct cur in = { p, c->p };
+    if (kind == KIND_TEXT) return col_text_decode(str_n(p, (size_t)(head >> 2)), n, raw, base, budget, ends, to);
     TRY(col_code_decode(&in, n, raw + 1, ends));
     for (uint32_t i = 0; i < n; i++) {
         total += ends[i];
@@ -135,7 +199,7 @@ err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct
     TRY(arena_check(a));
     offset[0] = 0;
     for (uint32_t b = 0; b < d.nblocks; b++)
-        TRY(get_block(c, d.first[b + 1] - d.first[b], d.from[b + 1] - d.from[b], d.from[b], offset + 1 + d.first[b], bytes + d.from[b]));
+        TRY(get_block(c, d.first[b + 1] - d.first[b], d.from[b + 1] - d.from[b], d.from[b], a->budget, offset + 1 + d.first[b], bytes + d.from[b]));
     *out = (struct dict){ .count = d.count, .offset = offset, .bytes = bytes };
     return OK;
 }
@@ -169,7 +233,7 @@ static err_t open_block(const struct col_dict *d, uint32_t b, struct cur c, stru
     TRY(arena_check(tmp));
     ends[0] = 0;
     out->ends = ends + 1;
-    TRY(get_block(&c, n, raw, 0, out->ends, out->bytes));
+    TRY(get_block(&c, n, raw, 0, tmp->budget, out->ends, out->bytes));
     return c.p == c.end ? OK : err_set(ERR_CORRUPT, "bytes behind a block of a dictionary");
 }
 

@@ -1,0 +1,131 @@
+/* Inside the text codec (col_text.h): patterns, slots and how a string is taken apart.
+ *
+ * A pattern is what strings of one shape have in common, as bytes: text stands for itself (bytes 0 and 1 as 1, byte + 1),
+ * and a slot is 0, its type, then the two bytes of its parameters. The same string always gives the same pattern and
+ * values, and a pattern with the values gives the very string back. */
+#ifndef STORAGE_COL_TEXT_INT_H
+#define STORAGE_COL_TEXT_INT_H
+
+#include "base/core/arena.h"
+#include "base/core/htab.h"
+#include "storage/col_seq.h"
+
+/* Types of slots; what the two bytes of parameters say. */
+enum slot_type {
+    SLOT_INT = 1, /* decimal without leading zeros, at most 19 digits */
+    SLOT_PAD,     /* decimal of `a` digits, the first of which is 0 */
+    SLOT_DEC,     /* decimal with a point and `a` digits behind it; the value without the point */
+    SLOT_IP,      /* four numbers below 256 with dots between them; the value as 32 bits */
+    SLOT_HEX,     /* `a` hex digits, an even number; b: 1 when capital */
+    SLOT_UUID,    /* 8-4-4-4-12 hex digits; b: 1 when capital */
+    SLOT_ISO,     /* y-m-d and time; a: fraction's digits | 16 when a comma is in front of it; b: which separators */
+    SLOT_APACHE,  /* d/Mon/y:h:m:s */
+    SLOT_SYSLOG,  /* Mon d h:m:s, the day two wide */
+    SLOT_CLOCK,   /* h:m:s; a as in ISO */
+    SLOT_WORD,    /* letters that many patterns differ in */
+    SLOT_STR,     /* any other part */
+    SLOT_REST,    /* all that follows */
+    SLOT_TYPES
+};
+enum { SLOT_BYTES = 4, TEXT_SLOTS_MAX = 2048, TEXT_PAD_MAX = 40, TEXT_HEX_MAX = 32 };
+
+static inline bool slot_is_number(unsigned type) { return type <= SLOT_IP || (type >= SLOT_ISO && type <= SLOT_CLOCK); }
+static inline bool slot_is_hex(unsigned type) { return type == SLOT_HEX || type == SLOT_UUID; }
+
+/* Values of string slots (and hex): where they are in the text that is taken apart. */
+static inline uint64_t value_of_part(size_t at, size_t n) { return (uint64_t)at << 32 | n; }
+static inline uint32_t part_at(uint64_t v) { return (uint32_t)(v >> 32); }
+static inline uint32_t part_len(uint64_t v) { return (uint32_t)v; }
+
+/* Takes apart text[from, to). False when it has more slots than are kept. `outer`: quoted strings and paths are parts of their
+ * own (what they hold is taken apart where it is kept, once for each different one). */
+struct lexed {
+    struct buf pattern;
+    uint64_t *slots; /* TEXT_SLOTS_MAX + 8 */
+    uint32_t nslots;
+};
+bool text_lex(const char *text, size_t from, size_t to, bool outer, struct lexed *out);
+
+/* -- patterns ------------------------------------------------------------------------------------------------------ */
+static inline void pattern_char(struct buf *b, uint8_t c)
+{
+    if (c <= 1) buf_byte(b, 1);
+    buf_byte(b, c <= 1 ? (uint8_t)(c + 1) : c);
+}
+static inline void pattern_slot(struct buf *b, enum slot_type type, unsigned x, unsigned y)
+{
+    const uint8_t mark[SLOT_BYTES] = { 0, (uint8_t)type, (uint8_t)x, (uint8_t)y };
+    buf_put(b, mark, sizeof mark);
+}
+
+/* -- plans: patterns taken apart ------------------------------------------------------------------------------------- *
+ * Slots that mean the same are one class, whatever pattern they stand in: same type, same word in front (times: any), and
+ * the same number among those in their pattern. A class is a column: the values of its slots in the order of the strings. */
+struct text_op { /* text, then a slot; the last one of a pattern has type 0: text alone */
+    uint8_t type, a, b;
+    uint32_t text_at, text_len;
+    uint32_t class;
+};
+struct text_class {
+    uint8_t type, a, b;
+    uint32_t n;         /* values */
+    uint32_t *rows;     /* the string of each, ascending; NULL until text_plan_rows */
+    uint64_t *values;   /* numbers; of string classes codes of `dict` */
+    struct dict dict;   /* string classes: the parts; hex classes: the digits, one after another, in `values` order */
+};
+struct text_plan {
+    uint32_t ntemplates, nops, nclasses;
+    uint32_t *first_op; /* ntemplates + 1 */
+    struct text_op *ops;
+    struct text_class *classes;
+    char *text;
+    uint64_t *template; /* of each string: u64, as it is coded like a class */
+    uint32_t n;
+};
+/* n patterns, ends[i] = end of the ith in bytes. */
+MUST_CHECK err_t text_plan_make(struct str patterns, const uint32_t *ends, uint32_t n, struct arena *a, struct text_plan *out);
+/* Counts the classes' values and fills their rows from template[0..n); at most `limit` values in all. */
+MUST_CHECK err_t text_plan_rows(struct text_plan *p, const uint64_t *template, uint32_t n, uint64_t limit, struct arena *a);
+
+/* -- columns of numbers (col_text_num.c) ------------------------------------------------------------------------------ *
+ *   numbers = u8 model, then
+ *     RAW     seq of the values
+ *     DELTA   seq of zigzag differences from the one before
+ *     LAST    varint context; seq of zigzag differences from the last value with the same context
+ *     and when bit 4 of the model is set, first varint count, seq of as many values: what follows is of codes of these, in
+ *     order of first appearance
+ *     CODE    seq: 0 = the next new code, else code + 1
+ *     GUESS   varint context; seq: 0 = the code that was last with the same context, 1 = the next new one, else code + 2
+ *   context: 0 the value before | 1 the two before | 2 the template | 3 + k the value of class k in the same string,
+ *   through a table of hashes */
+void text_numbers_encode(const struct text_plan *p, uint32_t class, bool codes, struct buf *out);
+MUST_CHECK err_t text_numbers_decode(struct cur *c, const struct text_plan *p, uint32_t class, bool codes, uint32_t limit,
+                                     struct arena *a, uint64_t *out);
+enum { TEXT_CLASS_TEMPLATE = UINT32_MAX >> 1 }; /* in place of a class: the templates of the strings */
+
+/* -- mining (col_text_mine.c) ------------------------------------------------------------------------------------------ */
+struct text_mined {
+    struct buf patterns;
+    uint32_t *ends, ntemplates;
+    uint64_t *template;   /* of each string */
+    uint64_t *slots;      /* of all strings, one after another; parts of pattern words have PART_WORD set */
+    uint64_t nslots;
+    const char *words;    /* what those are parts of */
+    uint64_t rest_bytes;  /* in strings that have no template */
+};
+#define PART_WORD (UINT64_C(1) << 31)
+/* All from `a`, but patterns, which the caller frees. */
+void text_mine(const char *text, const uint32_t *offset, uint32_t n, bool outer, struct arena *a, struct text_mined *out);
+
+enum { TEXT_DEPTH_MAX = 3 };
+/* Patterns and small columns: never many times the text. */
+#define TEXT_META_MAX(raw) ((raw) * 16 + (64 << 10))
+enum { STRINGS_LINES, STRINGS_ZLINES, STRINGS_PLAIN, STRINGS_ZPLAIN, STRINGS_TEXT };
+
+/* -- numbers as text ------------------------------------------------------------------------------------------------ */
+enum { TEXT_NUMBER_MAX = 64 };
+/* Writes a number of a slot; how many bytes. At most TEXT_NUMBER_MAX for slots that slot_valid accepts. */
+uint32_t slot_write(unsigned type, unsigned a, unsigned b, uint64_t v, char *to);
+bool slot_valid(unsigned type, unsigned a, unsigned b);
+
+#endif
