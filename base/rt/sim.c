@@ -44,6 +44,11 @@ void sim_set_faults(const struct sim_faults *f)
     here()->opts.faults = *f;
 }
 
+void sim_step_wall(int64_t by_ns)
+{
+    here()->wall_start += by_ns;
+}
+
 void sim_crash(void)
 {
     here()->crashed = true;

@@ -136,5 +136,6 @@ void sim_run(uint64_t seed, unsigned cores, struct sim_disk *d, const struct sim
 void sim_crash(void);            /* the node loses power now; does not return when called from a fiber */
 void sim_set_faults(const struct sim_faults *f);
 const struct sim_stats *sim_stats_now(void);
+void sim_step_wall(int64_t by_ns); /* somebody sets the clock */
 
 #endif

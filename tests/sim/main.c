@@ -9,11 +9,13 @@
  * small requests, again and again until acked, while others seal and read. Readers check while it runs; after the last
  * life the faults stop, and everything is checked: after the start, after a seal, after a clean restart.
  * In a tenth of the seeds bits of log files flip between lives: then acked rows may be missing, but nothing may be changed,
- * doubled, or another tenant's. The catalog (kv_mem) survives every crash and is not faulty. */
+ * doubled, or another tenant's. The catalog (kv_mem) survives every crash; its writes fail in some seeds, or only their answers
+ * get lost. In some the wall clock steps to and fro. */
 #include "base/core/assert.h"
 #include "base/core/errinj.h"
 #include "base/core/log.h"
 #include "base/rt/sim.h"
+#include "tests/sim/kv_faulty.h"
 #include "tests/sim/model.h"
 
 #include <inttypes.h>
@@ -28,16 +30,21 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
-enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600 };
+enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600, CORES_MAX = 8 };
+/* Steps of the clock that a retry survives (it is known for ten minutes), and those that it does not. */
+#define STEP_SMALL_NS (4 * 60 * NS_PER_S)
+#define STEP_LARGE_NS (400 * 24 * 3600 * NS_PER_S)
 
 struct world { /* of a seed */
     struct prng rnd;
     struct sim_disk *disk;
-    struct kv *kv;
+    struct kv *kv, *kv_sound;
+    struct kv_faults kv_faults;
+    int64_t clock_off_ns; /* the wall clock against what it should be */
     struct model m;
     int64_t mem_bytes, seal_age_ms;
     int64_t wall_ns;
-    bool verbose, small_disk;
+    bool verbose, small_disk, clock_steps, clock_jumps;
     bool rot;        /* bits of log files flip between lives */
     uint64_t proven; /* rot that replay could tell from a torn tail */
     const char *dir; /* of the data, on a real disk; NULL: simulated */
@@ -59,6 +66,7 @@ struct report { /* of a seed, sent to the parent */
     uint64_t hash;
     uint64_t crashes, lives, opens_failed, failed_stores;
     uint64_t requests, acked, rows, checks, rot_proven, rows_rotten, lost_reads;
+    uint64_t kv_failed, kv_lost, clock_steps;
     struct sim_stats faults;
     bool whole;
 };
@@ -141,9 +149,29 @@ static void reader_fiber(void *arg)
     }
 }
 
+static uint64_t clock_steps;
+
+/* Small steps stay within STEP_SMALL_NS of the right time, however many there are. */
+static void clock_fiber(void *arg)
+{
+    struct life *l = arg;
+    struct world *w = l->w;
+    while (!l->done && !l->failed) {
+        if (nap(&l->rnd, 100000) != OK) return;
+        if (l->done) return;
+        bool jump = w->clock_jumps && prng_chance(&l->rnd, 0.2);
+        int64_t most = jump ? STEP_LARGE_NS : STEP_SMALL_NS;
+        int64_t to = (int64_t)prng_below(&l->rnd, (uint64_t)(2 * most)) - most;
+        w->m.jumped |= jump;
+        sim_step_wall(to - w->clock_off_ns);
+        w->clock_off_ns = to;
+        clock_steps++;
+    }
+}
+
 static void work(struct life *l)
 {
-    static struct client clients[CLIENTS_MAX * 8];
+    static struct client clients[CLIENTS_MAX * CORES_MAX];
     struct scope s, others;
     const struct fiber_opts in = { .name = "client", .class = RT_INGEST };
     scope_init(&s, NULL);
@@ -158,6 +186,7 @@ static void work(struct life *l)
         }
     ASSERT(fiber_start(&others, &in, sealer_fiber, l) == OK);
     ASSERT(fiber_start(&others, &in, reader_fiber, l) == OK);
+    if (l->w->clock_steps) ASSERT(fiber_start(&others, &in, clock_fiber, l) == OK);
     ASSERT(scope_join(&s) == OK);
     l->done = true;
     ASSERT(scope_join(&others) == OK);
@@ -274,12 +303,17 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
     struct prng *r = &w->rnd;
     struct life l = { .w = w, .calm = last, .clients = 1 + (unsigned)prng_below(r, CLIENTS_MAX),
                       .requests = 1 + (unsigned)prng_below(r, REQUESTS_MAX), .crash_when_failed = prng_chance(r, 0.5) };
-    struct sim_opts o = { .wall_start_ns = w->wall_ns };
+    struct sim_opts o = { .wall_start_ns = w->wall_ns + w->clock_off_ns };
     struct sim_result res;
     prng_init(&l.rnd, prng_next(r));
     life_now = &l;
+    w->kv_faults = (struct kv_faults){ 0 };
+    prng_init(&w->kv_faults.rnd, prng_next(r));
     if (!last) {
         draw_faults(r, &o.faults);
+        if (prng_chance(r, 0.2)) w->kv_faults.write = 0.3;
+        if (prng_chance(r, 0.2)) w->kv_faults.answer = 0.3;
+        if (prng_chance(r, 0.1)) w->kv_faults.read = 0.05;
         uint64_t within = prng_chance(r, 0.3) ? 300 : 6000;
         if (prng_chance(r, 0.7)) o.crash_at = 20 + prng_below(r, within);
         errinj_arm(EI_SEAL_BEFORE_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
@@ -304,6 +338,8 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
     rep->hash = hash_u64(rep->hash ^ res.trace_hash);
     add_stats(&rep->faults, &res.stats);
     w->wall_ns += res.virtual_ns + NS_PER_S;
+    rep->kv_failed += w->kv_faults.failed_writes + w->kv_faults.failed_reads;
+    rep->kv_lost += w->kv_faults.lost_answers;
     for (uint32_t i = 0; i < w->m.nrequests; i++)
         w->m.requests[i].busy = 0;
     if (!res.crashed && !last && prng_chance(r, 0.5)) {
@@ -312,6 +348,11 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
         add_stats(&rep->faults, &lost);
     }
     if (w->rot && !last) rot(w);
+}
+
+static unsigned draw_cores(struct prng *r)
+{
+    return 1 + (unsigned)prng_below(r, prng_chance(r, 0.1) ? CORES_MAX : 3);
 }
 
 static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report *rep)
@@ -324,14 +365,17 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     w.rot = prng_chance(&w.rnd, 0.1);
     w.small_disk = prng_chance(&w.rnd, 0.1);
     w.disk = sim_disk_new(w.small_disk ? 16 << 20 : 512 << 20);
-    w.kv = kv_mem_new();
+    w.clock_steps = prng_chance(&w.rnd, 0.3);
+    w.clock_jumps = prng_chance(&w.rnd, 0.3);
+    w.kv_sound = kv_mem_new();
+    w.kv = kv_faulty_new(w.kv_sound, &w.kv_faults);
     w.mem_bytes = prng_chance(&w.rnd, 0.2) ? 1 << 20 : 16 << 20;
     w.seal_age_ms = prng_chance(&w.rnd, 0.5) ? 100 + (int64_t)prng_below(&w.rnd, 1000) : 60000;
     model_init(&w.m, prng_next(&w.rnd));
     unsigned lives = 1 + (unsigned)prng_below(&w.rnd, LIVES_MAX);
     for (unsigned i = 0; i < lives; i++)
-        run_life(&w, cores ? cores : 1 + (unsigned)prng_below(&w.rnd, 3), false, rep);
-    run_life(&w, cores ? cores : 1 + (unsigned)prng_below(&w.rnd, 3), true, rep);
+        run_life(&w, cores ? cores : draw_cores(&w.rnd), false, rep);
+    run_life(&w, cores ? cores : draw_cores(&w.rnd), true, rep);
     rep->requests = w.m.nrequests;
     rep->acked = w.m.acked;
     rep->rows = w.m.nrows;
@@ -339,9 +383,11 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->rot_proven = w.proven;
     rep->rows_rotten = w.m.rows_rotten;
     rep->lost_reads = w.m.lost_reads;
+    rep->clock_steps = clock_steps;
     rep->whole = true;
     model_free(&w.m);
-    kv_mem_free(w.kv);
+    free(w.kv);
+    kv_mem_free(w.kv_sound);
     sim_disk_free(w.disk);
 }
 
@@ -434,6 +480,9 @@ static void run_one(struct totals *t, uint64_t seed, unsigned cores)
     sum->rot_proven += r.rot_proven;
     sum->rows_rotten += r.rows_rotten;
     sum->lost_reads += r.lost_reads;
+    sum->kv_failed += r.kv_failed;
+    sum->kv_lost += r.kv_lost;
+    sum->clock_steps += r.clock_steps;
     add_stats(&sum->faults, &r.faults);
 }
 
@@ -462,10 +511,11 @@ static int print_totals(const struct totals *t)
     printf("sim: faults fired: eio_read %" PRIu64 ", eio_write %" PRIu64 ", eio_sync %" PRIu64 ", enospc %" PRIu64
            ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
            ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "; rot: places proven %" PRIu64
-           ", acked rows lost %" PRIu64 "; checks told of lost segments %" PRIu64 "\n",
+           ", acked rows lost %" PRIu64 "; checks told of lost segments %" PRIu64
+           "; catalog: failed %" PRIu64 ", answers lost %" PRIu64 "; clock: steps %" PRIu64 "\n",
            f->eio_read, f->eio_write, f->eio_sync, f->enospc, f->short_write, f->short_read, f->slow,
            f->crash_writes_lost, f->crash_writes_kept, f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept,
-           s->rot_proven, s->rows_rotten, s->lost_reads);
+           s->rot_proven, s->rows_rotten, s->lost_reads, s->kv_failed, s->kv_lost, s->clock_steps);
     return t->failures ? 1 : 0;
 }
 
@@ -491,7 +541,7 @@ int main(int argc, char **argv)
         else if (!number) return usage();
         else if (!strcmp(argv[i], "--seed")) seed = v, i++;
         else if (!strcmp(argv[i], "--seeds")) seeds = v, i++;
-        else if (!strcmp(argv[i], "--cores") && v <= 8) cores = (unsigned)v, i++;
+        else if (!strcmp(argv[i], "--cores") && v <= CORES_MAX) cores = (unsigned)v, i++;
         else return usage();
     }
     if (real) return run_real(real, seed, cores, t.verbose);

@@ -56,7 +56,7 @@ void model_copy(struct model *to, const struct model *from, uint32_t n, uint64_t
     if (to->nrows) memcpy(to->rows, from->rows, to->nrows * sizeof *to->rows);
     for (uint32_t i = 0; i < n; i++) {
         to->requests[i].outcome = NEW;
-        to->requests[i].busy = 0;
+        to->requests[i].busy = to->requests[i].sent = 0;
     }
 }
 
@@ -114,6 +114,7 @@ uint32_t model_begin(struct model *m, struct prng *r, double again)
     if (i == UINT32_MAX) i = new_request(m);
     if (m->requests[i].outcome == NEW) m->requests[i].outcome = UNKNOWN;
     m->requests[i].busy++;
+    m->requests[i].sent++;
     pthread_mutex_unlock(&m->lock);
     return i;
 }
@@ -216,32 +217,80 @@ static struct table *build_table(enum kind kind, uint32_t first, uint32_t n, uin
     return table_builder_finish(b, kind == K_SPAN ? STR("start") : STR("time"));
 }
 
+int64_t row_start_ms(uint64_t i)
+{
+    return i % 5 == 0 ? row_time_ns(i) / NS_PER_MS - 1000 - (int64_t)(i % 3) : ST_NONE;
+}
+
+/* A few buckets whose counts follow from the number; every other one with bounds of its own. */
+const struct nhist *row_hist(uint64_t i, struct arena *a)
+{
+    static const struct nhist_span spans[] = { { -2, 2 }, { 3, 1 } };
+    static const double bounds[] = { 0.5, 1, 2.5 };
+    struct nhist *h = ARENA_NEW(a, struct nhist);
+    double *counts = ARENA_ARRAY(a, double, 3);
+    for (unsigned k = 0; k < 3; k++)
+        counts[k] = (double)(i % (k + 2));
+    *h = (struct nhist){ .schema = 3, .zero_threshold = 1e-9, .zero_count = 1, .sum = (double)i, .npos_spans = 2,
+                         .npos = 3, .pos_spans = spans, .pos = counts };
+    if (i % 2) {
+        h->schema = NHIST_CUSTOM;
+        h->zero_threshold = h->zero_count = 0;
+        h->pos_spans = &(const struct nhist_span){ 0, 3 };
+        h->pos_spans = arena_dup(a, h->pos_spans, sizeof *h->pos_spans);
+        h->npos_spans = 1;
+        h->ncustom = 3;
+        h->custom = bounds;
+    }
+    h->count = h->zero_count + counts[0] + counts[1] + counts[2];
+    return h;
+}
+
+/* The place of a row's series in the batch, made when it is new there. */
+static uint32_t series_of(struct metric_batch *mb, struct arena *a, uint32_t *place, const char *name, uint64_t i, uint32_t tenant)
+{
+    uint32_t which = (uint32_t)(i % SERIES);
+    if (place[which] != UINT32_MAX) return place[which];
+    struct label l[3] = { { STR("__name__"), arena_printf(a, "%s%u", name, which % 5) },
+                          { STR("inst"), arena_printf(a, "i%u", which) },
+                          { STR("owner"), tenant_name(tenant) } };
+    struct labels ls = { 3, l };
+    mb->canonical[mb->nseries] = labels_encode(&ls, a);
+    mb->id[mb->nseries] = series_id(mb->canonical[mb->nseries]);
+    return place[which] = mb->nseries++;
+}
+
 static void build_samples(struct metric_batch *mb, struct arena *a, uint32_t first, uint32_t n, uint32_t tenant)
 {
     uint32_t place[SERIES];
     memset(place, 0xff, sizeof place);
-    mb->id = ARENA_ARRAY(a, hash128, SERIES);
-    mb->canonical = ARENA_ARRAY(a, struct str, SERIES);
     mb->series = ARENA_ARRAY(a, uint32_t, n);
     mb->t_ms = ARENA_ARRAY(a, int64_t, n);
     mb->value = ARENA_ARRAY(a, double, n);
+    mb->st_ms = ARENA_ARRAY(a, int64_t, n);
     mb->nsamples = n;
     for (uint32_t k = 0; k < n; k++) {
         uint64_t i = first + k;
-        uint32_t which = (uint32_t)(i % SERIES);
-        if (place[which] == UINT32_MAX) {
-            place[which] = mb->nseries;
-            struct label l[3] = { { STR("__name__"), arena_printf(a, "m%u", which % 5) },
-                                  { STR("inst"), arena_printf(a, "i%u", which) },
-                                  { STR("owner"), tenant_name(tenant) } };
-            struct labels ls = { 3, l };
-            mb->canonical[mb->nseries] = labels_encode(&ls, a);
-            mb->id[mb->nseries] = series_id(mb->canonical[mb->nseries]);
-            mb->nseries++;
-        }
-        mb->series[k] = place[which];
+        mb->series[k] = series_of(mb, a, place, "m", i, tenant);
         mb->t_ms[k] = row_time_ns(i) / NS_PER_MS;
         mb->value[k] = (double)i;
+        mb->st_ms[k] = row_start_ms(i);
+    }
+}
+
+static void build_hists(struct metric_batch *mb, struct arena *a, uint32_t first, uint32_t n, uint32_t tenant)
+{
+    uint32_t place[SERIES];
+    memset(place, 0xff, sizeof place);
+    mb->hseries = ARENA_ARRAY(a, uint32_t, n);
+    mb->ht_ms = ARENA_ARRAY(a, int64_t, n);
+    mb->hist = ARENA_ARRAY(a, const struct nhist *, n);
+    mb->nhists = n;
+    for (uint32_t k = 0; k < n; k++) {
+        uint64_t i = first + k;
+        mb->hseries[k] = series_of(mb, a, place, "h", i, tenant);
+        mb->ht_ms[k] = row_time_ns(i) / NS_PER_MS;
+        mb->hist[k] = row_hist(i, a);
     }
 }
 
@@ -270,13 +319,17 @@ void model_build(struct model *m, uint32_t request, struct built *b)
         t->nrows = q->n[k];
         if (k == K_DOC) t->index = STR("books");
     }
-    if (q->n[K_SAMPLE] + q->n[K_EXEMPLAR] == 0) return;
+    if (q->n[K_SAMPLE] + q->n[K_EXEMPLAR] + q->n[K_HIST] == 0) return;
     struct batch *t = add_batch(b, q, SIG_METRICS);
-    t->metrics = ARENA_NEW(&b->a, struct metric_batch);
-    t->nrows = q->n[K_SAMPLE];
-    build_samples(t->metrics, &b->a, at, q->n[K_SAMPLE], q->tenant);
+    struct metric_batch *mb = t->metrics = ARENA_NEW(&b->a, struct metric_batch);
+    mb->id = ARENA_ARRAY(&b->a, hash128, 2 * SERIES);
+    mb->canonical = ARENA_ARRAY(&b->a, struct str, 2 * SERIES);
+    t->nrows = q->n[K_SAMPLE] + q->n[K_HIST];
+    build_samples(mb, &b->a, at, q->n[K_SAMPLE], q->tenant);
     at += q->n[K_SAMPLE];
-    if (q->n[K_EXEMPLAR]) t->metrics->exemplars = build_table(K_EXEMPLAR, at, q->n[K_EXEMPLAR], q->tenant);
+    if (q->n[K_EXEMPLAR]) mb->exemplars = build_table(K_EXEMPLAR, at, q->n[K_EXEMPLAR], q->tenant);
+    at += q->n[K_EXEMPLAR];
+    build_hists(mb, &b->a, at, q->n[K_HIST], q->tenant);
 }
 
 void model_built_free(struct built *b)

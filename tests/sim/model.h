@@ -12,7 +12,7 @@
 
 #include <pthread.h>
 
-enum kind { K_SPAN, K_LOG, K_DOC, K_SAMPLE, K_EXEMPLAR, K_COUNT };
+enum kind { K_SPAN, K_LOG, K_DOC, K_SAMPLE, K_EXEMPLAR, K_HIST, K_COUNT };
 enum { TENANTS = 3, SERIES = 23 };
 
 enum outcome { NEW, UNKNOWN, ACKED }; /* UNKNOWN: sent, no good answer (yet) */
@@ -25,6 +25,7 @@ struct request {
     enum outcome outcome;
     int64_t acked_ns;            /* wall clock */
     uint32_t busy;               /* clients of this life that have it on its way */
+    uint32_t sent;               /* times */
 };
 struct row {
     uint32_t request;
@@ -41,6 +42,7 @@ struct model {
     uint64_t acked, checks;
     bool rot;                    /* the disk was given flipped bits: acked rows may be missing, all else holds */
     uint64_t rows_rotten;        /* acked rows missing at the last check */
+    bool jumped;                 /* the wall clock left the ten minutes in which retries are known: they may count again */
     int64_t retention_ns;        /* rows older than this may be missing; 0 = none */
     uint64_t lost_reads;         /* checks that were told of segments that cannot be read: rows of theirs may be missing */
 };
@@ -73,6 +75,8 @@ MUST_CHECK err_t model_check(struct model *m, struct store *s, const uint8_t *ac
 uint8_t *model_acked(struct model *m, uint32_t *n);
 
 /* The fields of row i. */
+const struct nhist *row_hist(uint64_t i, struct arena *a);
+int64_t row_start_ms(uint64_t i); /* of a sample; ST_NONE for most */
 void row_trace_id(uint64_t i, uint8_t out[16]);
 int64_t row_time_ns(uint64_t i);
 _Noreturn void wrong(const char *fmt, ...) PRINTF(1, 2);
