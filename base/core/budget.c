@@ -1,6 +1,7 @@
 #include "base/core/budget.h"
 
 #include "base/core/assert.h"
+#include "base/core/errinj.h"
 
 void budget_init(struct budget *b, const char *name, struct budget *parent, int64_t hard_bytes,
                  err_t refusal)
@@ -29,6 +30,7 @@ void budget_release(struct budget *b, int64_t bytes)
 
 err_t budget_check(struct budget *b)
 {
+    if (b && errinj_hit(EI_BUDGET)) return err_set(b->refusal, "memory budget '%s' is exhausted (injected)", b->name);
     for (; b; b = b->parent) {
         int64_t used = atomic_load_explicit(&b->used, memory_order_relaxed);
         if (used < b->hard) continue;

@@ -19,6 +19,11 @@ void errinj_arm(enum errinj_id id, unsigned nth)
     atomic_store(&left[id], nth);
 }
 
+unsigned errinj_left(enum errinj_id id)
+{
+    return atomic_load(&left[id]);
+}
+
 bool errinj_hit(enum errinj_id id)
 {
     unsigned n = atomic_load_explicit(&left[id], memory_order_relaxed);
@@ -31,6 +36,12 @@ void errinj_arm(enum errinj_id id, unsigned nth)
 {
     ASSERT(id < ERRINJ_COUNT);
     (void)nth;
+}
+
+unsigned errinj_left(enum errinj_id id)
+{
+    (void)id;
+    return 0;
 }
 
 bool errinj_hit(enum errinj_id id)

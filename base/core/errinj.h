@@ -14,6 +14,7 @@ enum errinj_id {
 
 /* The nth next hit of a point fires (1 = the next one), once; 0 disarms. */
 void errinj_arm(enum errinj_id id, unsigned nth);
+unsigned errinj_left(enum errinj_id id); /* hits until it fires; 0 = it has, or is disarmed */
 bool errinj_hit(enum errinj_id id); /* true: fail here */
 const char *errinj_name(enum errinj_id id);
 

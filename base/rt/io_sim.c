@@ -194,6 +194,38 @@ static int64_t effect(struct sim *s, struct io_op *op)
     }
 }
 
+/* -- the nth operation ------------------------------------------------------------------------------------ */
+static bool can_fail(const struct io_op *op, int with)
+{
+    bool writes = op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC;
+    switch (with) {
+    case 0: return op->n > FILE_ALIGN && (writes || op->kind == IO_READ);
+    case ENOSPC: return writes || op->kind == IO_ALLOCATE || op->kind == IO_MKDIR || op->kind == IO_RENAME
+            || (op->kind == IO_OPEN && (op->flags & O_CREAT));
+    default: return op->kind != IO_CLOSE && op->kind != IO_WILL_READ;
+    }
+}
+
+/* What failed has happened in part, where it can. */
+static int64_t fail(struct sim *s, struct io_op *op)
+{
+    struct sim_fd *f = fd_of(s, op->fd);
+    if (op->kind == IO_SYNC && f) sim_node_drop_changes(f->node);
+    if (op->kind != IO_WRITE && op->kind != IO_WRITE_SYNC && (op->kind != IO_READ || s->opts.fail_errno)) return -s->opts.fail_errno;
+    if (!f) return -EBADF;
+    struct io_op part = *op;
+    part.kind = op->kind == IO_READ ? IO_READ : IO_WRITE;
+    part.n = op->n / 2 / FILE_ALIGN * FILE_ALIGN;
+    int64_t done = effect(s, &part);
+    return s->opts.fail_errno ? -s->opts.fail_errno : done;
+}
+
+static int64_t perform(struct sim *s, struct io_op *op)
+{
+    if (!s->opts.fail_nth || !can_fail(op, s->opts.fail_errno) || ++s->stats.could_fail != s->opts.fail_nth) return effect(s, op);
+    return fail(s, op);
+}
+
 /* -- time ------------------------------------------------------------------------------------------------- */
 static int64_t latency(struct sim *s, enum io_kind kind)
 {
@@ -233,7 +265,7 @@ void io_sim_complete_due(struct sim *s)
         struct sim_flight f = s->flights[--s->nflights];
         struct io_op *op = f.op;
         uint64_t data = op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC ? hash64(str_n(op->buf, op->n)) : 0;
-        op->result = effect(s, op);
+        op->result = perform(s, op);
         if (s->opts.tape) sim_tape_put(s->opts.tape, op, f.tape_at, s->wall_start + s->now);
         s->stats.ops++;
         sim_step(s, op->kind, f.io->reactor->core, op->result, data);

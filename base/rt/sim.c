@@ -179,7 +179,8 @@ void sim_run(uint64_t seed, unsigned cores, struct sim_disk *d, const struct sim
 {
     ASSERT(!rt_self && !sim_here);
     ASSERT(cores > 0 && cores <= RT_CORES_MAX);
-    ignore_leaks(true);
+    bool ignore = !o || !o->watch_leaks;
+    if (ignore) ignore_leaks(true);
     hash_fix_seed();
     struct sim *s = calloc(1, sizeof *s);
     ASSERT(s);
@@ -210,5 +211,5 @@ void sim_run(uint64_t seed, unsigned cores, struct sim_disk *d, const struct sim
     out->stats = s->stats;
     teardown(s);
     free(s);
-    ignore_leaks(false);
+    if (ignore) ignore_leaks(false);
 }

@@ -51,12 +51,16 @@ struct sim_opts {
     int64_t time_max_ns;   /* virtual; past it the run ends as stuck. 0 = 1 h */
     int64_t wall_start_ns; /* 0 = 2026-01-01T00:00:00Z */
     struct sim_tape *tape; /* records, when there is one */
+    uint64_t fail_nth;     /* the nth operation that can fail so does, 1 = the first; 0 = none */
+    int fail_errno;        /* EIO, ENOSPC, or 0: it does a part of what was asked */
+    bool watch_leaks;      /* of a run that ends without a crash */
 };
 
 /* Counters of what really happened, so that a test can prove that its faults fired. */
 struct sim_stats {
     uint64_t steps, ops, reads, writes, syncs;
     uint64_t eio_read, eio_write, eio_sync, enospc, short_write, short_read, slow;
+    uint64_t could_fail; /* operations counted for fail_nth: it fired when it is no more than these */
     /* at the crash */
     uint64_t crash_writes_lost, crash_writes_kept, crash_writes_torn, crash_names_lost, crash_names_kept;
 };

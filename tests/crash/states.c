@@ -9,8 +9,8 @@
 #include "base/core/assert.h"
 #include "base/core/hash.h"
 #include "base/core/htab.h"
-#include "base/rt/file.h"
 #include "base/rt/sim_disk.h"
+#include "tests/sim/settle.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -216,62 +216,19 @@ static void must(err_t e, const char *what)
     if (e != OK) wrong("%s after a power cut: %s: %s", what, err_name(e), err_detail());
 }
 
-static void append_one(struct recovery *r, struct store *s, double again)
-{
-    struct built b;
-    uint32_t i = model_begin(r->m, &r->rnd, again);
-    model_build(r->m, i, &b);
-    must(store_append(s, b.p, b.n), "append");
-    model_built_free(&b);
-    model_end(r->m, i, true);
-}
-
-static void check(struct recovery *r, struct store *s)
-{
-    must(model_check(r->m, s, NULL, 0), "check");
-    r->sum->checks++;
-}
-
-/* What the catalog does not name is gone. */
-static void check_files(struct recovery *r, struct store *s)
-{
-    struct arena a;
-    struct str *names;
-    size_t n;
-    struct store_stats st;
-    store_stats(s, &st);
-    arena_init(&a, NULL);
-    must(fs_list("/data/seg", &a, &names, &n), "list");
-    if (n != st.segments) wrong("%zu files in /data/seg, the catalog names %u segments", n, st.segments);
-    if (st.wal_rotten) wrong("the log is called rotten in %" PRIu64 " places, and is sound", st.wal_rotten);
-    arena_deinit(&a);
-    (void)r;
-}
-
 static err_t recover_main(void *arg)
 {
     struct recovery *r = arg;
-    struct store *s;
-    must(store_open(&r->opts, &s), "open");
     if (r->only_open) {
+        struct store *s;
+        must(store_open(&r->opts, &s), "open");
         if (prng_chance(&r->rnd, 0.5)) must(store_seal(s), "seal");
         store_close(s);
         return OK;
     }
-    check_files(r, s);
-    check(r, s);
-    while (!model_all_acked(r->m))
-        append_one(r, s, 1);
-    for (unsigned i = 0; i < MORE_REQUESTS; i++)
-        append_one(r, s, 0);
-    must(store_seal(s), "seal");
-    check(r, s);
-    append_one(r, s, 0);
-    store_close(s);
-    must(store_open(&r->opts, &s), "open again");
-    check_files(r, s);
-    check(r, s);
-    store_close(s);
+    struct settle x = { .m = r->m, .opts = r->opts, .after = "a power cut", .more = MORE_REQUESTS, .checks = &r->sum->checks };
+    prng_init(&x.rnd, prng_next(&r->rnd));
+    settle(&x);
     return OK;
 }
 

@@ -114,7 +114,6 @@ uint32_t model_begin(struct model *m, struct prng *r, double again)
     if (i == UINT32_MAX) i = new_request(m);
     if (m->requests[i].outcome == NEW) m->requests[i].outcome = UNKNOWN;
     m->requests[i].busy++;
-    m->requests[i].sent++;
     pthread_mutex_unlock(&m->lock);
     return i;
 }
@@ -306,6 +305,7 @@ void model_build(struct model *m, uint32_t request, struct built *b)
 {
     static const enum signal signals[] = { SIG_SPANS, SIG_LOGS, SIG_DOCS };
     pthread_mutex_lock(&m->lock);
+    m->requests[request].sent++;
     const struct request copy = m->requests[request], *q = &copy;
     pthread_mutex_unlock(&m->lock);
     memset(b, 0, sizeof *b);

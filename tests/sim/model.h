@@ -63,7 +63,7 @@ struct built { /* a request as batches */
     struct batch batches[K_COUNT], *p[K_COUNT];
     uint32_t n;
 };
-void model_build(struct model *m, uint32_t request, struct built *b);
+void model_build(struct model *m, uint32_t request, struct built *b); /* counts as sent */
 void model_built_free(struct built *b);
 
 /* On every core, every tenant and signal: reads all there is.
