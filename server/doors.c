@@ -4,6 +4,9 @@
 #include "base/rt/sock.h"
 #include "query/permit.h"
 #include "server/api/correlate.h"
+#include "server/api/delete_tasks.h"
+#include "server/api/deletes.h"
+#include "server/api/deletes_allowed.h"
 #include "server/api/native.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
@@ -32,6 +35,7 @@ struct contexts {
     struct tempo_ctx tempo;
     struct quickwit_ctx quickwit;
     struct native_ctx native;
+    struct delete_tasks *tasks;
 };
 
 uint16_t door_port(const struct config *c, enum door door)
@@ -111,20 +115,20 @@ err_t doors_open_starting(struct doors *d, const struct http_server_opts *o, str
     return listen_all(d, o, NULL, out);
 }
 
-static void fill_contexts(struct doors *d, struct contexts *c)
+static void fill_contexts(struct doors *d, struct contexts *c, bool deletes)
 {
     const struct config *cf = d->config;
     int64_t timeout_ns = config_num(cf, CFG_QUERY_TIMEOUT) * NS_PER_MS;
     int64_t one = config_num(cf, CFG_QUERY_MEMORY_ONE);
     ingest_ctx_init(&c->ingest, d->store, d->ingest_budget, rt_cores());
-    c->prom = (struct prom_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
+    c->prom = (struct prom_ctx){ .store = d->store, .deletes = deletes, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
                                  .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
     c->tempo = (struct tempo_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
                                    .timeout_ns = timeout_ns };
     c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest,
-                                         .query_bytes_max = one, .timeout_ns = timeout_ns };
+                                         .query_bytes_max = one, .timeout_ns = timeout_ns, .tasks = c->tasks, .deletes = deletes };
     c->native = (struct native_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
-                                     .timeout_ns = timeout_ns };
+                                     .timeout_ns = timeout_ns, .tasks = c->tasks, .deletes = deletes };
 }
 
 static void lay_all(struct doors *d, struct contexts *c)
@@ -140,6 +144,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, ingest_otlp_on_error, &c->ingest };
     const struct http_api correlate = { correlate_routes, correlate_nroutes, native_on_error, &c->native };
     const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
+    const struct http_api deletions = { deletes_routes, deletes_nroutes, native_on_error, &c->native };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
     lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
@@ -154,6 +159,7 @@ static void lay_all(struct doors *d, struct contexts *c)
         pages,
         services,
         correlate,
+        deletions,
         status,
         under("/prometheus", prom),
         under("/tempo", tempo),
@@ -168,19 +174,34 @@ static void lay_all(struct doors *d, struct contexts *c)
 
 err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_server **out)
 {
+    bool deletes;
+    TRY(deletes_allowed(d->config, &deletes));
     struct contexts *c = calloc(1, sizeof *c);
     ASSERT(c);
     d->contexts = c;
-    fill_contexts(d, c);
-    permit_init(rt_cores(), config_num(d->config, CFG_QUERY_CONCURRENCY));
-    lay_all(d, c);
-    return listen_all(d, o, &c->ingest, out);
+    err_t e = delete_tasks_start(d->store, d->query_budget, &c->tasks);
+    if (e == OK) {
+        fill_contexts(d, c, deletes);
+        permit_init(rt_cores(), config_num(d->config, CFG_QUERY_CONCURRENCY));
+        lay_all(d, c);
+        e = listen_all(d, o, &c->ingest, out);
+    } else {
+        free(c);
+        d->contexts = NULL;
+    }
+    if (e != OK) {
+        struct err_record why = *err_record();
+        doors_close(d);
+        *err_record() = why;
+    }
+    return e;
 }
 
 void doors_close(struct doors *d)
 {
     struct contexts *c = d->contexts;
     if (c) {
+        delete_tasks_stop(c->tasks);
         ingest_ctx_deinit(&c->ingest);
         permit_deinit();
     }

@@ -26,7 +26,7 @@ struct doors {
 MUST_CHECK err_t doors_open_starting(struct doors *d, const struct http_server_opts *o,
                                      struct http_server **out) MAY_YIELD;
 MUST_CHECK err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_server **out) MAY_YIELD;
-void doors_close(struct doors *d);
+void doors_close(struct doors *d) MAY_YIELD;
 uint16_t door_port(const struct config *c, enum door door);
 
 #endif

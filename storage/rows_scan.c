@@ -604,6 +604,7 @@ static err_t drop_dead(struct rowset_impl *im, struct rowset *rs)
     TRY(arena_check(&im->scan->rowset));
     rs->nsel = seg_dead_live(src->dead, src->group_no, rs->sel, rs->nsel, live);
     rs->sel = live;
+    rs->holes = true;
     return OK;
 }
 

@@ -25,6 +25,9 @@
 
 enum { DELETES_OPEN_MAX = 100, DELETES_KEPT_MAX = 1000, DELETE_DOC_MAX = 256 << 10, DEAD_BYTES_MAX = 256 << 20 };
 
+/* Drops the files that hold nothing but what was deleted, now rather than within half a minute. */
+MUST_CHECK err_t store_clean(struct store *s) MAY_YIELD;
+
 /* ERR_LIMIT: there are TOMBSTONES_MAX already. */
 MUST_CHECK err_t store_tombstone(struct store *s, const struct tombstone_spec *t) MAY_YIELD;
 
@@ -69,6 +72,8 @@ struct delete_entry {
 MUST_CHECK err_t store_delete_begin(struct store *s, struct delete_entry *e) MAY_YIELD;
 /* Replaces the document; once done it stays so. The oldest that are done are forgotten past DELETES_KEPT_MAX. */
 MUST_CHECK err_t store_delete_update(struct store *s, const struct delete_entry *e) MAY_YIELD;
+/* True also for one that is not known (any more). */
+MUST_CHECK err_t store_delete_done(struct store *s, uint64_t id, bool *done) MAY_YIELD;
 /* Oldest first. */
 MUST_CHECK err_t store_delete_list(struct store *s, struct arena *a, struct delete_entry **out, uint32_t *n) MAY_YIELD;
 

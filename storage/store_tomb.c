@@ -307,6 +307,23 @@ err_t store_delete_update(struct store *s, const struct delete_entry *e)
     return rt_call(0, RT_MAINTENANCE, update_here, &c);
 }
 
+static err_t done_here(void *arg)
+{
+    struct delete_call *c = arg;
+    for (uint32_t i = 0; i < c->s->ndeletes; i++)
+        if (c->s->deletes[i].id == c->e->id) c->e->done = c->s->deletes[i].done;
+    return OK;
+}
+
+err_t store_delete_done(struct store *s, uint64_t id, bool *done)
+{
+    struct delete_entry e = { .id = id, .done = true };
+    struct delete_call c = { s, &e };
+    TRY(rt_call(0, RT_MEMBERSHIP, done_here, &c));
+    *done = e.done;
+    return OK;
+}
+
 err_t store_delete_list(struct store *s, struct arena *a, struct delete_entry **out, uint32_t *n)
 {
     struct kv_item *items;

@@ -54,6 +54,7 @@ struct rowset {
     const uint32_t *sel;     /* the rows that count, ascending; NULL = all */
     uint32_t nsel;           /* = nrows when sel is NULL */
     int64_t tmin_ns, tmax_ns;
+    bool holes;              /* rows of it are deleted: what its dictionaries and sub-tables hold may be theirs alone */
     void *impl;
 };
 MUST_CHECK err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **out) MAY_YIELD;

@@ -48,8 +48,8 @@ static err_t each_rowset(struct query *q, struct view *v, const struct tags_plan
         enum op_status status;
         TRY_OUT(e, op_scan_next(&scan, &status));
         if (status == OP_FINISHED) break;
-        /* With a filter every chunk counts; without one the first of a rowset stands for it. */
-        if (!p->filter && scan.rowset_seq == seen) continue;
+        /* With a filter every chunk counts; without one the first of a rowset stands for it, if all of it is there. */
+        if (!p->filter && !scan.rowset.holes && scan.rowset_seq == seen) continue;
         seen = scan.rowset_seq;
         TRY_OUT(e, fn(ctx, &scan));
     }
@@ -93,7 +93,7 @@ static err_t names_of_rowset(void *ctx, struct op_scan *scan)
             struct tval name = { .type = TV_STR, .s = keys[i].name };
             bool yes = true;
             if (keys[i].scope != SC_ATTR || tval_set_find(&c->sets[s].set, &name) != UINT32_MAX) continue;
-            if (c->filtered) TRY(in_chunk(scan, tag_rels[s], name.s, &c->mem, &yes));
+            if (c->filtered || scan->rowset.holes) TRY(in_chunk(scan, tag_rels[s], name.s, &c->mem, &yes));
             if (yes) set_add(&c->sets[s], name);
         }
     }
@@ -226,7 +226,7 @@ static err_t values_of_rows(struct values_ctx *c, struct op_scan *scan)
 static err_t values_of_rowset(void *ctx, struct op_scan *scan)
 {
     struct values_ctx *c = ctx;
-    return c->plan->filter ? values_of_rows(c, scan) : values_of_dictionaries(c, scan);
+    return c->plan->filter || scan->rowset.holes ? values_of_rows(c, scan) : values_of_dictionaries(c, scan);
 }
 
 static err_t values_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)

@@ -6,11 +6,14 @@
 #include "base/net/http_server.h"
 #include "query/query.h"
 
+struct delete_tasks;
 struct native_ctx {
     struct store *store;
     struct budget *budget;      /* of all queries */
     int64_t query_bytes_max;    /* of one */
     int64_t timeout_ns;
+    struct delete_tasks *tasks;
+    bool deletes;               /* may requests delete? */
 };
 void native_on_error(const struct http_request *rq, int status, err_t code, const char *detail, struct http_response *rs);
 

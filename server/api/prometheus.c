@@ -402,6 +402,8 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET, "/api/v1/status/flags", status_flags),
     ROUTE(HTTP_GET, "/api/v1/status/runtimeinfo", runtimeinfo),
     ROUTE(HTTP_GET, "/api/v1/status/tsdb", prom_tsdb),
+    ROUTE(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/delete_series", prom_delete_series),
+    ROUTE(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", prom_clean_tombstones),
     ROUTE(HTTP_GET, "/-/healthy", healthy),
     ROUTE(HTTP_GET, "/-/ready", ready),
 };

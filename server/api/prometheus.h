@@ -13,6 +13,7 @@ struct prom_ctx { /* the `user` of the routes */
     int64_t timeout_ns;
     int64_t samples_max;
     int64_t started_ms;      /* unix; for /status/runtimeinfo */
+    bool deletes;            /* may requests delete? */
     struct str config;       /* text for /status/config; may be empty */
 };
 extern const struct http_route prometheus_routes[];

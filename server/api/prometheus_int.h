@@ -32,6 +32,6 @@ enum { PROM_MATCH_MAX = 256 };
 #define PROM_TIME_MIN (-(INT64_C(1) << 60))
 #define PROM_TIME_MAX (INT64_C(1) << 60)
 
-http_handler prom_labels, prom_label_values, prom_series, prom_metadata, prom_exemplars, prom_tsdb;
+http_handler prom_labels, prom_label_values, prom_series, prom_metadata, prom_exemplars, prom_tsdb, prom_delete_series, prom_clean_tombstones;
 
 #endif

@@ -377,6 +377,8 @@ ELASTIC(bulk)
 ELASTIC(search_shards)
 ELASTIC(mapping)
 ELASTIC(delete)
+ELASTIC(delete_by_query)
+ELASTIC(task)
 
 #define GET_POST (HTTP_GET | HTTP_POST)
 #define GET_HEAD (HTTP_GET | HTTP_HEAD)
@@ -416,6 +418,8 @@ const struct http_route quickwit_routes[] = {
     ROUTE(HTTP_GET, ES "/{index}/_mapping", elastic_mapping, Q),
     ROUTE(HTTP_GET, ES "/{index}/_mappings", elastic_mapping, Q),
     ROUTE(HTTP_DELETE, ES "/{index}", elastic_delete, Q),
+    ROUTE(HTTP_POST, ES "/{index}/_delete_by_query", elastic_delete_by_query, Q),
+    ROUTE(HTTP_GET, ES "/_tasks/{id}", elastic_task, Q),
     ROUTE(GET_POST | HTTP_PUT | HTTP_DELETE, ES "/{rest*}", qw_not_found, Q),
     /* Indexes. */
     ROUTE(HTTP_GET, API "/indexes", qw_indexes_list, Q),
@@ -435,5 +439,7 @@ const struct http_route quickwit_routes[] = {
     /* Search and ingest of one index or many. */
     ROUTE(GET_POST, API "/{index}/search", qw_search, Q),
     ROUTE(HTTP_POST, API "/{index}/ingest", qw_ingest, RT_INGEST),
+    ROUTE(HTTP_POST, API "/{index}/delete-tasks", qw_delete_task_create, Q),
+    ROUTE(HTTP_GET, API "/{index}/delete-tasks", qw_delete_task_list, Q),
 };
 const uint32_t quickwit_nroutes = ARRAY_LEN(quickwit_routes);

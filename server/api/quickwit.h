@@ -9,12 +9,15 @@
 #include "base/net/http_server.h"
 #include "server/ingest/ingest_http.h"
 
+struct delete_tasks;
 struct quickwit_ctx {
     struct store *store;
     struct ingest_ctx *ingest;
     struct budget *budget;     /* of all queries */
     int64_t query_bytes_max;   /* of one */
     int64_t timeout_ns;
+    struct delete_tasks *tasks;
+    bool deletes;            /* may requests delete by query? */
 };
 extern const struct http_route quickwit_routes[];
 extern const uint32_t quickwit_nroutes;

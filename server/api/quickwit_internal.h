@@ -35,6 +35,7 @@ http_handler qw_search, qw_ingest, qw_version, qw_health, qw_cluster, qw_parse_q
 http_handler qw_indexes_list, qw_indexes_create, qw_index_get, qw_index_put, qw_index_delete, qw_index_clear,
     qw_index_describe, qw_index_splits;
 http_handler qw_templates_list, qw_template_create, qw_template_get, qw_template_put, qw_template_delete;
+http_handler qw_delete_task_create, qw_delete_task_list, qw_es_delete_by_query, qw_es_task;
 http_handler qw_es_root, qw_es_health, qw_es_nodes, qw_es_aliases, qw_es_search, qw_es_msearch, qw_es_scroll, qw_es_count, qw_es_bulk,
     qw_es_field_caps, qw_es_cat_indices, qw_es_stats, qw_es_mapping, qw_es_resolve, qw_es_delete, qw_es_search_shards,
     qw_not_found;

@@ -1,0 +1,62 @@
+/* Deleting series, as Prometheus' admin API has it: recorded at once and visible at once; the bytes go later. Prometheus has these
+ * behind a flag and answers 503 without it; here the setting api.deletes decides. */
+#include "server/api/prometheus_int.h"
+#include "storage/store_delete.h"
+
+static err_t check(const struct prom_ctx *ctx)
+{
+    return ctx->deletes ? OK : err_set(ERR_UNAVAILABLE, "admin APIs disabled: the setting api.deletes=on allows them");
+}
+
+static err_t no_content(struct http_response *rs)
+{
+    rs->status = 204;
+    return OK;
+}
+
+/* All selectors are read before the first is applied: a mistyped one deletes nothing. */
+static err_t delete_all(struct prom_run *r, struct http_request *rq, struct pq_ast *asts, uint32_t *n)
+{
+    struct tombstone_spec t = { .tenant = rq->tenant, .signal = SIG_METRICS };
+    struct str text;
+    TRY(check(r->ctx));
+    TRY(prom_time(rq, "start", INT64_MIN, &t.tmin_ms));
+    TRY(prom_time(rq, "end", INT64_MAX, &t.tmax_ms));
+    if (t.tmin_ms == PROM_TIME_MIN) t.tmin_ms = INT64_MIN;
+    if (t.tmax_ms == PROM_TIME_MAX) t.tmax_ms = INT64_MAX;
+    if (t.tmax_ms < t.tmin_ms) return err_set(ERR_INVALID, "end timestamp must not be before start time");
+    while (http_param(rq, "match[]", *n, &text)) {
+        if (*n == PROM_MATCH_MAX) return err_set(ERR_INVALID, "more than %d match[] parameters", PROM_MATCH_MAX);
+        if (pq_parse_selector(text, &r->arena, &asts[(*n)++]) != OK) return prom_bad_param("match[]");
+    }
+    if (*n == 0) return err_set(ERR_INVALID, "no match[] parameter provided");
+    for (uint32_t i = 0; i < *n; i++) {
+        t.m = asts[i].root->sel->m;
+        t.nm = asts[i].root->sel->nm;
+        TRY(store_tombstone(r->ctx->store, &t));
+    }
+    return OK;
+}
+
+err_t prom_delete_series(struct http_request *rq, struct http_response *rs)
+{
+    struct prom_run r;
+    uint32_t n = 0;
+    err_t e = prom_begin(&r, rq);
+    struct pq_ast *asts = ARENA_ARRAY(&r.arena, struct pq_ast, PROM_MATCH_MAX);
+    if (e == OK) e = delete_all(&r, rq, asts, &n);
+    struct err_record why = *err_record();
+    for (uint32_t i = 0; i < n; i++)
+        pq_ast_deinit(&asts[i]);
+    *err_record() = why;
+    prom_end(&r);
+    return e == OK ? no_content(rs) : e;
+}
+
+err_t prom_clean_tombstones(struct http_request *rq, struct http_response *rs)
+{
+    const struct prom_ctx *ctx = rq->user;
+    TRY(check(ctx));
+    TRY(store_clean(ctx->store));
+    return no_content(rs);
+}

@@ -1,0 +1,232 @@
+"""Deleting series, rows and indexes through the APIs: seen at once, exact, and still gone after a kill -9."""
+import json
+import subprocess
+import time
+
+import pytest
+
+import otlp
+from node import eventually
+
+DELETE = "/api/v1/admin/tsdb/delete_series"
+NDJSON = "application/x-ndjson"
+
+
+def send(node, signal, rq, tenant=None):
+    path = {"traces": "/v1/traces", "logs": "/v1/logs", "metrics": "/v1/metrics"}[signal]
+    a = node.post("otlp", path, rq.SerializeToString(), otlp.PROTO, tenant=tenant)
+    assert a.status == 200, a
+
+
+def again(node):
+    node.kill()
+    node.start()
+
+
+def series(node, match, tenant=None, **params):
+    a = node.get("prom", "/api/v1/series", params={"match[]": match, **params}, tenant=tenant)
+    assert a.status == 200, a
+    return sorted(s["n"] for s in a.json["data"])
+
+
+def delete_series(node, tenant=None, method="POST", **params):
+    return node.request(method, "prom", DELETE, params=params, tenant=tenant)
+
+
+def test_series(node):
+    now = time.time_ns() // 10**9 * 10**9
+    for step in range(10):
+        at = now - (10 - step) * 10**9
+        send(node, "metrics", otlp.gauge("shop", "temp", {n: step * 100 + n for n in range(6)}, at))
+    send(node, "metrics", otlp.gauge("shop", "temp", {0: 1}, now - 10**9), tenant="other")
+    s = now / 1e9
+    assert len(node.query("temp", at=s)) == 6
+
+    assert delete_series(node, **{"match[]": 'temp{n="0"}'}).status == 204
+    assert delete_series(node, method="PUT", **{"match[]": ['temp{n=~"1|2"}', 'nothing{a="b"}'], "start": s - 4, "end": s - 3}).status == 204
+
+    def check():
+        assert series(node, "temp") == ["1", "2", "3", "4", "5"]
+        values = node.get("prom", "/api/v1/label/n/values").json["data"]
+        assert "0" not in values and "1" in values
+        assert len(node.query("temp", at=s)) == 5
+        counts = {r["metric"]["n"]: int(r["value"][1]) for r in node.query("count_over_time(temp[1m])", at=s)}
+        assert counts == {"1": 8, "2": 8, "3": 10, "4": 10, "5": 10}
+        assert series(node, 'temp{n="1"}', start=s - 4, end=s - 3) == []
+        assert series(node, "temp", tenant="other") == ["0"]
+        sums = {r["metric"]["n"]: float(r["value"][1]) for r in node.query("sum_over_time(temp[1m])", at=s)}
+        assert sums["1"] == sum(i * 100 + 1 for i in range(10) if i not in (6, 7))
+
+    check()
+    again(node)
+    check()
+    assert node.post("prom", "/api/v1/admin/tsdb/clean_tombstones", b"").status == 204
+    check()
+    # What is written later is there, out of order too, and also when it looks the same as what was deleted.
+    send(node, "metrics", otlp.gauge("shop", "temp", {0: 5}, now - 5 * 10**9))
+    send(node, "metrics", otlp.gauge("shop", "temp", {0: 0}, now - 10 * 10**9))
+    again(node)
+    assert node.query('count_over_time(temp{n="0"}[1m])', at=s)[0]["value"][1] == "2"
+
+
+def test_series_errors(node, make_node):
+    a = node.post("prom", DELETE, b"")
+    assert (a.status, a.json["errorType"], a.json["error"]) == (400, "bad_data", "no match[] parameter provided")
+    assert delete_series(node, **{"match[]": "{"}).status == 400
+    assert delete_series(node, **{"match[]": "up", "start": "yesterday"}).status == 400
+    assert delete_series(node, **{"match[]": "up", "start": 5, "end": 4}).status == 400
+    assert delete_series(node, method="GET", **{"match[]": "up"}).status == 405
+    off = make_node("off", args=["--set", "api.deletes=off"])
+    off.start()
+    a = delete_series(off, **{"match[]": "up"})
+    assert (a.status, a.json["errorType"]) == (503, "unavailable") and "api.deletes" in a.json["error"]
+    a = off.post("ui", "/api/delete", {"signal": "spans", "query": "{}"})
+    assert a.status == 403 and "api.deletes" in a.json["error"]
+    assert off.post("quickwit", "/api/v1/otel-logs-v0_9/delete-tasks", {"query": "*"}).status == 403
+
+
+def docs(node, index, numbers, **more):
+    body = "".join(json.dumps({"n": n, "kind": "even" if n % 2 == 0 else "odd", "text": f"book number {n}", **more}) + "\n" for n in numbers)
+    a = node.post("quickwit", f"/api/v1/{index}/ingest", body, NDJSON)
+    assert a.status == 200, a
+
+
+def found(node, index, query="*"):
+    a = node.get("quickwit", f"/api/v1/{index}/search", params={"query": query, "max_hits": 1000})
+    assert a.status == 200, a
+    hits = sorted(h["n"] for h in a.json["hits"])
+    assert a.json["num_hits"] == len(hits)
+    return hits
+
+
+def make_index(node, name):
+    mapping = {"mode": "dynamic", "field_mappings": [{"name": "text", "type": "text"}]}
+    config = {"version": "0.9", "index_id": name, "doc_mapping": mapping, "search_settings": {"default_search_fields": ["text"]}}
+    assert node.post("quickwit", "/api/v1/indexes", config).status == 200
+
+
+def test_quickwit_delete_tasks(node):
+    make_index(node, "books")
+    docs(node, "books", range(100))
+    assert node.get("quickwit", "/api/v1/books/delete-tasks").json == []
+    a = node.post("quickwit", "/api/v1/books/delete-tasks", {"query": "kind:even AND n:[10 TO 49]"})
+    assert a.status == 200 and a.json["opstamp"] == 1, a
+    assert a.json["delete_query"]["index_uid"].startswith("books:") and a.json["create_timestamp"] > 0
+    docs(node, "books", [20])  # after the task: it stays
+
+    def finished():
+        tasks = node.get("quickwit", "/api/v1/books/delete-tasks").json
+        return tasks if all(t["state"] == "done" for t in tasks) else None
+
+    assert [t["deleted_rows"] for t in eventually(finished)] == [20]
+    left = sorted([n for n in range(100) if n % 2 or not 10 <= n < 50] + [20])
+    assert found(node, "books") == left
+    again(node)
+    assert found(node, "books") == left
+    assert found(node, "books", "kind:even AND n:[10 TO 49]") == [20]
+    a = node.post("quickwit", "/api/v1/books/delete-tasks", {"query": "number 7", "search_field": ["text"]})
+    assert a.json["opstamp"] == 2, a
+    eventually(finished)
+    assert 7 not in found(node, "books")
+    assert node.post("quickwit", "/api/v1/books/delete-tasks", {"query": "n:[["}).status == 400
+    assert node.post("quickwit", "/api/v1/books/delete-tasks", {"quarry": "x"}).status == 400
+    assert node.post("quickwit", "/api/v1/books/delete-tasks", {}).status == 400
+    assert node.post("quickwit", "/api/v1/nothing/delete-tasks", {"query": "*"}).status == 404
+
+
+def test_delete_by_query_with_elasticsearch_py(node):
+    elasticsearch = pytest.importorskip("elasticsearch")
+    make_index(node, "books")
+    make_index(node, "pens")
+    docs(node, "books", range(50))
+    docs(node, "pens", range(50))
+    es = elasticsearch.Elasticsearch(node.url("quickwit", "/api/v1/_elastic"), retry_on_timeout=False, max_retries=0)
+    r = es.delete_by_query(index="books,pens", query={"range": {"n": {"gte": 40}}})
+    assert r["deleted"] == r["total"] == 20 and r["failures"] == [] and r["timed_out"] is False
+    assert es.count(index="books")["count"] == 40
+    r = es.delete_by_query(index="books", query={"term": {"kind": "odd"}}, wait_for_completion=False)
+    assert eventually(lambda: es.tasks.get(task_id=r["task"])["completed"])
+    assert es.tasks.get(task_id=r["task"])["response"]["deleted"] == 20
+    assert found(node, "books") == list(range(0, 40, 2)) and found(node, "pens") == list(range(40))
+    assert es.search(index="books", aggs={"k": {"terms": {"field": "kind"}}}, size=0)["aggregations"]["k"]["buckets"] == [{"key": "even", "doc_count": 20}]
+    with pytest.raises(elasticsearch.BadRequestError):
+        es.delete_by_query(index="books", query={"no_such": {}})
+    with pytest.raises(elasticsearch.NotFoundError):
+        es.delete_by_query(index="nothing", query={"match_all": {}})
+    assert es.delete_by_query(index="books", query={"match_all": {}})["deleted"] == 20
+    assert found(node, "books") == []
+
+
+def test_spans_and_logs(node):
+    now = time.time_ns()
+    send(node, "traces", otlp.traces("shop", range(1, 201), now))
+    send(node, "traces", otlp.traces("pay", range(201, 301), now))
+    send(node, "logs", otlp.logs("shop", range(100), now))
+
+    def rows(service):
+        a = node.get("tempo", "/api/metrics/query", params={"q": f'{{ resource.service.name = "{service}" }} | count_over_time()', "since": "1h"})
+        assert a.status == 200, a
+        return sum(s.get("value", 0) for s in a.json["series"])
+
+    a = node.post("ui", "/api/delete", {"signal": "spans", "query": '{ resource.service.name = "shop" && span.even = true }', "end": now / 1e9 + 60})
+    assert (a.status, a.json["state"], a.json["rows"]) == (200, "done", 100), a
+    a = node.post("ui", "/api/delete", {"signal": "logs", "query": "severity_text:INFO AND attributes.n:[0 TO 9]"})
+    assert (a.status, a.json["state"], a.json["rows"]) == (200, "done", 10), a
+
+    def check():
+        assert rows("shop") == 100 and rows("pay") == 100
+        assert node.get("tempo", f"/api/traces/{2:032x}").status == 404
+        assert node.get("tempo", f"/api/traces/{3:032x}").status == 200
+        assert len(node.search('{ span.n = 4 }')) == 0 and len(node.search('{ span.n = 5 }')) == 1
+        assert node.logs("*")["num_hits"] == 90
+        assert node.logs("attributes.n:5")["num_hits"] == 0
+
+    check()
+    again(node)
+    check()
+    # Everything of a service: its name is no longer offered.
+    a = node.post("ui", "/api/delete", {"signal": "spans", "query": '{ resource.service.name = "pay" }'})
+    assert a.json["rows"] == 100, a
+    values = node.get("tempo", "/api/v2/search/tag/resource.service.name/values").json["tagValues"]
+    assert [v["value"] for v in values] == ["shop"]
+    listed = node.get("ui", "/api/delete").json["deletions"]
+    assert [t["id"] for t in listed] == [3, 2, 1] and all(t["state"] == "done" for t in listed)
+    assert node.get("ui", "/api/delete/1").json["rows"] == 100
+    assert node.get("ui", "/api/delete/99").status == 404
+    assert node.get("ui", "/api/delete", tenant="other").json["deletions"] == []
+    for bad in [{}, {"signal": "spans"}, {"signal": "spans", "query": "{ } | count() > 1"}, {"signal": "spans", "query": "{ rootName = `x` }"},
+                {"signal": "metrics", "query": "up"}, {"signal": "docs", "query": "*"}, {"signal": "spans", "query": "{}", "start": 5, "end": 4},
+                {"signal": "spans", "query": "{}", "from": 5}]:
+        a = node.post("ui", "/api/delete", bad)
+        assert a.status == 400 and a.json["error"], (bad, a)
+
+
+def metric(node, name):
+    for line in node.get("prom", "/metrics").body.decode().splitlines():
+        if line.startswith(name + " "):
+            return float(line.split()[1])
+    raise AssertionError(name)
+
+
+def test_a_deleted_index_frees_its_bytes(node):
+    make_index(node, "books")
+    docs(node, "books", range(1000), pad="x" * 100)
+    assert node.request("DELETE", "quickwit", "/api/v1/indexes/books").status == 200
+    make_index(node, "books")
+    assert found(node, "books") == []
+    docs(node, "books", [1])
+    assert found(node, "books") == [1]
+    assert node.post("prom", "/api/v1/admin/tsdb/clean_tombstones", b"").status == 204
+    assert metric(node, "tercet_deleted_bytes_total") > 0
+    again(node)
+    assert found(node, "books") == [1]
+    assert node.request("PUT", "quickwit", "/api/v1/indexes/books/clear").status == 200
+    assert found(node, "books") == []
+
+
+def test_promtool_sees_the_deletion(node):
+    now = time.time_ns()
+    send(node, "metrics", otlp.gauge("shop", "temp", {1: 1, 2: 2}, now))
+    assert delete_series(node, **{"match[]": 'temp{n="1"}'}).status == 204
+    out = subprocess.run(["promtool", "query", "series", "--match", "temp", node.url("prom")], capture_output=True, text=True, timeout=20)
+    assert out.returncode == 0 and 'n="2"' in out.stdout and 'n="1"' not in out.stdout, out
