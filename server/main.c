@@ -1,8 +1,9 @@
-/* The program's verbs: serve, health, config check, bucket check, version. Options and settings are one table (config.def). */
+/* The program's verbs: serve, health, config check, bucket check, segment, version. Options and settings are one table (config.def). */
 #include "base/core/config.h"
 #include "base/core/log.h"
 #include "server/bucket.h"
 #include "server/health.h"
+#include "server/inspect.h"
 #include "server/node.h"
 
 #include <getopt.h>
@@ -16,6 +17,8 @@ static const char usage[] =
     "       tercet health [options]         is the node that runs with these options ready? exit 0 or 1\n"
     "       tercet config check [options]   check settings and print those in force\n"
     "       tercet bucket check [options]   can the bucket of these settings do what the object tier needs?\n"
+    "       tercet segment inspect [--json] FILE..., tercet segment verify FILE...\n"
+    "                                       what a segment file holds and where its bytes go; is it whole?\n"
     "       tercet version\n"
     "\n"
     "options\n"
@@ -128,6 +131,7 @@ int main(int argc, char **argv)
     const char *verb = argc > 1 ? argv[1] : "";
     enum log_level level = LOG_INFO;
     if (strcmp(verb, "version") == 0) return puts("tercet " TERCET_VERSION) < 0;
+    if (strcmp(verb, "segment") == 0) return segment_verb(argc - 2, argv + 2);
     if (strcmp(verb, "config") == 0 && argc > 2 && strcmp(argv[2], "check") == 0) {
         if (load(argc - 2, argv + 2) != OK || log_level(&level) != OK) return fail();
         print_buf(show);

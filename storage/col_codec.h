@@ -11,6 +11,7 @@
 #define STORAGE_COL_CODEC_H
 
 #include "base/core/varint.h"
+#include "storage/col_tally.h"
 #include "storage/table.h"
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are little-endian and so are we");

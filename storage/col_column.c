@@ -182,6 +182,7 @@ static void spread(uint8_t *data, uint32_t nrows, uint32_t nvalid, const uint64_
 
 static err_t decode_bools(struct cur *cur, uint32_t n, struct arena *a, uint8_t *out)
 {
+    col_saw("bits");
     uint32_t ones;
     uint64_t *bits = ARENA_RAW(a, uint64_t, n / 64 + 1);
     TRY(col_bits_decode(cur, n, bits, &ones));

@@ -55,6 +55,7 @@ err_t col_f64_decode(struct cur *c, uint32_t n, double *out)
         uint32_t m = MIN(n - i, COL_BLOCK);
         uint8_t e;
         TRY(cur_u8(c, &e));
+        col_saw(e == RAW ? "raw" : "decimal");
         if (e == RAW) {
             const uint8_t *p;
             TRY(cur_take(c, m * sizeof *out, &p));

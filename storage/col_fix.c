@@ -102,6 +102,7 @@ err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out)
     const uint8_t *p;
     uint32_t count;
     TRY(col_fix_head(c, n, &count));
+    col_saw(count ? "dictionary" : "raw");
     if (!count) {
         TRY(cur_take(c, (size_t)n * width, &p));
         if (n) memcpy(out, p, (size_t)n * width);

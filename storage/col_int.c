@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA, MODE_FEW = 16, MODE_RISE = 17, FEW_MAX = 16 };
+static const char *const mode_names[] = { "const", "line", "frame", "delta" };
 static const uint64_t scales[4] = { 1, 1000, 1000000, 1000000000 };
 
 static _Thread_local uint64_t work[COL_BLOCK], packed[COL_BLOCK];
@@ -210,10 +211,11 @@ static err_t get_block(struct cur *c, uint32_t n, uint64_t *out)
     uint8_t head, width;
     uint64_t base, step = 0;
     TRY(cur_u8(c, &head));
-    if (head == MODE_FEW) return get_few(c, n, out);
-    if (head == MODE_RISE) return get_rise(c, n, out);
+    if (head == MODE_FEW) return col_saw("few"), get_few(c, n, out);
+    if (head == MODE_RISE) return col_saw("rise"), get_rise(c, n, out);
     unsigned mode = head & 3, s = head >> 2;
     if (s > 3) return err_set(ERR_CORRUPT, "integer block of mode %u", head);
+    col_saw(mode_names[mode]);
     TRY(cur_varint(c, &base));
     base = (uint64_t)unzigzag(base);
     if (mode == MODE_CONST_DELTA || mode == MODE_DELTA) {

@@ -23,6 +23,7 @@
 #include "base/core/assert.h"
 #include "base/core/varint.h"
 #include "storage/col_lanes.h"
+#include "storage/col_tally.h"
 
 #include <math.h>
 #include <string.h>
@@ -234,6 +235,7 @@ static const uint8_t *get_plan(const uint8_t *p, const uint8_t *end, uint32_t n,
     uint64_t base, slope = 0;
     unsigned head = *p++, kind = head & KIND_MASK;
     if (kind > DELTA || head > HEAD_BITS) return NULL;
+    col_saw(kind == LINE ? "line" : kind == FRAME ? "frame" : "delta");
     p = varint_get(p, end, &base);
     if (p && head & HAS_SLOPE) p = varint_get(p, end, &slope);
     *plan = (struct lanes_plan){ .sum = kind == DELTA, .base = (uint64_t)unzigzag(base), .slope = (uint64_t)unzigzag(slope), .factor = 1 };
@@ -365,6 +367,7 @@ const uint8_t *sample_f64_decode(const uint8_t *p, const uint8_t *end, uint32_t 
     if (p == end) return NULL;
     unsigned head = *p++, exponent = head >> 2 & 31;
     if ((head & KIND_MASK) > BITS || exponent > EXPONENT_MAX) return NULL;
+    col_saw((head & KIND_MASK) == BITS ? "bits" : "decimal");
     p = get_plan(p, end, n, &plan, &packed);
     if (!p) return NULL;
     if ((head & KIND_MASK) == BITS) {

@@ -316,6 +316,7 @@ struct seg {
     char *path;
     struct arena mem;
     uint64_t data_end; /* footer offset */
+    uint32_t footer_size, footer_raw;
     struct seg_footer footer;
     struct seg_dead *dead;
     int64_t charged; /* bytes of `mem` that the metric counts */
@@ -344,6 +345,8 @@ static err_t load_footer(struct seg *s, uint64_t size, struct str *raw)
         goto out;
     }
     s->data_end = t.off;
+    s->footer_size = t.size;
+    s->footer_raw = t.raw_size;
     char *to = arena_alloc(&s->mem, (size_t)t.raw_size + 1);
     if (t.size == t.raw_size)
         memcpy(to, footer, t.size);
@@ -421,6 +424,37 @@ err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out)
     *err_record() = saved;
     seg_free(s);
     return e;
+}
+
+err_t seg_open_path(const char *path, struct seg **out)
+{
+    const char *slash = strrchr(path, '/'), *name = slash ? slash + 1 : path;
+    char *dir = slash ? strndup(path, (size_t)(slash - path) + 1) : strdup("./");
+    struct seg_info info = { 0 };
+    ASSERT(dir);
+    err_t e = OK;
+    if (strlen(name) >= sizeof info.name) e = err_set(ERR_INVALID, "%s: a segment's name has less than %zu characters", path, sizeof info.name);
+    if (e == OK) {
+        memcpy(info.name, name, strlen(name));
+        e = seg_open(dir, &info, out);
+    }
+    free(dir);
+    if (e != OK) return e;
+    struct seg *s = *out;
+    s->info.bytes = s->data_end + s->footer_size + SEG_TRAILER;
+    s->info.tmin_ns = INT64_MAX;
+    s->info.tmax_ns = INT64_MIN;
+    for (uint32_t i = 0; i < s->footer.ngroups; i++) {
+        s->info.tmin_ns = MIN(s->info.tmin_ns, s->footer.groups[i].tmin_ns);
+        s->info.tmax_ns = MAX(s->info.tmax_ns, s->footer.groups[i].tmax_ns);
+    }
+    return OK;
+}
+
+void seg_layout(const struct seg *s, struct seg_layout *out)
+{
+    *out = (struct seg_layout){ .bytes = s->data_end + s->footer_size + SEG_TRAILER, .footer_off = s->data_end, .footer_size = s->footer_size,
+                                .footer_raw = s->footer_raw, .ids = &s->footer.ids, .tokens = &s->footer.tokens };
 }
 
 struct seg *seg_get(struct seg *s)

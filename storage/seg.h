@@ -66,6 +66,8 @@ void seg_writer_abandon(struct seg_writer *w) MAY_YIELD;
 
 struct seg; /* an open segment; owned by one reactor, counted without atomics */
 MUST_CHECK err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out) MAY_YIELD;
+/* A file that no catalog names: its info knows name, size and times. */
+MUST_CHECK err_t seg_open_path(const char *path, struct seg **out) MAY_YIELD;
 struct seg *seg_get(struct seg *s);
 void seg_put(struct seg *s) MAY_YIELD; /* the last one closes the file, and unlinks it if seg_doom was called */
 void seg_doom(struct seg *s);
@@ -86,6 +88,16 @@ enum { SEG_AHEAD_MAX = 16 << 20 };
 void seg_will_read(struct seg *s, uint64_t from, uint64_t to) MAY_YIELD;
 /* Reads and verifies one chunk into the arena. ERR_CORRUPT names file and offset. */
 MUST_CHECK err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out) MAY_YIELD;
+
+/* Where the parts beside the chunks lie, for seg_map.c. */
+struct seg_ids;
+struct seg_tokens;
+struct seg_layout {
+    uint64_t bytes, footer_off, footer_size, footer_raw; /* of the file; the stored footer and what it unpacks to */
+    const struct seg_ids *ids;
+    const struct seg_tokens *tokens;
+};
+void seg_layout(const struct seg *s, struct seg_layout *out);
 
 /* For seg_reader.c and seg_tokens.c: does a range lie within the data; its unverified bytes, all ranges at once; the error when they are not
  * what was written. */

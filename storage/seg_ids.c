@@ -441,3 +441,9 @@ err_t seg_ids_find(const struct seg_ids *ids, struct str page, uint64_t hash, st
     *blocks = f.v;
     return OK;
 }
+
+err_t seg_ids_check(const struct seg_ids *ids, struct str page, uint32_t number)
+{
+    struct page p;
+    return page.n ? page_parse(ids, page, number, &p) : OK;
+}

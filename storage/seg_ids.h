@@ -72,4 +72,7 @@ uint32_t seg_ids_page_of(const struct seg_ids *ids, uint64_t hash);
 MUST_CHECK err_t seg_ids_find(const struct seg_ids *ids, struct str page, uint64_t hash, struct arena *a,
                               uint32_t **blocks, uint32_t *n);
 
+/* Is a page what was written? */
+MUST_CHECK err_t seg_ids_check(const struct seg_ids *ids, struct str page, uint32_t number);
+
 #endif

@@ -433,6 +433,26 @@ err_t seg_series_read(const struct seg_series *x, int64_t tmin_ms, int64_t tmax_
     return arena_check(a);
 }
 
+err_t seg_entry_blocks(const struct seg_entry *e, struct arena *a, struct seg_block_at **out, uint32_t *n)
+{
+    size_t cap = 0;
+    struct block b;
+    *out = NULL;
+    *n = 0;
+    for (struct reader r = reader_of(e->blocks); r.p < r.end;) {
+        if (!get_block(&r, e->tmin, &b)) return malformed();
+        *out = arena_grow(a, *out, *n, &cap, *n + 1, sizeof **out);
+        (*out)[(*n)++] = (struct seg_block_at){ b.n, b.hist, b.data_chunk, b.data_off, b.data_size, b.starts_size, b.times_chunk, b.times_off,
+                                                b.times_size };
+    }
+    return arena_check(a);
+}
+
+err_t seg_metric_page(struct seg_metric *s, uint32_t i)
+{
+    return s->page[i].entry ? OK : load_page(s, &s->page[i]);
+}
+
 /* -- metadata --------------------------------------------------------------------------------------------------- */
 
 err_t seg_metric_meta(struct seg_metric *s, struct metric_meta **out, uint32_t *n)

@@ -70,4 +70,14 @@ MUST_CHECK err_t seg_series_read(const struct seg_series *s, int64_t tmin_ms, in
                                  struct sample_set *out) MAY_YIELD;
 MUST_CHECK err_t seg_metric_meta(struct seg_metric *s, struct metric_meta **out, uint32_t *n) MAY_YIELD;
 
+/* Where the blocks of a series lie in the chunks, raw: unchecked but for their form. */
+struct seg_block_at {
+    uint32_t n; /* samples */
+    bool hist;
+    uint64_t data_chunk, data_off, data_size, starts_size, times_chunk, times_off, times_size;
+};
+MUST_CHECK err_t seg_entry_blocks(const struct seg_entry *e, struct arena *a, struct seg_block_at **out, uint32_t *n);
+/* Reads and decodes a page of series into s->page[i].entry, once. */
+MUST_CHECK err_t seg_metric_page(struct seg_metric *s, uint32_t i) MAY_YIELD;
+
 #endif

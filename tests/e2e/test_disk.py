@@ -1,6 +1,8 @@
 """The disk fills up, for real, on a small file system; stored files go bad. Nothing acknowledged is lost, the node never stops,
 and answers say what they lack."""
 import contextlib
+import errno
+import json
 import os
 import random
 import shutil
@@ -8,7 +10,7 @@ import subprocess
 import time
 
 import otlp
-from node import eventually
+from node import BINARY, eventually
 import pytest
 
 MIB = 1 << 20
@@ -28,13 +30,20 @@ def small_disk(tmp_path, mib):
 
 
 def fill(small, share=1.0):
-    """Takes blocks until so much of the file system is used; what is left to take when it is 1."""
-    st = os.statvfs(small)
-    want = int(st.f_blocks * share) - (st.f_blocks - st.f_bavail)
+    """Takes blocks until so much of the file system is used; what is left to take when it is 1, of which the node may be
+    taking some at the same time."""
     path = small / "filler"
-    have = path.stat().st_blocks * 512 if path.exists() else 0
-    with open(path, "ab") as f:
-        os.posix_fallocate(f.fileno(), have, max(want, 1) * st.f_frsize)
+    for _ in range(50):
+        st = os.statvfs(small)
+        want = int(st.f_blocks * share) - (st.f_blocks - st.f_bavail)
+        have = path.stat().st_blocks * 512 if path.exists() else 0
+        try:
+            with open(path, "ab") as f:
+                os.posix_fallocate(f.fileno(), have, max(want, 1) * st.f_frsize)
+            return
+        except OSError as e:
+            if e.errno != errno.ENOSPC:
+                raise
 
 
 def send(node, n, size=0, service="disk"):
@@ -211,3 +220,79 @@ def test_a_lost_segment_is_told(make_node, tmp_path):
         shutil.move(path, os.path.join(node.data, "seg"))
     assert eventually(lambda: not any(answers().values()), 90)
     assert count(node, "lost") == 1
+
+
+def tercet(*args):
+    p = subprocess.run([BINARY, "segment", *args], capture_output=True, text=True, timeout=60)
+    assert p.returncode in (0, 1, 2), (args, p)  # never a signal
+    return p
+
+
+@pytest.fixture
+def sealed(make_node):
+    """A node's data directory after it stopped, with segments of all signals."""
+    node = make_node(args=["--set", "storage.seal_age=200ms", "--set", "node.cores=1"]).start()
+    for i in range(4):
+        n = range(i * 500, i * 500 + 500)
+        for path, rq in (("logs", otlp.logs("logger", n)), ("traces", otlp.traces("tracer", [k + 1 for k in n])),
+                         ("metrics", otlp.gauge("meter", f"gauge_{i % 2}", {k % 50: k / 4 for k in n}))):
+            assert node.post("otlp", f"/v1/{path}", rq.SerializeToString(), otlp.PROTO).status == 200
+    assert eventually(lambda: metric(node, "tercet_seals_total") > 0 and metric(node, "tercet_memtable_bytes") < 1000)
+    node.stop()
+    return node
+
+
+def test_segment_inspect(sealed):
+    rows, signals = {}, set()
+    for path in segments(sealed):
+        d = json.loads(tercet("inspect", "--json", path).stdout)
+        sets = d["sets"]
+        assert d["bytes"] == os.path.getsize(path) == (d["id_index_bytes"] + d["word_index_bytes"] + d["footer_bytes"] + d["header_trailer_bytes"] + d["padding_bytes"]
+                                                       + d["unknown_bytes"] + sum(s["bytes"] for s in sets))
+        assert d["unknown_bytes"] == 0
+        for s in sets:
+            signals.add(s["signal"])
+            rows[s["signal"]] = rows.get(s["signal"], 0) + s.get("rows", s.get("samples", 0))
+            if s["signal"] == "metrics":
+                assert s["bytes"] == s["sample_bytes"] + s["series_bytes"] + s["family_bytes"] + sum(x["bytes"] for x in s["labels"])
+                assert 0 <= s["sample_bytes"] - s["value_bytes"] - s["time_bytes"] - s["start_time_bytes"] <= 8 and s["blocks"] > 0
+                assert {x["name"] for x in s["labels"]} >= {"__name__", "n"} and s["codecs"]
+                continue
+            assert s["bytes"] == sum(c["bytes"] + c["filter_bytes"] for c in s["columns"]) + sum(s["link_bytes"].values())
+            columns = {(c["relation"], c["name"]): c for c in s["columns"]}
+            number = columns["rows", "n"]
+            assert number["type"] == "int" and number["attribute"] and number["values"] == s["rows"] and number["nulls"] == 0
+            assert 0 <= number["least"] <= number["greatest"] <= 2000 and number["codecs"]
+            assert columns["resource", "service.name"]["distinct_max"] == 1
+            assert columns["resource", "service.name"]["least"] in ("logger", "tracer")
+        text = tercet("inspect", path)
+        assert text.returncode == 0 and path in text.stdout
+        last = [line.split() for line in text.stdout.splitlines() if "together" in line][-1]
+        assert int(last[1]) == d["bytes"]
+    assert signals >= {"logs", "spans", "metrics"} and rows["logs"] == rows["spans"] == 2000
+    assert tercet("inspect").returncode == 2 and tercet("nonsense").returncode == 2 and "usage" in tercet("--help").stdout
+
+
+def test_segment_verify_finds_every_flip(sealed, tmp_path):
+    path = segments(sealed)[0]
+    with open(path, "rb") as f:
+        sound = f.read()
+    assert tercet("verify", path).returncode == 0
+    bad = tmp_path / "bad.seg"
+    rng = random.Random(3)
+    for i in range(60):
+        at = rng.randrange(16, len(sound))
+        while sound[at] == 0:  # padding is no data
+            at = rng.randrange(16, len(sound))
+        bad.write_bytes(sound[:at] + bytes([sound[at] ^ 1 << rng.randrange(8)]) + sound[at + 1:])
+        p = tercet("verify", str(bad))
+        assert p.returncode == 1 and "bad.seg" in p.stderr, (at, p)
+        if i < 20:
+            tercet("inspect", str(bad))  # no flip ends it by a signal
+    for size in (0, 10, 56, len(sound) // 2, len(sound) - 1):
+        bad.write_bytes(sound[:size])
+        for verb in ("verify", "inspect"):
+            p = tercet(verb, str(bad))
+            assert p.returncode == 1 and "bad.seg" in p.stderr, (size, p)
+    p = tercet("verify", str(tmp_path / "none.seg"), path)  # the others are looked at all the same
+    assert p.returncode == 1 and "no such file" in p.stderr and "all as they were written" in p.stdout

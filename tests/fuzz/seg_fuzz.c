@@ -5,6 +5,7 @@
 #include "base/core/assert.h"
 #include "storage/col_codec.h"
 #include "storage/seg_format.h"
+#include "storage/seg_map.h"
 #include "storage/seg_rows.h"
 #include "storage/table_grow.h"
 
@@ -23,6 +24,9 @@ static void footer(struct str raw, struct arena *a)
         ASSERT(g->tokens_section <= f.tokens.n);
         if (g->tokens_section && f.tokens.v[g->tokens_section - 1].ids.npages)
             ASSERT(g->tokens_block + seg_tokens_blocks(g->nrows, g->tokens_log2) <= f.tokens.v[g->tokens_section - 1].ids.nblocks);
+        struct seg_place *places;
+        uint32_t nplaces;
+        (void)!seg_map_group(&f.groups[i], a, &places, &nplaces);
         if (seg_rows_parse(f.groups[i].meta, f.groups[i].nrows, a, &rows) != OK) continue;
         for (int r = 0; r < SEG_RELS; r++)
             for (uint32_t k = 0; k < rows.rel[r].ncols; k++)
