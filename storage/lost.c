@@ -80,7 +80,7 @@ void lost_forget(struct lost *l, const struct seg_info *i)
 
 bool lost_is(struct lost *l, const struct seg_info *i, uint32_t group)
 {
-    if (!l || atomic_load_explicit(&l->groups, memory_order_relaxed) == 0) return false;
+    if (!l || atomic_load_explicit(&l->all, memory_order_relaxed) == 0) return false;
     pthread_mutex_lock(&l->lock);
     bool is = find(l, i, group) != NULL;
     pthread_mutex_unlock(&l->lock);

@@ -4,12 +4,11 @@
  * exemplars by time. A generation is a short window of time, so that groups stay selective in time as well. */
 #include "base/core/assert.h"
 #include "storage/mem_rows.h"
-#include "storage/seg_rows.h"
-#include "storage/table_grow.h"
+#include "storage/rows_out.h"
 
 #include <stdlib.h>
 
-enum { GROUP_BYTES = 24 << 20, PAUSE_EVERY = 8192, INSERTION_RUN = 16 };
+enum { PAUSE_EVERY = 8192, INSERTION_RUN = 16 };
 
 struct sort_row {
     uint32_t service, name; /* ranks */
@@ -18,14 +17,13 @@ struct sort_row {
     uint32_t part, row;
 };
 
-/* Lets other fibers run; a cancelled seal goes on to the next TRY(rt_checkpoint()). */
+/* Lets other fibers run; a cancelled seal ends at the next group. */
 static void pause_here(void)
 {
     if (!rt_in_fiber()) return;
     err_t ignored = rt_checkpoint();
     (void)ignored;
 }
-static err_t checkpoint(void) { return rt_in_fiber() ? rt_checkpoint() : OK; }
 
 /* -- ranks of strings ---------------------------------------------------------------------------------------- */
 
@@ -115,21 +113,6 @@ static void sort_rows(struct sort_row **v, struct sort_row *work, uint32_t n)
     }
 }
 
-static uint64_t *stream_hashes(const struct table *t, struct arena *a)
-{
-    uint64_t *of_dim[DIM_COUNT] = { NULL };
-    for (int d = 0; d < DIM_COUNT; d++) {
-        if (!t->dim[d]) continue;
-        of_dim[d] = ARENA_RAW(a, uint64_t, t->dim[d]->nrows);
-        table_dim_hashes(t->dim[d], of_dim[d]);
-    }
-    uint64_t *out = ARENA_ARRAY(a, uint64_t, t->nrows);
-    for (int d = 0; d < DIM_COUNT; d++)
-        for (uint32_t r = 0; of_dim[d] && r < t->nrows; r++)
-            out[r] = hash_u64(out[r] + of_dim[d][t->dim_row[d][r]]);
-    return out;
-}
-
 struct keyed { /* what the sort keys of a part's rows are made of */
     const struct column *service, *name, *time;
     uint32_t *service_codes, *name_codes;
@@ -141,7 +124,7 @@ static void keys_of_part(const struct mem_stream *s, uint32_t part, const struct
     const struct mem_part *p = s->parts[part];
     const struct table *t = p->table;
     struct arena_mark mark = arena_mark(a);
-    const uint64_t *stream = s->signal == SIG_LOGS ? stream_hashes(t, a) : NULL;
+    const uint64_t *stream = s->signal == SIG_LOGS ? rows_stream_hashes(t, a) : NULL;
     for (uint32_t i = 0; i < p->nsel; i++) {
         uint32_t row = mem_part_row(p, i);
         to[i] = (struct sort_row){ .part = part, .row = row };
@@ -180,87 +163,7 @@ static struct sort_row *sorted_rows(const struct mem_stream *s, uint32_t n, stru
     return v;
 }
 
-/* -- groups -------------------------------------------------------------------------------------------------------- */
-
-struct group {
-    const struct mem_stream *s;
-    struct seg_writer *w;
-    struct budget *budget;
-    struct table_fit fit;
-    uint32_t *local; /* part -> input of the group, or GROW_NONE */
-    uint32_t ninputs, n;
-    uint32_t *parts; /* input -> part */
-    struct table **inputs;
-    struct table_pick *order;
-    uint64_t children[CHILD_COUNT];
-    double bytes;
-};
-
-/* A group whose columns come out larger than a chunk may be is halved: sizes are estimates before. */
-static err_t write_picks(struct group *g, uint32_t from, uint32_t n)
-{
-    TRY(checkpoint());
-    struct table *t = table_merge_paused(g->inputs, g->ninputs, g->order + from, n, signal_time_column(g->s->signal),
-                                         g->budget, pause_here);
-    err_t e = seg_rows_write(g->w, g->s->tenant, g->s->signal, g->s->index, t);
-    table_put(t);
-    return e;
-}
-
-static err_t write_group(struct group *g)
-{
-    uint32_t step = g->n;
-    for (uint32_t at = 0; at < g->n;) {
-        uint32_t n = MIN(step, g->n - at);
-        err_t e = write_picks(g, at, n);
-        if (e == ERR_TOO_LARGE && n > 1) {
-            step = n / 2;
-            continue;
-        }
-        TRY(e);
-        at += n;
-    }
-    for (uint32_t i = 0; i < g->ninputs; i++)
-        g->local[g->parts[i]] = GROW_NONE;
-    table_fit_reset(&g->fit);
-    g->ninputs = g->n = 0;
-    g->bytes = 0;
-    memset(g->children, 0, sizeof g->children);
-    return OK;
-}
-
-static void group_add_input(struct group *g, uint32_t part)
-{
-    g->local[part] = g->ninputs;
-    g->parts[g->ninputs] = part;
-    g->inputs[g->ninputs++] = g->s->parts[part]->table;
-}
-
-static err_t group_add(struct group *g, const struct sort_row *r)
-{
-    const struct table *t = g->s->parts[r->part]->table;
-    uint64_t children[CHILD_COUNT];
-    bool fits = g->n < TABLE_ROWS_MAX && g->bytes < GROUP_BYTES;
-    for (int c = 0; c < CHILD_COUNT; c++) {
-        children[c] = t->child[c] ? t->child_first[c][r->row + 1] - t->child_first[c][r->row] : 0;
-        fits &= g->children[c] + children[c] <= TABLE_CHILD_ROWS_MAX;
-    }
-    bool new_input = g->local[r->part] == GROW_NONE;
-    if (fits && new_input) fits = table_fit_add(&g->fit, t);
-    if (!fits) {
-        if (g->n) TRY(write_group(g));
-        /* One table always fits: nothing of ours is wider than TABLE_COLS_MAX. */
-        bool alone = table_fit_add(&g->fit, t);
-        (void)alone;
-        new_input = true;
-    }
-    if (new_input) group_add_input(g, r->part);
-    g->order[g->n++] = (struct table_pick){ g->local[r->part], r->row };
-    g->bytes += (double)table_bytes(t) / t->nrows;
-    for (int c = 0; c < CHILD_COUNT; c++)
-        g->children[c] += children[c];
-    return OK;
-}
+/* -- writing ------------------------------------------------------------------------------------------------------ */
 
 static err_t seal_stream(const struct mem_stream *s, struct seg_writer *w, struct budget *budget)
 {
@@ -271,19 +174,18 @@ static err_t seal_stream(const struct mem_stream *s, struct seg_writer *w, struc
     struct arena a;
     arena_init(&a, budget);
     const struct sort_row *rows = sorted_rows(s, (uint32_t)n, &a);
-    struct group g = { .s = s, .w = w, .budget = budget };
-    g.local = ARENA_RAW(&a, uint32_t, s->nparts);
-    memset(g.local, 0xff, s->nparts * sizeof *g.local);
-    g.parts = ARENA_RAW(&a, uint32_t, s->nparts);
-    g.inputs = ARENA_RAW(&a, struct table *, s->nparts);
-    g.order = ARENA_RAW(&a, struct table_pick, TABLE_ROWS_MAX);
+    struct rows_source *from = ARENA_ARRAY(&a, struct rows_source, s->nparts);
+    for (uint32_t i = 0; i < s->nparts; i++)
+        from[i].table = s->parts[i]->table;
+    struct rows_out o;
+    rows_out_init(&o, w, s->tenant, s->signal, s->index, budget);
     err_t e = OK;
     for (uint64_t i = 0; i < n && e == OK; i++) {
-        e = group_add(&g, &rows[i]);
+        e = rows_out_add(&o, &from[rows[i].part], rows[i].row);
         if (i % PAUSE_EVERY == 0) pause_here();
     }
-    if (e == OK && g.n) e = write_group(&g);
-    table_fit_reset(&g.fit);
+    if (e == OK) e = rows_out_finish(&o);
+    rows_out_deinit(&o);
     arena_deinit(&a);
     return e;
 }

@@ -121,6 +121,8 @@ err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g)
     return OK;
 }
 
+uint32_t seg_writer_groups(const struct seg_writer *w) { return w->ngroups; }
+
 void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id)
 {
     seg_ids_add(&w->ids, seg_ids_hash(id), w->first_block + row / SEG_IDS_ROWS);

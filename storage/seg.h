@@ -54,6 +54,7 @@ MUST_CHECK err_t seg_writer_open(const char *dir, struct budget *budget, struct 
 MUST_CHECK err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32_t raw_size,
                                   struct seg_chunk *out) MAY_YIELD;
 MUST_CHECK err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g); /* copies */
+uint32_t seg_writer_groups(const struct seg_writer *w); /* written so far */
 /* The trace id of a row of the group written last, rows ascending; a group of seg_ids_cover(signal). */
 void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id);
 /* Adds the words of the table that will be the next group (in place of the one added before, if that was not written), of a

@@ -164,7 +164,7 @@ err_t seg_metric_open(struct seg *seg, const struct seg_group *g, struct arena *
     struct seg_metric *s = ARENA_NEW(mem, struct seg_metric);
     TRY(seg_metric_decode(g->meta, g->nrows, mem, s));
     s->seg = seg;
-    s->mem = mem;
+    s->mem = s->cache = mem;
     s->counts = counts;
     *out = s;
     return OK;
@@ -270,11 +270,32 @@ static err_t load_page(struct seg_metric *s, struct seg_page *p)
 {
     struct str raw;
     struct seg_entry *e;
-    TRY(read_chunk(s, &p->at, s->mem, &raw));
-    TRY(seg_page_decode(raw, p->n, s->mem, &e));
+    TRY(read_chunk(s, &p->at, s->cache, &raw));
+    TRY(seg_page_decode(raw, p->n, s->cache, &e));
     p->entry = e;
     s->counts->groups_read++;
     return OK;
+}
+
+err_t seg_metric_page(struct seg_metric *s, uint32_t i, struct seg_series **out, uint32_t *n)
+{
+    struct seg_page *p = &s->page[i];
+    if (!p->entry) TRY(load_page(s, p));
+    struct seg_series *x = *out = ARENA_RAW(s->cache, struct seg_series, p->n);
+    TRY(arena_check(s->cache));
+    for (*n = 0; *n < p->n; ++*n)
+        x[*n] = (struct seg_series){ s, &p->entry[*n], series_id(p->entry[*n].canonical) };
+    return OK;
+}
+
+void seg_metric_forget(struct seg_metric *s)
+{
+    ASSERT(s->cache != s->mem);
+    arena_reset(s->cache);
+    for (uint32_t i = 0; i < s->nchunks; i++)
+        s->chunk_bytes[i] = STR_NONE;
+    for (uint32_t i = 0; i < s->npages; i++)
+        s->page[i].entry = NULL;
 }
 
 static err_t take_series(struct seg_metric *s, const uint32_t *no, uint32_t n, int64_t tmin, int64_t tmax,
@@ -342,7 +363,7 @@ static err_t chunk_part(struct seg_metric *s, uint64_t chunk, uint64_t off, uint
                                             (unsigned long long)chunk, s->nchunks);
     if (!s->chunk_bytes[chunk].p) {
         struct str bytes;
-        TRY(read_chunk(s, &s->chunk[chunk], s->mem, &bytes));
+        TRY(read_chunk(s, &s->chunk[chunk], s->cache, &bytes));
         s->chunk_bytes[chunk] = bytes;
     }
     struct str c = s->chunk_bytes[chunk];

@@ -38,7 +38,7 @@ struct seg_name {
 };
 struct seg_metric { /* the directory of a group, and what was read through it so far */
     struct seg *seg;
-    struct arena *mem;
+    struct arena *mem, *cache; /* the directory; what is read: the same one at first, see seg_metric_forget */
     struct view_counts *counts;
     uint32_t nseries, nchunks, npages, nnames;
     struct seg_chunk *chunk;
@@ -68,6 +68,10 @@ MUST_CHECK err_t seg_metric_select(struct seg_metric *s, const struct matcher *m
 /* Settled samples in range, in a. */
 MUST_CHECK err_t seg_series_read(const struct seg_series *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
                                  struct sample_set *out) MAY_YIELD;
+/* For who reads all series one after another: those of page i < npages, in the order of their labels. */
+MUST_CHECK err_t seg_metric_page(struct seg_metric *s, uint32_t i, struct seg_series **out, uint32_t *n) MAY_YIELD;
+/* Empties s->cache, an arena of its own: series that were given out are gone, their samples (in other arenas) stay. */
+void seg_metric_forget(struct seg_metric *s);
 MUST_CHECK err_t seg_metric_meta(struct seg_metric *s, struct metric_meta **out, uint32_t *n) MAY_YIELD;
 
 /* Where the blocks of a series lie in the chunks, raw: unchecked but for their form. */

@@ -38,6 +38,9 @@ struct store_opts {
     int64_t retention_age_ms;   /* 0 = off */
     double pause_share, refuse_share, read_only_share; /* used shares of the file system: disk.h. 0 = never */
     int64_t ballast_bytes;      /* at most; 0 = none */
+    int64_t merge_bytes;        /* small segments are merged into ones of at most this size; 0 = none are */
+    int64_t merge_window_ms;    /* and of at most this span of time */
+    int64_t merge_memory;       /* of all merges that run together */
     void (*on_failed)(const char *why); /* see invariant 3 */
     void (*on_progress)(uint64_t done_bytes, uint64_t total_bytes); /* replay; may be NULL */
 };

@@ -178,6 +178,7 @@ struct store {
     struct event wake;
     bool closing;
     struct seal_waiter *waiters;
+    struct compaction *compaction; /* compact_run.c; NULL: segments are not merged */
 };
 
 static inline struct shard *shard_here(struct store *s)
@@ -262,13 +263,18 @@ void deletes_free(struct store *s);
 /* Does an unfinished deletion cover the generations up to one in [first, last), but not `last`? Such segments are not merged. */
 bool store_delete_splits(const struct store *s, uint64_t first, uint64_t last);
 
+/* compact_run.c: a fiber of core 0 for each core that looks for what to merge of it and has it merged there. */
+MUST_CHECK err_t compaction_start(struct store *s) MAY_YIELD;
+void compaction_wake(struct store *s); /* there are other segments than before */
+void compaction_stop(struct store *s) MAY_YIELD;
+
 /* store_replay.c */
 MUST_CHECK err_t store_replay(struct store *s) MAY_YIELD;
 
 /* store_seal.c */
 MUST_CHECK err_t store_seal_closed(struct store *s) MAY_YIELD; /* core 0, one caller at a time */
 void store_closed_add(struct store *s, uint64_t generation);
-MUST_CHECK err_t store_maintenance_start(struct store *s);
+MUST_CHECK err_t store_maintenance_start(struct store *s) MAY_YIELD;
 void store_maintenance_stop(struct store *s) MAY_YIELD;
 
 #endif

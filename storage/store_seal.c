@@ -180,6 +180,7 @@ static void sealed(struct store *s, uint64_t generation, const struct part *part
     atomic_store(&s->sealed_gen, generation);
     drop_old_logs(s, generation);
     metric_add(M_SEALS, 1);
+    compaction_wake(s);
 }
 
 static err_t commit_and_publish(struct store *s, uint64_t generation, const struct part *parts, void *const *args, bool *drop_file)
@@ -328,13 +329,17 @@ err_t store_maintenance_start(struct store *s)
     event_init(&s->wake);
     scope_init(&s->scope, NULL);
     const struct fiber_opts fo = { .name = "maintenance", .class = RT_MAINTENANCE };
-    return fiber_start(&s->scope, &fo, maintenance, s);
+    TRY(compaction_start(s));
+    err_t e = fiber_start(&s->scope, &fo, maintenance, s);
+    if (e != OK) compaction_stop(s);
+    return e;
 }
 
 void store_maintenance_stop(struct store *s)
 {
     s->closing = true;
     event_signal(&s->wake);
+    compaction_stop(s);
     err_t e = scope_join(&s->scope);
     ASSERT(e == OK);
     scope_deinit(&s->scope);

@@ -161,6 +161,16 @@ void tomb_set_put(struct tomb_set *s)
     free(s);
 }
 
+bool tomb_set_drops_index(const struct tomb_set *s, uint64_t generation, struct str tenant, struct str index)
+{
+    for (uint32_t i = 0; s && i < s->n; i++) {
+        const struct tombstone *t = s->t[i];
+        if (t->spec.signal == SIG_DOCS && generation <= t->generation && str_eq(t->spec.index, index) && str_eq(t->spec.tenant, tenant))
+            return true;
+    }
+    return false;
+}
+
 struct tomb_set *tomb_set_edit(const struct tomb_set *s, const struct tombstone *more, const bool *drop)
 {
     uint32_t n = s ? s->n : 0;

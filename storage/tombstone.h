@@ -46,6 +46,8 @@ struct tomb_set {
 /* NULL is the empty set. */
 struct tomb_set *tomb_set_get(struct tomb_set *s);
 void tomb_set_put(struct tomb_set *s);
+/* Are the rows of an index deleted that a segment of that generation holds? */
+bool tomb_set_drops_index(const struct tomb_set *s, uint64_t generation, struct str tenant, struct str index);
 /* Another set: with one more (may be NULL; another reference), without those of drop[i]. */
 struct tomb_set *tomb_set_edit(const struct tomb_set *s, const struct tombstone *more, const bool *drop);
 

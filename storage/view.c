@@ -84,23 +84,12 @@ err_t view_signals(const struct view *v, unsigned want, unsigned *out)
 
 /* -- what is deleted ------------------------------------------------------------------------------------ */
 
-static bool index_deleted(const struct tomb_set *set, const struct seg_info *i, const struct seg_group *g)
-{
-    for (uint32_t k = 0; set && k < set->n; k++) {
-        const struct tombstone *t = set->t[k];
-        if (t->spec.signal == SIG_DOCS && i->generation <= t->generation && str_eq(t->spec.index, g->index) &&
-            str_eq(t->spec.tenant, g->tenant))
-            return true;
-    }
-    return false;
-}
-
 static bool group_gone(const struct tomb_set *tombs, const struct seg_dead *dead, const struct seg *seg, uint32_t group)
 {
     const struct seg_group *g = seg_group(seg, group);
     if (g->signal == SIG_METRICS) return false;
     if (g->nrows > 0 && seg_dead_count(dead, group) == g->nrows) return true;
-    return g->signal == SIG_DOCS && index_deleted(tombs, seg_info(seg), g);
+    return g->signal == SIG_DOCS && tomb_set_drops_index(tombs, seg_info(seg)->generation, g->tenant, g->index);
 }
 
 bool view_group_gone(const struct view *v, uint32_t no, uint32_t group)

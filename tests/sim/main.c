@@ -14,6 +14,7 @@
 #include "base/core/assert.h"
 #include "base/core/errinj.h"
 #include "base/core/log.h"
+#include "base/core/metric.h"
 #include "base/rt/sim.h"
 #include "tests/sim/kv_faulty.h"
 #include "tests/sim/model.h"
@@ -42,7 +43,7 @@ struct world { /* of a seed */
     struct kv_faults kv_faults;
     int64_t clock_off_ns; /* the wall clock against what it should be */
     struct model m;
-    int64_t mem_bytes, seal_age_ms;
+    int64_t mem_bytes, seal_age_ms, merge_bytes, merge_memory;
     int64_t wall_ns;
     bool verbose, small_disk, clock_steps, clock_jumps;
     bool rot;        /* bits of log files flip between lives */
@@ -67,6 +68,7 @@ struct report { /* of a seed, sent to the parent */
     uint64_t crashes, lives, opens_failed, failed_stores;
     uint64_t requests, acked, rows, checks, rot_proven, rows_rotten, lost_reads;
     uint64_t kv_failed, kv_lost, clock_steps;
+    uint64_t merges, merges_failed, merges_stale, merged_segments;
     struct sim_stats faults;
     bool whole;
 };
@@ -81,7 +83,8 @@ static void on_failed(const char *why)
 static void open_opts(const struct life *l, struct store_opts *o)
 {
     *o = (struct store_opts){ .dir = l->w->dir ? l->w->dir : "/data", .kv = l->w->kv, .partitions = 16, .mem_bytes = l->w->mem_bytes,
-                              .seal_age_ms = l->w->seal_age_ms,
+                              .seal_age_ms = l->w->seal_age_ms, .merge_bytes = l->w->merge_bytes,
+                              .merge_window_ms = 86400000, .merge_memory = l->w->merge_memory,
                               .commit_bytes = 1 << 20, .pause_share = 0.85, .refuse_share = 0.9, .read_only_share = 0.95,
                               .ballast_bytes = 64 << 20, .on_failed = on_failed };
 }
@@ -318,10 +321,16 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
         if (prng_chance(r, 0.7)) o.crash_at = 20 + prng_below(r, within);
         errinj_arm(EI_SEAL_BEFORE_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
         errinj_arm(EI_SEAL_AFTER_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
+        errinj_arm(EI_MERGE_BEFORE_SWAP, prng_chance(r, 0.1) ? 1 : 0);
+        errinj_arm(EI_SWAP_BEFORE_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
+        errinj_arm(EI_SWAP_AFTER_COMMIT, prng_chance(r, 0.2) ? 1 : 0);
         errinj_arm(EI_WAL_APPEND, prng_chance(r, 0.1) ? 1 + (unsigned)prng_below(r, 50) : 0);
     } else {
         errinj_arm(EI_SEAL_BEFORE_COMMIT, 0);
         errinj_arm(EI_SEAL_AFTER_COMMIT, 0);
+        errinj_arm(EI_MERGE_BEFORE_SWAP, 0);
+        errinj_arm(EI_SWAP_BEFORE_COMMIT, 0);
+        errinj_arm(EI_SWAP_AFTER_COMMIT, 0);
         errinj_arm(EI_WAL_APPEND, 0);
     }
     sim_run(prng_next(r), cores, w->disk, &o, last ? last_main : life_main, &l, &res);
@@ -371,6 +380,8 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     w.kv = kv_faulty_new(w.kv_sound, &w.kv_faults);
     w.mem_bytes = prng_chance(&w.rnd, 0.2) ? 1 << 20 : 16 << 20;
     w.seal_age_ms = prng_chance(&w.rnd, 0.5) ? 100 + (int64_t)prng_below(&w.rnd, 1000) : 60000;
+    w.merge_bytes = prng_chance(&w.rnd, 0.8) ? INT64_C(1) << (14 + prng_below(&w.rnd, 12)) : 0;
+    w.merge_memory = prng_chance(&w.rnd, 0.2) ? 1 << 20 : 1 << 28;
     model_init(&w.m, prng_next(&w.rnd));
     unsigned lives = 1 + (unsigned)prng_below(&w.rnd, LIVES_MAX);
     for (unsigned i = 0; i < lives; i++)
@@ -384,6 +395,10 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->rows_rotten = w.m.rows_rotten;
     rep->lost_reads = w.m.lost_reads;
     rep->clock_steps = clock_steps;
+    rep->merges = (uint64_t)metric_sum(M_MERGES);
+    rep->merged_segments = (uint64_t)metric_sum(M_MERGED_SEGMENTS);
+    rep->merges_failed = (uint64_t)metric_sum(M_MERGES_FAILED);
+    rep->merges_stale = (uint64_t)metric_sum(M_MERGES_STALE);
     rep->whole = true;
     model_free(&w.m);
     free(w.kv);
@@ -434,7 +449,7 @@ static err_t real_main(void *arg)
 
 static int run_real(const char *dir, uint64_t seed, unsigned cores, bool verbose)
 {
-    struct world w = { .verbose = verbose, .dir = dir, .mem_bytes = 64 << 20, .seal_age_ms = 300 };
+    struct world w = { .verbose = verbose, .dir = dir, .mem_bytes = 64 << 20, .seal_age_ms = 300, .merge_bytes = 64 << 20, .merge_memory = 1 << 28 };
     struct life l = { .w = &w, .clients = 4, .requests = 100 };
     current_seed = seed;
     life_now = &l;
@@ -483,6 +498,10 @@ static void run_one(struct totals *t, uint64_t seed, unsigned cores)
     sum->kv_failed += r.kv_failed;
     sum->kv_lost += r.kv_lost;
     sum->clock_steps += r.clock_steps;
+    sum->merges += r.merges;
+    sum->merged_segments += r.merged_segments;
+    sum->merges_failed += r.merges_failed;
+    sum->merges_stale += r.merges_stale;
     add_stats(&sum->faults, &r.faults);
 }
 
@@ -506,8 +525,8 @@ static int print_totals(const struct totals *t)
     const struct sim_stats *f = &s->faults;
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " lives, %" PRIu64 " crashes, %" PRIu64
            " failed opens, %" PRIu64 " failed stores; %" PRIu64 " requests, %" PRIu64 " acked, %" PRIu64
-           " rows, %" PRIu64 " checks\n", t->seeds, t->failures, s->lives, s->crashes, s->opens_failed,
-           s->failed_stores, s->requests, s->acked, s->rows, s->checks);
+           " rows, %" PRIu64 " checks\nsim: %" PRIu64 " merges of %" PRIu64 " segments, %" PRIu64 " failed, %" PRIu64 " stale\n", t->seeds, t->failures, s->lives, s->crashes, s->opens_failed,
+           s->failed_stores, s->requests, s->acked, s->rows, s->checks, s->merges, s->merged_segments, s->merges_failed, s->merges_stale);
     printf("sim: faults fired: eio_read %" PRIu64 ", eio_write %" PRIu64 ", eio_sync %" PRIu64 ", enospc %" PRIu64
            ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
            ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "; rot: places proven %" PRIu64

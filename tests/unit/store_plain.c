@@ -2,6 +2,7 @@
 #include "base/core/assert.h"
 #include "base/core/errinj.h"
 #include "base/core/log.h"
+#include "base/core/metric.h"
 #include "base/rt/file.h"
 #include "storage/seg_rows.h"
 #include "storage/store_int.h"
@@ -287,6 +288,62 @@ static void swapped_segments(void)
     ASSERT(st->ninfos == 2);
 }
 
+static uint32_t segments_now(void)
+{
+    struct store_stats s;
+    store_stats(st, &s);
+    return s.segments;
+}
+
+static void wait_segments(uint32_t most)
+{
+    for (unsigned i = 0; i < 1000 && segments_now() > most; i++)
+        ASSERT(fiber_sleep(10 * NS_PER_MS) == OK);
+    ASSERT(segments_now() <= most);
+}
+
+/* Small segments are merged as they come; what a deletion or another opinion of the disk takes meanwhile stays away. */
+static void merges(void)
+{
+    struct store_opts o = opts();
+    o.merge_bytes = 1 << 20;
+    o.merge_window_ms = 86400000;
+    o.merge_memory = 1 << 28;
+    store_close(st);
+    open_with(&o);
+    int64_t merges_before = metric_sum(M_MERGES);
+    for (uint32_t i = 0; i < 24; i++) {
+        ASSERT(append(i * 10, 10, 0) == OK);
+        ASSERT(store_seal(st) == OK);
+        want_rows(i * 10 + 10);
+    }
+    wait_segments(8 * rt_cores());
+    ASSERT(metric_sum(M_MERGES) > merges_before);
+    want_rows(240);
+    reopen(); /* with merging off */
+    want_rows(240);
+    /* A fault at any step of a merge leaves everything as it was, and it is done again. */
+    const enum errinj_id faults[] = { EI_MERGE_BEFORE_SWAP, EI_SWAP_BEFORE_COMMIT, EI_SWAP_AFTER_COMMIT };
+    for (unsigned k = 0; k < ARRAY_LEN(faults); k++) {
+        store_close(st);
+        open_with(&o);
+        int64_t failed = metric_sum(M_MERGES_FAILED);
+        errinj_arm(faults[k], 1);
+        for (uint32_t i = 24 + k * 8; i < 32 + k * 8; i++)
+            ASSERT(append(i * 10, 10, 0) == OK && store_seal(st) == OK);
+        for (unsigned i = 0; i < 1000 && metric_sum(M_MERGES_FAILED) == failed; i++)
+            ASSERT(fiber_sleep(10 * NS_PER_MS) == OK);
+        ASSERT(metric_sum(M_MERGES_FAILED) > failed);
+        want_rows(320 + k * 80);
+        wait_segments(8 * rt_cores());
+        want_rows(320 + k * 80);
+        uint32_t named = segments_now();
+        reopen();
+        want_rows(320 + k * 80);
+        ASSERT(segments_now() <= named && files_in("seg") == segments_now());
+    }
+}
+
 static void other_catalog(void)
 {
     const char *key = "_store/seg/0000000000000007/0000";
@@ -533,6 +590,7 @@ int main(void)
         run("retention by age", retention_by_age, cores, true);
         run("lost segments", lost_segments, cores, true);
         run("lost and forgotten", lost_and_forgotten, cores, true);
+        run("merges", merges, cores, true);
         run("files do not pile up", files_do_not_pile_up, cores, true);
     }
     run("big request", big_request, 1, true);

@@ -1,0 +1,385 @@
+/* Merging segments in the background: when, where, and what becomes of it. What is picked: compact.h; how it is
+ * merged: seg_merge.h.
+ *
+ * Every core has a driver, a fiber of core 0. It asks for the next merge of its core after each seal and merge, and now and then:
+ *   pick     on core 0, from infos
+ *   merge    on the core itself, whose segments they are: it holds the inputs and their marks of dead rows meanwhile
+ *   swap     on core 0, with s->changing held: if the inputs are still there and their marks are the same, they are swapped
+ *            for the output. Else the output is thrown away, and the picking begins anew
+ * So a core merges one thing at a time, cores merge side by side, and a seal waits for a merge only while one swaps.
+ *
+ * Memory: a merge reserves about what it will take of merge_memory and waits when others have it; what is more than all of
+ * it takes fewer inputs, and of two inputs goes on alone. Disk: it must not be tight (disk.h), and have room for twice the
+ * inputs.
+ * An error is logged and waited after, longer each time; inputs that fail FAILURES_MAX times, or are corrupt, are left until
+ * the next start. Closing the store ends a merge at its next check. */
+#include "base/core/assert.h"
+#include "base/core/errinj.h"
+#include "base/core/log.h"
+#include "base/core/metric.h"
+#include "storage/compact.h"
+#include "storage/disk.h"
+#include "storage/retention.h"
+#include "storage/seg_dead.h"
+#include "storage/seg_merge.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { LOOK_MS = 10000, WAIT_MS = 1000, WAIT_MAX_MS = 600000, FAILURES_MAX = 5, LEFT_MAX = 1024, OUTPUT_BYTES = 64 << 20 };
+enum outcome { NOTHING, MERGED, AGAIN, WAIT };
+
+struct driver {
+    struct compaction *all;
+    unsigned core;
+    struct event wake;
+    uint32_t failures; /* one after another */
+    struct seg_info *left; /* that are not tried any more */
+    uint32_t nleft, left_cap;
+};
+
+struct compaction {
+    struct store *s;
+    struct scope scope;
+    _Atomic bool stop;
+    _Atomic int64_t reserved; /* bytes */
+    struct budget memory;
+    struct driver drivers[];
+};
+
+struct job {
+    struct compaction *all;
+    struct seg_info info[COMPACT_FAN_MAX], out;
+    uint32_t n;
+    /* of the core that merges */
+    struct seg_merge_in in[COMPACT_FAN_MAX];
+    struct tomb_set *tombs;
+    struct seg_merge merge;
+    int64_t reserved;
+    bool no_memory;
+};
+
+/* -- on the core whose segments they are ----------------------------------------------------------------------- */
+
+static struct seg *find_seg(const struct shard *sh, const struct seg_info *i)
+{
+    for (uint32_t k = 0; k < sh->nsegs; k++)
+        if (memcmp(seg_info(sh->segs[k])->name, i->name, sizeof i->name) == 0) return sh->segs[k];
+    return NULL;
+}
+
+/* Reserves the memory of as many inputs as there is for; false when others have it. */
+static err_t reserve(struct job *j, bool *ok)
+{
+    struct compaction *c = j->all;
+    int64_t limit = c->s->o.merge_memory;
+    for (;; j->n--) {
+        uint64_t bytes;
+        TRY(seg_merge_memory(j->in, j->n, &bytes));
+        j->reserved = (int64_t)MIN(bytes, (uint64_t)INT64_MAX / 2) + OUTPUT_BYTES;
+        if (j->reserved <= limit || j->n == 2) break;
+        seg_dead_put(j->in[j->n - 1].dead);
+        seg_put(j->in[j->n - 1].seg);
+    }
+    int64_t before = atomic_fetch_add(&c->reserved, j->reserved);
+    *ok = before == 0 || before + j->reserved <= limit;
+    if (!*ok) {
+        atomic_fetch_sub(&c->reserved, j->reserved);
+        j->reserved = 0;
+    }
+    return OK;
+}
+
+static err_t merge_here(void *arg)
+{
+    struct job *j = arg;
+    struct compaction *c = j->all;
+    struct shard *sh = shard_here(c->s);
+    uint32_t wanted = j->n;
+    j->tombs = tomb_set_get(sh->tombs);
+    for (j->n = 0; j->n < wanted; j->n++) {
+        struct seg *g = find_seg(sh, &j->info[j->n]);
+        if (!g) return err_set(ERR_NOT_FOUND, "%s is gone", j->info[j->n].name);
+        j->in[j->n] = (struct seg_merge_in){ seg_get(g), seg_dead_get(seg_dead_of(g)) };
+    }
+    bool ok;
+    TRY(reserve(j, &ok));
+    j->no_memory = !ok;
+    if (!ok) return OK;
+    j->merge = (struct seg_merge){ .dir = c->s->seg_dir, .in = j->in, .n = j->n, .tombs = j->tombs, .budget = &c->memory, .stop = &c->stop };
+    return seg_merge(&j->merge, &j->out);
+}
+
+/* By the holder of s->changing: the marks cannot change any more. */
+static err_t same_here(void *arg)
+{
+    struct job *j = arg;
+    for (uint32_t i = 0; i < j->n; i++)
+        if (seg_dead_of(j->in[i].seg) != j->in[i].dead) return err_set(ERR_NOT_FOUND, "rows of %s were deleted meanwhile", j->info[i].name);
+    return OK;
+}
+
+static err_t release_here(void *arg)
+{
+    struct job *j = arg;
+    while (j->n > 0) {
+        struct seg_merge_in *in = &j->in[--j->n];
+        struct seg *g = in->seg;
+        seg_dead_put(in->dead);
+        *in = (struct seg_merge_in){ 0 };
+        seg_put(g);
+    }
+    tomb_set_put(j->tombs);
+    j->tombs = NULL;
+    atomic_fetch_sub(&j->all->reserved, j->reserved);
+    j->reserved = 0;
+    return OK;
+}
+
+/* -- picking -------------------------------------------------------------------------------------------------------- */
+
+static uint32_t splits_of(const struct store *s, uint64_t *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->ndeletes; i++)
+        if (!s->deletes[i].done) out[n++] = s->deletes[i].generation;
+    return n;
+}
+
+/* Sorts infos. What retention will take soon is not worth merging: in the next eighth of the age, or when the tenth of the
+ * bytes that is kept longest is there again. */
+static void keep_from(const struct store *s, struct compact_rule *r, struct seg_info *infos, uint32_t n)
+{
+    struct retention_rule soon = { .bytes_max = atomic_load(&s->segment_bytes_max) / 10 * 9 };
+    int64_t age_ns;
+    if (s->o.retention_age_ms > 0 && !__builtin_mul_overflow(s->o.retention_age_ms, (int64_t)NS_PER_MS, &age_ns)) {
+        soon.age_ns = MAX(age_ns - age_ns / 8, 1);
+        r->window_ns = MAX(MIN(r->window_ns, age_ns / 8), 1);
+    }
+    uint32_t gone = retention_pick(&soon, rt_wall(), infos, n);
+    r->keep_from_ns = gone > 0 && infos[gone - 1].tmax_ns < INT64_MAX ? infos[gone - 1].tmax_ns + 1 : INT64_MIN;
+}
+
+/* What failed before, and what cannot be read. */
+static struct seg_info *left_now(struct driver *d, uint32_t *n)
+{
+    struct store *s = d->all->s;
+    struct seg_info *left = malloc(((size_t)d->nleft + s->ninfos + 1) * sizeof *left);
+    ASSERT(left);
+    *n = d->nleft;
+    if (*n) memcpy(left, d->left, *n * sizeof *left);
+    for (uint32_t i = 0; atomic_load(&s->lost.all) > 0 && i < s->ninfos; i++)
+        if (lost_is(&s->lost, &s->infos[i], LOST_WHOLE)) left[(*n)++] = s->infos[i];
+    return left;
+}
+
+static void pick(struct driver *d, struct job *j)
+{
+    const struct store *s = d->all->s;
+    struct seg_info *infos = malloc(((size_t)s->ninfos + 1) * sizeof *infos);
+    uint64_t *splits = malloc(((size_t)s->ndeletes + 1) * sizeof *splits);
+    ASSERT(infos && splits);
+    uint32_t n = s->ninfos, first, nleft;
+    struct seg_info *left = left_now(d, &nleft);
+    if (n) memcpy(infos, s->infos, n * sizeof *infos);
+    struct compact_rule r = { .core = d->core, .cores = s->cores, .bytes_max = (uint64_t)s->o.merge_bytes, .left = left, .nleft = nleft,
+                              .splits = splits, .nsplits = splits_of(s, splits) };
+    if (__builtin_mul_overflow(s->o.merge_window_ms, (int64_t)NS_PER_MS, &r.window_ns)) r.window_ns = INT64_MAX;
+    keep_from(s, &r, infos, n);
+    j->n = compact_pick(&r, infos, n, &first);
+    memcpy(j->info, infos + first, j->n * sizeof *infos);
+    free(left);
+    free(splits);
+    free(infos);
+}
+
+static bool room_on_disk(const struct job *j)
+{
+    struct fs_space space;
+    uint64_t bytes = 0;
+    if (disk_tight(j->all->s)) return false;
+    for (uint32_t i = 0; i < j->n; i++)
+        bytes += j->info[i].bytes;
+    return fs_space(j->all->s->o.dir, &space) == OK && space.free_bytes / 2 >= bytes;
+}
+
+/* -- what becomes of it ------------------------------------------------------------------------------------------- */
+
+static void drop_output(const struct job *j)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t ignored = fs_unlink(arena_printf(&a, "%s/%s", j->all->s->seg_dir, j->out.name).p); /* else at the next start */
+    (void)ignored;
+    arena_deinit(&a);
+}
+
+/* By the holder of s->changing. ERR_NOT_FOUND: the inputs are not what they were. */
+static err_t check_and_swap(struct driver *d, struct job *j)
+{
+    struct store *s = d->all->s;
+    err_t e = OK;
+    j->out.generation_first = j->info[0].generation_first;
+    j->out.generation = j->info[j->n - 1].generation;
+    j->out.core = d->core;
+    j->out.cores = s->cores;
+    for (uint32_t i = 0; i < j->n; i++) {
+        j->out.level = MAX(j->out.level, j->info[i].level + 1);
+        if (!store_has_seg(s, &j->info[i])) e = err_set(ERR_NOT_FOUND, "%s is gone", j->info[i].name);
+    }
+    if (store_delete_splits(s, j->out.generation_first, j->out.generation)) e = err_set(ERR_NOT_FOUND, "a deletion began meanwhile");
+    if (e == OK) e = rt_call(d->core, RT_MAINTENANCE, same_here, j);
+    if (e == OK) return store_swap(s, &(struct seg_swap){ .out = j->info, .nout = j->n, .in = &j->out, .nin = !j->merge.empty });
+    struct err_record why = *err_record();
+    if (!j->merge.empty) drop_output(j);
+    *err_record() = why;
+    return e;
+}
+
+static void leave(struct driver *d, const struct job *j)
+{
+    for (uint32_t i = 0; i < j->n; i++) {
+        if (d->nleft == LEFT_MAX) memmove(d->left, d->left + 1, --d->nleft * sizeof *d->left);
+        d->left = store_grow(d->left, &d->left_cap, d->nleft + 1, sizeof *d->left);
+        d->left[d->nleft++] = j->info[i];
+    }
+    d->failures = 0;
+}
+
+static enum outcome failed(struct driver *d, const struct job *j, err_t e)
+{
+    if (atomic_load(&d->all->stop)) return NOTHING;
+    if (e == ERR_NOT_FOUND) {
+        metric_add(M_MERGES_STALE, 1);
+        log_info("store.merge_stale", "core=%u why=\"%s\"", d->core, err_detail());
+        return WAIT;
+    }
+    metric_add(M_MERGES_FAILED, 1);
+    log_warn("store.merge", "core=%u segments=%u first=%s error=%s", d->core, j->n, j->info[0].name, err_detail());
+    if (++d->failures < FAILURES_MAX && e != ERR_CORRUPT && e != ERR_TOO_LARGE) return WAIT;
+    leave(d, j);
+    return AGAIN;
+}
+
+static void merged(const struct driver *d, const struct job *j, mono_ns began)
+{
+    uint64_t bytes = 0;
+    for (uint32_t i = 0; i < j->n; i++)
+        bytes += j->info[i].bytes;
+    metric_add(M_MERGES, 1);
+    metric_add(M_MERGED_SEGMENTS, j->n);
+    metric_add(M_MERGE_BYTES_IN, (int64_t)bytes);
+    metric_add(M_MERGE_BYTES_OUT, (int64_t)j->out.bytes);
+    log_info("store.merged", "core=%u segments=%u level=%u generations=%" PRIu64 "-%" PRIu64 " bytes_in=%" PRIu64 " bytes_out=%" PRIu64
+             " rows=%" PRIu64 " samples=%" PRIu64 " ms=%lld", d->core, j->n, j->out.level, j->out.generation_first, j->out.generation, bytes,
+             j->out.bytes, j->merge.rows, j->merge.samples, (long long)((rt_now().ns - began.ns) / NS_PER_MS));
+}
+
+static enum outcome finish(struct driver *d, struct job *j, err_t e, mono_ns began)
+{
+    struct store *s = d->all->s;
+    if (e == OK && j->no_memory) return WAIT;
+    if (e == OK && errinj_hit(EI_MERGE_BEFORE_SWAP)) {
+        if (!j->merge.empty) drop_output(j);
+        e = err_set(ERR_IO, "injected: before a merge is swapped in");
+    }
+    if (e == OK) {
+        e = sem_take(&s->changing, 1);
+        ASSERT(e == OK); /* this fiber is not cancelled */
+        e = check_and_swap(d, j);
+        sem_give(&s->changing, 1);
+    }
+    if (e != OK) return failed(d, j, e);
+    d->failures = 0;
+    merged(d, j, began);
+    return MERGED;
+}
+
+static enum outcome step(struct driver *d)
+{
+    struct job *j = calloc(1, sizeof *j);
+    ASSERT(j);
+    j->all = d->all;
+    pick(d, j);
+    enum outcome out = NOTHING;
+    if (j->n > 0 && !room_on_disk(j)) {
+        out = WAIT;
+    } else if (j->n > 0) {
+        mono_ns began = rt_now();
+        metric_add(M_MERGES_RUNNING, 1);
+        err_t e = rt_call(d->core, RT_MAINTENANCE, merge_here, j);
+        out = finish(d, j, e, began);
+        struct err_record why = *err_record();
+        while (rt_call(d->core, RT_MAINTENANCE, release_here, j) != OK)
+            fiber_yield(); /* no fiber free there */
+        *err_record() = why;
+        metric_add(M_MERGES_RUNNING, -1);
+    }
+    free(j);
+    return out;
+}
+
+/* -- drivers ----------------------------------------------------------------------------------------------------------- */
+
+static void drive(void *arg)
+{
+    struct driver *d = arg;
+    struct compaction *c = d->all;
+    while (!atomic_load(&c->stop)) {
+        event_reset(&d->wake); /* first: what happens during the step counts */
+        enum outcome o = step(d);
+        if (o == MERGED || o == AGAIN) continue;
+        int64_t wait_ms = o == WAIT ? MIN((int64_t)WAIT_MS << MIN(d->failures, 20u), (int64_t)WAIT_MAX_MS) : (int64_t)LOOK_MS;
+        mono_ns until = mono_add(rt_now(), wait_ms * NS_PER_MS);
+        metric_add(M_MERGES_WAITING, o == WAIT);
+        do {
+            err_t e = event_wait_until(&d->wake, until);
+            ASSERT(e == OK || e == ERR_TIMEOUT);
+            if (o == WAIT) event_reset(&d->wake); /* new segments change nothing */
+        } while (o == WAIT && rt_now().ns < until.ns && !atomic_load(&c->stop));
+        metric_add(M_MERGES_WAITING, o == WAIT ? -1 : 0);
+    }
+}
+
+err_t compaction_start(struct store *s)
+{
+    if (s->o.merge_bytes <= 0) return OK;
+    struct compaction *c = calloc(1, sizeof *c + s->cores * sizeof c->drivers[0]);
+    ASSERT(c);
+    c->s = s;
+    s->compaction = c;
+    /* What a merge takes is reserved before; this bounds what it takes beyond, of segments that are not what they say. */
+    budget_init(&c->memory, "merges", NULL, MAX(s->o.merge_memory, OUTPUT_BYTES) * 4, ERR_OVERLOAD);
+    scope_init(&c->scope, NULL);
+    const struct fiber_opts fo = { .name = "merges", .class = RT_MAINTENANCE };
+    for (unsigned i = 0; i < s->cores; i++) {
+        c->drivers[i] = (struct driver){ .all = c, .core = i };
+        event_init(&c->drivers[i].wake);
+        err_t e = fiber_start(&c->scope, &fo, drive, &c->drivers[i]);
+        if (e == OK) continue;
+        compaction_stop(s);
+        return e;
+    }
+    return OK;
+}
+
+void compaction_wake(struct store *s)
+{
+    for (unsigned i = 0; s->compaction && i < s->cores; i++)
+        event_signal(&s->compaction->drivers[i].wake);
+}
+
+void compaction_stop(struct store *s)
+{
+    struct compaction *c = s->compaction;
+    if (!c) return;
+    atomic_store(&c->stop, true);
+    compaction_wake(s);
+    err_t e = scope_join(&c->scope);
+    ASSERT(e == OK);
+    scope_deinit(&c->scope);
+    for (unsigned i = 0; i < s->cores; i++)
+        free(c->drivers[i].left);
+    s->compaction = NULL;
+    free(c);
+}
