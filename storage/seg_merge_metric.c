@@ -37,7 +37,7 @@ static err_t step(struct input *x, bool first)
     while (ended(x) && x->next < x->m->npages) {
         if (x->cache.bytes > CACHE_BYTES) seg_metric_forget(x->m);
         x->at = x->n = 0;
-        TRY(seg_metric_page(x->m, x->next++, &x->page, &x->n));
+        TRY(seg_metric_page_series(x->m, x->next++, &x->page, &x->n));
     }
     return OK;
 }

@@ -277,7 +277,7 @@ static err_t load_page(struct seg_metric *s, struct seg_page *p)
     return OK;
 }
 
-err_t seg_metric_page(struct seg_metric *s, uint32_t i, struct seg_series **out, uint32_t *n)
+err_t seg_metric_page_series(struct seg_metric *s, uint32_t i, struct seg_series **out, uint32_t *n)
 {
     struct seg_page *p = &s->page[i];
     if (!p->entry) TRY(load_page(s, p));

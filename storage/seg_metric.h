@@ -69,7 +69,7 @@ MUST_CHECK err_t seg_metric_select(struct seg_metric *s, const struct matcher *m
 MUST_CHECK err_t seg_series_read(const struct seg_series *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
                                  struct sample_set *out) MAY_YIELD;
 /* For who reads all series one after another: those of page i < npages, in the order of their labels. */
-MUST_CHECK err_t seg_metric_page(struct seg_metric *s, uint32_t i, struct seg_series **out, uint32_t *n) MAY_YIELD;
+MUST_CHECK err_t seg_metric_page_series(struct seg_metric *s, uint32_t i, struct seg_series **out, uint32_t *n) MAY_YIELD;
 /* Empties s->cache, an arena of its own: series that were given out are gone, their samples (in other arenas) stay. */
 void seg_metric_forget(struct seg_metric *s);
 MUST_CHECK err_t seg_metric_meta(struct seg_metric *s, struct metric_meta **out, uint32_t *n) MAY_YIELD;

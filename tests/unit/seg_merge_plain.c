@@ -509,7 +509,7 @@ static void test_metrics(void)
         for (uint32_t p = 0; p < m->npages; p++) {
             struct seg_series *x;
             uint32_t n;
-            CHECK(seg_metric_page(m, p, &x, &n) == OK);
+            CHECK(seg_metric_page_series(m, p, &x, &n) == OK);
             for (uint32_t i = 0; i < n; i++)
                 check_series(&x[i], &a);
             seen += n;
