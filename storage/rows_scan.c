@@ -28,7 +28,7 @@
 #include <stdlib.h>
 
 /* Fewer than one row of so many are decoded alone; a rowset is of not more than one row of so many when it has no others. */
-enum { FEW_OF = 16, PACK_OF = 4 };
+enum { FEW_OF = 16, PACK_OF = 2 };
 
 struct source {
     int64_t tmin_ns, tmax_ns;

@@ -132,9 +132,9 @@ unsigned seg_tokens_low_bits(const struct seg_ids_build *pairs, uint64_t bytes)
         words += i == 0 || seg_ids_differ(pairs->pairs[i], pairs->pairs[i - 1]);
     /* Three bits a word beside its low ones; those of more than one block take less for each of them. */
     uint64_t rest = words * (3 + bits_of(pairs->nblocks - 1)) + (places - words) * 3;
-    if (words == 0 || room <= rest) return SEG_TOKENS_LOW_MIN;
-    uint64_t low = (room - rest) / words;
-    return (unsigned)MIN(MAX(low, (uint64_t)SEG_TOKENS_LOW_MIN), (uint64_t)SEG_TOKENS_LOW_MAX);
+    uint64_t least = bytes < SEG_TOKENS_SMALL ? 1 : SEG_TOKENS_LOW_MIN;
+    uint64_t low = words && room > rest ? (room - rest) / words : 0;
+    return (unsigned)MIN(MAX(low, least), (uint64_t)SEG_TOKENS_LOW_MAX);
 }
 
 void seg_tokens_put(const struct seg_tokens_build *b, uint32_t ngroups, const struct seg_ids *ids, struct buf *out)

@@ -1,22 +1,23 @@
 /* Which blocks of rows of logs and documents hold which words (tokens of col_bloom.h).
  *
- * A block is a run of 4,096 rows of a group (the last one shorter), or a smaller power of two where so many have more than 4 MB
- * of text. It holds the words of all texts of its rows: of every string and JSON column of the rows themselves, whatever their
- * names, so that a document's leaves share the entries of its source. A column that is left out (JSON that hides letters behind
- * escapes, or more than SEG_TOKENS_BLOCK words in a block) lacks the flag SEG_COL_TOKENS in its group's directory, and the group
- * is marked here.
+ * A block is a run of 32,768 rows of a group (the last one shorter), or a smaller power of two where so many have more than
+ * 4 MiB of text: about what is decoded at once anyway (col_text.h). It holds the words of all texts of its rows: of every string
+ * and JSON column of the rows themselves, whatever their names, so that a document's leaves share the entries of its source. A
+ * column that is left out (JSON that hides letters behind escapes, or more than SEG_TOKENS_BLOCK words in a block) lacks the flag
+ * SEG_COL_TOKENS in its group's directory, and the group is marked here.
  *
  * A segment has sections of whole groups, of about a million (word, block) pairs each: that bounds what a writer holds (at
  * most SEG_TOKENS_SECTION pairs and those of a group, 8 bytes each, while they are sorted twice that), and numbers blocks with
  * few bits. A section is an index of seg_ids.h, its pages stand between the chunks of the groups. A word that is not there is
- * taken for one that is once in 2 to 64 times, mostly for one of a single block; as rarely as an index allows that takes a
- * twelfth of the bytes of its groups. In the footer:
+ * taken for one that is once in 16 to 64 times, mostly for one of a single block; as rarely as an index allows that takes a
+ * twelfth of the bytes of its groups (of less than 256 KiB: or more often). In the footer:
  *   tokens  = varint nsections | section*
  *   section = varint first group | varint ngroups (of all signals) | a byte for each group of logs or documents, whose blocks
  *             are numbered from 0: log2 of the rows of its blocks, 128 more where a column is left out | directory of an index
  *
- * bench/words.c: 2.6 % of the bytes of a segment of Apache's access lines, 2.4 % of Kafka's, 6 % of JSON lines of 5,500 bytes full of
- * numbers, 9.4 % of generated lines with a random id each (2.4 bytes a line), 8.2 % when they have trace ids, too. */
+ * bench/words.c: 5.1 % of the bytes of a segment of Apache's access lines, 4.6 % of Kafka's; 12.5 % (2.0 bytes a line) of generated
+ * lines whose bytes are mostly those of a random id each, 10.1 % when they have trace ids, too. An id in one block takes 11
+ * bits; blocks of 4,096 rows took 2 to 3 more, and found one row no faster, since text is decoded by the 4 MiB. */
 #ifndef STORAGE_SEG_TOKENS_H
 #define STORAGE_SEG_TOKENS_H
 
@@ -25,9 +26,9 @@
 #include "storage/table.h"
 
 enum {
-    SEG_TOKENS_LOG2 = 12, SEG_TOKENS_BLOCK_BYTES = 4 << 20, SEG_TOKENS_BLOCK = 128 << 10,
+    SEG_TOKENS_LOG2 = 15, SEG_TOKENS_BLOCK_BYTES = 4 << 20, SEG_TOKENS_BLOCK = 1 << 20,
     SEG_TOKENS_SECTION = 1 << 20, SEG_TOKENS_SECTION_GROUPS = 256,
-    SEG_TOKENS_LOW_MIN = 1, SEG_TOKENS_LOW_MAX = 6, SEG_TOKENS_SHARE = 12
+    SEG_TOKENS_LOW_MIN = 4, SEG_TOKENS_LOW_MAX = 6, SEG_TOKENS_SHARE = 12, SEG_TOKENS_SMALL = 256 << 10
 };
 
 static inline bool seg_tokens_cover(enum signal s) { return s == SIG_LOGS || s == SIG_DOCS; }

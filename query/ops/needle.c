@@ -3,6 +3,8 @@
 #include "query/ops/expr.h"
 #include "storage/col_bloom.h"
 
+enum { ATOM_COMMON_MIN = 3 };
+
 struct adding {
     struct arena *a;
     struct text_find *v;
@@ -64,7 +66,34 @@ static void add_phrase(struct adding *to, const struct phrase *p)
     add(to, longest, true);
 }
 
-static void add_atom(void *arg, struct str atom) { add(arg, atom, true); }
+/* Many atoms are mostly one that a class of characters follows: what all begin with, then. */
+struct atoms {
+    struct adding *to;
+    struct str first;
+    size_t common;
+    uint32_t n;
+};
+
+static void add_atom(void *arg, struct str atom)
+{
+    struct atoms *x = arg;
+    if (x->n++ == 0) {
+        x->first = arena_str(x->to->a, atom);
+        x->common = atom.n;
+    }
+    while (x->common > atom.n || memcmp(x->first.p, atom.p, x->common) != 0)
+        x->common--;
+    if (x->n <= NEEDLES_MAX) add(x->to, atom, true);
+}
+
+static void add_atoms(struct adding *to, const struct regex *re)
+{
+    struct atoms x = { .to = to };
+    to->failed |= !regex_atoms(re, add_atom, &x);
+    if (x.n <= NEEDLES_MAX && x.common < ATOM_COMMON_MIN) return;
+    to->n = 0; /* one pass instead of several */
+    add(to, str_sub(x.first, 0, x.common >= ATOM_COMMON_MIN ? x.common : 0), true);
+}
 
 struct needles needles_of(const struct leaf *l, struct arena *a)
 {
@@ -83,7 +112,7 @@ struct needles needles_of(const struct leaf *l, struct arena *a)
     case LEAF_PHRASE: add_phrase(&to, &l->phrase); break;
     case LEAF_REGEX:
     case LEAF_NREGEX:
-        if (!regex_atoms(l->re, add_atom, &to)) to.failed = true;
+        add_atoms(&to, l->re);
         break;
     default: to.failed = true;
     }

@@ -57,6 +57,9 @@ static struct table *some_table(struct prng *r, uint64_t *number)
     struct table_builder *t = table_builder_new(&budget);
     uint64_t nrows = prng_below(r, 3) ? 1 + prng_below(r, ROWS_MAX) : 1 + prng_below(r, 200);
     bool hidden = prng_below(r, 3) == 0, wide = prng_below(r, 3) == 0;
+    /* Long texts make small blocks. */
+    static const char padding[4000] = { [0 ... 3999] = '-' };
+    struct str pad = str_n(padding, prng_below(r, 4) * 1333);
     struct buf b;
     char w[32];
     buf_init(&b, 1 << 20, NULL);
@@ -73,6 +76,7 @@ static struct table *some_table(struct prng *r, uint64_t *number)
             table_set_str(t, SC_ATTR, STR("json"), COL_JSON, buf_view(&b));
         }
         if (prng_below(r, 2)) table_set_str(t, SC_ATTR, STR("user"), COL_STR, word(pick(r) % 40, w));
+        if (pad.n) table_set_str(t, SC_ATTR, STR("padding"), COL_STR, pad);
         if (prng_below(r, 2)) table_set_i64(t, SC_ATTR, STR("user"), (int64_t)prng_below(r, 9));
     }
     buf_deinit(&b);
