@@ -1,7 +1,7 @@
 /* Reading everything back, as queries do: view_open, rows_*, metrics_*. */
 #include "base/core/assert.h"
 #include "storage/partition.h"
-#include "tests/sim/model.h"
+#include "tests/sim/deletions.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -210,6 +210,7 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
     pthread_mutex_lock(&m->lock);
     uint32_t nrows = m->nrows;
     m->rows_rotten = 0;
+    uint64_t began = ++m->clock;
     for (uint32_t i = 0; i < nrows; i++)
         m->rows[i].seen = 0;
     pthread_mutex_unlock(&m->lock);
@@ -222,11 +223,13 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
         const struct row *r = &m->rows[i];
         bool acked = acked_at ? r->request < nacked && acked_at[r->request]
                               : m->requests[r->request].outcome == ACKED;
-        bool again = m->jumped && r->seen <= m->requests[r->request].sent;
+        const struct deletion_verdict d = deletion_of(m, i, began);
+        bool again = (m->jumped || d.doubled) && r->seen <= m->requests[r->request].sent;
         if (r->seen > 1 && !again) wrong("%s %u is there %u times (request %u)", names[r->kind], i, r->seen, r->request);
         bool expired = m->retention_ns && row_time_ns(i) < rt_wall().ns - m->retention_ns;
-        m->rows_rotten += acked && r->seen == 0 && !expired;
-        if (acked && r->seen == 0 && !m->rot && !expired && !c.lost) wrong("acked %s %u is lost (request %u)", names[r->kind], i, r->request);
+        if (d.gone && r->seen) wrong("%s %u is back: it was deleted (request %u)", names[r->kind], i, r->request);
+        m->rows_rotten += acked && r->seen == 0 && !expired && !d.may_go;
+        if (acked && r->seen == 0 && !m->rot && !expired && !c.lost && !d.may_go) wrong("acked %s %u is lost (request %u)", names[r->kind], i, r->request);
         if (r->seen && m->requests[r->request].outcome == NEW) wrong("%s %u was never sent", names[r->kind], i);
     }
     m->checks++;

@@ -17,7 +17,7 @@
 #include "base/core/metric.h"
 #include "base/rt/sim.h"
 #include "tests/sim/kv_faulty.h"
-#include "tests/sim/model.h"
+#include "tests/sim/deletions.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -38,6 +38,8 @@ enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600, CORES_
 
 struct world { /* of a seed */
     struct prng rnd;
+    struct prng deletes; /* of its own, so that seeds without deletions stay as they were */
+    bool deleting;
     struct sim_disk *disk;
     struct kv *kv, *kv_sound;
     struct kv_faults kv_faults;
@@ -66,7 +68,7 @@ struct client {
 struct report { /* of a seed, sent to the parent */
     uint64_t hash;
     uint64_t crashes, lives, opens_failed, failed_stores;
-    uint64_t requests, acked, rows, checks, rot_proven, rows_rotten, lost_reads;
+    uint64_t requests, acked, rows, checks, rot_proven, rows_rotten, lost_reads, deletions, deleted;
     uint64_t kv_failed, kv_lost, clock_steps;
     uint64_t merges, merges_failed, merges_stale, merged_segments;
     struct sim_stats faults;
@@ -115,7 +117,11 @@ static err_t client_here(void *arg)
         model_end(&l->w->m, i, e == OK);
         if (e == ERR_IO) break;
         /* Now and then the answer gets lost on its way: the client sends it once more. */
-        if (e == OK && prng_chance(&c->rnd, 0.1)) e = send_request(l, i);
+        if (e == OK && prng_chance(&c->rnd, 0.1)) {
+            model_again(&l->w->m, i);
+            e = send_request(l, i);
+            model_end(&l->w->m, i, e == OK);
+        }
         TRY(nap(&c->rnd, 20000));
     }
     return OK;
@@ -134,6 +140,18 @@ static void sealer_fiber(void *arg)
         if (nap(&l->rnd, 400000) != OK) return;
         if (l->done) return;
         if (store_seal(l->s) != OK && l->w->verbose) fprintf(stderr, "seal: %s\n", err_detail());
+    }
+}
+
+static void deleter_fiber(void *arg)
+{
+    struct life *l = arg;
+    struct prng r;
+    prng_init(&r, prng_next(&l->w->deletes));
+    while (!l->done && !l->failed) {
+        if (nap(&r, 60000) != OK) return;
+        if (l->done) return;
+        if (!deletion_run(&l->w->m, l->s, &r) && l->w->verbose) fprintf(stderr, "delete: %s\n", err_detail());
     }
 }
 
@@ -189,6 +207,7 @@ static void work(struct life *l)
         }
     ASSERT(fiber_start(&others, &in, sealer_fiber, l) == OK);
     ASSERT(fiber_start(&others, &in, reader_fiber, l) == OK);
+    if (l->w->deleting) ASSERT(fiber_start(&others, &in, deleter_fiber, l) == OK);
     if (l->w->clock_steps) ASSERT(fiber_start(&others, &in, clock_fiber, l) == OK);
     ASSERT(scope_join(&s) == OK);
     l->done = true;
@@ -349,8 +368,7 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
     w->wall_ns += res.virtual_ns + NS_PER_S;
     rep->kv_failed += w->kv_faults.failed_writes + w->kv_faults.failed_reads;
     rep->kv_lost += w->kv_faults.lost_answers;
-    for (uint32_t i = 0; i < w->m.nrequests; i++)
-        w->m.requests[i].busy = 0;
+    deletions_crashed(&w->m);
     if (!res.crashed && !last && prng_chance(r, 0.5)) {
         struct sim_stats lost = { 0 };
         sim_disk_crash(w->disk, prng_next(r), &lost);
@@ -371,6 +389,8 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     current_seed = seed;
     log_init(verbose ? LOG_INFO : (enum log_level)(LOG_ERROR + 1), false);
     prng_init(&w.rnd, seed);
+    prng_init(&w.deletes, hash_u64(seed + 4));
+    w.deleting = prng_chance(&w.deletes, 0.6);
     w.rot = prng_chance(&w.rnd, 0.1);
     w.small_disk = prng_chance(&w.rnd, 0.1);
     w.disk = sim_disk_new(w.small_disk ? 16 << 20 : 512 << 20);
@@ -393,6 +413,8 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->checks = w.m.checks;
     rep->rot_proven = w.proven;
     rep->rows_rotten = w.m.rows_rotten;
+    rep->deletions = w.m.ndeletions;
+    rep->deleted = w.m.deleted;
     rep->lost_reads = w.m.lost_reads;
     rep->clock_steps = clock_steps;
     rep->merges = (uint64_t)metric_sum(M_MERGES);
@@ -494,6 +516,8 @@ static void run_one(struct totals *t, uint64_t seed, unsigned cores)
     sum->checks += r.checks;
     sum->rot_proven += r.rot_proven;
     sum->rows_rotten += r.rows_rotten;
+    sum->deletions += r.deletions;
+    sum->deleted += r.deleted;
     sum->lost_reads += r.lost_reads;
     sum->kv_failed += r.kv_failed;
     sum->kv_lost += r.kv_lost;
@@ -525,8 +549,10 @@ static int print_totals(const struct totals *t)
     const struct sim_stats *f = &s->faults;
     printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " lives, %" PRIu64 " crashes, %" PRIu64
            " failed opens, %" PRIu64 " failed stores; %" PRIu64 " requests, %" PRIu64 " acked, %" PRIu64
-           " rows, %" PRIu64 " checks\nsim: %" PRIu64 " merges of %" PRIu64 " segments, %" PRIu64 " failed, %" PRIu64 " stale\n", t->seeds, t->failures, s->lives, s->crashes, s->opens_failed,
-           s->failed_stores, s->requests, s->acked, s->rows, s->checks, s->merges, s->merged_segments, s->merges_failed, s->merges_stale);
+           " rows, %" PRIu64 " checks; %" PRIu64 " deletions, %" PRIu64 " of them acked\nsim: %" PRIu64 " merges of %" PRIu64
+           " segments, %" PRIu64 " failed, %" PRIu64 " stale\n", t->seeds, t->failures, s->lives, s->crashes, s->opens_failed,
+           s->failed_stores, s->requests, s->acked, s->rows, s->checks, s->deletions, s->deleted, s->merges, s->merged_segments,
+           s->merges_failed, s->merges_stale);
     printf("sim: faults fired: eio_read %" PRIu64 ", eio_write %" PRIu64 ", eio_sync %" PRIu64 ", enospc %" PRIu64
            ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
            ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "; rot: places proven %" PRIu64

@@ -41,6 +41,7 @@ void model_free(struct model *m)
 {
     free(m->requests);
     free(m->rows);
+    free(m->deletions);
     pthread_mutex_destroy(&m->lock);
 }
 
@@ -57,6 +58,7 @@ void model_copy(struct model *to, const struct model *from, uint32_t n, uint64_t
     for (uint32_t i = 0; i < n; i++) {
         to->requests[i].outcome = NEW;
         to->requests[i].busy = to->requests[i].sent = 0;
+        to->requests[i].sent_first = to->requests[i].sent_last = 0;
     }
 }
 
@@ -114,6 +116,7 @@ uint32_t model_begin(struct model *m, struct prng *r, double again)
     if (i == UINT32_MAX) i = new_request(m);
     if (m->requests[i].outcome == NEW) m->requests[i].outcome = UNKNOWN;
     m->requests[i].busy++;
+    if (!m->requests[i].sent_first) m->requests[i].sent_first = ++m->clock;
     pthread_mutex_unlock(&m->lock);
     return i;
 }
@@ -122,11 +125,19 @@ void model_end(struct model *m, uint32_t request, bool acked)
 {
     pthread_mutex_lock(&m->lock);
     if (m->requests[request].busy > 0) m->requests[request].busy--;
+    m->requests[request].sent_last = ++m->clock;
     m->acked += acked && m->requests[request].outcome != ACKED;
     if (acked) {
         m->requests[request].outcome = ACKED;
         m->requests[request].acked_ns = rt_wall().ns;
     }
+    pthread_mutex_unlock(&m->lock);
+}
+
+void model_again(struct model *m, uint32_t request)
+{
+    pthread_mutex_lock(&m->lock);
+    m->requests[request].busy++;
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -26,6 +26,7 @@ struct request {
     int64_t acked_ns;            /* wall clock */
     uint32_t busy;               /* clients of this life that have it on its way */
     uint32_t sent;               /* times */
+    uint64_t sent_first, sent_last; /* when by the model's clock: the first time, and the end of the last */
 };
 struct row {
     uint32_t request;
@@ -44,6 +45,10 @@ struct model {
     uint64_t rows_rotten;        /* acked rows missing at the last check */
     bool jumped;                 /* the wall clock left the ten minutes in which retries are known: they may count again */
     int64_t retention_ns;        /* rows older than this may be missing; 0 = none */
+    uint64_t clock;              /* of deletions' begins and ends */
+    struct deletion *deletions;  /* deletions.h */
+    uint32_t ndeletions, deletions_cap;
+    uint64_t deleted;            /* of these acked */
     uint64_t lost_reads;         /* checks that were told of segments that cannot be read: rows of theirs may be missing */
 };
 
@@ -55,6 +60,8 @@ void model_copy(struct model *to, const struct model *from, uint32_t n, uint64_t
  * probability `again`; mostly one that nobody has on its way), or makes one. It is busy from here on. */
 uint32_t model_begin(struct model *m, struct prng *r, double again);
 void model_end(struct model *m, uint32_t request, bool acked);
+/* The same request is sent once more: between these it is busy. */
+void model_again(struct model *m, uint32_t request);
 bool model_all_acked(const struct model *m);
 struct str tenant_name(uint32_t tenant);
 
