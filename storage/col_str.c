@@ -114,8 +114,10 @@ void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out
 {
     struct blocks b = { 0 };
     buf_init(&b.bytes, COL_DICT_BYTES_MAX, out->budget);
+    /* What fits one block is one; more is cut finer, so that few entries of many cost less. */
+    uint32_t max = d->count && d->offset[d->count] > COL_TEXT_BLOCK ? COL_TEXT_BLOCK / 2 : COL_TEXT_BLOCK;
     for (uint32_t i = 0, n; i < d->count && !b.bytes.failed; i += n) {
-        n = level == COL_SEAL ? block_entries(d, i, d->count, COL_TEXT_BLOCK) : d->count;
+        n = level == COL_SEAL ? block_entries(d, i, d->count, max) : d->count;
         if (level != COL_SEAL || !put_text(d, i, n, &b)) put_plain(d, i, i + n, level, &b);
     }
     buf_varint(out, d->count);
@@ -207,11 +209,6 @@ err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct
 
 /* -- few entries -------------------------------------------------------------------------------------------------- */
 
-struct opened { /* a block of which entries are wanted */
-    uint32_t *ends;
-    char *bytes;
-};
-
 uint32_t col_dict_block_of(const struct col_dict *d, uint32_t code)
 {
     uint32_t lo = 0, hi = d->nblocks;
@@ -225,35 +222,65 @@ uint32_t col_dict_block_of(const struct col_dict *d, uint32_t code)
     return lo;
 }
 
-static err_t open_block(const struct col_dict *d, uint32_t b, struct cur c, struct arena *tmp, struct opened *out)
+/* Entries at[0..k) of block b, whose bytes are c; in tmp. */
+static err_t pick_of_block(const struct col_dict *d, uint32_t b, struct cur c, const uint32_t *at, uint32_t k, struct arena *tmp, struct str *out)
 {
     uint32_t n = d->first[b + 1] - d->first[b], raw = d->from[b + 1] - d->from[b];
+    uint64_t head;
+    const uint8_t *p;
+    struct cur body = c;
     TRY(check_total(&c, raw));
+    TRY(cur_varint(&body, &head));
+    if ((head & 3) == KIND_TEXT) {
+        TRY(cur_take(&body, (size_t)(head >> 2), &p));
+        return col_text_decode_at(str_n(p, (size_t)(head >> 2)), n, raw, at, k, tmp, out);
+    }
     uint32_t *ends = ARENA_RAW(tmp, uint32_t, (size_t)n + 1);
-    out->bytes = arena_alloc_aligned(tmp, (size_t)raw + 1, 1);
+    char *bytes = arena_alloc_aligned(tmp, (size_t)raw + 1, 1);
     TRY(arena_check(tmp));
     ends[0] = 0;
-    out->ends = ends + 1;
-    TRY(get_block(&c, n, raw, 0, tmp->budget, out->ends, out->bytes));
+    TRY(get_block(&c, n, raw, 0, tmp->budget, ends + 1, bytes));
+    for (uint32_t i = 0; i < k; i++)
+        out[i] = (struct str){ bytes + ends[at[i]], ends[at[i] + 1] - ends[at[i]] };
     return c.p == c.end ? OK : err_set(ERR_CORRUPT, "bytes behind a block of a dictionary");
 }
 
-err_t col_dict_pick(const struct col_dict *d, const struct cur *from, const uint32_t *codes, uint32_t k, struct arena *tmp,
+/* The entries of k codes; in tmp. */
+static err_t pick_all(const struct col_dict *d, const struct cur *blocks, const uint32_t *codes, uint32_t k, struct arena *tmp, struct str *picked)
+{
+    uint32_t *of = ARENA_RAW(tmp, uint32_t, (size_t)k + 1), *at = ARENA_RAW(tmp, uint32_t, (size_t)k + 1);
+    struct str *here = ARENA_RAW(tmp, struct str, (size_t)k + 1);
+    TRY(arena_check(tmp));
+    for (uint32_t i = 0; i < k; i++) {
+        ASSERT(codes[i] < d->count);
+        of[i] = col_dict_block_of(d, codes[i]);
+    }
+    for (uint32_t i = 0; i < k; i++) {
+        uint32_t b = of[i], m = 0;
+        if (b == UINT32_MAX) continue; /* a block before had it */
+        for (uint32_t j = i; j < k; j++)
+            if (of[j] == b) at[m++] = codes[j] - d->first[b];
+        TRY(pick_of_block(d, b, blocks[b], at, m, tmp, here));
+        m = 0;
+        for (uint32_t j = i; j < k; j++)
+            if (of[j] == b) {
+                picked[j] = here[m++];
+                of[j] = UINT32_MAX;
+            }
+    }
+    return OK;
+}
+
+err_t col_dict_pick(const struct col_dict *d, const struct cur *blocks, const uint32_t *codes, uint32_t k, struct arena *tmp,
                     struct arena *a, struct dict *out)
 {
-    struct opened *blocks = ARENA_ARRAY(tmp, struct opened, (size_t)d->nblocks + 1);
     struct str *picked = ARENA_RAW(tmp, struct str, (size_t)k + 1);
     uint32_t *ends = ARENA_RAW(a, uint32_t, (size_t)k + 1);
     uint64_t size = 0;
-    TRY(arena_check(tmp));
     TRY(arena_check(a));
+    TRY(pick_all(d, blocks, codes, k, tmp, picked));
     ends[0] = 0;
     for (uint32_t i = 0; i < k; i++) {
-        ASSERT(codes[i] < d->count);
-        uint32_t b = col_dict_block_of(d, codes[i]), at = codes[i] - d->first[b];
-        if (!blocks[b].bytes) TRY(open_block(d, b, from[b], tmp, &blocks[b]));
-        uint32_t *end = blocks[b].ends + at;
-        picked[i] = (struct str){ blocks[b].bytes + end[-1], end[0] - end[-1] };
         size += picked[i].n;
         if (size > COL_DICT_BYTES_MAX) return err_set(ERR_LIMIT, "strings of more than %d bytes", COL_DICT_BYTES_MAX);
         ends[i + 1] = (uint32_t)size;

@@ -27,5 +27,8 @@ bool col_text_encode(const char *bytes, const uint32_t *offset, uint32_t n, stru
 /* n strings of raw bytes: to `to`, their ends counted from `base` to `ends`. Working memory is charged to the budget (or NULL). */
 MUST_CHECK err_t col_text_decode(struct str block, uint32_t n, uint32_t raw, uint32_t base, struct budget *budget, uint32_t *ends,
                                  char *to);
+/* Strings wanted[0..k) of the n alone: copies in `a`. Decodes what their templates have, not the others. */
+MUST_CHECK err_t col_text_decode_at(struct str block, uint32_t n, uint32_t raw, const uint32_t *wanted, uint32_t k, struct arena *a,
+                                    struct str *strings);
 
 #endif

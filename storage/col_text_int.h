@@ -27,7 +27,7 @@ enum slot_type {
     SLOT_REST,    /* all that follows */
     SLOT_TYPES
 };
-enum { SLOT_BYTES = 4, TEXT_SLOTS_MAX = 2048, TEXT_PAD_MAX = 40, TEXT_HEX_MAX = 32 };
+enum { SLOT_BYTES = 4, TEXT_SLOTS_MAX = 2048, TEXT_PATTERN_MAX = 64 << 10, TEXT_PAD_MAX = 40, TEXT_HEX_MAX = 32 };
 
 static inline bool slot_is_number(unsigned type) { return type <= SLOT_IP || (type >= SLOT_ISO && type <= SLOT_CLOCK); }
 static inline bool slot_is_hex(unsigned type) { return type == SLOT_HEX || type == SLOT_UUID; }
@@ -40,18 +40,14 @@ static inline uint32_t part_len(uint64_t v) { return (uint32_t)v; }
 /* Takes apart text[from, to). False when it has more slots than are kept. `outer`: quoted strings and paths are parts of their
  * own (what they hold is taken apart where it is kept, once for each different one). */
 struct lexed {
-    struct buf pattern;
+    char *pattern;   /* TEXT_PATTERN_MAX */
     uint64_t *slots; /* TEXT_SLOTS_MAX + 8 */
-    uint32_t nslots;
+    uint32_t n, nslots;
+    bool full;
 };
 bool text_lex(const char *text, size_t from, size_t to, bool outer, struct lexed *out);
 
 /* -- patterns ------------------------------------------------------------------------------------------------------ */
-static inline void pattern_char(struct buf *b, uint8_t c)
-{
-    if (c <= 1) buf_byte(b, 1);
-    buf_byte(b, c <= 1 ? (uint8_t)(c + 1) : c);
-}
 static inline void pattern_slot(struct buf *b, enum slot_type type, unsigned x, unsigned y)
 {
     const uint8_t mark[SLOT_BYTES] = { 0, (uint8_t)type, (uint8_t)x, (uint8_t)y };
@@ -91,17 +87,19 @@ MUST_CHECK err_t text_plan_rows(struct text_plan *p, const uint64_t *template, u
  *   numbers = u8 model, then
  *     RAW     seq of the values
  *     DELTA   seq of zigzag differences from the one before
- *     LAST    varint context; seq of zigzag differences from the last value with the same context
- *     and when bit 4 of the model is set, first varint count, seq of as many values: what follows is of codes of these, in
- *     order of first appearance
+ *     LAST    seq of zigzag differences from the last value with the same context
  *     CODE    seq: 0 = the next new code, else code + 1
- *     GUESS   varint context; seq: 0 = the code that was last with the same context, 1 = the next new one, else code + 2
+ *     GUESS   seq: 0 = the code that was last with the same context, 1 = the next new one, else code + 2
+ *   LAST and GUESS have in front of the seq: varint context. When bit 4 of the model is set, values are codes of others, in
+ *   order of first appearance; in front of the seq, behind the context: varint count, seq of these.
  *   context: 0 the value before | 1 the two before | 2 the template | 3 + k the value of class k in the same string,
  *   through a table of hashes */
 void text_numbers_encode(const struct text_plan *p, uint32_t class, bool codes, struct buf *out);
 MUST_CHECK err_t text_numbers_decode(struct cur *c, const struct text_plan *p, uint32_t class, bool codes, uint32_t limit,
                                      struct arena *a, uint64_t *out);
-enum { TEXT_CLASS_TEMPLATE = UINT32_MAX >> 1 }; /* in place of a class: the templates of the strings */
+enum { TEXT_CLASS_TEMPLATE = INT32_MAX }; /* in place of a class: the templates of the strings */
+/* The class that must be decoded first, or TEXT_CLASS_TEMPLATE when none. */
+MUST_CHECK err_t text_numbers_needs(struct cur c, const struct text_plan *p, uint32_t *class);
 
 /* -- mining (col_text_mine.c) ------------------------------------------------------------------------------------------ */
 struct text_mined {
@@ -121,6 +119,14 @@ enum { TEXT_DEPTH_MAX = 3 };
 /* Patterns and small columns: never many times the text. */
 #define TEXT_META_MAX(raw) ((raw) * 16 + (64 << 10))
 enum { STRINGS_LINES, STRINGS_ZLINES, STRINGS_PLAIN, STRINGS_ZPLAIN, STRINGS_TEXT };
+
+/* Copies n bytes; behind both there is room for TEXT_SLACK more. */
+enum { TEXT_SLACK = 32 };
+static inline void copy_short(char *to, const char *from, size_t n)
+{
+    memcpy(to, from, TEXT_SLACK);
+    if (__builtin_expect(n > TEXT_SLACK, 0)) memcpy(to + TEXT_SLACK, from + TEXT_SLACK, n - TEXT_SLACK);
+}
 
 /* -- numbers as text ------------------------------------------------------------------------------------------------ */
 enum { TEXT_NUMBER_MAX = 64 };

@@ -14,36 +14,56 @@ enum { KEY_MAX = 80, QUOTED_MAX = 64 << 10 };
 struct lexer {
     const char *s;
     size_t begin, at, end;
+    size_t text; /* from here to `at` is text that is not in the pattern yet */
+    bool control; /* there are bytes 0 and 1 */
     struct lexed *out;
 };
 
 static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static inline bool is_word(char c) { return classes[(uint8_t)c] != C_OTHER; }
 
-static void put_text(struct lexer *x, size_t from, size_t to)
+static void put_escaped(struct lexed *out, const char *p, size_t n)
 {
-    struct buf *b = &x->out->pattern;
-    size_t i = from;
-    while (i < to && (uint8_t)x->s[i] > 1)
-        i++;
-    if (i == to) {
-        buf_put(b, x->s + from, to - from);
-        return;
+    for (size_t i = 0; i < n; i++) {
+        uint8_t c = (uint8_t)p[i];
+        if (c <= 1) out->pattern[out->n++] = 1;
+        out->pattern[out->n++] = c <= 1 ? (char)(c + 1) : (char)c;
     }
-    for (i = from; i < to; i++)
-        pattern_char(b, (uint8_t)x->s[i]);
 }
 
-static void put_slot(struct lexer *x, enum slot_type type, unsigned a, unsigned b, uint64_t v)
+/* The text up to `to` becomes part of the pattern. Escapes and slots take at most SLOT_BYTES a byte. */
+static inline void flush_text(struct lexer *x, size_t to)
 {
-    if (x->out->nslots > TEXT_SLOTS_MAX) return;
-    pattern_slot(&x->out->pattern, type, a, b);
-    x->out->slots[x->out->nslots++] = v;
+    struct lexed *out = x->out;
+    size_t n = to - x->text;
+    if (out->n + n * 2 + SLOT_BYTES > TEXT_PATTERN_MAX) {
+        out->full = true;
+    } else if (x->control) {
+        put_escaped(out, x->s + x->text, n);
+    } else {
+        memcpy(out->pattern + out->n, x->s + x->text, n);
+        out->n += (uint32_t)n;
+    }
+    x->text = to;
 }
 
-static void put_part(struct lexer *x, enum slot_type type, size_t from, size_t to)
+/* A slot that begins at `at` and ends at `end`. */
+static inline void put_slot(struct lexer *x, size_t end, enum slot_type type, unsigned a, unsigned b, uint64_t v)
 {
-    if (to > from) put_slot(x, type, 0, 0, value_of_part(from, to - from));
+    struct lexed *out = x->out;
+    flush_text(x, x->at);
+    x->at = x->text = end;
+    if (out->full) return;
+    const uint8_t mark[SLOT_BYTES] = { 0, (uint8_t)type, (uint8_t)a, (uint8_t)b };
+    memcpy(out->pattern + out->n, mark, sizeof mark);
+    out->n += sizeof mark;
+    out->slots[out->nslots++] = v;
+    out->full |= out->nslots > TEXT_SLOTS_MAX;
+}
+
+static void put_part(struct lexer *x, enum slot_type type, size_t end)
+{
+    if (end > x->at) put_slot(x, end, type, 0, 0, value_of_part(x->at, end - x->at));
 }
 
 /* -- dates and times ------------------------------------------------------------------------------------------------ */
@@ -139,8 +159,7 @@ static bool lex_iso(struct lexer *x)
     size_t at = x->at + 19;
     unsigned fraction = take_fraction(x, &at, &v);
     if (at < x->end && is_digit(x->s[at])) return false;
-    put_slot(x, SLOT_ISO, fraction, how, v);
-    x->at = at;
+    put_slot(x, at, SLOT_ISO, fraction, how, v);
     return true;
 }
 
@@ -151,8 +170,7 @@ static bool lex_clock(struct lexer *x)
     if (!clock_of(x->s + x->at, &v)) return false;
     unsigned fraction = take_fraction(x, &at, &v);
     if (at < x->end && (is_digit(x->s[at]) || x->s[at] == ':')) return false;
-    put_slot(x, SLOT_CLOCK, fraction, 0, v);
-    x->at = at;
+    put_slot(x, at, SLOT_CLOCK, fraction, 0, v);
     return true;
 }
 
@@ -164,8 +182,7 @@ static bool lex_apache(struct lexer *x)
     if (p[2] != '/' || p[6] != '/' || p[11] != ':' || !month_of(p + 3, &m) || !year_of(p + 7, &y)) return false;
     if (!two(p, month_days(y, m), &d) || d == 0 || !clock_of(p + 12, &v)) return false;
     if (x->at + 20 < x->end && is_digit(p[20])) return false;
-    put_slot(x, SLOT_APACHE, 0, 0, v + (uint64_t)days_of(y, m, d) * 86400);
-    x->at += 20;
+    put_slot(x, x->at + 20, SLOT_APACHE, 0, 0, v + (uint64_t)days_of(y, m, d) * 86400);
     return true;
 }
 
@@ -178,8 +195,7 @@ static bool lex_syslog(struct lexer *x)
     char day[2] = { p[4] == ' ' ? '0' : p[4], p[5] };
     if ((p[4] == '0') || !two(day, 31, &d) || d == 0 || !clock_of(p + 7, &v)) return false;
     if (x->at + 15 < x->end && (is_digit(p[15]) || p[15] == ':')) return false;
-    put_slot(x, SLOT_SYSLOG, 0, 0, v + (uint64_t)((m - 1) * 31 + d - 1) * 86400);
-    x->at += 15;
+    put_slot(x, x->at + 15, SLOT_SYSLOG, 0, 0, v + (uint64_t)((m - 1) * 31 + d - 1) * 86400);
     return true;
 }
 
@@ -207,8 +223,7 @@ static bool lex_uuid(struct lexer *x)
         if (c == C_OTHER || c == C_LETTER) return false;
     }
     if ((lower && upper) || (x->at + 36 < x->end && is_word(p[36]))) return false;
-    put_slot(x, SLOT_UUID, 0, upper, value_of_part(x->at, 36));
-    x->at += 36;
+    put_slot(x, x->at + 36, SLOT_UUID, 0, upper, value_of_part(x->at, 36));
     return true;
 }
 
@@ -227,8 +242,7 @@ static bool lex_ip(struct lexer *x, size_t digits)
         if (k < 3 && (i >= x->end || x->s[i++] != '.')) return false;
     }
     if (i < x->end && (is_word(x->s[i]) || (x->s[i] == '.' && i + 1 < x->end && is_digit(x->s[i + 1])))) return false;
-    put_slot(x, SLOT_IP, 0, 0, v);
-    x->at = i;
+    put_slot(x, i, SLOT_IP, 0, 0, v);
     return true;
 }
 
@@ -249,8 +263,7 @@ static bool put_digits(struct lexer *x, size_t n)
         zeros++;
     if (n - zeros > 19 || n > TEXT_PAD_MAX) return false;
     bool pad = zeros && n > 1;
-    put_slot(x, pad ? SLOT_PAD : SLOT_INT, pad ? (unsigned)n : 0, 0, number_of(p, n));
-    x->at += n;
+    put_slot(x, x->at + n, pad ? SLOT_PAD : SLOT_INT, pad ? (unsigned)n : 0, 0, number_of(p, n));
     return true;
 }
 
@@ -268,8 +281,7 @@ static bool lex_decimal(struct lexer *x, size_t digits)
     uint64_t v = number_of(p, digits);
     for (size_t i = digits + 1; i < n; i++)
         v = v * 10 + (uint64_t)(p[i] - '0');
-    put_slot(x, SLOT_DEC, (unsigned)fraction, 0, v);
-    x->at += n;
+    put_slot(x, x->at + n, SLOT_DEC, (unsigned)fraction, 0, v);
     return true;
 }
 
@@ -307,8 +319,7 @@ static bool lex_hex(struct lexer *x, const struct run *r)
     bool lower = r->seen & 1u << C_LOWER_HEX, upper = r->seen & 1u << C_UPPER_HEX;
     if (r->n < 8 || r->n > TEXT_HEX_MAX || r->n % 2 || lower == upper || (r->seen & 1u << C_LETTER)) return false;
     if (!(r->seen & 1u << C_DIGIT)) return false;
-    put_slot(x, SLOT_HEX, (unsigned)r->n, upper, value_of_part(x->at, r->n));
-    x->at += r->n;
+    put_slot(x, x->at + r->n, SLOT_HEX, (unsigned)r->n, upper, value_of_part(x->at, r->n));
     return true;
 }
 
@@ -316,11 +327,9 @@ static void lex_run(struct lexer *x)
 {
     bool digit = is_digit(x->s[x->at]);
     if (digit && lex_time(x)) return;
-    if (!digit && x->end - x->at >= 15 && x->s[x->at + 3] == ' ' && lex_syslog(x)) return;
     struct run r = run_at(x);
     if (r.n == 8 && lex_uuid(x)) return;
     if (r.letters == r.n) {
-        put_text(x, x->at, x->at + r.n);
         x->at += r.n;
         return;
     }
@@ -330,60 +339,59 @@ static void lex_run(struct lexer *x)
     } else if (lex_hex(x, &r)) {
         return;
     } else if (r.letters && !r.split) {
-        size_t end = x->at + r.n;
-        put_text(x, x->at, x->at + r.letters);
         x->at += r.letters;
-        if (put_digits(x, r.n - r.letters)) return;
-        r.n = end - x->at;
+        r.n -= r.letters;
+        if (put_digits(x, r.n)) return;
     }
-    put_part(x, SLOT_STR, x->at, x->at + r.n);
-    x->at += r.n;
+    put_part(x, SLOT_STR, x->at + r.n);
 }
 
-/* -- quoted strings, paths, addresses ----------------------------------------------------------------------------------- */
+/* -- quoted strings, paths, addresses, values of keys ---------------------------------------------------------------- */
 
 static size_t end_of_quoted(const struct lexer *x)
 {
     size_t i = x->at + 1, max = MIN(x->end, x->at + QUOTED_MAX);
-    for (; i < max && x->s[i] != '"'; i++)
-        if (x->s[i] == '\\') i++;
-    return i < max ? i : 0;
+    while (i < max) {
+        const char *quote = memchr(x->s + i, '"', max - i), *slash;
+        if (!quote) return 0;
+        size_t to = (size_t)(quote - x->s);
+        slash = memchr(x->s + i, '\\', to - i);
+        if (!slash) return to;
+        i = (size_t)(slash - x->s) + 2;
+    }
+    return 0;
 }
 
-/* One number, id or time, and nothing else, in [from, to). */
-static bool lex_whole(struct lexer *x, size_t from, size_t to)
+/* One number, id or time, and nothing else, from `at` to `to`. */
+static bool lex_whole(struct lexer *x, size_t to)
 {
-    char c = x->s[from];
-    if (!is_word(c) || (!is_digit(c) && to - from < 8)) return false;
-    struct lexer inner = { .s = x->s, .begin = from, .at = from, .end = to, .out = x->out };
-    size_t pattern = x->out->pattern.n;
-    uint32_t slots = x->out->nslots;
+    char c = x->s[x->at];
+    if (!is_word(c) || (!is_digit(c) && to - x->at < 8)) return false;
+    flush_text(x, x->at);
+    struct lexer inner = *x;
+    uint32_t n = x->out->n, slots = x->out->nslots;
+    inner.begin = x->at;
+    inner.end = to;
     lex_run(&inner);
-    if (inner.at == to && x->out->nslots == slots + 1 && x->out->pattern.n == pattern + SLOT_BYTES &&
-        x->out->pattern.p[pattern + 1] != SLOT_STR)
-        return true;
+    bool one = x->out->nslots == slots + 1 && x->out->n == n + SLOT_BYTES && x->out->pattern[n + 1] != SLOT_STR;
     /* 2016-10-10T10:10:10Z */
-    if (inner.at + 1 == to && x->s[inner.at] == 'Z' && x->out->nslots == slots + 1) {
-        put_text(x, inner.at, to);
+    if (one && (inner.at == to || (inner.at + 1 == to && x->s[inner.at] == 'Z'))) {
+        x->at = to;
+        x->text = inner.text;
         return true;
     }
-    x->out->pattern.n = pattern;
+    x->out->n = n;
     x->out->nslots = slots;
     return false;
 }
 
 static bool lex_quoted(struct lexer *x)
 {
-    size_t from = x->at + 1, to = end_of_quoted(x);
+    size_t to = end_of_quoted(x);
     if (to == 0) return false;
-    bool key = to + 1 < x->end && x->s[to + 1] == ':' && to - from <= KEY_MAX;
-    if (key || from == to) {
-        put_text(x, x->at, to + 1);
-    } else {
-        put_text(x, x->at, from);
-        if (!lex_whole(x, from, to)) put_part(x, SLOT_STR, from, to);
-        put_text(x, to, to + 1);
-    }
+    bool key = to + 1 < x->end && x->s[to + 1] == ':' && to - x->at <= KEY_MAX;
+    x->at++;
+    if (!key && x->at < to && !lex_whole(x, to)) put_part(x, SLOT_STR, to);
     x->at = to + 1;
     return true;
 }
@@ -396,8 +404,7 @@ static bool put_path(struct lexer *x, size_t i)
     while (i < x->end && !ends_path(x->s[i]))
         i++;
     if (x->at == x->begin && i == x->end) return false;
-    put_part(x, SLOT_STR, x->at, i);
-    x->at = i;
+    put_part(x, SLOT_STR, i);
     return true;
 }
 
@@ -408,34 +415,71 @@ static bool begins_path(const struct lexer *x)
            (before == ' ' || before == '=' || before == '(' || before == '\'' || before == '[' || before == '\t' || before == ':');
 }
 
-/* Behind the letters of scheme:// */
-static bool lex_address(struct lexer *x)
+/* Behind key=, when a letter follows: the value is a part. */
+static void lex_value(struct lexer *x)
 {
     size_t i = x->at;
-    while (i < x->end && classes[(uint8_t)x->s[i]] >= C_LOWER_HEX && classes[(uint8_t)x->s[i]] <= C_LETTER)
+    while (i < x->end && !ends_path(x->s[i]) && x->s[i] != '}' && x->s[i] != '&' && x->s[i] != '=' && x->s[i] != '(' && x->s[i] != '[')
         i++;
-    if (i + 3 >= x->end || x->s[i] != ':' || x->s[i + 1] != '/' || x->s[i + 2] != '/') return false;
-    return put_path(x, i);
+    if (i < x->end && x->s[i] != ' ' && x->s[i] != ',' && x->s[i] != '\n') return;
+    if (!lex_whole(x, i)) put_part(x, SLOT_STR, i);
+}
+
+/* Letters, and what they begin: an address (scheme://), a date, a word with digits, or just a word. */
+static void lex_letters(struct lexer *x, bool outer)
+{
+    size_t i = x->at;
+    uint8_t c;
+    do
+        c = i < x->end ? classes[(uint8_t)x->s[i]] : C_OTHER, i++;
+    while (c != C_OTHER && c != C_DIGIT);
+    i--;
+    if (c == C_DIGIT || i - x->at == 8) {
+        lex_run(x);
+        return;
+    }
+    if (i + 2 < x->end && outer && x->s[i] == ':' && x->s[i + 1] == '/' && x->s[i + 2] == '/' && put_path(x, i)) return;
+    if (i - x->at == 3 && x->end - x->at >= 15 && x->s[i] == ' ' && lex_syslog(x)) return;
+    x->at = i;
+    if (i + 1 < x->end && outer && x->s[i] == '=' && classes[(uint8_t)x->s[i + 1]] >= C_LOWER_HEX && classes[(uint8_t)x->s[i + 1]] <= C_LETTER) {
+        x->at++;
+        lex_value(x);
+    }
+}
+
+static bool has_control(const char *p, size_t n)
+{
+    uint64_t found = 0, w;
+    size_t i = 0;
+    for (; i + 8 <= n; i += 8) { /* bytes below 2 */
+        memcpy(&w, p + i, 8);
+        found |= (w - UINT64_C(0x0202020202020202)) & ~w & UINT64_C(0x8080808080808080);
+    }
+    for (; i < n; i++)
+        found |= (uint8_t)p[i] <= 1;
+    return found;
 }
 
 bool text_lex(const char *text, size_t from, size_t to, bool outer, struct lexed *out)
 {
-    struct lexer x = { .s = text, .begin = from, .at = from, .end = to, .out = out };
-    buf_clear(&out->pattern);
-    out->nslots = 0;
-    while (x.at < to) {
-        uint8_t c = (uint8_t)text[x.at];
-        if (classes[c] != C_OTHER) {
-            if (outer && c >= 'a' && c <= 'z' && lex_address(&x)) continue;
+    struct lexer x = { .s = text, .begin = from, .at = from, .end = to, .text = from, .out = out };
+    out->n = out->nslots = 0;
+    out->full = false;
+    x.control = has_control(text + from, to - from);
+    while (x.at < to && !out->full) {
+        uint8_t c = (uint8_t)text[x.at], class = classes[c];
+        if (class == C_OTHER) {
+            if (outer && c == '"' && lex_quoted(&x)) continue;
+            if (outer && c == '/' && begins_path(&x) && put_path(&x, x.at)) continue;
+            x.at++;
+        } else if (class == C_DIGIT) {
             lex_run(&x);
-            continue;
+        } else {
+            lex_letters(&x, outer);
         }
-        if (outer && c == '"' && lex_quoted(&x)) continue;
-        if (outer && c == '/' && begins_path(&x) && put_path(&x, x.at)) continue;
-        pattern_char(&out->pattern, c);
-        x.at++;
     }
-    return out->nslots <= TEXT_SLOTS_MAX && !out->pattern.failed;
+    if (!out->full) flush_text(&x, to);
+    return !out->full;
 }
 
 /* -- back to text -------------------------------------------------------------------------------------------------------- */

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { PATTERNS_MAX = 16384, PATTERN_BYTES_MAX = 64 << 10, WORDS_MAX = 48, STRINGS_A_TEMPLATE = 8, STRINGS_MIN = 3, PREFIX_MAX = 8 };
+enum { PATTERNS_MAX = 16384, WORDS_MAX = 48, STRINGS_A_TEMPLATE = 8, STRINGS_MIN = 3, PREFIX_MAX = 8 };
 
 struct pattern {
     uint32_t at, len;      /* in `text` */
@@ -62,34 +62,28 @@ static uint32_t pattern_of(struct miner *m, struct str p)
 
 static void take_apart(struct miner *m, bool outer)
 {
-    struct lexed x = { .slots = ARENA_RAW(m->a, uint64_t, TEXT_SLOTS_MAX + 8) };
-    buf_init(&x.pattern, PATTERN_BYTES_MAX, NULL);
-    m->cap_slots = 4096;
-    m->slots = malloc(m->cap_slots * sizeof *m->slots);
-    ASSERT(m->slots);
+    struct lexed x = { .pattern = arena_alloc_aligned(m->a, TEXT_PATTERN_MAX, 1) };
     for (uint32_t i = 0; i < m->n; i++) {
-        bool fits = m->npatterns < PATTERNS_MAX && text_lex(m->source, m->offset[i], m->offset[i + 1], outer, &x);
-        if (!fits) {
-            x.pattern.failed = false;
-            buf_clear(&x.pattern);
-            pattern_slot(&x.pattern, SLOT_REST, 0, 0);
-            x.slots[0] = value_of_part(m->offset[i], m->offset[i + 1] - m->offset[i]);
-            x.nslots = 1;
-        }
-        uint32_t k = pattern_of(m, buf_view(&x.pattern));
-        m->of[i] = k;
-        m->patterns[k].strings++;
-        m->first[i] = m->nslots;
-        if (m->nslots + x.nslots > m->cap_slots) {
-            m->cap_slots = (m->nslots + x.nslots) * 2;
+        if (m->nslots + TEXT_SLOTS_MAX + 8 > m->cap_slots) {
+            m->cap_slots = (m->nslots + TEXT_SLOTS_MAX) * 2;
             m->slots = realloc(m->slots, m->cap_slots * sizeof *m->slots);
             ASSERT(m->slots);
         }
-        memcpy(m->slots + m->nslots, x.slots, x.nslots * sizeof *x.slots);
+        x.slots = m->slots + m->nslots;
+        if (m->npatterns >= PATTERNS_MAX || !text_lex(m->source, m->offset[i], m->offset[i + 1], outer, &x)) {
+            const char rest[SLOT_BYTES] = { 0, SLOT_REST };
+            memcpy(x.pattern, rest, sizeof rest);
+            x.slots[0] = value_of_part(m->offset[i], m->offset[i + 1] - m->offset[i]);
+            x.n = sizeof rest;
+            x.nslots = 1;
+        }
+        uint32_t k = pattern_of(m, (struct str){ x.pattern, x.n });
+        m->of[i] = k;
+        m->patterns[k].strings++;
+        m->first[i] = m->nslots;
         m->nslots += x.nslots;
     }
     m->first[m->n] = m->nslots;
-    buf_deinit(&x.pattern);
 }
 
 /* -- joining patterns --------------------------------------------------------------------------------------------------- */
@@ -262,7 +256,7 @@ static void join_all(struct miner *m)
     uint32_t *firsts = ARENA_RAW(m->a, uint32_t, m->npatterns), nfirsts = 0;
     uint64_t *hashes = ARENA_RAW(m->a, uint64_t, m->npatterns);
     htab_init(&skeletons, NULL);
-    buf_init(&work, PATTERN_BYTES_MAX * 2, NULL);
+    buf_init(&work, TEXT_PATTERN_MAX * 2, NULL);
     for (uint32_t k = 0; k < m->npatterns; k++) {
         uint64_t h;
         struct pattern *p = &m->patterns[k];
@@ -357,7 +351,7 @@ static uint64_t slots_in_all(const struct miner *m)
 static void finish(struct miner *m, struct text_mined *out)
 {
     struct buf work;
-    buf_init(&work, PATTERN_BYTES_MAX, NULL);
+    buf_init(&work, TEXT_PATTERN_MAX, NULL);
     for (uint32_t k = 0; k < m->nfinals; k++)
         m->finals[k].rare = m->finals[k].strings < STRINGS_MIN;
     out->slots = ARENA_RAW(m->a, uint64_t, slots_in_all(m));

@@ -6,7 +6,7 @@
 
 enum { M_RAW, M_DELTA, M_LAST, M_CODE, M_GUESS, M_DICT = 16 };
 enum { CTX_PREV, CTX_PREV2, CTX_TEMPLATE, CTX_CLASS };
-enum { TABLE_BITS = 14, SAMPLE = 4096, SEARCH_MIN = 24, NEAR = 4 };
+enum { TABLE_BITS = 14, SAMPLE = 2048, SEARCH_MIN = 24, NEAR = 3 };
 
 /* The last value seen with a context; indexed by a hash of it, whoever else has the same. */
 static _Thread_local uint64_t table[1 << TABLE_BITS];
@@ -210,8 +210,8 @@ static void put_model(const struct search *s, struct choice c, unsigned flags, c
     default: UNREACHABLE();
     }
     buf_byte(out, (uint8_t)(c.model | flags));
-    if (front) buf_str(out, buf_view(front));
     if (c.model == M_LAST || c.model == M_GUESS) buf_varint(out, c.context);
+    if (front) buf_str(out, buf_view(front));
     col_seq_encode(seq, n, out);
 }
 
@@ -301,43 +301,66 @@ static void undo_numbers(unsigned model, const uint64_t *context, uint32_t n, ui
     }
 }
 
-static err_t get_contexts(struct cur *c, const struct text_plan *p, uint32_t class, unsigned model, uint32_t n, struct arena *a,
-                          uint32_t *how, uint64_t **context)
+struct head {
+    unsigned model;
+    bool dict;
+    uint32_t context;
+};
+
+static err_t get_head(struct cur *c, struct head *h)
 {
-    TRY(cur_count(c, UINT32_MAX / 2, how));
-    if (*how < CTX_TEMPLATE && model == M_GUESS) return OK;
-    bool known = *how == CTX_TEMPLATE ? class != TEXT_CLASS_TEMPLATE
-                 : *how >= CTX_CLASS  ? *how - CTX_CLASS < p->nclasses && p->classes[*how - CTX_CLASS].values
-                                      : false;
+    uint8_t head;
+    TRY(cur_u8(c, &head));
+    *h = (struct head){ .model = head & ~(unsigned)M_DICT, .dict = head & M_DICT };
+    if (h->model > M_GUESS || (h->dict && h->model < M_CODE)) return err_set(ERR_CORRUPT, "model %u of a column of numbers", head);
+    return h->model == M_LAST || h->model == M_GUESS ? cur_count(c, INT32_MAX, &h->context) : OK;
+}
+
+err_t text_numbers_needs(struct cur c, const struct text_plan *p, uint32_t *class)
+{
+    struct head h;
+    TRY(get_head(&c, &h));
+    *class = TEXT_CLASS_TEMPLATE;
+    if (h.context < CTX_CLASS) return OK;
+    *class = h.context - CTX_CLASS;
+    return *class < p->nclasses ? OK : err_set(ERR_CORRUPT, "context %u of a column of numbers", h.context);
+}
+
+static err_t get_contexts(const struct text_plan *p, uint32_t class, const struct head *h, uint32_t n, struct arena *a, uint64_t **context)
+{
+    uint32_t how = h->context;
+    if (how < CTX_TEMPLATE && h->model == M_GUESS) return OK;
+    bool known = how == CTX_TEMPLATE ? class != TEXT_CLASS_TEMPLATE
+                 : how >= CTX_CLASS  ? how - CTX_CLASS < p->nclasses && p->classes[how - CTX_CLASS].values
+                                     : false;
     uint64_t *to = known ? ARENA_RAW(a, uint64_t, n) : NULL;
     TRY(arena_check(a));
-    if (!known || !contexts_of(p, class, *how, 0, n, to)) return err_set(ERR_CORRUPT, "context %u of a column of numbers", *how);
+    if (!known || !contexts_of(p, class, how, 0, n, to)) return err_set(ERR_CORRUPT, "context %u of a column of numbers", how);
     *context = to;
     return OK;
 }
 
 err_t text_numbers_decode(struct cur *c, const struct text_plan *p, uint32_t class, bool codes, uint32_t limit, struct arena *a, uint64_t *out)
 {
-    uint8_t head;
-    uint32_t n = class == TEXT_CLASS_TEMPLATE ? p->n : p->classes[class].n, count = 0, how = 0;
+    struct head h;
+    uint32_t n = class == TEXT_CLASS_TEMPLATE ? p->n : p->classes[class].n, count = 0;
     uint64_t *distinct = NULL, *context = NULL;
-    TRY(cur_u8(c, &head));
-    unsigned model = head & ~(unsigned)M_DICT;
-    if (model > M_GUESS || (head & M_DICT && codes) || ((model >= M_CODE) != (codes || head & M_DICT)))
-        return err_set(ERR_CORRUPT, "model %u of a column of numbers", head);
-    if (head & M_DICT) {
+    TRY(get_head(c, &h));
+    if (codes ? h.dict || h.model < M_CODE : !h.dict && h.model >= M_CODE)
+        return err_set(ERR_CORRUPT, "model %u of a column of %s", h.model, codes ? "codes" : "numbers");
+    if (h.dict) {
         TRY(cur_count(c, n, &count));
         distinct = ARENA_RAW(a, uint64_t, count);
         TRY(arena_check(a));
         TRY(col_seq_decode(c, count, distinct));
         limit = count;
     }
-    if (n && (model == M_LAST || model == M_GUESS)) TRY(get_contexts(c, p, class, model, n, a, &how, &context));
+    if (n && (h.model == M_LAST || h.model == M_GUESS)) TRY(get_contexts(p, class, &h, n, a, &context));
     TRY(col_seq_decode(c, n, out));
-    if (model >= M_CODE)
-        TRY(undo_codes(model, how, context, n, limit, out));
+    if (h.model >= M_CODE)
+        TRY(undo_codes(h.model, h.context, context, n, limit, out));
     else
-        undo_numbers(model, context, n, out);
+        undo_numbers(h.model, context, n, out);
     for (uint32_t i = 0; distinct && i < n; i++)
         out[i] = distinct[out[i]];
     return OK;

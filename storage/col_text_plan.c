@@ -100,7 +100,7 @@ err_t text_plan_make(struct str patterns, const uint32_t *ends, uint32_t n, stru
 {
     *out = (struct text_plan){ .ntemplates = n };
     struct planner x = { .p = out, .a = a };
-    out->text = arena_alloc_aligned(a, patterns.n + 1, 1);
+    out->text = arena_alloc_aligned(a, patterns.n + TEXT_SLACK, 1);
     out->first_op = ARENA_RAW(a, uint32_t, (size_t)n + 1);
     htab_init(&x.classes, NULL);
     htab_init(&x.seen, NULL);

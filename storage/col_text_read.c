@@ -7,6 +7,7 @@ struct reader {
     struct arena *a;
     uint32_t n, raw; /* of the block */
     uint32_t left;   /* bytes of parts that it may still have */
+    uint32_t *chain; /* room for need_class: as many as there are classes */
     int depth;
 };
 
@@ -23,6 +24,14 @@ static err_t get_field(struct reader *r, struct cur *out)
 }
 
 static err_t at_end(const struct cur *c) { return c->p == c->end ? OK : err_set(ERR_CORRUPT, "bytes behind a column of text"); }
+
+/* Where the parts of a class are, none of which is decoded yet. */
+struct parts {
+    bool is_text;
+    uint8_t kind;
+    uint32_t count, size;
+    struct cur lengths, bytes, numbers;
+};
 
 /* -- strings ---------------------------------------------------------------------------------------------------------- */
 
@@ -56,72 +65,88 @@ static err_t get_lengths(struct reader *r, struct cur *c, uint32_t count, uint64
     return at_end(c);
 }
 
-/* At most `max` bytes in all. */
-static err_t get_strings(struct reader *r, uint32_t count, uint32_t max, struct dict *out)
+/* Strings of at most max bytes in all. */
+static err_t find_strings(struct reader *r, uint32_t count, uint32_t max, struct parts *out)
 {
-    uint8_t kind;
-    uint32_t size, *offset = ARENA_RAW(r->a, uint32_t, (size_t)count + 1);
-    struct cur c, lengths = { 0 };
+    out->count = count;
+    TRY(cur_u8(&r->meta, &out->kind));
+    if (out->kind > STRINGS_TEXT) return err_set(ERR_CORRUPT, "strings of kind %u", out->kind);
+    if (out->kind == STRINGS_PLAIN || out->kind == STRINGS_ZPLAIN) TRY(get_field(r, &out->lengths));
+    TRY(cur_count(&r->meta, (uint32_t)MIN((uint64_t)max + count, UINT32_MAX), &out->size));
+    return get_field(r, &out->bytes);
+}
+
+static err_t decode_strings(struct reader *r, struct parts *p, uint32_t max, struct dict *out)
+{
+    uint32_t *offset = ARENA_RAW(r->a, uint32_t, (size_t)p->count + 1), size = p->size;
+    char *bytes = arena_alloc_aligned(r->a, (size_t)size + TEXT_SLACK, 1);
     TRY(arena_check(r->a));
+    size_t n = (size_t)(p->bytes.end - p->bytes.p);
     offset[0] = 0;
-    TRY(cur_u8(&r->meta, &kind));
-    if (kind > STRINGS_TEXT) return err_set(ERR_CORRUPT, "strings of kind %u", kind);
-    bool plain = kind == STRINGS_PLAIN || kind == STRINGS_ZPLAIN;
-    if (plain) TRY(get_field(r, &lengths));
-    TRY(cur_count(&r->meta, (uint32_t)MIN((uint64_t)max + count, UINT32_MAX), &size));
-    TRY(get_field(r, &c));
-    char *bytes = arena_alloc_aligned(r->a, (size_t)size + 1, 1);
-    TRY(arena_check(r->a));
-    size_t n = (size_t)(c.end - c.p);
-    if (kind == STRINGS_TEXT) {
-        TRY(decode(str_n(c.p, n), count, size, 0, r->depth + 1, r->a->budget, offset + 1, bytes));
-    } else if (kind == STRINGS_ZLINES || kind == STRINGS_ZPLAIN) {
-        TRY(col_zstd_unpack(str_n(c.p, n), bytes, size));
+    if (p->kind == STRINGS_TEXT) {
+        TRY(decode(str_n(p->bytes.p, n), p->count, size, 0, r->depth + 1, r->a->budget, offset + 1, bytes));
+    } else if (p->kind == STRINGS_ZLINES || p->kind == STRINGS_ZPLAIN) {
+        TRY(col_zstd_unpack(str_n(p->bytes.p, n), bytes, size));
     } else {
         if (n != size) return err_set(ERR_CORRUPT, "strings of %zu bytes, not %u", n, size);
-        memcpy(bytes, c.p, n);
+        memcpy(bytes, p->bytes.p, n);
     }
-    if (plain) TRY(get_lengths(r, &lengths, count, size, offset));
-    if (kind == STRINGS_LINES || kind == STRINGS_ZLINES) TRY(split_lines(bytes, size, count, offset));
-    if (offset[count] > max) return err_set(ERR_CORRUPT, "strings of %u bytes, at most %u", offset[count], max);
-    *out = (struct dict){ .count = count, .offset = offset, .bytes = bytes };
+    if (p->kind == STRINGS_PLAIN || p->kind == STRINGS_ZPLAIN) TRY(get_lengths(r, &p->lengths, p->count, size, offset));
+    if (p->kind == STRINGS_LINES || p->kind == STRINGS_ZLINES) TRY(split_lines(bytes, size, p->count, offset));
+    if (offset[p->count] > max) return err_set(ERR_CORRUPT, "strings of %u bytes, at most %u", offset[p->count], max);
+    *out = (struct dict){ .count = p->count, .offset = offset, .bytes = bytes };
     return OK;
 }
 
 /* -- columns ---------------------------------------------------------------------------------------------------------- */
 
-static err_t get_numbers(struct reader *r, const struct text_plan *p, uint32_t class, bool codes, uint32_t limit, uint64_t *out)
+static err_t find_parts(struct reader *r, const struct text_class *c, struct parts *out)
 {
-    struct cur c;
-    TRY(get_field(r, &c));
-    TRY(text_numbers_decode(&c, p, class, codes, limit, r->a, out));
-    return at_end(&c);
+    *out = (struct parts){ .is_text = c->type >= SLOT_WORD };
+    if (out->is_text) {
+        TRY(cur_count(&r->meta, c->n, &out->count));
+        TRY(find_strings(r, out->count, r->raw, out));
+    }
+    return get_field(r, &out->numbers);
 }
 
-static err_t get_class(struct reader *r, struct text_plan *p, uint32_t k)
+static err_t decode_class(struct reader *r, struct text_plan *p, uint32_t k, struct parts *at)
 {
     struct text_class *c = &p->classes[k];
     if (slot_is_hex(c->type)) {
         uint32_t width = c->type == SLOT_UUID ? 16 : c->a / 2u;
-        struct cur field;
         uint8_t *to = arena_alloc(r->a, (size_t)c->n * width + 1);
         TRY(arena_check(r->a));
-        TRY(get_field(r, &field));
-        TRY(col_fix_decode(&field, c->n, width, to));
+        TRY(col_fix_decode(&at->numbers, c->n, width, to));
         c->dict.bytes = (const char *)to;
-        return at_end(&field);
+        return at_end(&at->numbers);
     }
-    uint64_t *values = ARENA_RAW(r->a, uint64_t, c->n);
-    bool parts = !slot_is_number(c->type);
+    uint64_t *values = ARENA_RAW(r->a, uint64_t, (size_t)c->n + 1);
     TRY(arena_check(r->a));
-    if (parts) {
-        uint32_t count;
-        TRY(cur_count(&r->meta, c->n, &count));
-        TRY(get_strings(r, count, r->left, &c->dict));
-        r->left -= c->dict.offset[count];
+    if (at->is_text) {
+        TRY(decode_strings(r, at, r->left, &c->dict));
+        r->left -= c->dict.offset[at->count];
     }
-    TRY(get_numbers(r, p, k, parts, c->dict.count, values));
+    TRY(text_numbers_decode(&at->numbers, p, k, at->is_text, at->count, r->a, values));
     c->values = values;
+    return at_end(&at->numbers);
+}
+
+/* Decodes class k, and first those that its numbers lean on, each on one before it. */
+static err_t need_class(struct reader *r, struct text_plan *p, uint32_t k, struct parts *at)
+{
+    uint32_t *chain = r->chain, n = 0;
+    for (uint32_t next = k; next != TEXT_CLASS_TEMPLATE && !p->classes[next].values && !p->classes[next].dict.bytes;) {
+        chain[n++] = next;
+        uint32_t of = TEXT_CLASS_TEMPLATE;
+        if (!slot_is_hex(p->classes[next].type)) TRY(text_numbers_needs(at[next].numbers, p, &of));
+        if (of != TEXT_CLASS_TEMPLATE && of >= next) return err_set(ERR_CORRUPT, "a column of text that leans on a later one");
+        next = of;
+    }
+    while (n > 0) {
+        n--;
+        TRY(decode_class(r, p, chain[n], &at[chain[n]]));
+    }
     return OK;
 }
 
@@ -137,8 +162,12 @@ static err_t no_room(void) { return err_set(ERR_CORRUPT, "strings longer than th
 
 static inline err_t write_part(struct writer *w, const char *p, size_t n)
 {
-    if (n > (size_t)(w->end - w->to)) return no_room();
-    memcpy(w->to, p, n);
+    if ((size_t)(w->end - w->to) >= n + TEXT_SLACK) {
+        copy_short(w->to, p, n);
+    } else {
+        if (n > (size_t)(w->end - w->to)) return no_room();
+        memcpy(w->to, p, n);
+    }
     w->to += n;
     return OK;
 }
@@ -174,21 +203,37 @@ static inline err_t write_slot(struct writer *w, uint32_t class)
     return OK;
 }
 
-static err_t write_all(const struct text_plan *p, const uint64_t *template, uint32_t n, uint32_t raw, uint32_t base, struct arena *a,
-                       uint32_t *ends, char *to)
+static inline err_t write_string(struct writer *w, uint64_t template)
 {
-    struct writer w = { .p = p, .at = ARENA_ARRAY(a, uint32_t, (size_t)p->nclasses + 1), .to = to, .end = to + raw };
-    TRY(arena_check(a));
-    for (uint32_t i = 0; i < n; i++) {
-        const struct text_op *op = &p->ops[p->first_op[template[i]]];
-        for (;; op++) {
-            TRY(write_part(&w, p->text + op->text_at, op->text_len));
-            if (op->type == 0) break;
-            TRY(write_slot(&w, op->class));
-        }
-        ends[i] = base + (uint32_t)(w.to - to);
+    for (const struct text_op *op = &w->p->ops[w->p->first_op[template]];; op++) {
+        TRY(write_part(w, w->p->text + op->text_at, op->text_len));
+        if (op->type == 0) return OK;
+        TRY(write_slot(w, op->class));
     }
-    return w.to == w.end ? OK : err_set(ERR_CORRUPT, "strings shorter than their block says");
+}
+
+static err_t write_all(struct writer *w, uint32_t base, uint32_t *ends)
+{
+    const char *begin = w->to;
+    for (uint32_t i = 0; i < w->p->n; i++) {
+        TRY(write_string(w, w->p->template[i]));
+        ends[i] = base + (uint32_t)(w->to - begin);
+    }
+    return w->to == w->end ? OK : err_set(ERR_CORRUPT, "strings shorter than their block says");
+}
+
+/* The first value of class k that is not in front of string i. */
+static uint32_t value_of_string(const struct text_class *c, uint32_t i)
+{
+    uint32_t lo = 0, hi = c->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (c->rows[mid] < i)
+            lo = mid + 1;
+        else
+            hi = mid;
+    }
+    return lo;
 }
 
 /* -- blocks ------------------------------------------------------------------------------------------------------------- */
@@ -218,37 +263,55 @@ static err_t open_block(struct reader *r, struct str block)
     return OK;
 }
 
-static err_t open_plan(struct reader *r, struct text_plan *p, uint64_t **template)
+static err_t open_plan(struct reader *r, struct text_plan *p, struct parts **at)
 {
-    uint32_t count;
+    uint32_t count, max = MIN(r->raw, UINT32_MAX / 16) * 4 + (64 << 10);
     struct dict patterns;
+    struct parts all = { 0 };
+    struct cur c;
     TRY(cur_count(&r->meta, r->n, &count));
-    TRY(get_strings(r, count, MIN(r->raw, UINT32_MAX / 16) * 4 + (64 << 10), &patterns));
+    TRY(find_strings(r, count, max, &all));
+    TRY(decode_strings(r, &all, max, &patterns));
     TRY(text_plan_make((struct str){ patterns.bytes, patterns.offset[count] }, patterns.offset + 1, count, r->a, p));
-    *template = ARENA_RAW(r->a, uint64_t, (size_t)r->n + 1);
+    p->template = ARENA_RAW(r->a, uint64_t, (size_t)r->n + 1);
     TRY(arena_check(r->a));
-    p->template = *template;
     p->n = r->n;
-    TRY(get_numbers(r, p, TEXT_CLASS_TEMPLATE, true, count, *template));
+    TRY(get_field(r, &c));
+    TRY(text_numbers_decode(&c, p, TEXT_CLASS_TEMPLATE, true, count, r->a, p->template));
+    TRY(at_end(&c));
     /* Every slot has at least a byte of text. */
-    return text_plan_rows(p, *template, r->n, r->raw, r->a);
+    TRY(text_plan_rows(p, p->template, r->n, r->raw, r->a));
+    *at = ARENA_RAW(r->a, struct parts, (size_t)p->nclasses + 1);
+    r->chain = ARENA_RAW(r->a, uint32_t, (size_t)p->nclasses + 1);
+    TRY(arena_check(r->a));
+    for (uint32_t k = 0; k < p->nclasses; k++)
+        TRY(find_parts(r, &p->classes[k], &(*at)[k]));
+    return r->meta.p == r->meta.end && r->data.p == r->data.end ? OK : err_set(ERR_CORRUPT, "bytes behind a block of text");
+}
+
+static err_t open_all(struct reader *r, struct str block, struct text_plan *p, struct parts **at, struct writer *w)
+{
+    TRY(open_block(r, block));
+    TRY(open_plan(r, p, at));
+    w->p = p;
+    w->at = ARENA_ARRAY(r->a, uint32_t, (size_t)p->nclasses + 1);
+    return arena_check(r->a);
 }
 
 static err_t decode(struct str block, uint32_t n, uint32_t raw, uint32_t base, int depth, struct budget *budget, uint32_t *ends, char *to)
 {
     struct arena a;
     struct text_plan p;
-    uint64_t *template;
+    struct parts *at;
     if (depth >= TEXT_DEPTH_MAX) return err_set(ERR_CORRUPT, "text in text, %d deep", depth);
     arena_init_sized(&a, budget, 1 << 18);
     struct reader r = { .a = &a, .n = n, .raw = raw, .left = raw, .depth = depth };
+    struct writer w = { .to = to, .end = to + raw };
     err_t e;
-    TRY_OUT(e, open_block(&r, block));
-    TRY_OUT(e, open_plan(&r, &p, &template));
+    TRY_OUT(e, open_all(&r, block, &p, &at, &w));
     for (uint32_t k = 0; k < p.nclasses; k++)
-        TRY_OUT(e, get_class(&r, &p, k));
-    if (r.meta.p != r.meta.end || r.data.p != r.data.end) TRY_OUT(e, err_set(ERR_CORRUPT, "bytes behind a block of text"));
-    e = write_all(&p, template, n, raw, base, &a, ends, to);
+        TRY_OUT(e, need_class(&r, &p, k, at));
+    e = write_all(&w, base, ends);
 out:
     arena_deinit(&a);
     return e;
@@ -257,4 +320,42 @@ out:
 err_t col_text_decode(struct str block, uint32_t n, uint32_t raw, uint32_t base, struct budget *budget, uint32_t *ends, char *to)
 {
     return decode(block, n, raw, base, 0, budget, ends, to);
+}
+
+/* Decodes the classes of a string, and sets where its values are. */
+static err_t reach_string(struct reader *r, struct text_plan *p, struct parts *at, struct writer *w, uint32_t i)
+{
+    uint64_t template = p->template[i];
+    for (uint32_t k = p->first_op[template]; k + 1 < p->first_op[template + 1]; k++) {
+        uint32_t class = p->ops[k].class;
+        TRY(need_class(r, p, class, at));
+        w->at[class] = value_of_string(&p->classes[class], i);
+    }
+    return OK;
+}
+
+err_t col_text_decode_at(struct str block, uint32_t n, uint32_t raw, const uint32_t *wanted, uint32_t k, struct arena *out, struct str *strings)
+{
+    struct arena a;
+    struct text_plan p;
+    struct parts *at;
+    arena_init_sized(&a, out->budget, 1 << 18);
+    struct reader r = { .a = &a, .n = n, .raw = raw, .left = raw };
+    struct writer w;
+    err_t e;
+    char *to = arena_alloc_aligned(&a, (size_t)raw + 1, 1);
+    TRY_OUT(e, arena_check(&a));
+    TRY_OUT(e, open_all(&r, block, &p, &at, &w));
+    for (uint32_t i = 0; i < k; i++) {
+        ASSERT(wanted[i] < n);
+        w.to = to;
+        w.end = to + raw;
+        TRY_OUT(e, reach_string(&r, &p, at, &w, wanted[i]));
+        TRY_OUT(e, write_string(&w, p.template[wanted[i]]));
+        strings[i] = arena_str(out, (struct str){ to, (size_t)(w.to - to) });
+        TRY_OUT(e, arena_check(out));
+    }
+out:
+    arena_deinit(&a);
+    return e;
 }

@@ -49,19 +49,30 @@ static size_t check(const struct list *l)
         cr_assert_eq(memcmp(to, l->bytes.p, raw), 0);
         for (uint32_t i = 0; i < l->n; i++)
             cr_assert_eq(ends[i], 5 + l->offset[i + 1]);
-        free(exact);
         struct prng r;
         prng_init(&r, b.n);
+        uint32_t few[8], k = (uint32_t)MIN(ARRAY_LEN(few), l->n);
+        struct str strings[8];
+        struct arena a;
+        arena_init(&a, NULL);
+        for (uint32_t i = 0; i < k; i++)
+            few[i] = (uint32_t)prng_below(&r, l->n);
+        cr_assert_eq(col_text_decode_at(str_n(exact, b.n), l->n, raw, few, k, &a, strings), OK, "%s", err_detail());
+        for (uint32_t i = 0; i < k; i++)
+            cr_assert(str_eq(strings[i], (struct str){ l->bytes.p + l->offset[few[i]], l->offset[few[i] + 1] - l->offset[few[i]] }));
+        free(exact);
         for (int round = 0; round < 60; round++) {
             size_t cut = round % 2 ? b.n : prng_below(&r, b.n);
             exact = malloc(cut + 1);
             memcpy(exact, b.p, cut);
-            for (uint64_t k = prng_below(&r, 4); cut && k > 0; k--)
+            for (uint64_t flips = prng_below(&r, 4); cut && flips > 0; flips--)
                 exact[prng_below(&r, cut)] ^= (char)(1 << prng_below(&r, 8));
             err_t ignored = col_text_decode(str_n(exact, cut), l->n, raw, 0, NULL, ends, to);
+            ignored = col_text_decode_at(str_n(exact, cut), l->n, raw, few, k, &a, strings);
             (void)ignored;
             free(exact);
         }
+        arena_deinit(&a);
     }
     free(to);
     free(ends);
