@@ -107,51 +107,47 @@ static err_t add_rows(struct gather *g, struct insp_set *set, const struct seg_p
 
 /* -- metrics ------------------------------------------------------------------------------------------------------ */
 
-/* Parts of the raw bytes of each chunk; times that series share are counted once. */
+/* Parts of the raw bytes of the chunks; times that series share are counted once. */
 struct parts {
     struct seg_metric *m;
-    double *value, *time, *start; /* [nchunks] */
+    uint64_t value, time, start;
     struct htab times;
 };
 
-static bool first_use(struct parts *p, const struct seg_block_at *b)
+static bool first_use(struct parts *p, const struct seg_block *b)
 {
-    uint64_t key = b->times_chunk << 32 | b->times_off, hash = hash_u64(key);
+    uint64_t hash = hash_u64(b->times);
     uint32_t it = 0, v;
     if (htab_next(&p->times, hash, &it, &v)) return false;
     htab_insert(&p->times, hash, 0);
     return true;
 }
 
-static err_t add_blocks(struct insp_set *set, struct parts *p, const struct seg_entry *e, struct arena *tmp)
+static err_t add_blocks(struct insp_set *set, struct parts *p, const struct seg_series *x, struct arena *tmp)
 {
-    struct seg_block_at *b;
+    struct seg_block *b;
     uint32_t n;
-    TRY(seg_entry_blocks(e, tmp, &b, &n));
+    TRY(seg_series_blocks(x, INT64_MIN, INT64_MAX, tmp, &b, &n));
     for (uint32_t i = 0; i < n; i++) {
-        if (b[i].data_chunk >= p->m->nchunks || b[i].times_chunk >= p->m->nchunks)
-            return err_set(ERR_CORRUPT, "a block of samples in chunk %llu of %u", (unsigned long long)MAX(b[i].data_chunk, b[i].times_chunk),
-                           p->m->nchunks);
         set->blocks++;
-        set->samples += b[i].n;
-        set->hist_samples += b[i].hist ? b[i].n : 0;
-        p->value[b[i].data_chunk] += (double)b[i].data_size;
-        p->start[b[i].data_chunk] += (double)b[i].starts_size;
-        if (first_use(p, &b[i])) p->time[b[i].times_chunk] += (double)b[i].times_size;
+        set->samples += b[i].is.n;
+        set->hist_samples += b[i].hist ? b[i].is.n : 0;
+        p->value += b[i].data_size;
+        p->start += b[i].starts_size;
+        if (first_use(p, &b[i])) p->time += b[i].times_size;
     }
     return OK;
 }
 
 /* Decodes all samples of a series. The chunks that it needs are read before the tally is opened, so that nothing yields under
  * it. */
-static err_t decode_series(struct insp_set *set, struct parts *p, const struct seg_entry *e, struct arena *tmp)
+static err_t decode_series(struct insp_set *set, const struct seg_series *x, struct arena *tmp)
 {
-    const struct seg_series x = { .of = p->m, .entry = e };
     struct sample_set samples;
-    TRY(seg_series_read(&x, INT64_MIN, INT64_MAX, tmp, &samples));
+    TRY(seg_series_read(x, INT64_MIN, INT64_MAX, tmp, &samples));
     struct col_tally tally = { 0 };
     col_tally_open = &tally;
-    err_t err = seg_series_read(&x, INT64_MIN, INT64_MAX, tmp, &samples);
+    err_t err = seg_series_read(x, INT64_MIN, INT64_MAX, tmp, &samples);
     col_tally_open = NULL;
     col_tally_add(&set->codecs, &tally);
     return err;
@@ -163,8 +159,9 @@ static err_t add_page(struct insp_set *set, struct parts *p, uint32_t i)
     for (uint32_t k = 0; k < p->m->page[i].n; k++) {
         struct arena tmp;
         arena_init(&tmp, NULL);
-        err_t e = add_blocks(set, p, &p->m->page[i].entry[k], &tmp);
-        if (e == OK) e = decode_series(set, p, &p->m->page[i].entry[k], &tmp);
+        const struct seg_series x = { .of = p->m, .entry = &p->m->page[i].entry[k] };
+        err_t e = add_blocks(set, p, &x, &tmp);
+        if (e == OK) e = decode_series(set, &x, &tmp);
         arena_deinit(&tmp);
         TRY(e);
         TRY(rt_checkpoint());
@@ -172,14 +169,23 @@ static err_t add_page(struct insp_set *set, struct parts *p, uint32_t i)
     return OK;
 }
 
+/* Stored bytes a raw one, of chunks [first, last). */
+static double packed_share(const struct seg_metric *m, uint32_t first, uint32_t last)
+{
+    double size = 0, raw = 0;
+    for (uint32_t i = first; i < last; i++) {
+        size += m->chunk[i].size;
+        raw += m->chunk[i].raw_size;
+    }
+    return raw > 0 ? size / raw : 0;
+}
+
 static void add_shares(struct insp_set *set, const struct parts *p)
 {
-    for (uint32_t i = 0; i < p->m->nchunks; i++) {
-        double share = p->m->chunk[i].raw_size ? (double)p->m->chunk[i].size / p->m->chunk[i].raw_size : 0;
-        set->value_bytes += p->value[i] * share;
-        set->time_bytes += p->time[i] * share;
-        set->start_bytes += p->start[i] * share;
-    }
+    double data = packed_share(p->m, 0, p->m->ndata), times = packed_share(p->m, p->m->ndata, p->m->nchunks);
+    set->value_bytes += (double)p->value * data;
+    set->start_bytes += (double)p->start * data;
+    set->time_bytes += (double)p->time * times;
 }
 
 static err_t add_samples(struct gather *g, struct insp_set *set, const struct seg_group *group)
@@ -191,9 +197,6 @@ static err_t add_samples(struct gather *g, struct insp_set *set, const struct se
     htab_init(&p.times, NULL);
     err_t e;
     TRY_OUT(e, seg_metric_open(g->seg, group, &a, &counts, &p.m));
-    p.value = ARENA_ARRAY(&a, double, p.m->nchunks + 1);
-    p.time = ARENA_ARRAY(&a, double, p.m->nchunks + 1);
-    p.start = ARENA_ARRAY(&a, double, p.m->nchunks + 1);
     for (uint32_t i = 0; i < p.m->npages; i++)
         TRY_OUT(e, add_page(set, &p, i));
     add_shares(set, &p);

@@ -346,6 +346,11 @@ size_t sample_f64_encode(const double *v, uint32_t n, uint8_t *out)
     return bits;
 }
 
+int sample_f64_exponent(const uint8_t *coded)
+{
+    return (coded[0] & KIND_MASK) == DECIMAL && !(coded[0] & HAS_EXCEPTIONS) ? coded[0] >> 2 & 31 : -1;
+}
+
 static const uint8_t *get_exceptions(const uint8_t *p, const uint8_t *end, uint32_t n, double *out)
 {
     uint64_t count, gap, at = 0;

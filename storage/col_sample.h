@@ -15,5 +15,7 @@ size_t sample_f64_encode(const double *v, uint32_t n, uint8_t *out);
 /* Reads n values from [p, end): the position behind them, or NULL when the bytes are malformed. */
 const uint8_t *sample_i64_decode(const uint8_t *p, const uint8_t *end, uint32_t n, int64_t *out);
 const uint8_t *sample_f64_decode(const uint8_t *p, const uint8_t *end, uint32_t n, double *out);
+/* The exponent of coded doubles when all are decimals, value = integer / 10^exponent, the integers below 2^53; else -1. */
+int sample_f64_exponent(const uint8_t *coded);
 
 #endif

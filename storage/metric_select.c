@@ -7,6 +7,8 @@
 #include "storage/seg_metric.h"
 #include "storage/shard.h"
 
+#include <stdlib.h>
+
 struct metric_view {
     struct seg_metric **seg; /* one a segment of the view; NULL where it has nothing of the tenant */
 };
@@ -215,6 +217,72 @@ err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, 
     }
     v->counts.samples += all.n;
     *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st };
+    return OK;
+}
+
+/* -- pieces --------------------------------------------------------------------------------------------------------- */
+
+struct span { /* that one source has samples in; block: what it knows of them */
+    int64_t tmin, tmax;
+    const struct metric_block *block;
+};
+struct spans {
+    struct span *s;
+    size_t cap;
+    uint32_t n;
+};
+
+static err_t add_span(struct spans *x, struct arena *a, struct span s)
+{
+    x->s = arena_grow(a, x->s, x->n, &x->cap, x->n + 1, sizeof *x->s);
+    TRY(arena_check(a));
+    x->s[x->n++] = s;
+    return OK;
+}
+
+static err_t add_spans(struct spans *x, const struct source *src, int64_t tmin, int64_t tmax, struct arena *a)
+{
+    if (src->mem) {
+        const struct mem_series *m = src->mem;
+        return m->tmin <= tmax && m->tmax >= tmin ? add_span(x, a, (struct span){ MAX(m->tmin, tmin), MIN(m->tmax, tmax), NULL }) : OK;
+    }
+    struct seg_block *b;
+    uint32_t n;
+    TRY(seg_series_blocks(src->seg, tmin, tmax, a, &b, &n));
+    for (uint32_t i = 0; i < n; i++) {
+        const struct metric_block *is = &b[i].is;
+        bool whole = is->usable && is->tmin_ms >= tmin && is->tmax_ms <= tmax;
+        for (const struct dead_span *d = src->dead; d; d = d->next)
+            whole &= d->tmin > is->tmax_ms || d->tmax < is->tmin_ms;
+        TRY(add_span(x, a, (struct span){ MAX(is->tmin_ms, tmin), MIN(is->tmax_ms, tmax), whole ? is : NULL }));
+    }
+    return OK;
+}
+
+static int by_time(const void *a, const void *b)
+{
+    const struct span *x = a, *y = b;
+    return x->tmin < y->tmin ? -1 : x->tmin > y->tmin;
+}
+
+err_t metrics_pieces(struct view *v, const struct mseries *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                     struct metric_piece **out, uint32_t *n)
+{
+    (void)v;
+    struct spans x = { 0 };
+    for (const struct source *src = s->impl; src; src = src->next)
+        TRY(add_spans(&x, src, tmin_ms, tmax_ms, a));
+    if (x.n) qsort(x.s, x.n, sizeof *x.s, by_time);
+    struct metric_piece *p = *out = ARENA_RAW(a, struct metric_piece, x.n);
+    TRY(arena_check(a));
+    *n = 0;
+    for (uint32_t i = 0, next; i < x.n; i = next) {
+        struct span at = x.s[i];
+        for (next = i + 1; next < x.n && x.s[next].tmin <= at.tmax; next++)
+            at = (struct span){ at.tmin, MAX(at.tmax, x.s[next].tmax), NULL };
+        if (!at.block && *n && !p[*n - 1].block) p[*n - 1].tmax_ms = at.tmax;
+        else p[(*n)++] = (struct metric_piece){ at.tmin, at.tmax, at.block };
+    }
     return OK;
 }
 

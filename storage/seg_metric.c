@@ -1,17 +1,19 @@
 /* The metrics of a tenant in a segment.
  *
- *   group meta = u8 version (2) | varint n, n x chunk            blocks: where they lie
- *              | varint n, n x (chunk, varint series)            pages, in the order of the series
+ *   group meta = u8 version (3) | varint n, n x chunk            data of blocks: where it lies
+ *              | varint n, n x chunk                             times of blocks
+ *              | varint n, n x (chunk, varint series, varint data)     pages, in the order of the series; where the data of
+ *                                                                the first series of each begins
  *              | varint n, n x name                              label names, ascending
  *              | u8 1, chunk  or  u8 0                           metadata of families
  *   chunk      = struct seg_chunk; zstd when its size < raw_size
  *   name       = str | parts of (u8 1, chunk, varint values, str first value cut to 64 bytes) | u8 0
  *   str        = varint length | bytes
  * Chunks, decompressed:
- *   page       = entries: str canonical labels | zigzag varint tmin | varint tmax - tmin | str blocks
- *   blocks     = each 10 varints: n * 2 + histograms? | tmin - series' tmin | tmax - tmin | data chunk, offset, size |
- *                size of start timestamps | times chunk, offset, size
- *   data       = sample_f64, or n x nhist_encode; behind it the start timestamps (sample_i64) unless of size 0
+ *   page       = entries: str canonical labels | zigzag varint tmin | varint tmax - tmin | varint bytes of data
+ *                | str blocks (seg_block.h: times, sizes and summaries of each)
+ *   data       = of each block, series by series: sample_f64, or n x nhist_encode; behind it the start timestamps
+ *                (sample_i64), if any has one. A block lies in one chunk.
  *   times      = sample_i64; blocks with equal times share them
  *   part       = values, ascending: str value | str series, each varint difference to the one before
  *   metadata   = varint n, n x (str family, type, unit, help)
@@ -81,10 +83,22 @@ static struct seg_chunk get_chunk(struct reader *r)
 
 /* -- directory ------------------------------------------------------------------------------------------------ */
 
+/* Appends to s->chunk; the number there are now. */
+static uint32_t get_chunks(struct reader *r, struct arena *a, struct seg_metric *s)
+{
+    uint32_t n = get_count(r, sizeof(struct seg_chunk));
+    struct seg_chunk *all = ARENA_RAW(a, struct seg_chunk, s->nchunks + n);
+    if (s->nchunks) memcpy(all, s->chunk, s->nchunks * sizeof *all);
+    for (uint32_t i = 0; i < n; i++)
+        all[s->nchunks + i] = get_chunk(r);
+    s->chunk = all;
+    return s->nchunks += n;
+}
+
 static void get_pages(struct reader *r, struct arena *a, struct seg_metric *s)
 {
     uint64_t first = 0;
-    s->npages = get_count(r, sizeof(struct seg_chunk) + 1);
+    s->npages = get_count(r, sizeof(struct seg_chunk) + 2);
     s->page = ARENA_ARRAY(a, struct seg_page, s->npages);
     for (uint32_t i = 0; r->p && i < s->npages; i++) {
         struct seg_page *p = &s->page[i];
@@ -92,6 +106,7 @@ static void get_pages(struct reader *r, struct arena *a, struct seg_metric *s)
         uint64_t n = get(r);
         /* An entry takes 4 bytes at least. */
         if (n == 0 || n > p->at.raw_size / 4 || n > s->nseries - first) r->p = NULL;
+        p->data = get(r);
         p->first = (uint32_t)first;
         p->n = r->p ? (uint32_t)n : 0;
         first += p->n;
@@ -121,12 +136,14 @@ err_t seg_metric_decode(struct str meta, uint32_t nseries, struct arena *a, stru
     uint8_t version = get_byte(&r);
     if (version != SEG_METRIC_VERSION)
         return err_set(ERR_CORRUPT, "a metrics group of version %u, this program reads version %d only", version, SEG_METRIC_VERSION);
-    s.nchunks = get_count(&r, sizeof(struct seg_chunk));
-    s.chunk = ARENA_ARRAY(a, struct seg_chunk, s.nchunks);
+    s.ndata = get_chunks(&r, a, &s);
+    get_chunks(&r, a, &s);
+    TRY(arena_check(a));
     s.chunk_bytes = ARENA_ARRAY(a, struct str, s.nchunks);
+    s.chunk_start = ARENA_ARRAY(a, uint64_t, s.nchunks);
     TRY(arena_check(a));
     for (uint32_t i = 0; i < s.nchunks; i++)
-        s.chunk[i] = get_chunk(&r);
+        s.chunk_start[i] = i == 0 || i == s.ndata ? 0 : s.chunk_start[i - 1] + s.chunk[i - 1].raw_size;
     get_pages(&r, a, &s);
     s.nnames = get_count(&r, 2);
     s.name = ARENA_ARRAY(a, struct seg_name, s.nnames);
@@ -141,7 +158,7 @@ err_t seg_metric_decode(struct str meta, uint32_t nseries, struct arena *a, stru
     return OK;
 }
 
-err_t seg_page_decode(struct str raw, uint32_t n, struct arena *a, struct seg_entry **out)
+err_t seg_page_decode(struct str raw, uint32_t n, uint64_t data, struct arena *a, struct seg_entry **out)
 {
     struct reader r = reader_of(raw);
     if (n > raw.n / 4) return err_set(ERR_CORRUPT, "a page of series is too short");
@@ -151,8 +168,10 @@ err_t seg_page_decode(struct str raw, uint32_t n, struct arena *a, struct seg_en
         e[i].canonical = get_str(&r, LABELS_BYTES_MAX * 2);
         e[i].tmin = unzigzag(get(&r));
         e[i].tmax = (int64_t)((uint64_t)e[i].tmin + get(&r));
+        e[i].data = data;
+        e[i].data_size = get(&r);
         e[i].blocks = get_str(&r, SEG_CHUNK_MAX);
-        if (!r.p || e[i].tmax < e[i].tmin) return err_set(ERR_CORRUPT, "a page of series: entry %u is malformed", i);
+        if (!r.p || e[i].tmax < e[i].tmin || __builtin_add_overflow(data, e[i].data_size, &data)) return err_set(ERR_CORRUPT, "a page of series: entry %u is malformed", i);
     }
     if (r.p != r.end) return err_set(ERR_CORRUPT, "a page of series has bytes too many");
     return OK;
@@ -271,7 +290,7 @@ static err_t load_page(struct seg_metric *s, struct seg_page *p)
     struct str raw;
     struct seg_entry *e;
     TRY(read_chunk(s, &p->at, s->cache, &raw));
-    TRY(seg_page_decode(raw, p->n, s->cache, &e));
+    TRY(seg_page_decode(raw, p->n, p->data, s->cache, &e));
     p->entry = e;
     s->counts->groups_read++;
     return OK;
@@ -336,37 +355,23 @@ err_t seg_metric_select(struct seg_metric *s, const struct matcher *ms, uint32_t
 
 /* -- samples --------------------------------------------------------------------------------------------------- */
 
-struct block {
-    uint32_t n;
-    bool hist;
-    int64_t tmin, tmax;
-    uint64_t data_chunk, data_off, data_size, starts_size, times_chunk, times_off, times_size;
-};
-
-static bool get_block(struct reader *r, int64_t series_tmin, struct block *b)
+/* `size` bytes at off, counted through the raw bytes of chunks [first, last): they lie in one. */
+static err_t chunk_part(struct seg_metric *s, uint32_t first, uint32_t last, uint64_t off, uint64_t size, struct str *out)
 {
-    uint64_t head = get(r);
-    b->n = (uint32_t)(head >> 1);
-    b->hist = head & 1;
-    b->tmin = (int64_t)((uint64_t)series_tmin + get(r));
-    b->tmax = (int64_t)((uint64_t)b->tmin + get(r));
-    uint64_t *fields[] = { &b->data_chunk, &b->data_off, &b->data_size, &b->starts_size, &b->times_chunk,
-                           &b->times_off, &b->times_size };
-    for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
-        *fields[i] = get(r);
-    return r->p && head >> 1 > 0 && head >> 1 <= COL_SAMPLE_MAX;
-}
-
-static err_t chunk_part(struct seg_metric *s, uint64_t chunk, uint64_t off, uint64_t size, struct str *out)
-{
-    if (chunk >= s->nchunks) return err_set(ERR_CORRUPT, "a block of samples in chunk %llu of %u",
-                                            (unsigned long long)chunk, s->nchunks);
-    if (!s->chunk_bytes[chunk].p) {
-        struct str bytes;
-        TRY(read_chunk(s, &s->chunk[chunk], s->cache, &bytes));
-        s->chunk_bytes[chunk] = bytes;
+    uint32_t lo = first, hi = last;
+    while (lo + 1 < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (s->chunk_start[mid] <= off) lo = mid;
+        else hi = mid;
     }
-    struct str c = s->chunk_bytes[chunk];
+    if (lo >= last) return err_set(ERR_CORRUPT, "a block of samples, but no chunk of them");
+    if (!s->chunk_bytes[lo].p) {
+        struct str bytes;
+        TRY(read_chunk(s, &s->chunk[lo], s->cache, &bytes));
+        s->chunk_bytes[lo] = bytes;
+    }
+    struct str c = s->chunk_bytes[lo];
+    off -= s->chunk_start[lo];
     if (off > c.n || size > c.n - off) return err_set(ERR_CORRUPT, "a block of samples ends outside of its chunk");
     *out = str_sub(c, (size_t)off, (size_t)(off + size));
     return OK;
@@ -387,26 +392,24 @@ static err_t get_hists(struct str payload, struct arena *a, const struct nhist *
 }
 
 /* Appends a block's samples to `to`, which has room for them. */
-static err_t take_block(struct seg_metric *s, const struct block *b, struct arena *a, struct sample_set *to)
+static err_t take_block(struct seg_metric *s, const struct seg_block *b, struct arena *a, struct sample_set *to)
 {
-    struct str times, data, starts = STR_NONE;
-    TRY(chunk_part(s, b->times_chunk, b->times_off, b->times_size, &times));
-    TRY(chunk_part(s, b->data_chunk, b->data_off, b->data_size, &data));
-    if (b->starts_size) {
-        uint64_t off;
-        if (__builtin_add_overflow(b->data_off, b->data_size, &off)) return malformed();
-        TRY(chunk_part(s, b->data_chunk, off, b->starts_size, &starts));
-    }
+    struct str times, data, starts;
+    uint32_t n = b->is.n;
+    TRY(chunk_part(s, s->ndata, s->nchunks, b->times, b->times_size, &times));
+    TRY(chunk_part(s, 0, s->ndata, b->data, b->data_size + b->starts_size, &data));
+    starts = str_sub(data, (size_t)b->data_size, data.n);
+    data = str_sub(data, 0, (size_t)b->data_size);
     uint32_t at = to->n;
     const uint8_t *end = (const uint8_t *)times.p + times.n;
-    if (sample_i64_decode((const uint8_t *)times.p, end, b->n, to->t + at) != end) return malformed();
+    if (sample_i64_decode((const uint8_t *)times.p, end, n, to->t + at) != end) return malformed();
     end = (const uint8_t *)data.p + data.n;
-    if (b->hist) TRY(get_hists(data, a, to->hist + at, b->n));
-    else if (sample_f64_decode((const uint8_t *)data.p, end, b->n, to->v + at) != end) return malformed();
-    if (b->hist) memset(to->v + at, 0, b->n * sizeof *to->v);
+    if (b->hist) TRY(get_hists(data, a, to->hist + at, n));
+    else if (sample_f64_decode((const uint8_t *)data.p, end, n, to->v + at) != end) return malformed();
+    if (b->hist) memset(to->v + at, 0, n * sizeof *to->v);
     end = (const uint8_t *)starts.p + starts.n;
-    if (starts.n && sample_i64_decode((const uint8_t *)starts.p, end, b->n, to->st + at) != end) return malformed();
-    to->n += b->n;
+    if (starts.n && sample_i64_decode((const uint8_t *)starts.p, end, n, to->st + at) != end) return malformed();
+    to->n += n;
     return OK;
 }
 
@@ -424,48 +427,50 @@ static void keep_range(struct sample_set *s, uint32_t from, int64_t tmin, int64_
     s->n = n;
 }
 
+err_t seg_series_blocks(const struct seg_series *x, int64_t tmin_ms, int64_t tmax_ms, struct arena *a, struct seg_block **out,
+                        uint32_t *n)
+{
+    const struct seg_entry *e = x->entry;
+    struct seg_blocks at = { .tmax = e->tmin, .data = e->data, .data_end = e->data + e->data_size, .in = cur_of(e->blocks) };
+    size_t cap = 0;
+    *out = NULL;
+    for (*n = 0;;) {
+        struct seg_block b;
+        bool more;
+        TRY(seg_block_get(&at, &b, &more));
+        if (!more) return OK;
+        if (b.is.tmin_ms > tmax_ms || b.is.tmax_ms < tmin_ms) continue;
+        *out = arena_grow(a, *out, *n, &cap, *n + 1, sizeof **out);
+        TRY(arena_check(a));
+        (*out)[(*n)++] = b;
+    }
+}
+
 err_t seg_series_read(const struct seg_series *x, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
                       struct sample_set *out)
 {
-    uint32_t room[2] = { 0, 0 };
+    uint32_t room[2] = { 0, 0 }, n;
     bool starts[2] = { false, false };
-    struct block b;
-    for (struct reader r = reader_of(x->entry->blocks); r.p < r.end;) {
-        if (!get_block(&r, x->entry->tmin, &b)) return malformed();
-        if (b.tmin > tmax_ms || b.tmax < tmin_ms) continue;
-        room[b.hist] += b.n;
-        starts[b.hist] |= b.starts_size > 0;
+    struct seg_block *list;
+    TRY(seg_series_blocks(x, tmin_ms, tmax_ms, a, &list, &n));
+    for (const struct seg_block *b = list; b < list + n; b++) {
+        room[b->hist] += b->is.n;
+        starts[b->hist] |= b->is.starts;
     }
     struct sample_set set[2];
     for (unsigned k = 0; k < 2; k++)
         sample_set_init(&set[k], a, room[k], k == 1 && room[k], starts[k]);
     TRY(arena_check(a));
-    for (struct reader r = reader_of(x->entry->blocks); r.p < r.end;) {
-        if (!get_block(&r, x->entry->tmin, &b)) return malformed();
-        if (b.tmin > tmax_ms || b.tmax < tmin_ms) continue;
-        uint32_t from = set[b.hist].n;
-        TRY(take_block(x->of, &b, a, &set[b.hist]));
-        if (b.tmin < tmin_ms || b.tmax > tmax_ms) keep_range(&set[b.hist], from, tmin_ms, tmax_ms);
+    for (const struct seg_block *b = list; b < list + n; b++) {
+        struct sample_set *to = &set[b->hist];
+        uint32_t from = to->n;
+        TRY(take_block(x->of, b, a, to));
+        if (b->is.tmin_ms < tmin_ms || b->is.tmax_ms > tmax_ms) keep_range(to, from, tmin_ms, tmax_ms);
     }
     /* As written these are settled; a file from a hostile hand may have anything. */
     for (unsigned k = 0; k < 2; k++)
         sample_set_settle(&set[k], a);
     sample_set_merge(&set[0], &set[1], a, out);
-    return arena_check(a);
-}
-
-err_t seg_entry_blocks(const struct seg_entry *e, struct arena *a, struct seg_block_at **out, uint32_t *n)
-{
-    size_t cap = 0;
-    struct block b;
-    *out = NULL;
-    *n = 0;
-    for (struct reader r = reader_of(e->blocks); r.p < r.end;) {
-        if (!get_block(&r, e->tmin, &b)) return malformed();
-        *out = arena_grow(a, *out, *n, &cap, *n + 1, sizeof **out);
-        (*out)[(*n)++] = (struct seg_block_at){ b.n, b.hist, b.data_chunk, b.data_off, b.data_size, b.starts_size, b.times_chunk, b.times_off,
-                                                b.times_size };
-    }
     return arena_check(a);
 }
 

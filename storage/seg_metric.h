@@ -6,9 +6,10 @@
 
 #include "storage/metric_samples.h"
 #include "storage/seg.h"
+#include "storage/seg_block.h"
 
 enum {
-    SEG_METRIC_VERSION = 2,
+    SEG_METRIC_VERSION = 3,
     SEG_METRIC_CHUNK = 256 << 10,  /* raw bytes at which a chunk of blocks is written */
     SEG_METRIC_PAGE = 64 << 10,    /* of series entries */
     SEG_METRIC_PART = 1 << 20,     /* of label values with their series */
@@ -19,11 +20,13 @@ enum {
 struct seg_entry { /* of a series, inside its page */
     struct str canonical;
     int64_t tmin, tmax;
-    struct str blocks; /* undecoded */
+    uint64_t data, data_size; /* where its blocks' data lies, of all chunks of data */
+    struct str blocks;        /* undecoded: seg_block.h */
 };
 struct seg_page {
     struct seg_chunk at;
-    uint32_t first, n;      /* series */
+    uint32_t first, n;       /* series */
+    uint64_t data;           /* where the data of its first series begins */
     struct seg_entry *entry; /* NULL until read */
 };
 struct seg_part {
@@ -40,8 +43,9 @@ struct seg_metric { /* the directory of a group, and what was read through it so
     struct seg *seg;
     struct arena *mem, *cache; /* the directory; what is read: the same one at first, see seg_metric_forget */
     struct view_counts *counts;
-    uint32_t nseries, nchunks, npages, nnames;
-    struct seg_chunk *chunk;
+    uint32_t nseries, ndata, nchunks, npages, nnames;
+    struct seg_chunk *chunk; /* ndata of data, then those of times */
+    uint64_t *chunk_start;   /* raw bytes in front of each, of its kind */
     struct str *chunk_bytes; /* p == NULL until read */
     struct seg_page *page;
     struct seg_name *name;
@@ -56,8 +60,8 @@ struct seg_series {
 
 /* Decodes a group's meta; no I/O. Views into `meta`. */
 MUST_CHECK err_t seg_metric_decode(struct str meta, uint32_t nseries, struct arena *a, struct seg_metric *out);
-/* Decodes a page's raw bytes: exactly n entries. */
-MUST_CHECK err_t seg_page_decode(struct str raw, uint32_t n, struct arena *a, struct seg_entry **out);
+/* Decodes a page's raw bytes: exactly n entries, whose data begins at `data`. */
+MUST_CHECK err_t seg_page_decode(struct str raw, uint32_t n, uint64_t data, struct arena *a, struct seg_entry **out);
 
 /* `mem` holds the directory and everything read; counts are added to. */
 MUST_CHECK err_t seg_metric_open(struct seg *seg, const struct seg_group *g, struct arena *mem,
@@ -72,15 +76,11 @@ MUST_CHECK err_t seg_series_read(const struct seg_series *s, int64_t tmin_ms, in
 MUST_CHECK err_t seg_metric_page_series(struct seg_metric *s, uint32_t i, struct seg_series **out, uint32_t *n) MAY_YIELD;
 /* Empties s->cache, an arena of its own: series that were given out are gone, their samples (in other arenas) stay. */
 void seg_metric_forget(struct seg_metric *s);
+/* The blocks that overlap the range, as they were written: floats and histograms each ascend. */
+MUST_CHECK err_t seg_series_blocks(const struct seg_series *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                                   struct seg_block **out, uint32_t *n);
 MUST_CHECK err_t seg_metric_meta(struct seg_metric *s, struct metric_meta **out, uint32_t *n) MAY_YIELD;
 
-/* Where the blocks of a series lie in the chunks, raw: unchecked but for their form. */
-struct seg_block_at {
-    uint32_t n; /* samples */
-    bool hist;
-    uint64_t data_chunk, data_off, data_size, starts_size, times_chunk, times_off, times_size;
-};
-MUST_CHECK err_t seg_entry_blocks(const struct seg_entry *e, struct arena *a, struct seg_block_at **out, uint32_t *n);
 /* Reads and decodes a page of series into s->page[i].entry, once. */
 MUST_CHECK err_t seg_metric_page(struct seg_metric *s, uint32_t i) MAY_YIELD;
 

@@ -12,17 +12,16 @@
 
 enum { ZSTD_LEVEL = 1, HIST_BLOCK_BYTES = 256 << 10, CHECK_EVERY = 1024 };
 
-struct stream { /* blocks gather here until they fill a chunk */
+struct stream { /* bytes of blocks gather here until they fill a chunk */
     struct buf b;
-    uint32_t chunk;
-    bool begun;
-};
-struct where {
-    uint32_t chunk, off, size;
+    uint64_t written; /* raw bytes in chunks */
+    struct seg_chunk *chunk;
+    uint32_t n;
+    size_t cap;
 };
 struct times_seen {
     hash128 hash;
-    struct where at;
+    uint64_t at;
 };
 
 /* Label values with their series. The series of a value, ascending, are stored as they will be written: each the varint
@@ -55,9 +54,11 @@ struct seg_metric_writer {
     struct arena mem; /* of the tenant at hand */
     struct stream data, times;
     struct buf page, blocks, packed, pages, hists, meta;
-    struct seg_chunk *chunk;
-    uint32_t nchunks, npages, page_series, nseries;
-    size_t cap_chunks;
+    uint32_t npages, page_series, nseries;
+    uint64_t page_data;       /* where the data of the page's first series begins */
+    struct seg_blocks at;     /* of the series at hand */
+    struct seg_block pending; /* its newest block, not listed yet: is it the last? */
+    bool has_pending;
     struct htab seen;
     struct times_seen *times_seen;
     uint32_t nseen;
@@ -142,73 +143,70 @@ static err_t write_chunk(struct seg_metric_writer *s, struct str raw, struct seg
     return seg_writer_chunk(s->w, raw, (uint32_t)raw.n, out);
 }
 
-static void stream_begin(struct seg_metric_writer *s, struct stream *x)
-{
-    if (x->begun) return;
-    s->chunk = arena_grow(&s->mem, s->chunk, s->nchunks, &s->cap_chunks, s->nchunks + 1, sizeof *s->chunk);
-    x->chunk = s->nchunks++;
-    x->begun = true;
-}
+static uint64_t stream_at(const struct stream *x) { return x->written + x->b.n; }
 
 static err_t stream_flush(struct seg_metric_writer *s, struct stream *x)
 {
-    if (!x->begun) return OK;
-    x->begun = false;
-    TRY(write_chunk(s, buf_view(&x->b), &s->chunk[x->chunk]));
+    if (x->b.n == 0) return OK;
+    x->chunk = arena_grow(&s->mem, x->chunk, x->n, &x->cap, x->n + 1, sizeof *x->chunk);
+    TRY(arena_check(&s->mem));
+    TRY(write_chunk(s, buf_view(&x->b), &x->chunk[x->n]));
+    x->n++;
+    x->written += x->b.n;
     buf_clear(&x->b);
     return OK;
 }
 
-static err_t stream_put(struct seg_metric_writer *s, struct stream *x, struct str bytes, struct where *at)
+/* When a block is whole: none lies in two chunks. */
+static err_t stream_put(struct seg_metric_writer *s, struct stream *x, struct str bytes)
 {
-    stream_begin(s, x);
-    *at = (struct where){ x->chunk, (uint32_t)x->b.n, (uint32_t)bytes.n };
     buf_str(&x->b, bytes);
     return x->b.n >= SEG_METRIC_CHUNK ? stream_flush(s, x) : OK;
 }
 
 /* Series of one scrape or export have equal times: stored once. */
-static err_t put_times(struct seg_metric_writer *s, const int64_t *t, uint32_t n, struct where *at)
+static err_t put_times(struct seg_metric_writer *s, struct seg_block *b, const int64_t *t)
 {
-    struct str bytes = str_n(s->coded, sample_i64_encode(t, n, s->coded));
+    struct str bytes = str_n(s->coded, sample_i64_encode(t, b->is.n, s->coded));
     hash128 h = hash128_of(bytes);
+    b->times_size = bytes.n;
     for (uint32_t it = 0, v; htab_next(&s->seen, h.lo, &it, &v);) {
         if (!hash128_eq(s->times_seen[v].hash, h)) continue;
-        *at = s->times_seen[v].at;
+        b->times = s->times_seen[v].at;
         return OK;
     }
-    TRY(stream_put(s, &s->times, bytes, at));
+    b->times = stream_at(&s->times);
     s->times_seen =
         arena_grow(&s->mem, s->times_seen, s->nseen, &s->cap_seen, s->nseen + 1, sizeof *s->times_seen);
-    s->times_seen[s->nseen] = (struct times_seen){ h, *at };
+    TRY(arena_check(&s->mem));
+    s->times_seen[s->nseen] = (struct times_seen){ h, b->times };
     htab_insert(&s->seen, h.lo, s->nseen++);
-    return OK;
+    return stream_put(s, &s->times, bytes);
 }
 
 /* -- series --------------------------------------------------------------------------------------------- */
 
-struct block {
-    bool hist;
-    uint32_t n;
-    const int64_t *t, *st; /* st: NULL when none has one */
-    struct str payload;
-};
-
-static err_t put_block(struct seg_metric_writer *s, int64_t series_tmin, const struct block *b)
+static void list_pending(struct seg_metric_writer *s, bool last)
 {
-    struct where times, data;
-    TRY(put_times(s, b->t, b->n, &times));
-    stream_begin(s, &s->data);
-    data = (struct where){ s->data.chunk, (uint32_t)s->data.b.n, (uint32_t)b->payload.n };
-    buf_str(&s->data.b, b->payload);
-    size_t starts = b->st ? sample_i64_encode(b->st, b->n, s->coded) : 0;
-    buf_put(&s->data.b, s->coded, starts);
-    if (s->data.b.n >= SEG_METRIC_CHUNK) TRY(stream_flush(s, &s->data));
-    const uint64_t fields[] = { (uint64_t)b->n * 2 + b->hist, (uint64_t)b->t[0] - (uint64_t)series_tmin,
-                                (uint64_t)b->t[b->n - 1] - (uint64_t)b->t[0], data.chunk, data.off, data.size,
-                                starts, times.chunk, times.off, times.size };
-    for (unsigned i = 0; i < ARRAY_LEN(fields); i++)
-        buf_varint(&s->blocks, fields[i]);
+    if (s->has_pending) seg_block_put(&s->at, &s->pending, last, &s->blocks);
+    s->has_pending = false;
+}
+
+/* b->is.n samples at t; st: NULL when none has a start timestamp. */
+static err_t put_block(struct seg_metric_writer *s, struct seg_block *b, const int64_t *t, const int64_t *st, struct str payload)
+{
+    uint32_t n = b->is.n;
+    b->is.tmin_ms = t[0];
+    b->is.tmax_ms = t[n - 1];
+    TRY(put_times(s, b, t));
+    b->data = stream_at(&s->data);
+    b->data_size = payload.n;
+    b->starts_size = st ? sample_i64_encode(st, n, s->coded) : 0;
+    buf_str(&s->data.b, payload);
+    TRY(stream_put(s, &s->data, str_n(s->coded, b->starts_size)));
+    list_pending(s, false);
+    s->pending = *b;
+    s->has_pending = true;
     return OK;
 }
 
@@ -219,30 +217,28 @@ static bool any_start(const int64_t *st, uint32_t n)
     return false;
 }
 
-static err_t put_floats(struct seg_metric_writer *s, const struct sample_set *f, int64_t series_tmin)
+static err_t put_floats(struct seg_metric_writer *s, const struct sample_set *f)
 {
     uint8_t *coded = arena_alloc(&s->one, sizeof s->coded);
     for (uint32_t i = 0; i < f->n; i += COL_SAMPLE_MAX) {
-        uint32_t n = MIN(f->n - i, (uint32_t)COL_SAMPLE_MAX);
-        struct block b = { .n = n, .t = f->t + i };
-        if (f->st && any_start(f->st + i, n)) b.st = f->st + i;
-        b.payload = str_n(coded, sample_f64_encode(f->v + i, n, coded));
-        TRY(put_block(s, series_tmin, &b));
+        struct seg_block b = { .is.n = MIN(f->n - i, (uint32_t)COL_SAMPLE_MAX) };
+        struct str payload = str_n(coded, sample_f64_encode(f->v + i, b.is.n, coded));
+        seg_block_summary(f->v + i, b.is.n, coded, &b);
+        TRY(put_block(s, &b, f->t + i, any_start(f->st ? f->st + i : NULL, b.is.n) ? f->st + i : NULL, payload));
     }
     return OK;
 }
 
-static err_t put_hists(struct seg_metric_writer *s, const struct sample_set *h, int64_t series_tmin)
+static err_t put_hists(struct seg_metric_writer *s, const struct sample_set *h)
 {
     for (uint32_t i = 0; i < h->n;) {
-        uint32_t n = 0;
+        struct seg_block b = { .hist = true };
         buf_clear(&s->hists);
-        while (i + n < h->n && n < COL_SAMPLE_MAX && s->hists.n < HIST_BLOCK_BYTES)
-            nhist_encode(h->hist[i + n++], &s->hists);
-        struct block b = { .hist = true, .n = n, .t = h->t + i, .payload = buf_view(&s->hists) };
-        if (h->st && any_start(h->st + i, n)) b.st = h->st + i;
-        TRY(put_block(s, series_tmin, &b));
-        i += n;
+        while (i + b.is.n < h->n && b.is.n < COL_SAMPLE_MAX && s->hists.n < HIST_BLOCK_BYTES)
+            nhist_encode(h->hist[i + b.is.n++], &s->hists);
+        const int64_t *st = any_start(h->st ? h->st + i : NULL, b.is.n) ? h->st + i : NULL;
+        TRY(put_block(s, &b, h->t + i, st, buf_view(&s->hists)));
+        i += b.is.n;
     }
     return OK;
 }
@@ -254,6 +250,7 @@ static err_t flush_page(struct seg_metric_writer *s)
     TRY(write_chunk(s, buf_view(&s->page), &at));
     buf_put(&s->pages, &at, sizeof at);
     buf_varint(&s->pages, s->page_series);
+    buf_varint(&s->pages, s->page_data);
     s->npages++;
     s->page_series = 0;
     buf_clear(&s->page);
@@ -339,12 +336,17 @@ err_t seg_metric_writer_series(struct seg_metric_writer *s, struct str canonical
             sample_set_put(all->hist[i] ? &h : &f, all->t[i], all->v[i], all->hist[i], all->st ? all->st[i] : ST_NONE);
     }
     int64_t tmin = all->t[0], tmax = all->t[all->n - 1];
+    uint64_t data = stream_at(&s->data);
+    if (s->page_series == 0) s->page_data = data;
     buf_clear(&s->blocks);
-    TRY(put_floats(s, &f, tmin));
-    TRY(put_hists(s, &h, tmin));
+    s->at = (struct seg_blocks){ .tmax = tmin };
+    TRY(put_floats(s, &f));
+    TRY(put_hists(s, &h));
+    list_pending(s, true);
     put_str(&s->page, canonical);
     buf_varint(&s->page, zigzag(tmin));
     buf_varint(&s->page, (uint64_t)tmax - (uint64_t)tmin);
+    buf_varint(&s->page, stream_at(&s->data) - data);
     put_str(&s->page, buf_view(&s->blocks));
     s->page_series++;
     s->tmin = MIN(s->tmin, tmin);
@@ -452,8 +454,11 @@ static err_t put_group(struct seg_metric_writer *s, struct str tenant, const str
     TRY(stream_flush(s, &s->data));
     TRY(stream_flush(s, &s->times));
     buf_byte(&s->meta, SEG_METRIC_VERSION);
-    buf_varint(&s->meta, s->nchunks);
-    buf_put(&s->meta, s->chunk, s->nchunks * sizeof *s->chunk);
+    const struct stream *streams[] = { &s->data, &s->times };
+    for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
+        buf_varint(&s->meta, streams[i]->n);
+        buf_put(&s->meta, streams[i]->chunk, streams[i]->n * sizeof *streams[i]->chunk);
+    }
     buf_varint(&s->meta, s->npages);
     buf_str(&s->meta, buf_view(&s->pages));
     TRY(put_names(s));
@@ -470,9 +475,11 @@ static void begin(struct seg_metric_writer *s)
 {
     s->tmin = INT64_MAX;
     s->tmax = INT64_MIN;
-    s->chunk = NULL;
-    s->nchunks = s->npages = s->page_series = s->nseen = s->nseries = 0;
-    s->cap_chunks = s->cap_seen = 0;
+    s->data = (struct stream){ .b = s->data.b };
+    s->times = (struct stream){ .b = s->times.b };
+    s->has_pending = false;
+    s->npages = s->page_series = s->nseen = s->nseries = 0;
+    s->cap_seen = 0;
     s->times_seen = NULL;
     htab_clear(&s->seen);
     htab_clear(&s->posts.names);

@@ -119,6 +119,28 @@ struct samples { /* of one series, ascending in time, one a timestamp: the last 
 /* Samples in [tmin_ms, tmax_ms] into the arena. */
 MUST_CHECK err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, int64_t tmax_ms,
                                  struct arena *a, struct samples *out) MAY_YIELD;
+/* What a segment knows of a block of at most 1,024 float samples, without reading them. Times ascend; n counts stale markers too.
+ * Where a value is no finite number (stale markers, NaN, Inf) nothing but n and stale is known: not usable. */
+struct metric_block {
+    int64_t tmin_ms, tmax_ms; /* of the first and the last sample */
+    uint32_t n, stale;
+    bool usable;
+    bool starts;              /* some sample has a start timestamp */
+    bool resets_known;        /* false where values fall as often as a gauge's do: reset_sum is 0 then */
+    double first, last;
+    double min, max;          /* the first of equals */
+    double sum;               /* decimals: their sum as integers, scaled and rounded once; other doubles: Neumaier's compensated sum in the order of time, plus its compensation */
+    double reset_sum;         /* of each value that a lower one follows: last - first + reset_sum is a counter's increase */
+};
+/* The samples of a series in [tmin_ms, tmax_ms], without reading any, as pieces in the order of time that do not overlap: whole
+ * usable blocks where no other source (segment, memtable, deletion) has anything to say about their time, and ranges between
+ * them. metrics_samples over a piece's range reads it: of a block exactly the samples that it sums up, of a range maybe none. */
+struct metric_piece {
+    int64_t tmin_ms, tmax_ms;
+    const struct metric_block *block; /* NULL: a range */
+};
+MUST_CHECK err_t metrics_pieces(struct view *v, const struct mseries *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                                struct metric_piece **out, uint32_t *n);
 /* Metadata of families, newest first of each; all when family is empty. Kept on core 0's share of keys or
  * wherever it arrived: callers merge cores. */
 MUST_CHECK err_t metrics_meta(struct view *v, struct str family, struct arena *a, struct metric_meta **out,

@@ -90,6 +90,22 @@ static void samples(struct str in)
     }
 }
 
+/* A page and the lists of blocks in it. */
+static err_t pages(struct str in, uint32_t n, struct arena *a)
+{
+    struct seg_entry *entries;
+    struct seg_block *blocks;
+    uint32_t count;
+    TRY(seg_page_decode(in, n, 0, a, &entries));
+    for (uint32_t i = 0; i < n; i++) {
+        struct seg_series s = { .entry = &entries[i] };
+        TRY(seg_series_blocks(&s, INT64_MIN, INT64_MAX, a, &blocks, &count));
+        for (uint32_t k = 0; k < count; k++)
+            ASSERT(blocks[k].is.n > 0 && blocks[k].is.tmin_ms <= blocks[k].is.tmax_ms);
+    }
+    return OK;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     if (size == 0) return 0;
@@ -97,7 +113,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     struct budget budget;
     struct arena a;
     struct seg_metric s;
-    struct seg_entry *entries;
     budget_init(&budget, "fuzz", NULL, 256 << 20, ERR_LIMIT);
     arena_init(&a, &budget);
     err_t e = OK;
@@ -111,7 +126,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
         break;
     case 4:
         for (uint32_t n = 0; n < 4; n++)
-            e = seg_page_decode(in, n, &a, &entries);
+            e = pages(in, n, &a);
         break;
     }
     (void)e;

@@ -5,6 +5,8 @@
 #include "storage/seg_metric.h"
 #include "storage/shard.h"
 
+#include <math.h>
+
 enum { GROUPS_MAX = 4, GENERATIONS = 5, STEPS = 400 };
 
 struct seg_writer {
@@ -115,6 +117,50 @@ static bool has_sample(uint32_t i, int64_t from, int64_t to)
     return false;
 }
 
+static uint64_t blocks_seen;
+
+/* What a block says of its samples, against them. */
+static void check_block(const struct metric_block *b, const struct samples *got)
+{
+    double reset_sum = 0;
+    cr_assert(b->usable && b->stale == 0);
+    cr_assert_eq(b->n, got->n);
+    cr_assert_eq(b->tmin_ms, got->t_ms[0]);
+    cr_assert_eq(b->tmax_ms, got->t_ms[got->n - 1]);
+    double min = got->v[0], max = min, sum = 0;
+    for (uint32_t i = 0; i < got->n; i++) {
+        cr_assert(!got->hist || !got->hist[i]);
+        min = fmin(min, got->v[i]);
+        max = fmax(max, got->v[i]);
+        sum += got->v[i];
+        if (i && got->v[i] < got->v[i - 1]) reset_sum += got->v[i - 1];
+    }
+    cr_assert(b->first == got->v[0] && b->last == got->v[got->n - 1] && b->min == min && b->max == max);
+    cr_assert_float_eq(b->sum, sum, 1e-9 * (1 + fabs(sum)));
+    if (b->resets_known) cr_assert_float_eq(b->reset_sum, reset_sum, 1e-9 * (1 + reset_sum));
+    blocks_seen++;
+}
+
+/* Pieces follow each other, and together hold what metrics_samples gives for the whole range. */
+static void check_pieces(struct world *w, const struct mseries *s, int64_t from, int64_t to, const struct samples *whole, struct arena *a)
+{
+    struct metric_piece *p;
+    uint32_t n, at = 0;
+    cr_assert_eq(metrics_pieces(&w->v, s, from, to, a, &p, &n), OK, "%s", err_detail());
+    for (uint32_t i = 0; i < n; i++) {
+        struct samples got;
+        cr_assert(p[i].tmin_ms >= from && p[i].tmax_ms <= to && p[i].tmin_ms <= p[i].tmax_ms);
+        if (i) cr_assert_gt(p[i].tmin_ms, p[i - 1].tmax_ms);
+        cr_assert_eq(metrics_samples(&w->v, s, p[i].tmin_ms, p[i].tmax_ms, a, &got), OK);
+        for (uint32_t k = 0; k < got.n; k++, at++) {
+            cr_assert_lt(at, whole->n);
+            cr_assert_eq(got.t_ms[k], whole->t_ms[at]);
+        }
+        if (p[i].block) check_block(p[i].block, &got);
+    }
+    cr_assert_eq(at, whole->n);
+}
+
 static void check_samples(struct world *w, const struct mseries *s, uint32_t i, int64_t from, int64_t to)
 {
     struct arena a;
@@ -138,6 +184,7 @@ static void check_samples(struct world *w, const struct mseries *s, uint32_t i, 
         cr_assert_eq(c->st, got.st_ms ? got.st_ms[x] : ST_NONE);
     }
     cr_assert_eq(want, got.n);
+    check_pieces(w, s, from, to, &got, &a);
     arena_deinit(&a);
 }
 
@@ -284,6 +331,42 @@ Test(seg_metric, parts_pages_and_blocks)
     cr_assert_eq(got.n, SCRAPES);
     for (uint32_t k = 0; k < SCRAPES; k++)
         cr_assert(got.v[k] == 7 * k && got.t_ms[k] == 1700000000000 + k * 15000 + (k * 7919) % 11);
+    check_pieces(&w, &s[0], INT64_MIN, INT64_MAX, &got, &mem);
+    cr_assert_eq(blocks_seen, 2);
+    for (uint32_t k = 0; k < 2; k++) { /* a block of which only a part is asked for is a range */
+        int64_t from = got.t_ms[10], to = k ? INT64_MAX : got.t_ms[1400];
+        struct samples cut;
+        struct metric_piece *p;
+        uint32_t np;
+        cr_assert_eq(metrics_samples(&w.v, &s[0], from, to, &mem, &cut), OK);
+        check_pieces(&w, &s[0], from, to, &cut, &mem);
+        cr_assert_eq(metrics_pieces(&w.v, &s[0], from, to, &mem, &p, &np), OK);
+        cr_assert(np == 1 + k && !p[0].block && (k == 0 || p[1].block));
+    }
+    /* A memtable with one sample inside the second block, and one behind it. */
+    w.gen[0].metrics = mem_metric_new(NULL);
+    w.mems[0] = &w.gen[0];
+    uint32_t one = 0;
+    struct metric_batch late = { .nseries = 1, .id = &b.id[7], .canonical = &b.canonical[7], .nsamples = 1, .series = &one };
+    for (uint32_t k = 0; k < 2; k++) {
+        int64_t t = k ? got.t_ms[1200] + 1 : got.t_ms[SCRAPES - 1] + 15000;
+        double v = 5;
+        struct samples more;
+        struct metric_piece *p;
+        uint32_t np;
+        late.t_ms = &t;
+        late.value = &v;
+        mem_metric_insert(w.gen[0].metrics, STR("t"), &late, NULL);
+        view_again(&w);
+        w.v.mems = w.mems;
+        w.v.nmems = 1;
+        cr_assert_eq(metrics_select(&w.v, &eq, 1, INT64_MIN, INT64_MAX, &s, &n), OK);
+        cr_assert_eq(metrics_samples(&w.v, &s[0], INT64_MIN, INT64_MAX, &mem, &more), OK);
+        check_pieces(&w, &s[0], INT64_MIN, INT64_MAX, &more, &mem);
+        cr_assert_eq(metrics_pieces(&w.v, &s[0], INT64_MIN, INT64_MAX, &mem, &p, &np), OK);
+        cr_assert_eq(more.n, SCRAPES + 1 + k);
+        cr_assert(p[0].block && !p[np - 1].block && np == 3 - k);
+    }
     /* 10 series share their times: a block of them is stored once, about half a byte a sample. */
     cr_assert_lt(w.seg[0].w.bytes.n, 400000, "%zu", w.seg[0].w.bytes.n);
     world_free(&w);
@@ -331,6 +414,10 @@ Test(seg_metric, hostile_bytes)
             struct arena a;
             struct samples got;
             arena_init(&a, &budget);
+            struct metric_piece *pieces;
+            uint32_t npieces;
+            err_t pieced = metrics_pieces(&v, &found[i], INT64_MIN, INT64_MAX, &a, &pieces, &npieces);
+            cr_assert(pieced == OK || pieced == ERR_CORRUPT || pieced == ERR_LIMIT);
             err_t f = metrics_samples(&v, &found[i], INT64_MIN, INT64_MAX, &a, &got);
             cr_assert(f == OK || f == ERR_CORRUPT || f == ERR_LIMIT);
             refused += f != OK;
