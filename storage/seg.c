@@ -524,16 +524,6 @@ err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n)
     return err_set(ERR_CORRUPT, "%s: the checksum of %" PRIu64 " bytes at %" PRIu64 " is wrong", s->path, n, off);
 }
 
-err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out)
-{
-    TRY(seg_check_range(s, c->off, c->size));
-    char *p = arena_alloc(a, (size_t)c->size + 1);
-    TRY(arena_check(a));
-    TRY(file_read(&s->f, p, c->size, c->off, NULL));
-    *out = (struct str){ p, c->size };
-    return hash64(*out) == c->hash ? OK : seg_wrong_checksum(s, c->off, c->size);
-}
-
 err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **blocks, uint32_t *n)
 {
     const struct seg_ids *ids = &s->footer.ids;

@@ -27,6 +27,12 @@ err_t seg_reader_chunk(const struct seg_reader *r, const struct seg_chunk *c, st
     return hash64(*out) == c->hash ? OK : seg_wrong_checksum(r->seg, c->off, c->size);
 }
 
+err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out)
+{
+    const struct seg_reader whole = { .seg = s };
+    return seg_reader_chunk(&whole, c, a, out);
+}
+
 err_t seg_reader_piece(const struct seg_reader *r, const struct seg_chunk *c, uint32_t from, uint32_t to, uint32_t check,
                        struct arena *a, struct str *out)
 {
