@@ -59,6 +59,7 @@ struct work { /* a workload, by its seed */
     struct store_opts opts;            /* without kv */
     int64_t retention_at_ns;           /* after so long it goes on a little; 0 = it does not wait */
     bool restarts;                     /* closes and opens in the middle */
+    bool merges;                       /* seals often, and waits for the merges of what was sealed */
     struct model m;
     struct prng rnd;
 };
@@ -71,6 +72,7 @@ struct tally {
     uint64_t places, candidates, complete; /* complete: places where every disk possible was among the candidates */
     uint64_t states, again;      /* tried; of them after a crash in the recovery from another one */
     uint64_t checks, acked_rows; /* held against the model */
+    uint64_t merges;             /* of segments, in the workloads */
     struct sim_stats faults;
 };
 /* Tries up to `quota` different states of a workload; only >= 0: just that one. Their hashes go to

@@ -9,6 +9,7 @@
 #include "base/core/assert.h"
 #include "base/core/hash.h"
 #include "base/core/htab.h"
+#include "base/core/metric.h"
 #include "base/rt/sim_disk.h"
 #include "tests/sim/settle.h"
 
@@ -341,7 +342,9 @@ void states_run(struct work *w, uint64_t quota, int64_t only, uint64_t *hashes, 
     struct kv *kv = kv_mem_new(), *none = kv_mem_new();
     *n = 0;
     tape_init(&tape);
+    uint64_t merges = (uint64_t)metric_sum(M_MERGES);
     work_record(w, &tape, disk, kv);
+    sum->merges += (uint64_t)metric_sum(M_MERGES) - merges;
     cut_init(&at, &tape, empty, none, NULL, 0, w->m.nrequests);
     find_candidates(&cs, &at, w->seed, sum);
     if (sim_disk_hash(disk) == 0 || kv_hash(kv) != kv_hash(at.kv)) wrong("the tape plays another catalog");

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 enum { CLIENTS_MAX = 3, REQUESTS_MAX = 9, CORES_MAX = 3, RETENTION_MS = 30000 };
+#define MERGES_NS (400 * NS_PER_MS) /* time for those that the last seal makes due */
 
 /* A small life each: what matters is the order of its writes, not how many there are. */
 void work_init(struct work *w, uint64_t seed)
@@ -24,6 +25,13 @@ void work_init(struct work *w, uint64_t seed)
         w->restarts = false;
         w->opts.retention_age_ms = RETENTION_MS - 20 - (int64_t)prng_below(r, 100);
         w->retention_at_ns = (int64_t)RETENTION_MS * NS_PER_MS + 200 * NS_PER_MS;
+    }
+    w->merges = prng_chance(r, 0.6);
+    if (w->merges) {
+        w->requests += 10;
+        w->opts.merge_bytes = INT64_C(1) << (16 + prng_below(r, 8));
+        w->opts.merge_window_ms = 86400000;
+        w->opts.merge_memory = 1 << 28;
     }
     model_init(&w->m, prng_next(r));
     w->m.retention_ns = w->opts.retention_age_ms * NS_PER_MS;
@@ -74,7 +82,7 @@ static void sealer_fiber(void *arg)
 {
     struct life *l = arg;
     while (!l->done) {
-        if (nap(&l->w->rnd, 150000) != OK || l->done) return;
+        if (nap(&l->w->rnd, l->w->merges ? 25000 : 150000) != OK || l->done) return;
         err_t e = store_seal(l->s);
         if (e != OK) wrong("a seal of a calm workload: %s: %s", err_name(e), err_detail());
     }
@@ -98,6 +106,7 @@ static void busy(struct life *l)
     ASSERT(scope_join(&s) == OK);
     l->done = true;
     ASSERT(scope_join(&other) == OK);
+    if (l->w->merges) ASSERT(fiber_sleep(MERGES_NS) == OK);
     scope_deinit(&s);
     scope_deinit(&other);
 }

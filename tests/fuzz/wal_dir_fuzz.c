@@ -15,7 +15,7 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-enum { FILES_MAX = 16, EDITS_MAX = 12, REQUESTS = 24, BLOCK = 4096 };
+enum { FILES_MAX = 16, EDITS_MAX = 12, REQUESTS = 6, BLOCK = 4096 };
 
 static struct base {
     struct sim_disk *disk;

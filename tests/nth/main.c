@@ -1,5 +1,5 @@
-/* The nth thing fails, for n = 1, 2, 3, ... until nothing is left to fail. A script of the production store (append, seal, read,
- * restart, on two cores of the simulator) runs once for each n; then nothing fails any more and all must be well: no acked
+/* The nth thing fails, for n = 1, 2, 3, ... until nothing is left to fail. A script of the production store (append, seal, merge,
+ * read, restart, on two cores of the simulator) runs once for each n; then nothing fails any more and all must be well: no acked
  * row lost or doubled, no leak, and what was refused was refused with a message that says where.
  *
  *   nth [--kind KIND] [--stride S] [--n N] [-v]
@@ -107,6 +107,11 @@ static err_t script(void *arg)
     append(t, 3);
     look(t);
     seal(t);
+    for (unsigned k = 0; k < 4; k++) {
+        append(t, 2);
+        seal(t);
+    }
+    TRY(fiber_sleep(NS_PER_S)); /* what was sealed is merged */
     append(t, 2);
     store_close(t->s);
     if (t->stopped || !open_store(t)) return OK;
@@ -185,7 +190,8 @@ static bool run_trial(enum kind_of_fault kind, uint64_t n, bool verbose, uint64_
     model_init(&t.m, 1);
     prng_init(&t.rnd, 1);
     t.opts = (struct store_opts){ .dir = "/data", .kv = kv, .partitions = 16, .mem_bytes = 16 << 20, .seal_age_ms = 3600000,
-                                  .commit_bytes = 1 << 20, .refuse_share = 0.95, .on_failed = on_failed };
+                                  .commit_bytes = 1 << 20, .refuse_share = 0.95, .on_failed = on_failed,
+                                  .merge_bytes = 8 << 20, .merge_window_ms = 86400000, .merge_memory = 1 << 28 };
     arm(&t, &o);
     sim_run(1, CORES, disk, &o, script, &t, &res);
     if (res.stuck) wrong("stuck");
