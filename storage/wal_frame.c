@@ -42,7 +42,7 @@ err_t wal_file_head_get(const uint8_t *block, size_t n, struct wal_file_head *ou
         || f.check != hash64(str_n(&f, offsetof(struct file_head, check))))
         return err_set(ERR_CORRUPT, "the header of the log file fails its checksum");
     if (f.version != WAL_VERSION)
-        return err_set(ERR_CORRUPT, "log file of version %u, this program knows %d", f.version, WAL_VERSION);
+        return err_set(ERR_INVALID, "log file of version %u, this program reads %d: start the release that wrote it, and seal", f.version, WAL_VERSION);
     *out = (struct wal_file_head){ .core = f.core, .generation = f.generation, .salt = f.salt,
                                    .number = f.number, .before = f.before };
     return OK;

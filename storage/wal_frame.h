@@ -43,7 +43,7 @@ struct wal_file_head {
 };
 /* Writes the header block (WAL_ALIGN bytes). */
 void wal_file_head_put(const struct wal_file_head *h, uint8_t *block);
-/* ERR_CORRUPT when it is none. n bytes are there. */
+/* ERR_CORRUPT when it is none, ERR_INVALID when it is a sound one of another version. n bytes are there. */
 MUST_CHECK err_t wal_file_head_get(const uint8_t *block, size_t n, struct wal_file_head *out);
 
 /* Where in a file's chain the next frame stands. */

@@ -74,7 +74,16 @@ static err_t read_header(struct wal_log_file *f, unsigned core)
     f->size = r.size;
     TRY_OUT(e, reader_want(&r, 0, WAL_ALIGN + WAL_HEAD, &p, &n));
     /* A header block that is not whole was never synced: nothing is behind it. */
-    if (n >= WAL_ALIGN && wal_file_head_get(p, n, &f->head) == OK) goto out;
+    if (n >= WAL_ALIGN) {
+        err_t head = wal_file_head_get(p, n, &f->head);
+        if (head == OK) goto out;
+        if (head == ERR_INVALID) {
+            char why[ERR_DETAIL_MAX];
+            snprintf(why, sizeof why, "%s", err_detail());
+            e = err_set(head, "%s: %s", f->path, why);
+            goto out;
+        }
+    }
     if (n > WAL_ALIGN && wal_head_peek(p + WAL_ALIGN, n - WAL_ALIGN, &generation, &salt)) {
         f->bad_header = true;
         f->head = (struct wal_file_head){ .core = core, .generation = generation, .salt = salt, .number = f->name };

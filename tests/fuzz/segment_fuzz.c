@@ -329,7 +329,8 @@ static err_t read_main(void *arg)
         view_close(v);
         ASSERT(budget.peak < 2 * BUDGET && budget.used == 0);
     }
-    (void)store_seal(s);
+    err_t e = store_seal(s);
+    ASSERT(e == OK);
     store_close(s);
     return OK;
 }
