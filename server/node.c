@@ -129,6 +129,7 @@ static err_t open_storage(void)
         .refuse_share = config_share(c, CFG_STORAGE_REFUSE_SHARE),
         .read_only_share = config_share(c, CFG_STORAGE_READ_ONLY_SHARE),
         .ballast_bytes = config_num(c, CFG_STORAGE_BALLAST),
+        .scrub_ms = config_num(c, CFG_STORAGE_SCRUB_PERIOD),
         .on_failed = disk_failed,
         .on_progress = replay_progress,
     };

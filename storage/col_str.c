@@ -170,6 +170,7 @@ static err_t get_block(struct cur *c, uint32_t n, uint32_t raw, uint32_t base, s
     unsigned kind = head & 3;
     TRY(cur_take(c, (size_t)(head >> 2), &p));
     struct cur in = { p, c->p };
+    col_saw(kind == KIND_RAW ? "plain" : kind == KIND_ZSTD ? "zstd" : "templates");
     if (kind == KIND_TEXT) return col_text_decode(str_n(p, (size_t)(head >> 2)), n, raw, base, budget, ends, to);
     TRY(col_code_decode(&in, n, raw + 1, ends));
     for (uint32_t i = 0; i < n; i++) {
@@ -178,7 +179,6 @@ static err_t get_block(struct cur *c, uint32_t n, uint32_t raw, uint32_t base, s
     }
     if (total != raw) return err_set(ERR_CORRUPT, "strings of %llu bytes in a block of %u", (unsigned long long)total, raw);
     size_t left = (size_t)(in.end - in.p);
-    col_saw(kind == KIND_RAW ? "plain" : kind == KIND_ZSTD ? "zstd" : "templates");
     if (kind == KIND_ZSTD) return col_zstd_unpack(str_n(in.p, left), to, raw);
     if (kind != KIND_RAW || left != raw)
         return err_set(ERR_CORRUPT, "%zu bytes in a block of kind %u that shall be %u", left, kind, raw);

@@ -160,7 +160,7 @@ static void keep_from(const struct store *s, struct compact_rule *r, struct seg_
     r->keep_from_ns = gone > 0 && infos[gone - 1].tmax_ns < INT64_MAX ? infos[gone - 1].tmax_ns + 1 : INT64_MIN;
 }
 
-/* What failed before, and what cannot be read. */
+/* What failed before, and what cannot be read, if only in part. */
 static struct seg_info *left_now(struct driver *d, uint32_t *n)
 {
     struct store *s = d->all->s;
@@ -169,7 +169,7 @@ static struct seg_info *left_now(struct driver *d, uint32_t *n)
     *n = d->nleft;
     if (*n) memcpy(left, d->left, *n * sizeof *left);
     for (uint32_t i = 0; atomic_load(&s->lost.all) > 0 && i < s->ninfos; i++)
-        if (lost_is(&s->lost, &s->infos[i], LOST_WHOLE)) left[(*n)++] = s->infos[i];
+        if (lost_any(&s->lost, &s->infos[i])) left[(*n)++] = s->infos[i];
     return left;
 }
 

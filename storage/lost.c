@@ -78,6 +78,30 @@ void lost_forget(struct lost *l, const struct seg_info *i)
     pthread_mutex_unlock(&l->lock);
 }
 
+void lost_found(struct lost *l, const struct seg_info *i, uint32_t group)
+{
+    if (!lost_is(l, i, group)) return;
+    pthread_mutex_lock(&l->lock);
+    struct lost_part *p = find(l, i, group);
+    if (p) {
+        part_free(p);
+        *p = l->parts[--l->n];
+        count(l);
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+bool lost_any(struct lost *l, const struct seg_info *i)
+{
+    bool is = false;
+    if (atomic_load_explicit(&l->all, memory_order_relaxed) == 0) return false;
+    pthread_mutex_lock(&l->lock);
+    for (uint32_t k = 0; k < l->n && !is; k++)
+        is = seg_same(&l->parts[k].info, i);
+    pthread_mutex_unlock(&l->lock);
+    return is;
+}
+
 bool lost_is(struct lost *l, const struct seg_info *i, uint32_t group)
 {
     if (!l || atomic_load_explicit(&l->all, memory_order_relaxed) == 0) return false;

@@ -39,7 +39,9 @@ void lost_deinit(struct lost *l);
 /* Several cores may come upon one: false when it is known. Copies p. */
 bool lost_add(struct lost *l, const struct lost_part *p);
 void lost_forget(struct lost *l, const struct seg_info *i); /* the segment and its groups */
-bool lost_is(struct lost *l, const struct seg_info *i, uint32_t group);
+void lost_found(struct lost *l, const struct seg_info *i, uint32_t group); /* a group of it is well again */
+bool lost_any(struct lost *l, const struct seg_info *i); /* the segment, or a group of it */
+bool lost_is(struct lost *l, const struct seg_info *i, uint32_t group); /* a group of it */
 /* Is something missing that a read of this signal and time through the view would look at? */
 bool lost_overlaps(const struct view *v, enum signal signal, int64_t tmin_ns, int64_t tmax_ns);
 

@@ -8,6 +8,8 @@
 #include "storage/seg_format.h"
 
 #include <inttypes.h>
+#include <pthread.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -519,8 +521,49 @@ err_t seg_read_raw(struct seg *s, const struct file_range *r, uint32_t n)
     return file_read_ranges(&s->f, r, n);
 }
 
+/* -- suspects -- */
+enum { SUSPECTS_MAX = 16 };
+static pthread_mutex_t suspects_lock = PTHREAD_MUTEX_INITIALIZER;
+static char suspects[SUSPECTS_MAX][40];
+static _Atomic uint32_t nsuspects;
+
+static void suspect(const struct seg *s)
+{
+    pthread_mutex_lock(&suspects_lock);
+    uint32_t n = nsuspects, i = 0;
+    while (i < n && memcmp(suspects[i], s->info.name, sizeof suspects[i]) != 0)
+        i++;
+    if (i == n && n < SUSPECTS_MAX) {
+        memcpy(suspects[n], s->info.name, sizeof suspects[n]);
+        nsuspects = n + 1;
+    }
+    pthread_mutex_unlock(&suspects_lock);
+}
+
+bool seg_suspect_take(char name[40])
+{
+    if (atomic_load_explicit(&nsuspects, memory_order_relaxed) == 0) return false;
+    pthread_mutex_lock(&suspects_lock);
+    bool some = nsuspects > 0;
+    if (some) memcpy(name, suspects[--nsuspects], 40);
+    pthread_mutex_unlock(&suspects_lock);
+    return some;
+}
+
+void seg_suspect_forget(const char name[40])
+{
+    pthread_mutex_lock(&suspects_lock);
+    for (uint32_t i = nsuspects; i-- > 0;) {
+        if (memcmp(suspects[i], name, sizeof suspects[i]) != 0) continue;
+        nsuspects = nsuspects - 1;
+        memmove(suspects[i], suspects[nsuspects], sizeof suspects[i]);
+    }
+    pthread_mutex_unlock(&suspects_lock);
+}
+
 err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n)
 {
+    suspect(s);
     return err_set(ERR_CORRUPT, "%s: the checksum of %" PRIu64 " bytes at %" PRIu64 " is wrong", s->path, n, off);
 }
 

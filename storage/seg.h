@@ -69,6 +69,10 @@ struct seg; /* an open segment; owned by one reactor, counted without atomics */
 MUST_CHECK err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out) MAY_YIELD;
 /* A file that no catalog names: its info knows name, size and times. */
 MUST_CHECK err_t seg_open_path(const char *path, struct seg **out) MAY_YIELD;
+/* Names of segments in which somebody met a wrong checksum: takes one out, false when there is none. Of many at once some are
+ * forgotten, and met again. Any thread. */
+bool seg_suspect_take(char name[40]);
+void seg_suspect_forget(const char name[40]);
 struct seg *seg_get(struct seg *s);
 void seg_put(struct seg *s) MAY_YIELD; /* the last one closes the file, and unlinks it if seg_doom was called */
 void seg_doom(struct seg *s);

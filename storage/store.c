@@ -151,7 +151,10 @@ static err_t open_all(struct store *s, void *const *args)
     dead_loaded(s);
     TRY(store_replay(s));
     s->generation_began = rt_now();
-    return store_maintenance_start(s);
+    TRY(store_maintenance_start(s));
+    err_t e = scrub_start(s);
+    if (e != OK) store_maintenance_stop(s);
+    return e;
 }
 
 static char *join(const char *dir, const char *name)
@@ -230,6 +233,7 @@ void store_close(struct store *s)
     void **args = store_same_args(s, s);
     store_call_all(s, shard_quiet_here, args);
     free(args);
+    scrub_stop(s);
     store_maintenance_stop(s);
     close_shards(s);
     store_free(s);

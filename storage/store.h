@@ -41,6 +41,7 @@ struct store_opts {
     int64_t merge_bytes;        /* small segments are merged into ones of at most this size; 0 = none are */
     int64_t merge_window_ms;    /* and of at most this span of time */
     int64_t merge_memory;       /* of all merges that run together */
+    int64_t scrub_ms;           /* all segments are verified once in so long: scrub.h. 0 = only those that queries find wrong */
     void (*on_failed)(const char *why); /* see invariant 3 */
     void (*on_progress)(uint64_t done_bytes, uint64_t total_bytes); /* replay; may be NULL */
 };

@@ -16,6 +16,7 @@
 #include "base/core/htab.h"
 #include "storage/disk.h"
 #include "storage/lost.h"
+#include "storage/scrub.h"
 #include "storage/shard.h"
 #include "storage/store_delete.h"
 #include "storage/wal.h"
@@ -146,6 +147,7 @@ struct store {
         bool looked, released;    /* for one of an earlier life; and there is not room again yet */
     } disk;
     struct lost lost;
+    struct scrub scrub; /* core 0's */
     _Atomic uint64_t generation, sealed_gen, segment_bytes, segment_bytes_max, wal_rotten;
     _Atomic uint32_t segments;
     _Atomic bool dirty;          /* something was appended in the open generation */
@@ -243,6 +245,8 @@ bool store_has_seg(const struct store *s, const struct seg_info *i);
 /* store_lost.c */
 /* The segment cannot be opened for what err_detail() says. Any core. */
 void lost_segment(struct store *s, const struct seg_info *i);
+/* The same of a group of an open one. */
+void lost_group(struct store *s, const struct seg_info *i, uint32_t group, const struct seg_group *g);
 /* Core 0's maintenance: opens again what is whole by now, forgets (and removes) what the catalog does not name any more. */
 void lost_tick(struct store *s) MAY_YIELD;
 

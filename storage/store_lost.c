@@ -16,6 +16,16 @@ void lost_segment(struct store *s, const struct seg_info *i)
               s->seg_dir, i->name, why.detail);
 }
 
+void lost_group(struct store *s, const struct seg_info *i, uint32_t group, const struct seg_group *g)
+{
+    struct err_record why = *err_record();
+    const struct lost_part p = { .info = *i, .group = group, .signal = g->signal, .tenant = g->tenant, .why = why.detail };
+    if (!lost_add(&s->lost, &p)) return;
+    log_error("segment.rotten", "path=%s/%s group=%u rows=%u tenant=" STR_FMT " error=\"%s\" effect=\"the group is left out of "
+              "answers, which say so\" todo=\"check the disk; put the file back from a copy and restart\"",
+              s->seg_dir, i->name, group, g->nrows, STR_ARG(g->tenant), why.detail);
+}
+
 /* -- opening again ------------------------------------------------------------------------------------------- */
 
 struct again {

@@ -88,7 +88,7 @@ static void open_opts(const struct life *l, struct store_opts *o)
                               .seal_age_ms = l->w->seal_age_ms, .merge_bytes = l->w->merge_bytes,
                               .merge_window_ms = 86400000, .merge_memory = l->w->merge_memory,
                               .commit_bytes = 1 << 20, .pause_share = 0.85, .refuse_share = 0.9, .read_only_share = 0.95,
-                              .ballast_bytes = 64 << 20, .on_failed = on_failed };
+                              .ballast_bytes = 64 << 20, .scrub_ms = 3600000, .on_failed = on_failed };
 }
 
 /* -- a life --------------------------------------------------------------------------------------------------- */
