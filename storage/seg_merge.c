@@ -9,7 +9,7 @@
 
 #include <stdlib.h>
 
-enum { CHECK_EVERY = 1024 };
+enum { CHECK_EVERY = 1024, WINDOW_BYTES = 32 << 20, SEG_METRIC_BYTES = 6 << 20 /* pages and chunks of an input at hand */ };
 
 err_t seg_merge_check(const struct seg_merge *m)
 {
@@ -25,7 +25,7 @@ struct row_key { /* what rows are sorted by; a string that a row has not is {NUL
     int64_t time;
 };
 
-struct run { /* the sorted rows of an input */
+struct run { /* the sorted rows of a group */
     const struct seg_merge_in *in;
     const struct merge_group *groups;
     uint32_t ngroups, next; /* group to be read next */
@@ -128,7 +128,7 @@ static struct run *first_run(struct rows_merge *x, const struct run *but)
     return best;
 }
 
-/* Takes rows of r as long as they come before the next row of `other`. Of equal ones the older input's are first. */
+/* Takes rows of r as long as they come before the next row of `other`. Of equal ones the older group's are first. */
 static err_t take_rows(struct rows_merge *x, struct rows_out *o, struct run *r, const struct run *other)
 {
     int limit = other && r < other ? 0 : -1;
@@ -153,19 +153,16 @@ static err_t merge_sorted(struct rows_merge *x, struct rows_out *o)
     return rows_out_finish(o);
 }
 
-/* Groups of one input stand together, in their order. */
-static err_t merge_rows(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n)
+/* Groups that together fill one at most. */
+static err_t merge_window(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n)
 {
-    struct rows_merge x = { .m = m, .signal = g->g->signal };
+    struct rows_merge x = { .m = m, .signal = g->g->signal, .n = n };
     struct rows_out o;
-    x.runs = calloc(m->n, sizeof *x.runs);
+    x.runs = calloc(n, sizeof *x.runs);
     ASSERT(x.runs);
-    for (uint32_t i = 0, k; i < n; i = k) {
-        for (k = i; k < n && g[k].input == g[i].input;)
-            k++;
-        struct run *r = &x.runs[x.n++];
-        *r = (struct run){ .in = &m->in[g[i].input], .groups = g + i, .ngroups = k - i };
-        arena_init(&r->a, m->budget);
+    for (uint32_t i = 0; i < n; i++) {
+        x.runs[i] = (struct run){ .in = &m->in[g[i].input], .groups = g + i, .ngroups = 1 };
+        arena_init(&x.runs[i].a, m->budget);
     }
     rows_out_init(&o, w, g->g->tenant, g->g->signal, g->g->index, m->budget);
     err_t e = merge_sorted(&x, &o);
@@ -176,6 +173,24 @@ static err_t merge_rows(struct seg_merge *m, struct seg_writer *w, const struct 
     }
     free(x.runs);
     return e;
+}
+
+/* Groups of one input stand together, in their order. */
+static err_t merge_rows(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n)
+{
+    for (uint32_t i = 0, k; i < n; i = k) {
+        uint64_t rows = 0, bytes = 0;
+        for (k = i; k < n; k++) {
+            uint64_t size;
+            TRY(seg_table_size(g[k].g, &size));
+            uint32_t live = g[k].g->nrows - seg_dead_count(m->in[g[k].input].dead, g[k].group);
+            if (k > i && (rows + live > TABLE_ROWS_MAX || bytes + size > WINDOW_BYTES)) break;
+            rows += live;
+            bytes += size;
+        }
+        TRY(merge_window(m, w, g + i, k - i));
+    }
+    return OK;
 }
 
 /* -- the whole ------------------------------------------------------------------------------------------------ */
@@ -244,17 +259,17 @@ err_t seg_merge(struct seg_merge *m, struct seg_info *info)
 
 err_t seg_merge_memory(const struct seg_merge_in *in, uint32_t n, uint64_t *bytes)
 {
-    *bytes = 0;
+    uint64_t most = 0, metrics = 0;
     for (uint32_t i = 0; i < n; i++) {
-        uint64_t most = 0;
         for (uint32_t k = 0; k < seg_ngroups(in[i].seg); k++) {
             const struct seg_group *g = seg_group(in[i].seg, k);
-            uint64_t size = g->meta.n;
+            uint64_t size = 0;
             if (g->signal != SIG_METRICS) TRY(seg_table_size(g, &size));
+            else metrics += (uint64_t)g->meta.n * 2 + SEG_METRIC_BYTES;
             most = MAX(most, size);
             if (rt_in_fiber()) TRY(rt_checkpoint());
         }
-        *bytes += most;
     }
+    *bytes = MAX(MAX(most, (uint64_t)WINDOW_BYTES), metrics);
     return OK;
 }

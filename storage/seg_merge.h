@@ -1,7 +1,13 @@
 /* Merging segments: what several hold, in one, in the order in which a seal would have put it.
  *
- * Rows of a tenant, signal and index are sorted in each input, so that they are merged as sequences: one row group of each
- * input is in memory at a time, and the groups that are being written. Series of metrics are merged label set by label
+ * Rows of a tenant, signal and index keep to short windows of time, in the order in which they came: neighbouring row groups that
+ * together fill one (65,536 rows, 32 MiB in memory) become one, sorted as a seal would have it; that much is in memory at a
+ * time. Measured (bench_merge: 160,000 rows, 8 a trace; bytes a span, a log row; CPU of reading a trace by its id among spans,
+ * among logs): sealed in 16 segments 24.6 B, 25.0 B, 0.7 ms, 1.2 ms; merged into one 24.0, 26.8, 1.6, 6.0; merged
+ * and sorted by service and name as a whole 24.9, 28.1, 2.9, 11.2: a trace's rows, and its ids, are in several groups then.
+ * A search of the last quarter of an hour reads one group in each of the first two. Merging costs 0.5 us of CPU a span, 1.4 us a
+ * log row.
+ * Series of metrics are merged label set by label
  * set, a page and the chunks it needs of each input at a time: samples are settled (a later input wins at equal
  * times) and cut into full blocks again; of the metadata of a family the latest stays. Indexes, filters and zones are made
  * anew. What is deleted (seg_dead.h, tombstone.h) is left out. Inputs are not changed; nothing here knows of catalogs and

@@ -331,7 +331,7 @@ static void test_rows(void)
     same_rows(&out, 1, again);
     CHECK(seg_info(again)->tmin_ns == seg_info(out)->tmin_ns && seg_info(again)->tmax_ns == seg_info(out)->tmax_ns);
     uint64_t memory;
-    CHECK(seg_merge_memory(inputs(in, INPUTS), INPUTS, &memory) == OK && memory > 10000 && memory < 20 << 20);
+    CHECK(seg_merge_memory(inputs(in, INPUTS), INPUTS, &memory) == OK && memory >= 32 << 20 && memory < 64 << 20);
     drop(again);
     drop(out);
     for (uint32_t i = 0; i < INPUTS; i++)
