@@ -37,6 +37,12 @@ static err_t store_samples(struct pq_source *s, const struct pq_series *series, 
     return OK;
 }
 
+static err_t store_pieces(struct pq_source *s, const struct pq_series *series, int64_t tmin, int64_t tmax, struct arena *scratch,
+                          struct metric_piece **out, uint32_t *n)
+{
+    return metrics_pieces(CONTAINER_OF(s, struct store_source, src)->view, series->impl, tmin, tmax, scratch, out, n);
+}
+
 enum ask { ASK_ROWS, ASK_AGG, ASK_POINTS };
 struct plan {
     enum ask ask;
@@ -67,7 +73,7 @@ static err_t fragment(struct query *q, struct view *view, const void *plan, stru
 {
     (void)q;
     const struct plan *p = plan;
-    struct store_source src = { { store_select, store_samples }, view };
+    struct store_source src = { { store_select, store_samples, store_pieces }, view };
     struct part *out = ARENA_NEW(a, struct part);
     struct pq_env e = *p->env;
     e.a = a;

@@ -54,6 +54,9 @@ struct pq_source {
     /* Samples in [tmin, tmax]; they live in `scratch`. */
     err_t (*samples)(struct pq_source *s, const struct pq_series *series, int64_t tmin_ms, int64_t tmax_ms,
                      struct arena *scratch, struct pq_samples *out) MAY_YIELD;
+    /* What is known of them without reading (metrics_pieces in storage/view.h); NULL: nothing. */
+    err_t (*pieces)(struct pq_source *s, const struct pq_series *series, int64_t tmin_ms, int64_t tmax_ms, struct arena *scratch,
+                    struct metric_piece **out, uint32_t *n) MAY_YIELD;
 };
 
 struct pq_value {
@@ -81,6 +84,10 @@ struct pq_env {
     int64_t samples, samples_max;      /* read so far; 0 = no limit */
 };
 
+/* Counts samples that were read against the query's limit. */
+err_t pq_charge(struct pq_env *e, uint32_t samples);
+/* Samples without stale markers; in place of s when there is none. */
+void pq_drop_stale(struct pq_samples *s, struct arena *scratch);
 MUST_CHECK err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_value *out) MAY_YIELD;
 /* Fills durations, offsets, @ start()/end(), invariance and locality. */
 MUST_CHECK err_t pq_prepare(struct pq_env *e, struct pq_node *n);
@@ -170,6 +177,14 @@ struct pq_range_ctx {
 typedef err_t pq_range_fn(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
 pq_range_fn *pq_range_function(enum pq_fid id);
 err_t pq_extrapolated(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
+/* What of a window rate, increase and delta are extrapolated from. */
+struct pq_increase {
+    uint32_t n;
+    int64_t from, first_at, last_at; /* from: where it began to count; the first sample, or before it a start timestamp */
+    double first, total;             /* first value; increase from `from` to the last sample */
+};
+/* What `total` is multiplied with, for the window (start, end]. */
+double pq_extrapolate(enum pq_fid f, const struct pq_increase *x, int64_t start, int64_t end);
 err_t pq_instant_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
 err_t pq_extended_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
 bool pq_range_keeps_name(enum pq_fid id);

@@ -106,6 +106,22 @@ static double float_increase(const struct pq_window *w, bool counter, bool zero)
     return v;
 }
 
+double pq_extrapolate(enum pq_fid f, const struct pq_increase *x, int64_t start, int64_t end)
+{
+    bool counter = f != FN_DELTA, zero = x->from != x->first_at;
+    double mean = x->n > 1 ? (double)(x->last_at - x->first_at) / 1000 / (x->n - 1) : 0, limit = mean * 1.1;
+    double sampled = (double)(x->last_at - x->from) / 1000;
+    double to_start = zero ? 0 : (double)(x->first_at - start) / 1000;
+    double to_end = (double)(end - x->last_at) / 1000;
+    if (!zero) {
+        if (to_start >= limit) to_start = mean / 2;
+        if (counter && x->total > 0 && x->first >= 0) to_start = fmin(to_start, sampled * (x->first / x->total));
+    }
+    if (to_end >= limit) to_end = mean / 2;
+    double factor = (sampled + to_start + to_end) / sampled;
+    return f == FN_RATE ? factor / ((double)(end - start) / 1000) : factor;
+}
+
 err_t pq_extrapolated(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
 {
     enum pq_fid f = c->call->call.fn->id;
@@ -115,31 +131,20 @@ err_t pq_extrapolated(struct pq_range_ctx *c, const struct pq_window *w, struct 
     bool zero = counter && w->st && w->st[0] != 0 && w->st[0] > w->start && w->st[0] < w->t[0];
     if (w->n < 2 && !zero) return OK;
     if (counter) check_overlap(c, w);
+    struct pq_increase x = { .n = w->n, .from = zero ? w->st[0] : w->t[0], .first_at = w->t[0], .last_at = w->t[w->n - 1] };
     const struct pq_hist *h = NULL;
-    double v = 0, first, total;
     if (hists) {
         h = hist_increase(c, w, counter, zero);
         if (!h) return OK;
-        first = w->h[0]->count;
-        total = h->count;
+        x.first = w->h[0]->count;
+        x.total = h->count;
     } else {
-        v = total = float_increase(w, counter, zero);
-        first = w->v[0];
+        x.total = float_increase(w, counter, zero);
+        x.first = w->v[0];
     }
-    double mean = w->n > 1 ? (double)(w->t[w->n - 1] - w->t[0]) / 1000 / (w->n - 1) : 0, limit = mean * 1.1;
-    int64_t from = zero ? w->st[0] : w->t[0];
-    double sampled = (double)(w->t[w->n - 1] - from) / 1000;
-    double to_start = zero ? 0 : (double)(w->t[0] - w->start) / 1000;
-    double to_end = (double)(w->end - w->t[w->n - 1]) / 1000;
-    if (!zero) {
-        if (to_start >= limit) to_start = mean / 2;
-        if (counter && total > 0 && first >= 0) to_start = fmin(to_start, sampled * (first / total));
-    }
-    if (to_end >= limit) to_end = mean / 2;
-    double factor = (sampled + to_start + to_end) / sampled;
-    if (f == FN_RATE) factor /= (double)(w->end - w->start) / 1000;
+    double factor = pq_extrapolate(f, &x, w->start, w->end);
     if (h) *out = (struct pq_cell){ PQ_CELL_HIST, 0, pq_hist_scale(c->scratch, h, factor) };
-    else *out = (struct pq_cell){ PQ_CELL_FLOAT, v * factor, NULL };
+    else *out = (struct pq_cell){ PQ_CELL_FLOAT, x.total * factor, NULL };
     return OK;
 }
 

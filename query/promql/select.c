@@ -2,7 +2,7 @@
  *
  * Lookback and ranges are left-open, right-closed. A stale marker ends a series at once in instant selectors
  * and is skipped in ranges. A window is advanced over the samples of one series, never searched again. */
-#include "query/promql/eval.h"
+#include "query/promql/blocks.h"
 
 #include "base/rt/rt.h"
 
@@ -18,8 +18,7 @@ static bool stale_at(const struct pq_samples *s, uint32_t i)
     return is_stale_nan(s->h && s->h[i] ? s->h[i]->sum : s->v[i]);
 }
 
-/* Samples without stale markers; in place of s when there is none. */
-static void drop_stale(struct pq_samples *s, struct arena *scratch)
+void pq_drop_stale(struct pq_samples *s, struct arena *scratch)
 {
     uint32_t i = 0, n = 0;
     while (i < s->n && !stale_at(s, i)) i++;
@@ -58,7 +57,7 @@ static void detect_resets(struct pq_samples *s, struct arena *scratch)
     s->h = out;
 }
 
-static err_t charge(struct pq_env *e, uint32_t n)
+err_t pq_charge(struct pq_env *e, uint32_t n)
 {
     e->samples += n;
     if (e->samples_max && e->samples > e->samples_max)
@@ -121,9 +120,9 @@ err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct p
         struct pq_samples s;
         arena_reset(&scratch);
         TRY_OUT(err, e->src->samples(e->src, &series[i], first - e->lookback_ms + 1, last, &scratch, &s));
-        TRY_OUT(err, charge(e, MIN(s.n, g->n)));
+        TRY_OUT(err, pq_charge(e, MIN(s.n, g->n)));
         if (sel->stats) detect_resets(&s, &scratch);
-        if (sel->smoothed) drop_stale(&s, &scratch);
+        if (sel->smoothed) pq_drop_stale(&s, &scratch);
         for (uint32_t k = 0; sel->smoothed && s.h && k < s.n; k++)
             if (s.h[k]) {
                 err = pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
@@ -183,13 +182,35 @@ static void counter_info(struct pq_range_ctx *c, const struct labels *l)
     }
 }
 
+struct row_out { /* the row that a series' windows make; it is there with its first cell */
+    struct pq_range_ctx *c;
+    struct pq_matrix *to;
+    struct pq_row *row;
+    struct labels labels;
+    bool drop_name;
+    uint32_t steps;
+};
+
+static void put_cell(struct row_out *o, uint32_t i, const struct pq_cell *cell)
+{
+    struct pq_env *e = o->c->e;
+    if (!cell->kind) return;
+    if (cell->kind == PQ_CELL_FLOAT) counter_info(o->c, &o->labels);
+    if (!o->row) {
+        o->row = pq_row_add(e->a, o->to, o->labels, o->steps);
+        o->row->drop_name = o->drop_name || !pq_range_keeps_name(o->c->call->call.fn->id);
+    }
+    if (cell->kind == PQ_CELL_FLOAT) pq_set_float(o->row, i, cell->v);
+    else pq_set_hist(e->a, o->row, i, o->steps, pq_hist_copy(e->a, cell->h));
+}
+
 static err_t range_row(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g,
                        const struct pq_samples *s, const double *p1, const double *p2, struct labels labels,
                        bool drop, struct pq_matrix *out)
 {
     struct pq_env *e = c->e;
     pq_range_fn *fn = pq_range_function(c->call->call.fn->id);
-    struct pq_row *row = NULL;
+    struct row_out o = { c, out, NULL, labels, drop, g->n };
     uint32_t lo = 0, hi = 0;
     c->metric = labels_get(&labels, STR("__name__"));
     for (uint32_t i = 0; i < g->n; i++) {
@@ -204,15 +225,30 @@ static err_t range_row(struct pq_range_ctx *c, const struct range_arg *arg, cons
         c->p2 = p2 ? p2[i] : 0;
         struct arena_mark mark = arena_mark(c->scratch);
         TRY(fn(c, &w, &cell));
-        if (cell.kind == PQ_CELL_FLOAT) counter_info(c, &labels);
-        if (cell.kind && !row) {
-            row = pq_row_add(e->a, out, labels, g->n);
-            row->drop_name = drop || !pq_range_keeps_name(c->call->call.fn->id);
-        }
-        if (cell.kind == PQ_CELL_FLOAT) pq_set_float(row, i, cell.v);
-        else if (cell.kind == PQ_CELL_HIST) pq_set_hist(e->a, row, i, g->n, pq_hist_copy(e->a, cell.h));
+        put_cell(&o, i, &cell);
         arena_rollback(c->scratch, mark);
         TRY(pq_checkpoint(e));
+    }
+    return OK;
+}
+
+/* The same from what blocks know; *done false: they do not know enough. */
+static err_t range_row_long(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g, const struct pq_series *series,
+                            struct pq_matrix *out, bool *done)
+{
+    int64_t end = ref_time(arg->shift, g->start_ms);
+    bool moves = arg->shift->at == PQ_AT_NONE;
+    const struct pq_edges edges = { end - arg->range_ms, end, moves ? g->step_ms : 0, moves ? g->n : 1 };
+    struct row_out o = { c, out, NULL, series->labels, false, g->n };
+    struct pq_long l;
+    TRY(pq_long_read(c, series, &edges, &l, done));
+    if (!*done) return OK;
+    c->metric = labels_get(&series->labels, STR("__name__"));
+    for (uint32_t i = 0; i < g->n; i++) {
+        end = ref_time(arg->shift, pq_grid_at(g, i));
+        struct pq_cell cell = pq_long_window(c, &l, end - arg->range_ms, end);
+        put_cell(&o, i, &cell);
+        TRY(pq_checkpoint(c->e));
     }
     return OK;
 }
@@ -297,12 +333,16 @@ static err_t range_selector(struct pq_range_ctx *c, const struct range_arg *arg,
     struct pq_series *series;
     uint32_t ns;
     TRY(e->src->select(e->src, sel->m, sel->nm, span.min, span.max, e->a, &series, &ns));
+    bool by_blocks = !sel->stats && !arg->anchored && !arg->smoothed && pq_long_pays(c, arg->range_ms);
     for (uint32_t i = 0; i < ns; i++) {
         struct pq_samples s;
+        bool done = false;
         arena_reset(c->scratch);
+        if (by_blocks) TRY(range_row_long(c, arg, g, &series[i], out, &done));
+        if (done) continue;
         TRY(e->src->samples(e->src, &series[i], span.min, span.max, c->scratch, &s));
-        TRY(charge(e, s.n));
-        drop_stale(&s, c->scratch);
+        TRY(pq_charge(e, s.n));
+        pq_drop_stale(&s, c->scratch);
         if (sel->stats) detect_resets(&s, c->scratch);
         TRY(range_row(c, arg, g, &s, p1, p2, series[i].labels, false, out));
     }
@@ -378,8 +418,8 @@ err_t pq_eval_points(struct pq_env *e, const struct pq_node *n, const struct pq_
     for (uint32_t i = 0; i < ns; i++) {
         struct pq_samples s;
         TRY(e->src->samples(e->src, &series[i], start, end, e->a, &s));
-        TRY(charge(e, s.n));
-        drop_stale(&s, e->a);
+        TRY(pq_charge(e, s.n));
+        pq_drop_stale(&s, e->a);
         if (s.n) (*out)[(*nout)++] = (struct pq_points){ series[i].labels, false, s };
     }
     return OK;
