@@ -1,7 +1,7 @@
 /* Inside of the metrics memtable, for mem_metric*.c, seg_metric.c (sealing) and metric_select.c (reading).
  *
  * A series is one cache line (struct mem_series) beside its label bytes. Its float samples go into open chunks of
- * 8 (time as a 32-bit difference to the chunk's base, value: 12 bytes a sample); 5 of them are packed by
+ * 8 (time as a 32-bit difference to the chunk's base, value: 12 bytes a sample); 2 of them are packed by
  * col_sample into a block. Chunks and blocks are chained newest first. Chunks are all of one size, because series
  * of one scrape fill and empty in step: arrays that grow would leave all their smaller ones behind. Start
  * timestamps and histograms are rare: they hang off `side`. Samples keep their order of arrival; reading settles it.
@@ -17,7 +17,7 @@ struct mem_sample { /* 12 bytes: a block of them stays within few cache lines */
     int32_t dt;
     uint32_t v[2]; /* the double's bits */
 };
-enum { OPEN_SAMPLES = 8, OPEN_CHUNKS = 5, OPEN_MAX = OPEN_SAMPLES * OPEN_CHUNKS };
+enum { OPEN_SAMPLES = 8, OPEN_CHUNKS = 2, OPEN_MAX = OPEN_SAMPLES * OPEN_CHUNKS };
 struct mem_open {
     struct mem_open *older; /* of at most OPEN_CHUNKS */
     int64_t base_ms;
