@@ -10,6 +10,7 @@
 #include "server/api/native.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
+#include "server/api/retention_api.h"
 #include "server/api/services.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
@@ -144,6 +145,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api quickwit_in = { ingest_quickwit_routes, ingest_quickwit_nroutes, ingest_otlp_on_error, &c->ingest };
     const struct http_api correlate = { correlate_routes, correlate_nroutes, native_on_error, &c->native };
     const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
+    const struct http_api retention = { retention_routes, retention_nroutes, native_on_error, &c->native };
     const struct http_api deletions = { deletes_routes, deletes_nroutes, native_on_error, &c->native };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
@@ -160,6 +162,7 @@ static void lay_all(struct doors *d, struct contexts *c)
         services,
         correlate,
         deletions,
+        retention,
         status,
         under("/prometheus", prom),
         under("/tempo", tempo),

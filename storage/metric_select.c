@@ -46,7 +46,7 @@ static err_t open_segments(struct view *v)
     for (uint32_t i = 0; i < v->nsegs; i++) {
         for (uint32_t k = 0; k < seg_ngroups(v->segs[i]) && !mv->seg[i]; k++) {
             const struct seg_group *g = seg_group(v->segs[i], k);
-            if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant) || lost_is(v->lost, seg_info(v->segs[i]), k)) continue;
+            if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant) || view_group_gone(v, i, k) || lost_is(v->lost, seg_info(v->segs[i]), k)) continue;
             TRY(seg_metric_open(v->segs[i], g, &v->mem, &v->counts, &mv->seg[i]));
         }
         TRY(metric_checkpoint());

@@ -47,7 +47,7 @@ static err_t delete_by(struct store *s, const struct retention_rule *r)
     struct seg_info *infos = malloc(s->ninfos * sizeof *infos);
     ASSERT(infos != NULL);
     memcpy(infos, s->infos, s->ninfos * sizeof *infos);
-    uint32_t n = retention_pick(r, rt_wall(), infos, s->ninfos);
+    uint32_t n = retention_pick(r, (unix_ns){ atomic_load(&s->keep_now_ns) }, infos, s->ninfos);
     err_t e = n > 0 ? delete_segments(s, infos, n, M_RETENTION_BYTES, "age or share") : OK;
     free(infos);
     return e;
@@ -57,7 +57,7 @@ static err_t delete_dead(struct store *s)
 {
     struct seg_info *infos;
     uint32_t n = dead_segments(s, &infos);
-    err_t e = n > 0 ? delete_segments(s, infos, n, M_DELETED_BYTES, "all rows deleted") : OK;
+    err_t e = n > 0 ? delete_segments(s, infos, n, M_DELETED_BYTES, "all rows deleted or too old") : OK;
     free(infos);
     return e;
 }
@@ -78,10 +78,7 @@ err_t store_clean(struct store *s)
 
 err_t retention_run(struct store *s)
 {
-    struct retention_rule r = { 0 };
-    if (s->o.retention_age_ms > 0
-        && __builtin_mul_overflow(s->o.retention_age_ms, (int64_t)NS_PER_MS, &r.age_ns))
-        r.age_ns = 0;
+    struct retention_rule r = { .age_ns = s->keep->most_ns }; /* what the longest age lets go needs no look inside */
     if (s->o.retention_share > 0) {
         struct fs_space space;
         TRY(fs_space(s->o.dir, &space));

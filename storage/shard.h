@@ -6,6 +6,7 @@
 #include "storage/lost.h"
 #include "storage/mem_metric.h"
 #include "storage/mem_rows.h"
+#include "storage/retention_rules.h"
 #include "storage/seg_dead.h"
 #include "storage/tombstone.h"
 #include "storage/view.h"
@@ -29,6 +30,8 @@ struct view {
     struct seg **segs; /* oldest generation first: a later arrival of a sample wins */
     struct seg_dead **dead; /* of each, as it was when the view opened */
     struct tomb_set *tombs;
+    struct keep_rules *keep;
+    int64_t keep_now_ns;
     uint32_t core, cores, partitions;
     struct view_counts counts;
     struct metric_view *metrics; /* metric_select.c's own; NULL at first, lives in mem */
@@ -41,7 +44,15 @@ static inline bool seg_is_exactly_ours(const struct seg_info *i, const struct vi
     return i->cores == v->cores && i->core == v->core;
 }
 
-/* Is nothing of group `group` of v->segs[no] read any more? By what stands outside of the segment alone. */
+/* Is nothing of a group read any more? By what stands outside of its segment alone: deletions, and retention. */
+struct outside {
+    const struct tomb_set *tombs;
+    const struct keep_rules *keep;
+    int64_t now_ns;
+    const struct seg_dead *dead; /* of the segment */
+};
+bool group_gone(const struct outside *o, const struct seg *seg, uint32_t group);
+/* The same of group `group` of v->segs[no]. */
 bool view_group_gone(const struct view *v, uint32_t no, uint32_t group);
 
 /* May a segment written by one of i->cores hold partitions that are this core's now? */

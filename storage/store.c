@@ -77,6 +77,7 @@ static err_t segments_here(void *arg)
     struct store *s = arg;
     struct shard *sh = shard_here(s);
     sh->tombs = tomb_set_get(s->tombs);
+    sh->keep = keep_rules_get(s->keep);
     sh->dedup.forgotten = s->forgotten;
     open_segments(sh);
     return dead_attach(sh);
@@ -103,6 +104,7 @@ static err_t shard_close_here(void *arg)
     free(sh->segs);
     free(sh->coming);
     tomb_set_put(sh->tombs);
+    keep_rules_put(sh->keep);
     free(sh);
     return OK;
 }
@@ -147,6 +149,7 @@ static err_t open_all(struct store *s, void *const *args)
     TRY(catalog_load(s));
     TRY(remove_orphans(s));
     TRY(deletes_load(s));
+    TRY(keep_load(s));
     TRY(rt_call_all(RT_INGEST, segments_here, args, NULL));
     dead_loaded(s);
     TRY(store_replay(s));
@@ -176,6 +179,7 @@ static void store_free(struct store *s)
     free(s->dedups);
     catalog_batch_deinit(&s->undo);
     deletes_free(s);
+    keep_rules_put(s->keep);
     free(s->shards);
     free(s->wal_dir);
     free(s->seg_dir);

@@ -300,6 +300,15 @@ struct gone_call {
     uint32_t n, cap;
 };
 
+static bool shard_seg_gone(const struct shard *sh, const struct seg *g)
+{
+    const struct outside o = { sh->tombs, sh->keep, atomic_load(&sh->store->keep_now_ns), seg_dead_of(g) };
+    uint32_t n = seg_ngroups(g), i = 0;
+    while (i < n && group_gone(&o, g, i))
+        i++;
+    return n > 0 && i == n;
+}
+
 static err_t gone_here(void *arg)
 {
     struct gone_call *c = arg;

@@ -19,6 +19,8 @@
 #include "storage/scrub.h"
 #include "storage/shard.h"
 #include "storage/store_delete.h"
+#include "storage/retention_rules.h"
+#include "storage/trusted_clock.h"
 #include "storage/wal.h"
 
 #include <stdatomic.h>
@@ -102,6 +104,7 @@ struct shard {
     struct defined defined;
     struct dedup dedup;
     struct tomb_set *tombs;
+    struct keep_rules *keep;
 };
 
 struct old_log { /* a file of an earlier life */
@@ -150,6 +153,7 @@ struct store {
     struct scrub scrub; /* core 0's */
     _Atomic uint64_t generation, sealed_gen, segment_bytes, segment_bytes_max, wal_rotten;
     _Atomic uint32_t segments;
+    _Atomic int64_t keep_now_ns; /* the trusted clock's time */
     _Atomic bool dirty;          /* something was appended in the open generation */
     _Atomic uint64_t replay_done;
     uint64_t replay_total;
@@ -168,6 +172,9 @@ struct store {
     struct catalog_batch undo;   /* see catalog_commit */
     struct tomb_set *tombs;      /* every core has a reference too */
     uint64_t tomb_last;          /* id */
+    struct keep_rules *keep;     /* likewise */
+    struct trusted_clock clock;
+    mono_ns clock_at;            /* when it is written down next */
     struct delete_item *deletes; /* by id */
     uint32_t ndeletes, deletes_cap;
     uint64_t delete_last;        /* id */
@@ -201,7 +208,6 @@ struct mem *shard_mem(struct shard *sh, uint64_t generation); /* found or made *
 struct mem *shard_mem_find(const struct shard *sh, uint64_t generation);
 void mem_put(struct mem *m);
 void shard_seg_add(struct shard *sh, struct seg *g); /* takes g; oldest generation first */
-bool shard_seg_gone(const struct shard *sh, const struct seg *g); /* view.c: view_group_gone of all its groups */
 bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info *i);
 /* Which rows of a request go to which core. */
 struct split;
@@ -260,6 +266,10 @@ void dead_loaded(struct store *s);
 /* Segments of which nothing is read any more, malloc'd; their number. */
 uint32_t dead_segments(struct store *s, struct seg_info **out) MAY_YIELD;
 void dead_forget(struct store *s, const struct seg_info *infos, uint32_t n) MAY_YIELD;
+
+/* store_keep.c */
+MUST_CHECK err_t keep_load(struct store *s) MAY_YIELD;
+void keep_tick(struct store *s) MAY_YIELD; /* of the maintenance fiber */
 
 /* store_tomb.c */
 MUST_CHECK err_t deletes_load(struct store *s) MAY_YIELD;

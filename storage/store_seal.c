@@ -310,6 +310,7 @@ static void maintenance(void *arg)
             if (disk_tick(s) != OK) log_warn("store.disk", "error=%s", err_detail());
             lost_tick(s);
         }
+        keep_tick(s);
         if (rt_now().ns >= retention_at.ns) {
             retention_at = mono_add(rt_now(), RETENTION_EVERY_S * NS_PER_S);
             e = retention_run(s);

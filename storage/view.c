@@ -31,6 +31,8 @@ err_t view_open(struct store *s, struct str tenant, struct budget *budget, struc
         v->dead[v->nsegs] = seg_dead_get(seg_dead_of(v->segs[v->nsegs]));
     }
     v->tombs = tomb_set_get(sh->tombs);
+    v->keep = keep_rules_get(sh->keep);
+    v->keep_now_ns = atomic_load_explicit(&s->keep_now_ns, memory_order_relaxed);
     *out = v;
     return OK;
 }
@@ -45,6 +47,7 @@ void view_close(struct view *v)
         seg_put(v->segs[i]);
     }
     tomb_set_put(v->tombs);
+    keep_rules_put(v->keep);
     arena_deinit(&v->mem);
     free(v);
 }
@@ -80,27 +83,4 @@ err_t view_signals(const struct view *v, unsigned want, unsigned *out)
     }
     *out = found & want;
     return OK;
-}
-
-/* -- what is deleted ------------------------------------------------------------------------------------ */
-
-static bool group_gone(const struct tomb_set *tombs, const struct seg_dead *dead, const struct seg *seg, uint32_t group)
-{
-    const struct seg_group *g = seg_group(seg, group);
-    if (g->signal == SIG_METRICS) return false;
-    if (g->nrows > 0 && seg_dead_count(dead, group) == g->nrows) return true;
-    return g->signal == SIG_DOCS && tomb_set_drops_index(tombs, seg_info(seg)->generation, g->tenant, g->index);
-}
-
-bool view_group_gone(const struct view *v, uint32_t no, uint32_t group)
-{
-    return group_gone(v->tombs, v->dead[no], v->segs[no], group);
-}
-
-bool shard_seg_gone(const struct shard *sh, const struct seg *g)
-{
-    uint32_t n = seg_ngroups(g), i = 0;
-    while (i < n && group_gone(sh->tombs, seg_dead_of(g), g, i))
-        i++;
-    return n > 0 && i == n;
 }

@@ -230,3 +230,43 @@ def test_promtool_sees_the_deletion(node):
     assert delete_series(node, **{"match[]": 'temp{n="1"}'}).status == 204
     out = subprocess.run(["promtool", "query", "series", "--match", "temp", node.url("prom")], capture_output=True, text=True, timeout=20)
     assert out.returncode == 0 and 'n="2"' in out.stdout and 'n="1"' not in out.stdout, out
+
+
+def test_retention_by_tenant_signal_and_index(node):
+    make_index(node, "books")
+    make_index(node, "pens")
+    now = time.time_ns()
+    old = now - 3 * 86400 * 10**9
+    send(node, "logs", otlp.logs("shop", range(10), old))
+    send(node, "logs", otlp.logs("shop", range(10), old), tenant="other")
+    send(node, "metrics", otlp.gauge("shop", "temp", {1: 1}, old))
+
+    def seal():  # what is in memory is not judged: a deletion seals
+        assert node.post("ui", "/api/delete", {"signal": "spans", "query": "{ name = `none` }"}).status == 200
+
+    def put(rule, **kw):
+        return node.request("PUT", "ui", "/api/retention", body=json.dumps(rule).encode(), **kw)
+
+    docs(node, "books", range(5))
+    docs(node, "pens", range(5))
+    seal()
+    assert node.logs("*")["num_hits"] == 10 and series(node, "temp", start=old / 1e9 - 60, end=now / 1e9) == ["1"]
+    a = put({"signal": "logs", "age": "1d"})
+    assert a.status == 200 and a.json["rules"] == [{"signal": "logs", "age_seconds": 86400}] and a.json["default"] == {"age_seconds": None}, a
+    assert node.logs("*")["num_hits"] == 0 and node.logs("*", tenant="other")["num_hits"] == 10
+    assert series(node, "temp", start=old / 1e9 - 60, end=now / 1e9) == ["1"]
+    assert put({"signal": "metrics", "age": "2d"}).status == 200
+    assert series(node, "temp", start=old / 1e9 - 60, end=now / 1e9) == []
+    time.sleep(1.1)
+    assert put({"index": "books", "age": "1s"}).status == 200
+    assert found(node, "books") == [] and found(node, "pens") == list(range(5))
+    again(node)
+    assert node.logs("*")["num_hits"] == 0 and node.logs("*", tenant="other")["num_hits"] == 10
+    assert found(node, "books") == [] and found(node, "pens") == list(range(5))
+    a = node.get("ui", "/api/retention")
+    assert sorted(r["age_seconds"] for r in a.json["rules"]) == [1, 86400, 172800] and node.get("ui", "/api/retention", tenant="other").json["rules"] == []
+    a = put({"index": "books", "age": None})
+    assert [r.get("index") for r in a.json["rules"]] == [None, None], a
+    for bad in [{}, {"age": "soon"}, {"age": 5}, {"age": "-1d"}, {"signal": "x", "age": "1d"}, {"age": "1d", "more": 1}, {"index": "otel-logs-v0_9", "age": "1d"}]:
+        assert put(bad).status == 400, bad
+    assert put({"index": "nothing", "age": "1d"}).status == 404

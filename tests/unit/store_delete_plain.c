@@ -6,6 +6,7 @@
 #include "base/rt/sim.h"
 #include "storage/seg_dead.h"
 #include "storage/store_int.h"
+#include "storage/store_keep.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -468,6 +469,39 @@ static void files_go(void)
     check_all();
 }
 
+/* Documents of 1970 under a rule of an hour, and others that are kept: not seen at once, nor after a start, and their files go. */
+static void retention_by_rules(void)
+{
+    const struct keep_rule r = { .tenant = STR("anonymous"), .signal = SIG_DOCS, .index = STR("old:1"), .age_ns = 3600 * NS_PER_S };
+    struct store_stats before, after;
+    must(store_seal(st), "seal");
+    append_docs(STR("old:1"), 0, 10, 0);
+    must(store_seal(st), "seal");
+    store_stats(st, &before);
+    append_docs(STR("old:2"), 10, 10, 0);
+    must(store_seal(st), "seal");
+    look(&(struct look){ .index = STR("old:1") });
+    ASSERT(seen[0] == 1);
+    must(store_keep_put(st, &r, false), "rule");
+    for (unsigned k = 0; k < 2; k++) {
+        look(&(struct look){ .index = STR("old:1") });
+        ASSERT(seen[0] == 0);
+        look(&(struct look){ .index = STR("old:2") });
+        ASSERT(seen[10] == 1);
+        if (k == 0) {
+            store_close(st);
+            open_store();
+        }
+    }
+    must(fiber_sleep(61 * NS_PER_S), "sleep");
+    store_stats(st, &after);
+    ASSERT(after.segments <= before.segments);
+    must(store_keep_put(st, &r, true), "no rule");
+    struct keep_rules *k = store_keep_rules(st);
+    ASSERT(k->n == 0);
+    keep_rules_put(k);
+}
+
 static err_t single(void *arg)
 {
     (void)arg;
@@ -477,6 +511,7 @@ static err_t single(void *arg)
     written_again();
     stale_marks();
     files_go();
+    retention_by_rules();
     check_all();
     store_close(st);
     return OK;

@@ -1,0 +1,116 @@
+/* PUT {"signal"?: "logs", "index"?: "books", "age": "30d"}: the rule of the request's tenant for that signal or index, in the place of an
+ * earlier one; age "forever", or null: no rule, what is more general counts again. The setting storage.retention_age is the most
+ * general one. GET lists the tenant's rules. Both answer with all of them. */
+#include "server/api/retention_api.h"
+
+#include "query/promql/lex.h"
+#include "server/api/deletes_allowed.h"
+#include "server/api/indexes.h"
+#include "server/api/native.h"
+#include "storage/store_keep.h"
+
+static const char *const signal_names[] = { [0] = "", [SIG_METRICS] = "metrics", [SIG_SPANS] = "spans", [SIG_LOGS] = "logs", [SIG_DOCS] = "docs",
+                                            [SIG_EXEMPLARS] = "exemplars" };
+
+static const struct native_ctx *ctx_of(const struct http_request *rq) { return rq->user; }
+
+static void put_age(struct json_out *j, int64_t age_ns)
+{
+    json_keyz(j, "age_seconds");
+    if (age_ns) json_i64(j, age_ns / NS_PER_S);
+    else json_null(j);
+}
+
+static err_t answer(struct http_request *rq, struct http_response *rs)
+{
+    struct keep_rules *k = store_keep_rules(ctx_of(rq)->store);
+    struct json_out j;
+    json_init(&j, &rs->body);
+    json_obj(&j);
+    json_keyz(&j, "default");
+    json_obj(&j);
+    put_age(&j, k->default_ns);
+    json_obj_end(&j);
+    json_keyz(&j, "rules");
+    json_arr(&j);
+    for (uint32_t i = 0; i < k->n; i++) {
+        const struct keep_rule *r = &k->rule[i];
+        if (!str_eq(r->tenant, rq->tenant)) continue;
+        json_obj(&j);
+        if (r->signal) {
+            json_keyz(&j, "signal");
+            json_z(&j, signal_names[r->signal]);
+        }
+        if (r->index.n) {
+            json_keyz(&j, "index");
+            json_str(&j, str_sub(r->index, 0, str_chr(r->index, ':')));
+        }
+        put_age(&j, r->age_ns);
+        json_obj_end(&j);
+    }
+    json_arr_end(&j);
+    json_obj_end(&j);
+    keep_rules_put(k);
+    return buf_check(&rs->body);
+}
+
+static err_t read_age(const struct json_val *v, struct keep_rule *r, bool *remove)
+{
+    int64_t ms;
+    *remove = v->type == JSON_NULL;
+    if (*remove || (v->type == JSON_STR && str_is(v->str, "forever"))) return OK;
+    if (v->type != JSON_STR || !pq_duration_ms(v->str, &ms) || ms <= 0 || __builtin_mul_overflow(ms, (int64_t)NS_PER_MS, &r->age_ns))
+        return err_set(ERR_INVALID, "age must be a duration like \"30d\" or \"12h\", \"forever\", or null");
+    return OK;
+}
+
+static err_t read_signal(struct str name, struct keep_rule *r)
+{
+    for (unsigned i = SIG_METRICS; i < ARRAY_LEN(signal_names); i++)
+        if (str_is(name, signal_names[i])) return r->signal = i, OK;
+    return err_set(ERR_INVALID, "signal must be metrics, spans, logs, docs or exemplars");
+}
+
+static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remove)
+{
+    const struct json_val *v, *c;
+    struct index_entry e;
+    bool age = false;
+    TRY(json_parse(rq->body, rq->arena, &v));
+    if (v->type != JSON_OBJ) return err_set(ERR_INVALID, "the body must be a JSON object");
+    *r = (struct keep_rule){ .tenant = rq->tenant };
+    JSON_EACH(c, v) {
+        if (str_is(c->key, "age")) {
+            age = true;
+            TRY(read_age(c, r, remove));
+        } else if (str_is(c->key, "signal") && c->type == JSON_STR) {
+            TRY(read_signal(c->str, r));
+        } else if (str_is(c->key, "index") && c->type == JSON_STR) {
+            TRY(indexes_get(ctx_of(rq)->store, rq->tenant, c->str, rq->arena, &e));
+            if (e.builtin) return err_set(ERR_INVALID, "index `" STR_FMT "` is built in: set the retention of its signal", STR_ARG(e.id));
+            r->index = e.uid;
+        } else {
+            return err_set(ERR_INVALID, "unknown or malformed member: '" STR_FMT "'", (int)MIN(c->key.n, 80u), c->key.p);
+        }
+    }
+    if (!age) return err_set(ERR_INVALID, "age is missing");
+    if (r->index.n && r->signal && r->signal != SIG_DOCS) return err_set(ERR_INVALID, "the signal of an index is docs");
+    if (r->index.n) r->signal = SIG_DOCS;
+    return OK;
+}
+
+static err_t put(struct http_request *rq, struct http_response *rs)
+{
+    struct keep_rule r;
+    bool remove = false;
+    TRY(deletes_check(ctx_of(rq)->deletes));
+    TRY(read_rule(rq, &r, &remove));
+    TRY(store_keep_put(ctx_of(rq)->store, &r, remove));
+    return answer(rq, rs);
+}
+
+const struct http_route retention_routes[] = {
+    { HTTP_GET, "/api/retention", answer, RT_QUERY },
+    { HTTP_PUT, "/api/retention", put, RT_QUERY, 64 << 10 },
+};
+const uint32_t retention_nroutes = ARRAY_LEN(retention_routes);

@@ -1,0 +1,164 @@
+/* Retention by rules: where they are kept (_store/retention), how cores get them, and the clock they are judged by
+ * (_store/clock: i64, what was trusted some minutes ago). See retention_rules.h, trusted_clock.h. */
+#include "base/core/assert.h"
+#include "base/core/log.h"
+#include "base/core/metric.h"
+#include "storage/store_int.h"
+#include "storage/store_keep.h"
+
+#include <stdlib.h>
+
+enum { CLOCK_EVERY_S = 300 };
+#define KEY_RULES STR("_store/retention")
+#define KEY_CLOCK STR("_store/clock")
+
+static int64_t default_age(const struct store *s)
+{
+    int64_t ns;
+    return s->o.retention_age_ms > 0 && !__builtin_mul_overflow(s->o.retention_age_ms, (int64_t)NS_PER_MS, &ns) ? ns : 0;
+}
+
+/* -- rules ---------------------------------------------------------------------------------------------------------- */
+
+static err_t use_here(void *arg)
+{
+    struct store *s = arg;
+    struct shard *sh = shard_here(s);
+    keep_rules_put(sh->keep);
+    sh->keep = keep_rules_get(s->keep);
+    return OK;
+}
+
+/* Takes k. */
+static void use(struct store *s, struct keep_rules *k)
+{
+    keep_rules_put(s->keep);
+    s->keep = k;
+    void **args = store_same_args(s, s);
+    store_call_all(s, use_here, args);
+    free(args);
+}
+
+static bool same_rule(const struct keep_rule *a, const struct keep_rule *b)
+{
+    return a->signal == b->signal && str_eq(a->tenant, b->tenant) && str_eq(a->index, b->index);
+}
+
+struct put_call {
+    struct store *s;
+    const struct keep_rule *r;
+    bool remove;
+};
+
+static err_t put_locked(const struct put_call *c, struct catalog_batch *b)
+{
+    struct store *s = c->s;
+    struct keep_rule *rules = ARENA_ARRAY(&b->a, struct keep_rule, s->keep->n + 2);
+    struct keep_rules *k;
+    struct buf bytes;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->keep->n; i++)
+        if (!same_rule(&s->keep->rule[i], c->r)) rules[n++] = s->keep->rule[i];
+    if (!c->remove) rules[n++] = *c->r;
+    TRY(keep_rules_new(rules, n, s->keep->default_ns, &k));
+    buf_init(&bytes, RETENTION_BYTES_MAX, NULL);
+    keep_rules_encode(k, &bytes);
+    err_t e = buf_check(&bytes);
+    if (e == OK) {
+        catalog_put(b, KEY_RULES, buf_view(&bytes));
+        e = catalog_commit(s, b);
+    }
+    buf_deinit(&bytes);
+    if (e == OK) use(s, k);
+    else keep_rules_put(k);
+    return e;
+}
+
+static err_t put_here(void *arg)
+{
+    const struct put_call *c = arg;
+    struct catalog_batch b;
+    TRY(sem_take(&c->s->changing, 1));
+    catalog_batch_init(&b);
+    err_t e = put_locked(c, &b);
+    catalog_batch_deinit(&b);
+    sem_give(&c->s->changing, 1);
+    return e;
+}
+
+err_t store_keep_put(struct store *s, const struct keep_rule *r, bool remove)
+{
+    struct put_call c = { s, r, remove };
+    return rt_call(0, RT_MAINTENANCE, put_here, &c);
+}
+
+struct keep_rules *store_keep_rules(struct store *s)
+{
+    return keep_rules_get(shard_here(s)->keep);
+}
+
+/* -- at start --------------------------------------------------------------------------------------------------------- */
+
+static err_t load_rules(struct store *s, struct arena *a)
+{
+    struct str bytes;
+    err_t e = s->o.kv->get(s->o.kv, KEY_RULES, a, &bytes);
+    if (e == ERR_NOT_FOUND) return keep_rules_new(NULL, 0, default_age(s), &s->keep);
+    TRY(e);
+    if (keep_rules_decode(bytes, default_age(s), &s->keep) == OK) return OK;
+    char why[ERR_DETAIL_MAX];
+    memcpy(why, err_detail(), strlen(err_detail()) + 1);
+    return err_set(ERR_CORRUPT, "catalog: " STR_FMT ": %.400s", STR_ARG(KEY_RULES), why);
+}
+
+static void tell(const struct store *s)
+{
+    log_warn("clock.step", "wall_s=%lld trusted_s=%lld effect=\"nothing is deleted for its age by the new time for an hour\" "
+             "todo=\"see that this machine's clock is right\"",
+             (long long)(s->clock.wall_ns / NS_PER_S), (long long)(s->clock.trusted_ns / NS_PER_S));
+    metric_add(M_CLOCK_STEPS, 1);
+}
+
+err_t keep_load(struct store *s)
+{
+    struct arena a;
+    struct str bytes;
+    int64_t known_ns = 0;
+    arena_init(&a, NULL);
+    err_t e = load_rules(s, &a);
+    if (e == OK) {
+        e = s->o.kv->get(s->o.kv, KEY_CLOCK, &a, &bytes);
+        if (e == OK && bytes.n == sizeof known_ns) memcpy(&known_ns, bytes.p, sizeof known_ns);
+        if (e == ERR_NOT_FOUND) e = OK;
+    }
+    arena_deinit(&a);
+    TRY(e);
+    trusted_clock_init(&s->clock, known_ns, rt_wall().ns, rt_now());
+    atomic_store(&s->keep_now_ns, s->clock.trusted_ns);
+    if (s->clock.differs) tell(s);
+    return OK;
+}
+
+/* -- now and then ------------------------------------------------------------------------------------------------------- */
+
+static err_t write_clock(struct store *s)
+{
+    struct catalog_batch b;
+    TRY(sem_take(&s->changing, 1));
+    catalog_batch_init(&b);
+    catalog_put(&b, KEY_CLOCK, str_n(&s->clock.trusted_ns, sizeof s->clock.trusted_ns));
+    err_t e = catalog_commit(s, &b);
+    catalog_batch_deinit(&b);
+    sem_give(&s->changing, 1);
+    return e;
+}
+
+void keep_tick(struct store *s)
+{
+    if (trusted_clock_step(&s->clock, rt_wall().ns, rt_now())) tell(s);
+    atomic_store(&s->keep_now_ns, s->clock.trusted_ns);
+    metric_set(M_CLOCK_DIFFERS, s->clock.differs);
+    if (rt_now().ns < s->clock_at.ns) return;
+    s->clock_at = mono_add(rt_now(), CLOCK_EVERY_S * NS_PER_S);
+    if (write_clock(s) != OK) log_warn("clock.write", "error=%s", err_detail());
+}
