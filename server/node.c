@@ -5,6 +5,7 @@
 #include "base/net/http_server.h"
 #include "base/rt/file.h"
 #include "server/api/admin.h"
+#include "server/bucket.h"
 #include "server/doors.h"
 #include "storage/disk.h"
 #include "storage/store.h"
@@ -12,6 +13,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -26,6 +28,7 @@ struct node {
     char why[ERR_DETAIL_MAX];
     struct budget bodies, answers, queries;
     struct kv *kv;
+    struct object_store *bucket; /* or NULL */
     struct store *store;
     struct admin_state admin;
     struct doors doors;
@@ -113,6 +116,9 @@ static err_t open_storage(void)
     int64_t partitions = config_num(c, CFG_DATA_PARTITIONS);
     if (partitions & (partitions - 1))
         return err_set(ERR_INVALID, "data.partitions: %lld is no power of two", (long long)partitions);
+    if (bucket_wanted(c)) TRY(bucket_open(c, &node.bucket));
+    if (!node.bucket && (strcmp(config_text(c, CFG_STORAGE_DURABLE), "object") == 0 || config_text(c, CFG_STORAGE_DURABLE_TENANTS)[0]))
+        return err_set(ERR_INVALID, "storage.durable or storage.durable_tenants is set, and object.bucket is not");
     struct store_opts o = {
         .dir = config_text(c, CFG_DATA_DIR),
         .kv = node.kv,
@@ -130,6 +136,12 @@ static err_t open_storage(void)
         .read_only_share = config_share(c, CFG_STORAGE_READ_ONLY_SHARE),
         .ballast_bytes = config_num(c, CFG_STORAGE_BALLAST),
         .scrub_ms = config_num(c, CFG_STORAGE_SCRUB_PERIOD),
+        .object = node.bucket,
+        .durable = config_text(c, CFG_STORAGE_DURABLE),
+        .durable_tenants = config_text(c, CFG_STORAGE_DURABLE_TENANTS),
+        .object_takeover = config_num(c, CFG_OBJECT_TAKEOVER) != 0,
+        .object_cache_bytes = config_num(c, CFG_OBJECT_CACHE),
+        .object_grace_ms = config_num(c, CFG_OBJECT_GRACE),
         .on_failed = disk_failed,
         .on_progress = replay_progress,
     };
@@ -186,6 +198,7 @@ static err_t node_main(void *arg)
     err_t e = serve();
     struct err_record record = *err_record();
     if (node.store) store_close(node.store);
+    if (node.bucket) node.bucket->close(node.bucket);
     if (node.kv) node.kv->close(node.kv);
     pthread_kill(signals, SIGUSR1);
     pthread_join(signals, NULL);
@@ -205,10 +218,18 @@ static err_t backend_of(const char *text, enum rt_backend *out)
     return err_set(ERR_INVALID, "node.backend: '%s' is none of auto, io_uring, epoll", text);
 }
 
+/* As many as rt_run will start. */
+static unsigned reactors_of(const struct config *c)
+{
+    cpu_set_t set;
+    if (config_num(c, CFG_NODE_CORES) > 0) return (unsigned)config_num(c, CFG_NODE_CORES);
+    return sched_getaffinity(0, sizeof set, &set) == 0 ? (unsigned)CPU_COUNT(&set) : 1;
+}
+
 err_t node_run(const struct config *c)
 {
     struct rt_opts o = { .cores = (unsigned)config_num(c, CFG_NODE_CORES),
-                         .offload_threads = 2,
+                         .offload_threads = 2 + bucket_threads(c, reactors_of(c)),
                          .pin = config_num(c, CFG_NODE_PIN) != 0 };
     node.config = c;
     TRY(backend_of(config_text(c, CFG_NODE_BACKEND), &o.backend));

@@ -114,8 +114,11 @@ static err_t merge_here(void *arg)
 static err_t same_here(void *arg)
 {
     struct job *j = arg;
-    for (uint32_t i = 0; i < j->n; i++)
+    for (uint32_t i = 0; i < j->n; i++) {
+        if (find_seg(shard_here(j->all->s), &j->info[i]) != j->in[i].seg) /* evicted: marks go to the one that took its place */
+            return err_set(ERR_NOT_FOUND, "%s is read from the bucket by now", j->info[i].name);
         if (seg_dead_of(j->in[i].seg) != j->in[i].dead) return err_set(ERR_NOT_FOUND, "rows of %s were deleted meanwhile", j->info[i].name);
+    }
     return OK;
 }
 
@@ -160,7 +163,7 @@ static void keep_from(const struct store *s, struct compact_rule *r, struct seg_
     r->keep_from_ns = gone > 0 && infos[gone - 1].tmax_ns < INT64_MAX ? infos[gone - 1].tmax_ns + 1 : INT64_MIN;
 }
 
-/* What failed before, and what cannot be read, if only in part. */
+/* What failed before, what cannot be read, if only in part, and what is not on this disk. */
 static struct seg_info *left_now(struct driver *d, uint32_t *n)
 {
     struct store *s = d->all->s;
@@ -168,8 +171,8 @@ static struct seg_info *left_now(struct driver *d, uint32_t *n)
     ASSERT(left);
     *n = d->nleft;
     if (*n) memcpy(left, d->left, *n * sizeof *left);
-    for (uint32_t i = 0; atomic_load(&s->lost.all) > 0 && i < s->ninfos; i++)
-        if (lost_any(&s->lost, &s->infos[i])) left[(*n)++] = s->infos[i];
+    for (uint32_t i = 0; i < s->ninfos; i++)
+        if (s->infos[i].remote || (atomic_load(&s->lost.all) > 0 && lost_any(&s->lost, &s->infos[i]))) left[(*n)++] = s->infos[i];
     return left;
 }
 
@@ -182,6 +185,8 @@ static void pick(struct driver *d, struct job *j)
     uint32_t n = s->ninfos, first, nleft;
     struct seg_info *left = left_now(d, &nleft);
     if (n) memcpy(infos, s->infos, n * sizeof *infos);
+    for (uint32_t i = 0; i < n; i++)
+        if (infos[i].remote) infos[i].bytes = 0; /* of this disk's share it takes nothing */
     struct compact_rule r = { .core = d->core, .cores = s->cores, .bytes_max = (uint64_t)s->o.merge_bytes, .left = left, .nleft = nleft,
                               .splits = splits, .nsplits = splits_of(s, splits) };
     if (__builtin_mul_overflow(s->o.merge_window_ms, (int64_t)NS_PER_MS, &r.window_ns)) r.window_ns = INT64_MAX;

@@ -88,7 +88,7 @@ struct object_retry {
     uint32_t tries;
     int64_t pause_ns, pause_max_ns; /* the first pause at most, any pause at most */
 };
-enum { OBJECT_READ_TRIES = 4, OBJECT_WRITE_TRIES = 6 };
+enum { OBJECT_READ_TRIES = 3, OBJECT_WRITE_TRIES = 6 };
 struct object_retry object_retry(struct object_store *store, uint32_t tries);
 
 MUST_CHECK err_t object_put(const struct object_retry *r, const struct object_put *p, struct object_put_result *out) MAY_YIELD;

@@ -4,6 +4,7 @@
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "base/core/metric.h"
+#include "storage/object_tier.h"
 
 #include <stdlib.h>
 
@@ -41,16 +42,52 @@ static err_t delete_segments(struct store *s, const struct seg_info *infos, uint
     return OK;
 }
 
+/* Those that the tier keeps first; how many. */
+static uint32_t kept_first(const struct store *s, struct seg_info *infos, uint32_t n, uint64_t *local_bytes)
+{
+    uint32_t kept = 0;
+    *local_bytes = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!tier_keeps(s, &infos[i])) continue;
+        struct seg_info k = infos[i];
+        infos[i] = infos[kept];
+        infos[kept++] = k;
+        if (!k.remote) *local_bytes += k.bytes;
+    }
+    return kept;
+}
+
+/* Of what the tier keeps, age alone decides; the rest has what that leaves of the share, and half of it whatever waits for
+ * the bucket. */
 static err_t delete_by(struct store *s, const struct retention_rule *r)
 {
     if (s->ninfos == 0) return OK;
     struct seg_info *infos = malloc(s->ninfos * sizeof *infos);
     ASSERT(infos != NULL);
     memcpy(infos, s->infos, s->ninfos * sizeof *infos);
-    uint32_t n = retention_pick(r, (unix_ns){ atomic_load(&s->keep_now_ns) }, infos, s->ninfos);
+    const unix_ns now = { atomic_load(&s->keep_now_ns) };
+    uint64_t bytes;
+    uint32_t total = s->ninfos, kept = kept_first(s, infos, total, &bytes);
+    const struct retention_rule by_age = { .age_ns = r->age_ns };
+    struct retention_rule rest = *r;
+    if (r->bytes_max > 0) rest.bytes_max = MAX(r->bytes_max - MIN(bytes, r->bytes_max), r->bytes_max / 2);
+    uint32_t nold = retention_pick(&by_age, now, infos, kept);
+    uint32_t n = retention_pick(&rest, now, infos + kept, total - kept);
+    memmove(infos + nold, infos + kept, n * sizeof *infos);
+    n += nold;
     err_t e = n > 0 ? delete_segments(s, infos, n, M_RETENTION_BYTES, "age or share") : OK;
     free(infos);
     return e;
+}
+
+/* What is in the bucket need not be here too. */
+static void evict_over(struct store *s, uint64_t bytes_max)
+{
+    uint64_t local = 0, freed;
+    for (uint32_t i = 0; i < s->ninfos; i++)
+        if (!s->infos[i].remote) local += s->infos[i].bytes;
+    if (bytes_max == 0 || local <= bytes_max) return;
+    if (tier_evict(s, local - bytes_max, &freed) != OK) log_warn("object.evict", "error=\"%s\"", err_detail());
 }
 
 static err_t delete_dead(struct store *s)
@@ -85,6 +122,7 @@ err_t retention_run(struct store *s)
         r.bytes_max = (uint64_t)((double)space.total_bytes * s->o.retention_share);
         atomic_store(&s->segment_bytes_max, r.bytes_max);
     }
+    evict_over(s, r.bytes_max);
     TRY(sem_take(&s->changing, 1));
     err_t e = delete_dead(s);
     if (e == OK && (r.age_ns != 0 || r.bytes_max != 0)) e = delete_by(s, &r);

@@ -57,14 +57,14 @@ static bool place_after(const struct seg_info *i, uint64_t generation, uint32_t 
     return i->generation != generation ? i->generation > generation : i->core > core;
 }
 
-/* The first segment behind the last one that is done. */
+/* The first segment behind the last one that is done; what is in the bucket is the bucket's to keep. */
 static bool next_segment(const struct store *s, struct seg_info *out)
 {
     const struct scrub *c = &s->scrub;
     const struct seg_info *best = NULL;
     for (uint32_t i = 0; i < s->ninfos; i++) {
         const struct seg_info *k = &s->infos[i];
-        bool behind = c->generation == 0 || place_after(k, c->generation, c->core);
+        bool behind = !k->remote && (c->generation == 0 || place_after(k, c->generation, c->core));
         if (behind && (!best || place_after(best, k->generation, k->core))) best = k;
     }
     if (best) *out = *best;
@@ -135,6 +135,8 @@ static bool check_segment(struct store *s, const struct seg_info *i)
 {
     struct seg *g;
     err_t e = seg_open(s->seg_dir, i, &g);
+    struct seg_info now;
+    if (e != OK && named(s, i->name, &now) && now.remote) return !s->scrub.stop; /* evicted meanwhile */
     if (e != OK) {
         /* What was lost at start is told of by lost.h; what is deleted meanwhile is no matter. */
         if (store_has_seg(s, i) && !lost_any(&s->lost, i)) tell(i, "it cannot be opened any more: it will be lost at the next start");

@@ -24,6 +24,13 @@ static char *path_of(const char *dir, const char *name)
     return p;
 }
 
+bool seg_name_valid(const char name[40])
+{
+    for (unsigned i = 0; i < 32; i++)
+        if (hex_value(name[i]) < 0 || (name[i] >= 'A' && name[i] <= 'F')) return false;
+    return memcmp(name + 32, ".seg\0\0\0", 8) == 0;
+}
+
 /* -- writing ------------------------------------------------------------------------------------------- */
 
 struct seg_writer {
@@ -317,6 +324,7 @@ struct seg {
     bool doomed;
     struct seg_info info;
     struct file f;
+    struct seg_source *src; /* NULL: the bytes are in f */
     char *path;
     struct arena mem;
     uint64_t data_end; /* footer offset */
@@ -325,6 +333,15 @@ struct seg {
     struct seg_dead *dead;
     int64_t charged; /* bytes of `mem` that the metric counts */
 };
+
+static err_t read_ranges(struct seg *s, const struct file_range *r, uint32_t n)
+{
+    return s->src ? s->src->read(s->src, r, n) : file_read_ranges(&s->f, r, n);
+}
+static err_t read_one(struct seg *s, void *to, size_t n, uint64_t off)
+{
+    return read_ranges(s, &(struct file_range){ .to = to, .n = n, .off = off }, 1);
+}
 
 /* Reads the stored footer; the tail read mostly holds it already. */
 static err_t load_footer(struct seg *s, uint64_t size, struct str *raw)
@@ -335,12 +352,12 @@ static err_t load_footer(struct seg *s, uint64_t size, struct str *raw)
     uint8_t *p = arena_alloc(&tmp, tail);
     struct seg_trailer t;
     err_t e;
-    TRY_OUT(e, file_read(&s->f, p, tail, size - tail, NULL));
+    TRY_OUT(e, read_one(s, p, tail, size - tail));
     TRY_OUT(e, seg_trailer_parse(p + tail - SEG_TRAILER, size, &t));
     const uint8_t *footer = p + tail - SEG_TRAILER - MIN(t.size, tail - SEG_TRAILER);
     if (t.size > tail - SEG_TRAILER) {
         uint8_t *q = arena_alloc(&tmp, t.size);
-        TRY_OUT(e, file_read(&s->f, q, t.size, t.off, NULL));
+        TRY_OUT(e, read_one(s, q, t.size, t.off));
         footer = q;
     }
     struct str stored = str_n(footer, t.size);
@@ -371,10 +388,12 @@ static err_t check_index(const struct seg *s, const struct seg_ids *ids)
 
 static err_t open_and_parse(struct seg *s)
 {
-    uint64_t size;
+    uint64_t size = s->info.bytes;
     struct str raw;
-    TRY(file_open(&s->f, s->path, FILE_READ));
-    TRY(file_size(&s->f, &size));
+    if (!s->src) {
+        TRY(file_open(&s->f, s->path, FILE_READ));
+        TRY(file_size(&s->f, &size));
+    }
     if (size < SEG_HEADER + SEG_TRAILER || (s->info.bytes && size != s->info.bytes))
         return err_set(ERR_CORRUPT, "the file has %" PRIu64 " bytes, the catalog says %" PRIu64, size, s->info.bytes);
     TRY(load_footer(s, size, &raw));
@@ -408,14 +427,21 @@ static void seg_free(struct seg *s)
     free(s);
 }
 
-err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out)
+static void close_bytes(struct seg *s)
+{
+    file_close(&s->f);
+    if (s->src) s->src->close(s->src, s->doomed);
+}
+
+static err_t open_as(char *path, const struct seg_info *info, struct seg_source *src, struct seg **out)
 {
     struct seg *s = calloc(1, sizeof *s);
     ASSERT(s && memchr(info->name, 0, sizeof info->name));
     s->refs = 1;
     s->info = *info;
     s->f.fd = -1;
-    s->path = path_of(dir, info->name);
+    s->src = src;
+    s->path = path;
     arena_init_sized(&s->mem, NULL, ARENA_BLOCK_MIN);
     err_t e = open_and_parse(s);
     if (e == OK) {
@@ -424,10 +450,22 @@ err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out)
     }
     e = in_file(e, s->path);
     struct err_record saved = *err_record();
-    file_close(&s->f);
+    close_bytes(s);
     *err_record() = saved;
     seg_free(s);
     return e;
+}
+
+err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out)
+{
+    return open_as(path_of(dir, info->name), info, NULL, out);
+}
+
+err_t seg_open_from(const char *path, const struct seg_info *info, struct seg_source *src, struct seg **out)
+{
+    char *name = strdup(path);
+    ASSERT(name);
+    return open_as(name, info, src, out);
 }
 
 err_t seg_open_path(const char *path, struct seg **out)
@@ -473,8 +511,8 @@ void seg_put(struct seg *s)
     if (!s) return;
     ASSERT(s->refs > 0);
     if (--s->refs) return;
-    file_close(&s->f);
-    if (s->doomed) {
+    close_bytes(s);
+    if (s->doomed && !s->src) {
         err_t ignored = fs_unlink(s->path); /* one left behind is deleted at the next start */
         (void)ignored;
     }
@@ -482,6 +520,7 @@ void seg_put(struct seg *s)
 }
 
 void seg_doom(struct seg *s) { s->doomed = true; }
+uint64_t seg_tail(const struct seg *s) { return s->data_end; }
 struct seg_dead *seg_dead_of(const struct seg *s) { return s->dead; }
 
 void seg_dead_set(struct seg *s, struct seg_dead *d)
@@ -505,7 +544,12 @@ const struct seg_tokens *seg_tokens(const struct seg *s) { return &s->footer.tok
 void seg_will_read(struct seg *s, uint64_t from, uint64_t to)
 {
     to = MIN(to, s->data_end);
-    if (from < to) file_will_read(&s->f, from, MIN(to - from, (uint64_t)SEG_AHEAD_MAX));
+    if (from >= to) return;
+    uint64_t n = MIN(to - from, (uint64_t)SEG_AHEAD_MAX);
+    if (s->src)
+        s->src->will_read(s->src, from, n);
+    else
+        file_will_read(&s->f, from, n);
 }
 
 err_t seg_check_range(const struct seg *s, uint64_t off, uint64_t n)
@@ -518,7 +562,13 @@ err_t seg_read_raw(struct seg *s, const struct file_range *r, uint32_t n)
 {
     for (uint32_t i = 0; i < n; i++)
         TRY(seg_check_range(s, r[i].off, r[i].n));
-    return file_read_ranges(&s->f, r, n);
+    return read_ranges(s, r, n);
+}
+
+bool seg_forget(struct seg *s, uint64_t off, uint64_t n)
+{
+    if (s->src) s->src->forget(s->src, off, n);
+    return s->src != NULL;
 }
 
 /* -- suspects -- */
@@ -579,7 +629,7 @@ err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **bloc
     char *p = arena_alloc(&tmp, (size_t)size + 1);
     err_t e;
     TRY_OUT(e, arena_check(&tmp));
-    if (size) TRY_OUT(e, file_read(&s->f, p, size, ids->off + from, NULL));
+    if (size) TRY_OUT(e, read_one(s, p, size, ids->off + from));
     e = in_file(seg_ids_find(ids, (struct str){ p, size }, hash, a, blocks, n), s->path);
 out:
     arena_deinit(&tmp);

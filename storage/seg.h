@@ -46,7 +46,10 @@ struct seg_info { /* what the catalog keeps of a segment */
     uint64_t generation_first, generation;
     uint32_t core, cores; /* the share of keys it holds: partition % cores == core */
     uint32_t level;       /* 0: as sealed; n: rows were merged at most n times */
+    bool remote;          /* its file may be gone: the bytes are in the bucket (object_tier.h) */
 };
+/* 32 lower-case hex digits and ".seg": what seg_writer_finish gives. Anything else is no name of a file of ours. */
+bool seg_name_valid(const char name[40]);
 
 struct seg_writer;
 /* `budget` is charged for what the index of ids gathers: at most 16 bytes a row that has one (24 while they are sorted). */
@@ -65,6 +68,14 @@ MUST_CHECK err_t seg_writer_tokens(struct seg_writer *w, const struct table *t, 
 MUST_CHECK err_t seg_writer_finish(struct seg_writer *w, struct seg_info *info) MAY_YIELD;
 void seg_writer_abandon(struct seg_writer *w) MAY_YIELD;
 
+/* Where the bytes of a segment come from when not from its file. Calls are made on the core that opened it. */
+struct seg_source {
+    err_t (*read)(struct seg_source *src, const struct file_range *r, uint32_t n) MAY_YIELD; /* as file_read_ranges */
+    void (*will_read)(struct seg_source *src, uint64_t off, uint64_t n) MAY_YIELD;
+    void (*forget)(struct seg_source *src, uint64_t off, uint64_t n); /* what it keeps of a range is not what was written */
+    void (*close)(struct seg_source *src, bool doomed) MAY_YIELD;
+};
+
 struct seg; /* an open segment; owned by one reactor, counted without atomics */
 MUST_CHECK err_t seg_open(const char *dir, const struct seg_info *info, struct seg **out) MAY_YIELD;
 /* A file that no catalog names: its info knows name, size and times. */
@@ -73,9 +84,13 @@ MUST_CHECK err_t seg_open_path(const char *path, struct seg **out) MAY_YIELD;
  * forgotten, and met again. Any thread. */
 bool seg_suspect_take(char name[40]);
 void seg_suspect_forget(const char name[40]);
+/* The same from a source, which it takes, also on error; `path` is for messages. */
+MUST_CHECK err_t seg_open_from(const char *path, const struct seg_info *info, struct seg_source *src, struct seg **out) MAY_YIELD;
 struct seg *seg_get(struct seg *s);
 void seg_put(struct seg *s) MAY_YIELD; /* the last one closes the file, and unlinks it if seg_doom was called */
 void seg_doom(struct seg *s);
+/* Where footer and trailer begin: what a reader needs to open it is [seg_tail, bytes). */
+uint64_t seg_tail(const struct seg *s);
 /* The rows of it that were deleted (seg_dead.h); NULL = none. seg_dead_set takes d; pins of the old ones stay. */
 struct seg_dead;
 struct seg_dead *seg_dead_of(const struct seg *s);
@@ -108,6 +123,8 @@ void seg_layout(const struct seg *s, struct seg_layout *out);
  * what was written. */
 MUST_CHECK err_t seg_check_range(const struct seg *s, uint64_t off, uint64_t n);
 MUST_CHECK err_t seg_read_raw(struct seg *s, const struct file_range *r, uint32_t n) MAY_YIELD;
+/* Bytes of a source that are wrong may be right when they are fetched again; false: they are a file's, and stay as they are. */
+bool seg_forget(struct seg *s, uint64_t off, uint64_t n);
 err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n);
 
 #endif

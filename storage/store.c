@@ -2,7 +2,8 @@
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "base/rt/file.h"
-#include "storage/store_int.h"
+#include "storage/object_cache.h"
+#include "storage/object_tier.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -51,7 +52,7 @@ static void open_segments(struct shard *sh)
     for (uint32_t i = 0; i < s->ninfos; i++) {
         if (!shard_wants_seg(s, sh->core, &s->infos[i])) continue;
         struct seg *g;
-        if (seg_open(s->seg_dir, &s->infos[i], &g) == OK)
+        if (tier_open_seg(s, &s->infos[i], &g) == OK)
             shard_seg_add(sh, g);
         else
             lost_segment(s, &s->infos[i]);
@@ -79,6 +80,7 @@ static err_t segments_here(void *arg)
     sh->tombs = tomb_set_get(s->tombs);
     sh->keep = keep_rules_get(s->keep);
     sh->dedup.forgotten = s->forgotten;
+    TRY(tier_cache_open(s, &sh->cache));
     open_segments(sh);
     return dead_attach(sh);
 }
@@ -97,6 +99,7 @@ static err_t shard_close_here(void *arg)
     }
     for (uint32_t i = 0; i < sh->nsegs; i++)
         seg_put(sh->segs[i]);
+    object_cache_close(sh->cache);
     dedup_deinit(&sh->dedup);
     htab_deinit(&sh->defined.index);
     free(sh->defined.ids);
@@ -146,8 +149,10 @@ static err_t open_all(struct store *s, void *const *args)
     TRY(fs_mkdirs(s->seg_dir));
     TRY(fs_sync_dir(s->o.dir));
     store_call_all(s, shard_open_here, args);
+    TRY(tier_open(s));
     TRY(catalog_load(s));
     TRY(remove_orphans(s));
+    TRY(tier_sort_out(s));
     TRY(deletes_load(s));
     TRY(keep_load(s));
     TRY(rt_call_all(RT_INGEST, segments_here, args, NULL));
@@ -156,6 +161,10 @@ static err_t open_all(struct store *s, void *const *args)
     s->generation_began = rt_now();
     TRY(store_maintenance_start(s));
     err_t e = scrub_start(s);
+    if (e == OK) {
+        e = tier_start(s);
+        if (e != OK) scrub_stop(s);
+    }
     if (e != OK) store_maintenance_stop(s);
     return e;
 }
@@ -180,11 +189,13 @@ static void store_free(struct store *s)
     catalog_batch_deinit(&s->undo);
     deletes_free(s);
     keep_rules_put(s->keep);
+    tier_close(s);
     free(s->shards);
     free(s->wal_dir);
     free(s->seg_dir);
     free(s->bad_dir);
     lost_deinit(&s->lost);
+    free(s->tail_dir);
     free((char *)s->o.dir);
     free(s);
 }
@@ -213,6 +224,7 @@ err_t store_open(const struct store_opts *o, struct store **out)
     s->wal_dir = join(o->dir, "wal");
     s->seg_dir = join(o->dir, "seg");
     s->bad_dir = join(o->dir, "bad");
+    s->tail_dir = join(o->dir, "object");
     uint64_t bytes = (uint64_t)MAX(o->mem_bytes, 0) / 8 / WAL_ALIGN * WAL_ALIGN;
     s->wal_file_bytes = MIN(MAX(bytes, (uint64_t)WAL_FILE_BYTES_MIN), (uint64_t)WAL_FILE_BYTES_MAX);
     rt_sem_init(&s->changing, 1);
@@ -239,6 +251,7 @@ void store_close(struct store *s)
     free(args);
     scrub_stop(s);
     store_maintenance_stop(s);
+    tier_stop(s);
     close_shards(s);
     store_free(s);
 }

@@ -24,6 +24,7 @@
 #include "base/rt/rt.h"
 #include "storage/batch.h"
 #include "storage/kv.h"
+#include "storage/object.h"
 
 struct store;
 struct store_opts {
@@ -42,6 +43,12 @@ struct store_opts {
     int64_t merge_window_ms;    /* and of at most this span of time */
     int64_t merge_memory;       /* of all merges that run together */
     int64_t scrub_ms;           /* all segments are verified once in so long: scrub.h. 0 = only those that queries find wrong */
+    /* The object tier (object_tier.h); NULL: none, and the rest does not count. Borrowed. */
+    struct object_store *object;
+    const char *durable, *durable_tenants; /* "local" or "object"; "tenant=object,other=local" */
+    bool object_takeover;
+    int64_t object_cache_bytes; /* what was read from the bucket, on the local disk, of all cores */
+    int64_t object_grace_ms;    /* for objects that nothing refers to */
     void (*on_failed)(const char *why); /* see invariant 3 */
     void (*on_progress)(uint64_t done_bytes, uint64_t total_bytes); /* replay; may be NULL */
 };

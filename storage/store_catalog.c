@@ -2,6 +2,7 @@
  *   _store/partitions               u32
  *   _store/sealed                   u64 generation
  *   _store/seg/<generation>/<core>  struct seg_record
+ *   _store/object/owner             who we are to the bucket (object_tier_catalog.c)
  *   _store/dead/, _store/tomb/, _store/deletes/  what was deleted (store_delete.c, store_tomb.c)
  *   _store/dedup/<generation>/<core> the requests of a sealed generation, 32 bytes each (store_dedup.c)
  * A segment's place is its newest generation and its core: a seal that is tried again overwrites what it wrote before. */
@@ -12,15 +13,16 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RECORD_VERSION = 2 };
+enum { RECORD_VERSION = 3 };
 struct seg_record {
     uint32_t version, core, cores, level;
     uint64_t bytes;
     int64_t tmin_ns, tmax_ns;
     uint64_t generation_first, generation;
     char name[40];
+    uint32_t remote, zero;
 };
-_Static_assert(sizeof(struct seg_record) == 96, "no padding");
+_Static_assert(sizeof(struct seg_record) == 104, "no padding");
 
 static const struct str SEG_PREFIX = { "_store/seg/", 11 }, DEDUP_PREFIX = { "_store/dedup/", 13 };
 #define KEY_SEALED STR("_store/sealed")
@@ -53,7 +55,7 @@ void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i)
     struct seg_record *r = ARENA_NEW(&b->a, struct seg_record);
     *r = (struct seg_record){ .version = RECORD_VERSION, .core = i->core, .cores = i->cores, .level = i->level,
                               .bytes = i->bytes, .tmin_ns = i->tmin_ns, .tmax_ns = i->tmax_ns,
-                              .generation_first = i->generation_first, .generation = i->generation };
+                              .generation_first = i->generation_first, .generation = i->generation, .remote = i->remote };
     memcpy(r->name, i->name, sizeof r->name);
     add_op(b, place_key(&b->a, SEG_PREFIX, i->generation, i->core), str_n(r, sizeof *r));
 }
@@ -99,8 +101,9 @@ err_t catalog_commit(struct store *s, struct catalog_batch *b)
 static void account(struct store *s)
 {
     uint64_t bytes = 0;
+    s->infos_version++;
     for (uint32_t i = 0; i < s->ninfos; i++)
-        bytes += s->infos[i].bytes;
+        bytes += s->infos[i].remote ? 0 : s->infos[i].bytes;
     atomic_store(&s->segment_bytes, bytes);
     atomic_store(&s->segments, s->ninfos);
 }
@@ -163,30 +166,33 @@ static err_t load_partitions(struct store *s)
     return OK;
 }
 
+err_t catalog_parse_seg(struct str key, struct str value, struct arena *a, struct seg_info *out)
+{
+    struct seg_record r;
+    if (value.n >= sizeof r.version) memcpy(&r.version, value.p, sizeof r.version);
+    if (value.n >= sizeof r.version && r.version != RECORD_VERSION)
+        return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has version %u, this program reads %d: it was written by another one",
+                       STR_ARG(key), r.version, RECORD_VERSION);
+    if (value.n != sizeof r) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(key), value.n);
+    memcpy(&r, value.p, sizeof r);
+    struct str at = place_key(a, SEG_PREFIX, r.generation, r.core);
+    if (!seg_name_valid(r.name) || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation || !str_eq(at, key))
+        return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(key));
+    *out = (struct seg_info){ .bytes = r.bytes, .tmin_ns = r.tmin_ns, .tmax_ns = r.tmax_ns, .generation_first = r.generation_first,
+                              .generation = r.generation, .core = r.core, .cores = r.cores, .level = r.level, .remote = r.remote != 0 };
+    memcpy(out->name, r.name, sizeof out->name);
+    return OK;
+}
+
 static err_t load_segs(struct store *s, struct arena *a)
 {
     struct kv_item *items;
     size_t n;
     TRY(s->o.kv->list(s->o.kv, SEG_PREFIX, SEG_INFOS_MAX, a, &items, &n));
     for (size_t i = 0; i < n; i++) {
-        struct seg_record r;
-        if (items[i].value.n >= sizeof r.version) memcpy(&r.version, items[i].value.p, sizeof r.version);
-        if (items[i].value.n >= sizeof r.version && r.version != RECORD_VERSION)
-            return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has version %u, this program reads %d: it was written by another one",
-                           STR_ARG(items[i].key), r.version, RECORD_VERSION);
-        if (items[i].value.n != sizeof r)
-            return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(items[i].key), items[i].value.n);
-        memcpy(&r, items[i].value.p, sizeof r);
-        struct str at = place_key(a, SEG_PREFIX, r.generation, r.core);
-        if (r.name[sizeof r.name - 1] != 0 || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation ||
-            !str_eq(at, items[i].key))
-            return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(items[i].key));
-        struct seg_info info = { .bytes = r.bytes, .tmin_ns = r.tmin_ns, .tmax_ns = r.tmax_ns,
-                                 .generation_first = r.generation_first, .generation = r.generation, .core = r.core,
-                                 .cores = r.cores, .level = r.level };
-        memcpy(info.name, r.name, sizeof info.name);
         s->infos = store_grow(s->infos, &s->infos_cap, s->ninfos + 1, sizeof *s->infos);
-        s->infos[s->ninfos++] = info;
+        TRY(catalog_parse_seg(items[i].key, items[i].value, a, &s->infos[s->ninfos]));
+        s->ninfos++;
     }
     account(s);
     return OK;

@@ -105,6 +105,7 @@ struct shard {
     struct dedup dedup;
     struct tomb_set *tombs;
     struct keep_rules *keep;
+    struct object_cache *cache; /* of what is read from the bucket; NULL without one */
 };
 
 struct old_log { /* a file of an earlier life */
@@ -136,7 +137,8 @@ struct catalog_batch { /* written all or nothing (store_catalog.c) */
 
 struct store {
     struct store_opts o;
-    char *wal_dir, *seg_dir, *bad_dir;
+    char *wal_dir, *seg_dir, *bad_dir, *tail_dir;
+    struct tier *tier; /* object_tier.h; NULL without a bucket */
     unsigned cores;
     uint32_t partitions;
     uint64_t wal_file_bytes;
@@ -161,6 +163,7 @@ struct store {
     /* core 0's */
     struct seg_info *infos;
     uint32_t ninfos, infos_cap;
+    uint64_t infos_version;      /* raised at every change */
     uint64_t *closed;            /* generations that are closed and not sealed, ascending */
     uint32_t nclosed, closed_cap;
     bool commit_tried;           /* the catalog may or may not name the segments of closed[0] */
@@ -186,6 +189,7 @@ struct store {
     struct scope scope;          /* of the maintenance fiber */
     struct event wake;
     bool closing;
+    bool retention_wanted;       /* now: something can be evicted that could not before */
     struct seal_waiter *waiters;
     struct compaction *compaction; /* compact_run.c; NULL: segments are not merged */
 };
@@ -221,6 +225,8 @@ MUST_CHECK err_t catalog_load(struct store *s) MAY_YIELD;
 void catalog_batch_init(struct catalog_batch *b);
 void catalog_batch_deinit(struct catalog_batch *b);
 void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i);
+/* Of a record as catalog_put_seg writes it. The arena is for scratch. */
+MUST_CHECK err_t catalog_parse_seg(struct str key, struct str value, struct arena *a, struct seg_info *out);
 void catalog_del_seg(struct catalog_batch *b, const struct seg_info *i);
 void catalog_put_sealed(struct catalog_batch *b, uint64_t generation);
 void catalog_put_dedup(struct catalog_batch *b, const struct dedup_item *i, struct str bytes);

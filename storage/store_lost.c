@@ -1,7 +1,7 @@
 /* What the store does about what it lost: tells of it, looks for it again, forgets it. See lost.h. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
-#include "storage/store_int.h"
+#include "storage/object_tier.h"
 
 #include <stdlib.h>
 
@@ -12,7 +12,8 @@ void lost_segment(struct store *s, const struct seg_info *i)
     struct err_record why = *err_record();
     if (!lost_add(&s->lost, &(struct lost_part){ .info = *i, .group = LOST_WHOLE, .why = why.detail })) return;
     log_error("segment.lost", "path=%s/%s error=\"%s\" effect=\"its rows are missing from answers, which say so\" "
-              "todo=\"put the file back from a copy: it is looked for every minute; or let retention forget it\"",
+              "todo=\"put the file back from a copy: it is looked for every minute, and in the bucket, if it is there; or let "
+              "retention forget it\"",
               s->seg_dir, i->name, why.detail);
 }
 
@@ -50,7 +51,7 @@ static err_t again_here(void *arg)
         struct seg *g;
         if (!shard_wants_seg(c->s, sh->core, &c->infos[i]) || has_segment(sh, &c->infos[i])) continue;
         c->failed[i] = true;
-        if (seg_open(c->s->seg_dir, &c->infos[i], &g) != OK) continue;
+        if (tier_open_seg(c->s, &c->infos[i], &g) != OK) continue;
         c->failed[i] = dead_attach_one(c->s, g) != OK; /* what is deleted stays so */
         if (c->failed[i]) seg_put(g);
         else shard_seg_add(sh, g);
@@ -80,8 +81,16 @@ static void forget_deleted(struct store *s, const struct seg_info *infos, uint32
     arena_deinit(&a);
 }
 
-static void open_again(struct store *s, const struct seg_info *infos, uint32_t n)
+/* What the bucket has too is read from there. */
+static void from_bucket(struct store *s, struct seg_info *infos, uint32_t n)
 {
+    for (uint32_t i = 0; i < n; i++)
+        infos[i].remote = infos[i].remote || tier_has(s, &infos[i]);
+}
+
+static void open_again(struct store *s, struct seg_info *infos, uint32_t n)
+{
+    from_bucket(s, infos, n);
     struct again *calls = calloc(s->cores, sizeof *calls);
     void **args = calloc(s->cores, sizeof *args);
     bool *failed = calloc((size_t)s->cores * n, sizeof *failed);
@@ -97,6 +106,7 @@ static void open_again(struct store *s, const struct seg_info *infos, uint32_t n
             whole = whole && !calls[c].failed[i];
         if (!whole) continue;
         lost_forget(&s->lost, &infos[i]);
+        catalog_add_info(s, &infos[i]);
         log_info("segment.found", "file=%s effect=\"its rows are read again\"", infos[i].name);
     }
     free(failed);

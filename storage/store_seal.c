@@ -311,7 +311,8 @@ static void maintenance(void *arg)
             lost_tick(s);
         }
         keep_tick(s);
-        if (rt_now().ns >= retention_at.ns) {
+        if (rt_now().ns >= retention_at.ns || s->retention_wanted) {
+            s->retention_wanted = false;
             retention_at = mono_add(rt_now(), RETENTION_EVERY_S * NS_PER_S);
             e = retention_run(s);
             disk_note(s, e);

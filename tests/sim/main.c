@@ -8,6 +8,8 @@
  * number of cores, faults of the disk, a step at which the node loses power. In each life clients on every core send
  * small requests, again and again until acked, while others seal and read. Readers check while it runs; after the last
  * life the faults stop, and everything is checked: after the start, after a seal, after a clean restart.
+ * In a fifth of the seeds everything is of the object class, over a bucket with faults (object_mem.c), mostly evicted as soon as it
+ * is uploaded; in the end all is uploaded, the disk is lost, and a new node must have everything from the bucket.
  * In a tenth of the seeds bits of log files flip between lives: then acked rows may be missing, but nothing may be changed,
  * doubled, or another tenant's. The catalog (kv_mem) survives every crash; its writes fail in some seeds, or only their answers
  * get lost. In some the wall clock steps to and fro. */
@@ -43,6 +45,9 @@ struct world { /* of a seed */
     struct sim_disk *disk;
     struct kv *kv, *kv_sound;
     struct kv_faults kv_faults;
+    struct object_store *bucket; /* NULL: no object tier */
+    bool evict;                  /* what is uploaded goes from the disk */
+    bool takeover;               /* the disk is lost: the last check is of another directory */
     int64_t clock_off_ns; /* the wall clock against what it should be */
     struct model m;
     int64_t mem_bytes, seal_age_ms, merge_bytes, merge_memory;
@@ -71,6 +76,7 @@ struct report { /* of a seed, sent to the parent */
     uint64_t requests, acked, rows, checks, rot_proven, rows_rotten, lost_reads, deletions, deleted;
     uint64_t kv_failed, kv_lost, clock_steps;
     uint64_t merges, merges_failed, merges_stale, merged_segments;
+    uint64_t bucket_calls, bucket_lost, bucket_misses, evicted_bytes, takeovers;
     struct sim_stats faults;
     bool whole;
 };
@@ -89,6 +95,15 @@ static void open_opts(const struct life *l, struct store_opts *o)
                               .merge_window_ms = 86400000, .merge_memory = l->w->merge_memory,
                               .commit_bytes = 1 << 20, .pause_share = 0.85, .refuse_share = 0.9, .read_only_share = 0.95,
                               .ballast_bytes = 64 << 20, .scrub_ms = 3600000, .on_failed = on_failed };
+    if (!l->w->bucket) return;
+    o->object = l->w->bucket;
+    o->durable = "object";
+    o->durable_tenants = "";
+    o->object_cache_bytes = 1 << 20;
+    o->object_grace_ms = 3000;
+    o->retention_share = l->w->evict ? 1e-8 : 0;
+    o->object_takeover = l->w->takeover;
+    if (l->w->takeover) o->dir = "/other";
 }
 
 /* -- a life --------------------------------------------------------------------------------------------------- */
@@ -280,6 +295,71 @@ static err_t last_main(void *arg)
     return OK;
 }
 
+static unsigned draw_cores(struct prng *r)
+{
+    return 1 + (unsigned)prng_below(r, prng_chance(r, 0.1) ? CORES_MAX : 3);
+}
+
+/* -- the bucket ----------------------------------------------------------------------------------------------------- */
+
+static err_t upload_main(void *arg)
+{
+    struct life *l = arg;
+    struct store_opts o;
+    struct store_stats st;
+    open_opts(l, &o);
+    must(store_open(&o, &l->s), "open");
+    must(store_seal(l->s), "seal");
+    for (unsigned k = 0;; k++) {
+        store_stats(l->s, &st);
+        if (metric_sum(M_OBJECT_SEGMENTS) == st.segments && metric_sum(M_OBJECT_BACKLOG) == 0) break;
+        if (k == PATIENCE) wrong("%u segments, the bucket lists %d", st.segments, (int)metric_sum(M_OBJECT_SEGMENTS));
+        must(fiber_sleep(NS_PER_S), "sleep");
+    }
+    if (metric_sum(M_OBJECT_FENCED)) wrong("fenced by nobody");
+    must(model_check(&l->w->m, l->s, NULL, 0), "check beside the bucket");
+    store_close(l->s);
+    return OK;
+}
+
+static err_t takeover_main(void *arg)
+{
+    struct life *l = arg;
+    struct store_opts o;
+    uint64_t lost_reads = l->w->m.lost_reads;
+    open_opts(l, &o);
+    for (unsigned k = 0; k < 2; k++) {
+        must(store_open(&o, &l->s), "open from the bucket");
+        must(model_check(&l->w->m, l->s, NULL, 0), "check from the bucket");
+        if (l->w->m.lost_reads != lost_reads) wrong("segments in the bucket cannot be read though nothing fails");
+        store_close(l->s);
+    }
+    return OK;
+}
+
+/* Everything is uploaded; then the disk and the catalog are lost, and a new node goes on from the bucket. */
+static void run_bucket(struct world *w, unsigned cores, struct report *rep)
+{
+    struct life l = { .w = w };
+    struct sim_opts o = { .wall_start_ns = w->wall_ns + w->clock_off_ns, .time_max_ns = 24 * 3600 * NS_PER_S };
+    struct sim_result res;
+    object_mem_faults(w->bucket, &(struct object_faults){ 0 });
+    life_now = &l;
+    sim_run(prng_next(&w->rnd), cores, w->disk, &o, upload_main, &l, &res);
+    if (res.stuck || res.result != OK) wrong("uploads are stuck");
+    w->takeover = true;
+    w->kv = kv_mem_new();
+    sim_run(prng_next(&w->rnd), draw_cores(&w->rnd), w->disk, &o, takeover_main, &l, &res);
+    if (res.stuck || res.result != OK) wrong("no takeover");
+    kv_mem_free(w->kv);
+    rep->hash = hash_u64(rep->hash ^ res.trace_hash);
+    rep->bucket_calls += object_mem_counts(w->bucket).calls;
+    rep->bucket_lost += object_mem_counts(w->bucket).lost;
+    rep->bucket_misses += (uint64_t)metric_sum(M_OBJECT_CACHE_MISSES);
+    rep->evicted_bytes += (uint64_t)metric_sum(M_OBJECT_EVICTED_BYTES);
+    rep->takeovers++;
+}
+
 /* -- a seed -------------------------------------------------------------------------------------------------------- */
 
 static void draw_faults(struct prng *r, struct sim_faults *f)
@@ -336,6 +416,9 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
         if (prng_chance(r, 0.2)) w->kv_faults.write = 0.3;
         if (prng_chance(r, 0.2)) w->kv_faults.answer = 0.3;
         if (prng_chance(r, 0.1)) w->kv_faults.read = 0.05;
+        if (w->bucket)
+            object_mem_faults(w->bucket, &(struct object_faults){ .error = 0.1, .busy = 0.05, .lost = 0.1, .slow = 0.05, .refuse = 0.05,
+                                                                  .slow_ns = 300 * NS_PER_MS });
         uint64_t within = prng_chance(r, 0.3) ? 300 : 6000;
         if (prng_chance(r, 0.7)) o.crash_at = 20 + prng_below(r, within);
         errinj_arm(EI_SEAL_BEFORE_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
@@ -345,6 +428,7 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
         errinj_arm(EI_SWAP_AFTER_COMMIT, prng_chance(r, 0.2) ? 1 : 0);
         errinj_arm(EI_WAL_APPEND, prng_chance(r, 0.1) ? 1 + (unsigned)prng_below(r, 50) : 0);
     } else {
+        if (w->bucket) object_mem_faults(w->bucket, &(struct object_faults){ 0 });
         errinj_arm(EI_SEAL_BEFORE_COMMIT, 0);
         errinj_arm(EI_SEAL_AFTER_COMMIT, 0);
         errinj_arm(EI_MERGE_BEFORE_SWAP, 0);
@@ -377,9 +461,14 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
     if (w->rot && !last) rot(w);
 }
 
-static unsigned draw_cores(struct prng *r)
+/* By a generator of its own: seeds without a bucket do what they did before there was one. */
+static void draw_bucket(struct world *w, uint64_t seed)
 {
-    return 1 + (unsigned)prng_below(r, prng_chance(r, 0.1) ? CORES_MAX : 3);
+    struct prng r;
+    prng_init(&r, ~seed);
+    if (w->small_disk || w->rot || !prng_chance(&r, 0.3)) return;
+    w->bucket = object_mem_new();
+    w->evict = prng_chance(&r, 0.6);
 }
 
 static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report *rep)
@@ -403,10 +492,13 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     w.merge_bytes = prng_chance(&w.rnd, 0.8) ? INT64_C(1) << (14 + prng_below(&w.rnd, 12)) : 0;
     w.merge_memory = prng_chance(&w.rnd, 0.2) ? 1 << 20 : 1 << 28;
     model_init(&w.m, prng_next(&w.rnd));
+    draw_bucket(&w, seed);
     unsigned lives = 1 + (unsigned)prng_below(&w.rnd, LIVES_MAX);
     for (unsigned i = 0; i < lives; i++)
         run_life(&w, cores ? cores : draw_cores(&w.rnd), false, rep);
     run_life(&w, cores ? cores : draw_cores(&w.rnd), true, rep);
+    struct kv *faulty = w.kv;
+    if (w.bucket) run_bucket(&w, cores ? cores : draw_cores(&w.rnd), rep);
     rep->requests = w.m.nrequests;
     rep->acked = w.m.acked;
     rep->rows = w.m.nrows;
@@ -423,7 +515,8 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->merges_stale = (uint64_t)metric_sum(M_MERGES_STALE);
     rep->whole = true;
     model_free(&w.m);
-    free(w.kv);
+    free(faulty);
+    if (w.bucket) object_mem_free(w.bucket);
     kv_mem_free(w.kv_sound);
     sim_disk_free(w.disk);
 }
@@ -526,6 +619,11 @@ static void run_one(struct totals *t, uint64_t seed, unsigned cores)
     sum->merged_segments += r.merged_segments;
     sum->merges_failed += r.merges_failed;
     sum->merges_stale += r.merges_stale;
+    sum->bucket_calls += r.bucket_calls;
+    sum->bucket_lost += r.bucket_lost;
+    sum->bucket_misses += r.bucket_misses;
+    sum->evicted_bytes += r.evicted_bytes;
+    sum->takeovers += r.takeovers;
     add_stats(&sum->faults, &r.faults);
 }
 
@@ -557,10 +655,12 @@ static int print_totals(const struct totals *t)
            ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
            ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "; rot: places proven %" PRIu64
            ", acked rows lost %" PRIu64 "; checks told of lost segments %" PRIu64
-           "; catalog: failed %" PRIu64 ", answers lost %" PRIu64 "; clock: steps %" PRIu64 "\n",
+           "; catalog: failed %" PRIu64 ", answers lost %" PRIu64 "; clock: steps %" PRIu64
+           "; bucket: calls %" PRIu64 ", answers lost %" PRIu64 ", pieces read %" PRIu64 ", bytes evicted %" PRIu64 ", takeovers %" PRIu64 "\n",
            f->eio_read, f->eio_write, f->eio_sync, f->enospc, f->short_write, f->short_read, f->slow,
            f->crash_writes_lost, f->crash_writes_kept, f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept,
-           s->rot_proven, s->rows_rotten, s->lost_reads, s->kv_failed, s->kv_lost, s->clock_steps);
+           s->rot_proven, s->rows_rotten, s->lost_reads, s->kv_failed, s->kv_lost, s->clock_steps,
+           s->bucket_calls, s->bucket_lost, s->bucket_misses, s->evicted_bytes, s->takeovers);
     return t->failures ? 1 : 0;
 }
 

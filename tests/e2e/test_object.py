@@ -1,0 +1,301 @@
+"""The object tier over a real S3 server: uploads, eviction, answers from the bucket, and what is left when things go wrong."""
+import os
+import shutil
+import signal
+import subprocess
+import time
+
+import otlp
+import pytest
+from bucket import times
+from node import BINARY, eventually
+from test_disk import metric
+
+QUICK = {"storage.seal_age": "300ms", "storage.durable": "object", "storage.retention_share": "0", "object.grace": "1h", "object.timeout": "5s"}
+NO_ROOM = {"storage.retention_share": "0.000000001"}  # everything that is uploaded is evicted
+
+
+@pytest.fixture
+def backend(uring_reason):
+    return "auto"
+
+
+@pytest.fixture
+def object_node(make_node, bucket):
+    def make(name="data", **settings):
+        rows = {**QUICK, "storage.ballast": "0", **settings}
+        return make_node(name, args=bucket.settings(**{k: v for k, v in rows.items() if v is not None}))
+    return make
+
+
+def send(node, first, n, service="shop", tenant=None):
+    numbers = range(first, first + n)
+    for path, rq in (("/v1/traces", otlp.traces(service, [i + 1 for i in numbers])), ("/v1/logs", otlp.logs(service, numbers)),
+                     ("/v1/metrics", otlp.gauge(service, "level", {i: i / 4 for i in numbers}))):
+        a = node.post("otlp", path, rq.SerializeToString(), otlp.PROTO, tenant=tenant)
+        assert a.status == 200, a
+
+
+def seen(node, service="shop", tenant=None):
+    """Spans, log records and series there are."""
+    rows = node.logs(f"service_name:{service}", tenant=tenant, max_hits=0)["num_hits"]
+    spans = sum(len(s["spanSets"][0]["spans"]) for s in
+                node.search(f'{{ resource.service.name = "{service}" }}', tenant=tenant, limit=5000, spss=1000))
+    series = node.query("count(last_over_time(level[1h]))", tenant=tenant)
+    return spans, rows, int(series[0]["value"][1]) if series else 0
+
+
+def uploaded(node, least=1):
+    """Waits until the bucket lists all there is."""
+    time.sleep(0.3)  # gauges are set every 100 ms
+
+    def done():
+        return metric(node, "tercet_memtable_bytes") == 0 and metric(node, "tercet_object_backlog_segments") == 0 \
+            and metric(node, "tercet_object_backlog_age_seconds") == 0 and metric(node, "tercet_object_segments") >= least \
+            and metric(node, "tercet_object_segments") == metric(node, "tercet_segments")
+    assert eventually(done, 30), node.log_text()[-3000:]
+
+
+def files(node):
+    folder = os.path.join(node.data, "seg")
+    return [f for f in os.listdir(folder) if f.endswith(".seg")]
+
+
+def sealed(node):
+    time.sleep(0.3)
+    assert eventually(lambda: metric(node, "tercet_memtable_bytes") == 0, 20), node.log_text()[-2000:]
+
+
+def wipe(node):
+    shutil.rmtree(node.data)
+
+
+def test_upload_evict_query_and_recover(object_node, bucket):
+    node = object_node(**NO_ROOM).start()
+    for i in range(3):
+        send(node, i * 100, 100)
+        sealed(node)
+    uploaded(node, 3)
+    assert eventually(lambda: not files(node), 20), files(node)
+    assert seen(node) == (300, 300, 300)
+    assert metric(node, "tercet_object_cache_misses_total") > 0
+    assert "catalog" in bucket.names() and len(bucket.names("seg/")) >= 3
+    got = node.get("tempo", f"/api/traces/{(42).to_bytes(16, 'big').hex()}")
+    assert got.status == 200, got
+    misses = metric(node, "tercet_object_cache_misses_total")
+    assert seen(node) == (300, 300, 300)
+    assert metric(node, "tercet_object_cache_misses_total") == misses and metric(node, "tercet_object_cache_hits_total") > 0
+
+    # A start asks the bucket for nothing: it even starts without one.
+    node.kill()
+    bucket.proxy.fault = times(10**6, ("status", 500, "InternalError"))
+    node.start()
+    a = node.get("quickwit", "/api/v1/otel-logs-v0_9/search", params={"query": "service_name:shop"})
+    assert a.status in (500, 503, 504), a
+    bucket.proxy.fault = None
+    assert eventually(lambda: seen(node) == (300, 300, 300), 20)
+    assert node.stop() == 0
+
+    # The disk is lost. Another data directory is another owner: only when told to.
+    wipe(node)
+    other = object_node("other")
+    with pytest.raises(RuntimeError, match="object.takeover"):
+        other.start()
+    other = object_node("other", **{"object.takeover": "true"}).start()
+    assert seen(other) == (300, 300, 300)
+    send(other, 300, 50)
+    assert seen(other) == (350, 350, 350)
+    uploaded(other, 4)
+    assert other.stop() == 0
+    third = object_node("third", **{"object.takeover": "true"}).start()
+    assert seen(third) == (350, 350, 350)
+    assert not bucket.proxy.wrong
+
+
+def test_classes_by_tenant(object_node, bucket):
+    node = object_node(**{"storage.durable": "local", "storage.durable_tenants": "kept=object, other = local",
+                          "storage.merge": "false"}).start()
+    send(node, 0, 10, tenant="other")
+    sealed(node)
+    send(node, 0, 10)
+    sealed(node)
+    time.sleep(1.5)
+    assert bucket.names("seg/") == [] and metric(node, "tercet_object_backlog_segments") == 0
+    send(node, 0, 10, tenant="kept")
+    assert eventually(lambda: metric(node, "tercet_object_segments") >= 1, 20)
+    assert node.stop() == 0
+    wipe(node)
+    node = object_node(**{"object.takeover": "true"}).start()
+    assert seen(node, tenant="kept") == (10, 10, 10)
+    assert seen(node) == (0, 0, 0)
+
+
+def test_bucket_away_and_back(object_node, bucket):
+    node = object_node(**NO_ROOM).start()
+    send(node, 0, 50)
+    uploaded(node)
+    assert eventually(lambda: not files(node), 20)
+    bucket.proxy.fault = times(10**6, ("status", 503, "ServiceUnavailable"))
+    send(node, 50, 50)  # ingest does not notice
+    sealed(node)
+    began = time.monotonic()
+    a = node.get("quickwit", "/api/v1/otel-logs-v0_9/search", params={"query": "service_name:shop"})
+    assert a.status in (500, 503, 504) and b"bucket" in a.body + b"bucket" and time.monotonic() - began < 20, a
+    assert eventually(lambda: metric(node, "tercet_object_backlog_segments") >= 1, 10)
+    assert eventually(lambda: metric(node, "tercet_object_backlog_age_seconds") >= 2, 10)
+    assert files(node)  # nothing that is not uploaded goes, however full the disk
+    bucket.proxy.fault = times(10**6, ("delay", 30))
+    began = time.monotonic()
+    a = node.get("quickwit", "/api/v1/otel-logs-v0_9/search", params={"query": "service_name:shop"})
+    assert a.status in (500, 503, 504) and time.monotonic() - began < 28, a
+    bucket.proxy.fault = None
+    assert eventually(lambda: metric(node, "tercet_object_backlog_segments") == 0, 40)
+    assert eventually(lambda: not files(node), 20)
+    assert seen(node) == (100, 100, 100)
+    assert metric(node, "tercet_object_retries_total") > 0
+
+
+@pytest.mark.parametrize("what", [("lost",), ("status", 500, "InternalError"), ("status", 412, "PreconditionFailed"), ("cut",)])
+def test_faults_of_the_catalog_write(object_node, bucket, what):
+    node = object_node().start()
+    send(node, 0, 20)
+    uploaded(node)
+    bucket.proxy.fault = times(2, what, method="PUT", path="/catalog")
+    send(node, 20, 20)
+    uploaded(node, 2)
+    assert bucket.proxy.faults >= 2
+    assert metric(node, "tercet_object_fenced") == 0
+    node.kill()
+    wipe(node)
+    node = object_node(**{"object.takeover": "true"}).start()
+    assert seen(node) == (40, 40, 40)
+
+
+def test_killed_in_the_midst_of_uploads(object_node, bucket):
+    """Kills at moments of the tier's work that faults hold open: between parts of an upload, before and after the catalog is written."""
+    sent = 0
+    node = object_node()
+    for method, path, what in (("PUT", "/seg/", ("delay", 2)), ("PUT", "/seg/", ("lost",)), ("PUT", "/catalog", ("delay", 2)),
+                               ("PUT", "/catalog", ("lost",)), ("HEAD", "/seg/", ("delay", 2))):
+        node.start()
+        bucket.proxy.fault = times(1, what, method=method, path=path)
+        send(node, sent, 20)
+        sent += 20
+        assert eventually(lambda: bucket.proxy.fault.left[0] == 0, 20)
+        time.sleep(0.1)
+        node.kill()
+        bucket.proxy.fault = None
+    node.start()
+    assert seen(node) == (sent, sent, sent)
+    uploaded(node)
+    assert metric(node, "tercet_object_fenced") == 0
+    node.kill()
+    wipe(node)
+    node = object_node(**{"object.takeover": "true"}).start()
+    assert seen(node) == (sent, sent, sent)
+
+
+def test_two_nodes_on_one_prefix(object_node, bucket):
+    first = object_node("first").start()
+    send(first, 0, 20)
+    uploaded(first)
+    catalog = bucket.get("catalog")
+    # A node with data of its own never takes over.
+    second = object_node("second", **{"storage.durable": "local", "object.bucket": ""}).start()
+    send(second, 500, 5)
+    sealed(second)
+    assert second.stop() == 0
+    second = object_node("second", **{"object.takeover": "true"}).start()
+    assert eventually(lambda: metric(second, "tercet_object_fenced") == 1, 20)
+    assert "object.fenced" in second.log_text() and bucket.get("catalog") == catalog
+    assert seen(second) == (5, 5, 5)  # its local life goes on
+    assert second.stop() == 0
+    # A new one does, and the first finds out at its next write.
+    third = object_node("third", **{"object.takeover": "true"}).start()
+    assert seen(third) == (20, 20, 20)
+    send(first, 20, 20)
+    assert eventually(lambda: metric(first, "tercet_object_fenced") == 1, 30)
+    assert seen(first) == (40, 40, 40)
+    send(third, 100, 10)
+    uploaded(third, 2)
+    assert metric(third, "tercet_object_fenced") == 0 and seen(third) == (30, 30, 30)
+    # A copy of a data directory is found out too.
+    assert third.stop() == 0
+    shutil.copytree(third.data, third.data + "-copy")
+    third.start()
+    send(third, 200, 10)
+    uploaded(third, 3)
+    copy = object_node("third-copy").start()
+    assert eventually(lambda: metric(copy, "tercet_object_fenced") == 1, 20)
+    assert metric(third, "tercet_object_fenced") == 0
+
+
+def test_what_nothing_refers_to_is_removed(object_node, bucket):
+    bucket.put("seg/" + "0" * 32 + ".seg", b"left behind")
+    bucket.put("mine/not-ours", b"x")
+    upload = bucket.s3.create_multipart_upload(Bucket="tercet-test", Key=f"{bucket.prefix}/seg/{'1' * 32}.seg")
+    assert upload and len(bucket.uploads()) == 1
+    node = object_node(**{"object.grace": "2s"}).start()
+    send(node, 0, 20)
+    uploaded(node)
+    assert eventually(lambda: "seg/" + "0" * 32 + ".seg" not in bucket.names("seg/") and not bucket.uploads(), 20)
+    assert len(bucket.names("seg/")) == metric(node, "tercet_object_segments") and "mine/not-ours" in bucket.names()
+    assert metric(node, "tercet_object_collected_total") == 2
+    # Age takes them from both places.
+    assert node.stop() == 0
+    node = object_node(**{"object.grace": "1s", "storage.retention_age": "1s"}).start()
+    assert eventually(lambda: bucket.names("seg/") == [], 60), bucket.names()
+    assert seen(node) == (0, 0, 0)
+
+
+def test_a_segment_that_is_lost_here_is_read_from_there(object_node, bucket):
+    node = object_node(**{"node.cores": "1"}).start()
+    send(node, 0, 50)
+    uploaded(node)
+    node.kill()
+    for name in files(node):
+        path = os.path.join(node.data, "seg", name)
+        with open(path, "r+b") as f:
+            f.truncate(100)
+    node.start()
+    assert eventually(lambda: seen(node) == (50, 50, 50), 20), node.log_text()[-2000:]
+    assert node.stop() == 0
+
+
+def test_bytes_of_the_cache_that_rot(object_node, bucket):
+    node = object_node(**NO_ROOM, **{"node.cores": "1"}).start()
+    send(node, 0, 200)
+    uploaded(node)
+    assert eventually(lambda: not files(node), 20)
+    assert seen(node) == (200, 200, 200)
+    cache = os.path.join(node.data, "object", "cache-0")
+    size = os.path.getsize(cache)
+    with open(cache, "r+b") as f:
+        f.write(os.urandom(size))
+    assert seen(node) == (200, 200, 200)
+    assert metric(node, "tercet_object_cache_failed_total") > 0
+
+
+@pytest.mark.parametrize("settings,says", [
+    ({"storage.durable": "both"}, "storage.durable: 'both'"), ({"storage.durable_tenants": "a"}, "storage.durable_tenants wants TENANT="),
+    ({"object.bucket": ""}, "object.bucket is not"), ({"object.secret_key": "", "object.access_key": ""}, "no credentials"),
+    ({"object.endpoint": "http://127.0.0.1:1"}, "a new data directory must know what the bucket has"),
+    ({"object.bucket": "no-such-bucket"}, "there is no bucket"),
+])
+def test_settings_that_cannot_work_are_refused(object_node, settings, says):
+    node = object_node(**settings)
+    node.env.update({"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""})
+    with pytest.raises(RuntimeError, match=says):
+        node.start()
+    assert "tercet-secret" not in node.log_text()
+
+
+def test_evicted_segments_need_their_bucket(object_node, bucket):
+    node = object_node(**NO_ROOM).start()
+    send(node, 0, 20)
+    uploaded(node)
+    assert eventually(lambda: not files(node), 20)
+    assert node.stop() == 0
+    node = object_node(**{"object.bucket": "", "storage.durable": "local"})
+    with pytest.raises(RuntimeError, match="is in the bucket alone"):
+        node.start()
