@@ -85,10 +85,17 @@ static err_t roll(struct wal *w, uint64_t generation, uint64_t need, bool *fatal
     uint64_t number = w->number_next++, size = MAX(w->o.file_bytes, WAL_ALIGN + align_up(need));
     struct wal_file *f;
     if (w->free && size == w->o.file_bytes) {
+        /* Off the list before the open, which yields: wal_drop changes the list, too. */
         f = w->free;
-        TRY(file_open(&w->file, f->path, FILE_READ | FILE_WRITE | FILE_DIRECT));
         w->free = f->next;
         w->free_count--;
+        err_t e = file_open(&w->file, f->path, FILE_READ | FILE_WRITE | FILE_DIRECT);
+        if (e != OK) {
+            f->next = w->free;
+            w->free = f;
+            w->free_count++;
+            return e;
+        }
     } else {
         f = wal_file_new(w, number, size);
         err_t e = create_file(w, f);

@@ -190,7 +190,7 @@ static void hint_leaf(struct hints *hs, const struct leaf *l)
     const struct attr_ref *r = &l->refs[0];
     if (!one_name(l)) return;
     if (l->op == LEAF_PHRASE) {
-        uint32_t whole = l->phrase.n - (l->phrase.last_prefix ? 1 : 0);
+        uint32_t whole = l->phrase.n - (l->phrase.n && l->phrase.last_prefix); /* a phrase may have no words at all */
         for (uint32_t i = 0; i < whole; i++)
             hint_add(hs, r, (struct scan_hint){ .kind = HINT_TOKEN, .value = l->phrase.tokens[i] });
     } else if (l->op == LEAF_EQ && l->words && l->nlits == 1 && l->lits[0].type == COL_STR) {
