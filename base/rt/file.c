@@ -258,14 +258,15 @@ static err_t sync_parent(const char *path)
     return e;
 }
 
-/* One level; a new directory is made durable in its parent. */
+/* One level, durable in its parent. */
 static err_t make_one(const char *path)
 {
     struct io_op op = { .kind = IO_MKDIR, .path = path };
     int64_t r = io_await(&op);
-    if (r == -EEXIST) return OK;
-    if (r < 0) return err_set_errno((int)-r, "make directory %s", path);
-    return sync_parent(path);
+    if (r < 0 && r != -EEXIST) return err_set_errno((int)-r, "make directory %s", path);
+    err_t e = sync_parent(path);
+    /* One that is there may be of a start whose sync failed. Parents that are not ours to read are not ours to sync. */
+    return r == -EEXIST && e != OK && err_record()->os_errno != EIO ? OK : e;
 }
 
 err_t fs_mkdirs(const char *path)

@@ -298,7 +298,7 @@ static unix_ns sim_wall(struct io *io)
 
 static uint64_t sim_random(struct io *io)
 {
-    return prng_next(&sim_of(io)->random);
+    return prng_next(&sim_of(io)->entropy);
 }
 
 static void sim_reap(struct io *io, mono_ns until)

@@ -191,6 +191,7 @@ void sim_run(uint64_t seed, unsigned cores, struct sim_disk *d, const struct sim
     s->wall_start = s->opts.wall_start_ns ? s->opts.wall_start_ns : WALL_2026_NS;
     s->trace = seed;
     prng_init(&s->random, seed);
+    prng_init(&s->entropy, ~seed);
     runtime_init(&s->rt, cores);
     s->rt.sim = s;
     for (unsigned i = 0; i < cores; i++) {

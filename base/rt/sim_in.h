@@ -22,7 +22,8 @@ struct sim {
     struct runtime rt;
     struct sim_disk *disk;
     struct sim_opts opts;
-    struct prng random;
+    struct prng random;  /* what happens, and when */
+    struct prng entropy; /* what the programs draw: of its own, so that it does not move with the number of operations */
     int64_t now, wall_start;
     uint64_t trace;
     struct sim_stats stats;

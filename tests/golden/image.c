@@ -12,6 +12,7 @@
 
 enum { SEED = 20261122, REQUESTS = 24, REQUESTS_LOGGED = 8, DISK_BYTES = 256 << 20, BLOCK = 4096 };
 #define CATALOG "catalog"
+#define WALL_NS (INT64_C(1767226000) * NS_PER_S + NS_PER_MS / 2)
 
 struct store_opts golden_opts(struct kv *kv)
 {
@@ -205,6 +206,8 @@ static err_t append(struct writing *w, struct store *s, unsigned count)
         struct built b;
         uint32_t i = model_begin(w->m, &w->rnd, 0);
         model_build(w->m, i, &b);
+        /* The log says when: always the same, however long the disk took. */
+        sim_step_wall(WALL_NS + (int64_t)i * NS_PER_S - rt_wall().ns);
         TRY(store_append(s, b.p, b.n));
         model_built_free(&b);
         model_end(w->m, i, true);

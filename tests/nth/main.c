@@ -4,7 +4,8 @@
  *
  *   nth [--kind KIND] [--stride S] [--n N] [-v]
  *
- * Kinds: eio     an operation on a file answers EIO (a failed sync loses what was not synced)
+ * Kinds: eio     an operation on a file answers EIO (a failed sync loses what was not synced); then the node starts again, takes
+ *                requests, and loses power
  *        nospc   one that needs room answers ENOSPC
  *        short   a read or write does a part of what was asked: nobody may notice
  *        catalog an operation of the catalog fails; lost: a write to it happens, its answer is lost
@@ -123,6 +124,25 @@ static err_t script(void *arg)
     return OK;
 }
 
+/* A life between the fault and the power cut: what it acks leans on what the fault left behind. */
+static err_t short_life(void *arg)
+{
+    struct trial *t = arg;
+    TRY(store_open(&t->opts, &t->s));
+    append(t, 3);
+    store_close(t->s);
+    return OK;
+}
+
+static void start_and_cut(struct trial *t, struct sim_disk *disk)
+{
+    struct sim_opts o = { .watch_leaks = true };
+    struct sim_result res;
+    sim_run(t->n + 2, CORES, disk, &o, short_life, t, &res);
+    if (res.stuck || res.result != OK) wrong("the next start: %s: %s", err_name(res.result), err_detail());
+    sim_disk_crash(disk, t->n, NULL);
+}
+
 static err_t settle_main(void *arg)
 {
     settle(arg);
@@ -199,6 +219,8 @@ static bool run_trial(enum kind_of_fault kind, uint64_t n, bool verbose, uint64_
     errinj_arm(EI_BUDGET, 0);
     t.kv_faults = (struct kv_faults){ 0 };
     t.opts.on_failed = NULL;
+    t.stopped = false;
+    if (kind == EIO_NTH) start_and_cut(&t, disk);
     run_calm(&t, disk, checks);
     *errors += t.errors;
     model_free(&t.m);
