@@ -26,6 +26,20 @@ static void put_from(struct sample_set *s, const struct sample_set *from, uint32
     sample_set_put(s, from->t[i], from->v[i], from->hist ? from->hist[i] : NULL, from->st ? from->st[i] : ST_NONE);
 }
 
+void sample_set_cut(struct sample_set *s, uint32_t from, int64_t tmin, int64_t tmax, bool keep_inside)
+{
+    uint32_t n = from;
+    for (uint32_t i = from; i < s->n; i++) {
+        if ((s->t[i] >= tmin && s->t[i] <= tmax) != keep_inside) continue;
+        s->t[n] = s->t[i];
+        s->v[n] = s->v[i];
+        if (s->hist) s->hist[n] = s->hist[i];
+        if (s->st) s->st[n] = s->st[i];
+        n++;
+    }
+    s->n = n;
+}
+
 static bool ascending(const int64_t *t, uint32_t n)
 {
     for (uint32_t i = 1; i < n; i++)

@@ -17,6 +17,8 @@ void sample_set_init(struct sample_set *s, struct arena *a, uint32_t cap, bool w
 /* cap was counted before; the arrays that were not asked for at init stay NULL. */
 void sample_set_put(struct sample_set *s, int64_t t, double v, const struct nhist *h, int64_t st);
 void sample_set_settle(struct sample_set *s, struct arena *a);
+/* Of the samples from number `from` on, keeps those in [tmin, tmax]; or those outside of it. */
+void sample_set_cut(struct sample_set *s, uint32_t from, int64_t tmin, int64_t tmax, bool keep_inside);
 /* Both settled; at equal times newer wins. *out may be one of the two, or shares their memory. */
 void sample_set_merge(const struct sample_set *older, const struct sample_set *newer, struct arena *a,
                       struct sample_set *out);

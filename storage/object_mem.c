@@ -84,15 +84,6 @@ static size_t place(const struct mem *m, const char *name, const char *upload, u
     return i;
 }
 
-static char *copy(struct str s)
-{
-    char *p = malloc(s.n + 1);
-    ASSERT(p != NULL);
-    if (s.n) memcpy(p, s.p, s.n);
-    p[s.n] = 0;
-    return p;
-}
-
 static void drop_at(struct mem *m, size_t i)
 {
     free(m->v[i].name);
@@ -105,7 +96,7 @@ static void set(struct mem *m, const char *name, const char *upload, uint32_t pa
 {
     bool there;
     size_t i = place(m, name, upload, part, &there);
-    char *fresh = copy(bytes);
+    char *fresh = str_dup(bytes);
     if (there) {
         free(m->v[i].bytes);
         m->v[i].bytes = fresh;
@@ -118,8 +109,8 @@ static void set(struct mem *m, const char *name, const char *upload, uint32_t pa
         ASSERT(m->v != NULL);
     }
     memmove(m->v + i + 1, m->v + i, (m->n++ - i) * sizeof *m->v);
-    m->v[i] = (struct object){ .name = copy(str_of(name)), .bytes = fresh, .n = bytes.n,
-                               .upload = upload ? copy(str_of(upload)) : NULL, .part = part };
+    m->v[i] = (struct object){ .name = str_dup(str_of(name)), .bytes = fresh, .n = bytes.n,
+                               .upload = upload ? str_dup(str_of(upload)) : NULL, .part = part };
 }
 
 static struct object_etag etag_of(struct str bytes)
@@ -159,7 +150,7 @@ static err_t bucket_put(struct object_store *o, const struct object_put *p, stru
         return err_set(ERR_UNAVAILABLE, "injected: a conflict with another request");
     }
     if (!out->refused) {
-        char *name = copy(p->name);
+        char *name = str_dup(p->name);
         set(m, name, NULL, 0, p->bytes);
         free(name);
         out->etag = etag_of(p->bytes);

@@ -352,17 +352,14 @@ static err_t evict_open_here(void *arg)
     if (!place_of(sh, &c->info)) return OK;
     struct seg *g;
     TRY(seg_remote_open(sh->cache, c->s->tail_dir, &c->info, &g));
-    sh->coming = store_grow(sh->coming, &sh->coming_cap, sh->ncoming + 1, sizeof(struct seg *));
-    sh->coming[sh->ncoming++] = g;
+    shard_coming_add(sh, g);
     return OK;
 }
 
 static err_t evict_abandon_here(void *arg)
 {
     const struct evict_call *c = arg;
-    struct shard *sh = shard_here(c->s);
-    while (sh->ncoming > 0)
-        seg_put(sh->coming[--sh->ncoming]);
+    shard_coming_drop(shard_here(c->s));
     return OK;
 }
 

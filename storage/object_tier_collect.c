@@ -9,15 +9,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-static char *copy(struct str s)
-{
-    char *p = malloc(s.n + 1);
-    ASSERT(p != NULL);
-    if (s.n) memcpy(p, s.p, s.n);
-    p[s.n] = 0;
-    return p;
-}
-
 static void drop(struct tier *t, uint32_t i)
 {
     free((char *)(uintptr_t)t->seen[i].name.p);
@@ -42,7 +33,7 @@ static void see(struct tier *t, const struct object_item *o)
     }
     if (t->nseen == SEEN_MAX) return;
     t->seen = store_grow(t->seen, &t->seen_cap, t->nseen + 1, sizeof *t->seen);
-    t->seen[t->nseen++] = (struct seen){ .name = { copy(o->name), o->name.n }, .id = { copy(o->id), o->id.n }, .since = rt_now(), .again = true };
+    t->seen[t->nseen++] = (struct seen){ .name = { str_dup(o->name), o->name.n }, .id = { str_dup(o->id), o->id.n }, .since = rt_now(), .again = true };
 }
 
 /* Does anything of ours refer to it, or will? */

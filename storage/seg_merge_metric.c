@@ -65,20 +65,6 @@ static err_t tombs_of(struct merge *m, struct str tenant, struct arena *a)
     return arena_check(a);
 }
 
-static void drop_range(struct sample_set *s, int64_t tmin, int64_t tmax)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->n; i++) {
-        if (s->t[i] >= tmin && s->t[i] <= tmax) continue;
-        s->t[n] = s->t[i];
-        s->v[n] = s->v[i];
-        if (s->hist) s->hist[n] = s->hist[i];
-        if (s->st) s->st[n] = s->st[i];
-        n++;
-    }
-    s->n = n;
-}
-
 /* What was deleted of an input's part of a series. */
 static err_t drop_dead(struct merge *m, const struct input *x, struct str labels, struct sample_set *part)
 {
@@ -87,7 +73,7 @@ static err_t drop_dead(struct merge *m, const struct input *x, struct str labels
     TRY(labels_decode(labels, &m->one, &ls));
     for (uint32_t i = 0; i < m->ntombs; i++) {
         const struct tombstone *t = m->tombs[i];
-        if (x->generation <= t->generation && tombstone_matches(t, &ls)) drop_range(part, t->spec.tmin_ms, t->spec.tmax_ms);
+        if (x->generation <= t->generation && tombstone_matches(t, &ls)) sample_set_cut(part, 0, t->spec.tmin_ms, t->spec.tmax_ms, false);
     }
     return OK;
 }

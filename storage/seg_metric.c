@@ -413,20 +413,6 @@ static err_t take_block(struct seg_metric *s, const struct seg_block *b, struct 
     return OK;
 }
 
-static void keep_range(struct sample_set *s, uint32_t from, int64_t tmin, int64_t tmax)
-{
-    uint32_t n = from;
-    for (uint32_t i = from; i < s->n; i++) {
-        if (s->t[i] < tmin || s->t[i] > tmax) continue;
-        s->t[n] = s->t[i];
-        s->v[n] = s->v[i];
-        if (s->hist) s->hist[n] = s->hist[i];
-        if (s->st) s->st[n] = s->st[i];
-        n++;
-    }
-    s->n = n;
-}
-
 err_t seg_series_blocks(const struct seg_series *x, int64_t tmin_ms, int64_t tmax_ms, struct arena *a, struct seg_block **out,
                         uint32_t *n)
 {
@@ -465,7 +451,7 @@ err_t seg_series_read(const struct seg_series *x, int64_t tmin_ms, int64_t tmax_
         struct sample_set *to = &set[b->hist];
         uint32_t from = to->n;
         TRY(take_block(x->of, b, a, to));
-        if (b->is.tmin_ms < tmin_ms || b->is.tmax_ms > tmax_ms) keep_range(to, from, tmin_ms, tmax_ms);
+        if (b->is.tmin_ms < tmin_ms || b->is.tmax_ms > tmax_ms) sample_set_cut(to, from, tmin_ms, tmax_ms, true);
     }
     /* As written these are settled; a file from a hostile hand may have anything. */
     for (unsigned k = 0; k < 2; k++)

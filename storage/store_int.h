@@ -211,6 +211,9 @@ void store_failed(struct store *s, const char *why);
 struct mem *shard_mem(struct shard *sh, uint64_t generation); /* found or made */
 struct mem *shard_mem_find(const struct shard *sh, uint64_t generation);
 void mem_put(struct mem *m);
+/* A segment of the change under way, which holds s->changing; takes g. Dropping them closes those there are. */
+void shard_coming_add(struct shard *sh, struct seg *g);
+void shard_coming_drop(struct shard *sh) MAY_YIELD;
 void shard_seg_add(struct shard *sh, struct seg *g); /* takes g; oldest generation first */
 bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info *i);
 /* Which rows of a request go to which core. */

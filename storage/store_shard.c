@@ -45,6 +45,18 @@ static bool seg_before(const struct seg_info *a, const struct seg_info *b)
     return a->generation != b->generation ? a->generation < b->generation : a->core < b->core;
 }
 
+void shard_coming_add(struct shard *sh, struct seg *g)
+{
+    sh->coming = store_grow(sh->coming, &sh->coming_cap, sh->ncoming + 1, sizeof(struct seg *));
+    sh->coming[sh->ncoming++] = g;
+}
+
+void shard_coming_drop(struct shard *sh)
+{
+    while (sh->ncoming > 0)
+        seg_put(sh->coming[--sh->ncoming]);
+}
+
 void shard_seg_add(struct shard *sh, struct seg *g)
 {
     sh->segs = store_grow(sh->segs, &sh->segs_cap, sh->nsegs + 1, sizeof(struct seg *));

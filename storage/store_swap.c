@@ -47,8 +47,7 @@ static err_t open_here(void *arg)
         if (!shard_wants_seg(c->s, sh->core, &c->w->in[i])) continue;
         struct seg *g;
         TRY(seg_open(c->s->seg_dir, &c->w->in[i], &g));
-        sh->coming = store_grow(sh->coming, &sh->coming_cap, sh->ncoming + 1, sizeof(struct seg *));
-        sh->coming[sh->ncoming++] = g;
+        shard_coming_add(sh, g);
     }
     return OK;
 }
@@ -56,9 +55,7 @@ static err_t open_here(void *arg)
 static err_t abandon_here(void *arg)
 {
     const struct swap_call *c = arg;
-    struct shard *sh = shard_here(c->s);
-    while (sh->ncoming > 0)
-        seg_put(sh->coming[--sh->ncoming]);
+    shard_coming_drop(shard_here(c->s));
     return OK;
 }
 

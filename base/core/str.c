@@ -1,7 +1,18 @@
 #include "base/core/str.h"
 
+#include "base/core/assert.h"
+
 #include <errno.h>
 #include <stdlib.h>
+
+char *str_dup(struct str s)
+{
+    char *p = malloc(s.n + 1);
+    ASSERT(p != NULL);
+    if (s.n) memcpy(p, s.p, s.n);
+    p[s.n] = 0;
+    return p;
+}
 
 int str_cmp(struct str a, struct str b)
 {

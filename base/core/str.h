@@ -33,6 +33,8 @@ static inline bool str_is(struct str a, const char *z)
 {
     return str_eq(a, str_of(z));
 }
+/* A copy with a terminator behind it, for free(). Aborts without memory. */
+char *str_dup(struct str s);
 /* Byte-lexicographic order: <0, 0, >0. */
 int str_cmp(struct str a, struct str b);
 bool str_ieq(struct str a, struct str b); /* ASCII case folded */
