@@ -2,6 +2,7 @@
  * Prints, of all segments in the directory, the bytes of each column of rows, its filter, of the other relations, and of
  * what is left (indexes, directories, padding). */
 #include "base/core/assert.h"
+#include "bench/bench.h"
 #include "storage/seg_rows.h"
 
 #include <dirent.h>
@@ -17,13 +18,6 @@ static struct line {
 } lines[LINES_MAX];
 static uint32_t nlines;
 static const char *dir;
-
-static void need(err_t e)
-{
-    if (e == OK) return;
-    fprintf(stderr, "%s\n", err_detail());
-    exit(1);
-}
 
 static struct line *line_of(const char *name)
 {

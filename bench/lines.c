@@ -6,11 +6,10 @@
 #include "base/core/buf.h"
 #include "base/core/pb_out.h"
 #include "base/core/prng.h"
+#include "bench/bench.h"
 
-#include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -106,37 +105,13 @@ static void put_resource(struct buf *b, const char *service)
     pb_end(b, at);
 }
 
-static void whole(int fd, const char *p, size_t n)
-{
-    for (ssize_t sent; n; p += sent, n -= (size_t)sent)
-        if ((sent = send(fd, p, n, MSG_NOSIGNAL)) <= 0) {
-            perror("send");
-            exit(1);
-        }
-}
-
-/* Answers are small: one comes within one buffer, and mostly with one read. */
-static int answer(int fd)
-{
-    char in[4096];
-    for (size_t n = 0; n + 1 < sizeof in;) {
-        ssize_t got = recv(fd, in + n, sizeof in - 1 - n, 0);
-        if (got <= 0) return 0;
-        n += (size_t)got;
-        in[n] = 0;
-        char *end = strstr(in, "\r\n\r\n"), *len = strcasestr(in, "content-length:");
-        if (end && n >= (size_t)(end + 4 - in) + (len ? strtoul(len + 15, NULL, 10) : 0)) return atoi(in + 9);
-    }
-    return 0;
-}
-
 static void post(int fd, struct buf *b)
 {
     char head[200];
     int n = snprintf(head, sizeof head, "POST /v1/logs HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Length: %zu\r\n\r\n", b->n);
     for (int status = 0; status != 200;) {
-        whole(fd, head, (size_t)n);
-        whole(fd, b->p, b->n);
+        send_all(fd, head, (size_t)n);
+        send_all(fd, b->p, b->n);
         status = answer(fd);
         if (status == 200) break;
         if (status != 429 && status != 503) {
@@ -150,15 +125,10 @@ static void post(int fd, struct buf *b)
 
 static void send_lines(struct made *m, uint16_t port)
 {
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_STREAM, 0);
+    int fd = dial(port);
     struct buf b;
     struct line l;
     buf_init(&b, 64 << 20, NULL);
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
-        perror("connect");
-        exit(1);
-    }
     for (bool more = next(m, &l); more;) {
         size_t of_service = pb_begin(&b, 1);
         put_resource(&b, l.service);

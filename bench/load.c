@@ -14,6 +14,7 @@
 #include "base/core/arena.h"
 #include "base/core/pb_out.h"
 #include "base/core/prng.h"
+#include "bench/bench.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -315,60 +316,13 @@ static void patch(char *copy, const struct body *p, struct prng *g, uint64_t tim
 }
 
 /* -- connections --------------------------------------------------------------------------------------------- */
-static int dial(void)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(opt.port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) {
-        perror("connect");
-        exit(1);
-    }
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
-static void send_all(int fd, const char *p, size_t n)
-{
-    while (n) {
-        ssize_t sent = send(fd, p, n, MSG_NOSIGNAL);
-        if (sent < 0 && errno == EINTR) continue;
-        if (sent <= 0) {
-            perror("send");
-            exit(1);
-        }
-        p += sent;
-        n -= (size_t)sent;
-    }
-}
-
-/* Reads one answer; its status. Answers are small: head and body come within one buffer. */
-static int answer(int fd)
-{
-    char in[8192];
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = recv(fd, in + n, sizeof in - 1 - n, 0);
-        if (got < 0 && errno == EINTR) continue;
-        if (got <= 0) {
-            fprintf(stderr, "the server closed the connection\n");
-            exit(1);
-        }
-        n += (size_t)got;
-        in[n] = 0;
-        char *end = strstr(in, "\r\n\r\n"), *len = strcasestr(in, "content-length:");
-        if (!end) continue;
-        size_t body = len && len < end ? strtoul(len + 15, NULL, 10) : 0;
-        if (n >= (size_t)(end + 4 - in) + body) return atoi(in + 9);
-    }
-}
-
 static void *connection(void *arg)
 {
     static const char *const paths[] = { "/v1/traces", "/v1/logs", "/api/v1/write" };
     struct prng g;
     uint64_t sent = 0;
     prng_init(&g, (uint64_t)(uintptr_t)arg + (uint64_t)time(NULL));
-    int fd = dial();
+    int fd = dial(opt.port);
     char *copy = malloc(16 << 20), head[256];
     while (!stop) {
         uint32_t i = next_body++;

@@ -5,6 +5,7 @@
  * rows), and a search for one operation in the last quarter of an hour (CPU, groups read). */
 #include "base/core/assert.h"
 #include "base/core/prng.h"
+#include "bench/bench.h"
 #include "storage/compact.h"
 #include "storage/mem_rows.h"
 #include "storage/seg_merge.h"
@@ -21,20 +22,6 @@ static const int64_t START = INT64_C(1800000000000000000), SPAN = INT64_C(4) * 3
 static struct budget budget;
 static char dir[64];
 static uint32_t nrows = 160000, nsegs = 16;
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void need(err_t e)
-{
-    if (e == OK) return;
-    fprintf(stderr, "%s\n", err_detail());
-    exit(1);
-}
 
 static void put(struct table_builder *b, enum col_scope scope, const char *key, const char *stem, uint64_t n)
 {

@@ -16,6 +16,7 @@
  *   bench_metric_mix codec MIX              blocks of 1,024 values by class: bytes, encode and decode speed, memcpy beside */
 #include "base/core/pb_out.h"
 #include "base/core/prng.h"
+#include "bench/bench.h"
 #include "storage/col_sample.h"
 #include "storage/seg_metric.h"
 
@@ -164,50 +165,14 @@ static void put_series(struct buf *b, uint32_t i, struct gen *g, uint32_t first,
     arena_deinit(&a);
 }
 
-static void die(const char *what)
-{
-    perror(what);
-    exit(1);
-}
-
-static int dial(uint16_t port)
-{
-    struct sockaddr_in a = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-    int fd = socket(AF_INET, SOCK_STREAM, 0), one = 1;
-    if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof a) != 0) die("connect");
-    setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-    return fd;
-}
-
-/* The status of an answer; answers are small. */
-static int answer(int fd)
-{
-    char in[8192];
-    size_t n = 0;
-    for (;;) {
-        ssize_t got = recv(fd, in + n, sizeof in - 1 - n, 0);
-        if (got <= 0) die("receive");
-        n += (size_t)got;
-        in[n] = 0;
-        char *end = strstr(in, "\r\n\r\n"), *len = strcasestr(in, "content-length:");
-        if (!end) continue;
-        size_t body = len && len < end ? strtoul(len + 15, NULL, 10) : 0;
-        if (n >= (size_t)(end + 4 - in) + body) return atoi(in + 9);
-    }
-}
-
 static void post(int fd, const char *path, struct str body)
 {
     char head[256];
     for (int tries = 0;; tries++) {
         int n = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\nContent-Encoding: snappy\r\n"
                          "X-Prometheus-Remote-Write-Version: 0.1.0\r\nContent-Length: %zu\r\n\r\n", path, body.n);
-        if (send(fd, head, (size_t)n, MSG_NOSIGNAL | MSG_MORE) != n) die("send");
-        for (size_t at = 0; at < body.n;) {
-            ssize_t sent = send(fd, body.p + at, body.n - at, MSG_NOSIGNAL);
-            if (sent <= 0) die("send");
-            at += (size_t)sent;
-        }
+        send_all(fd, head, (size_t)n);
+        send_all(fd, body.p, body.n);
         int status = answer(fd);
         if (status == 200 || status == 204) return;
         if ((status != 429 && status != 503) || tries == 1000) {
@@ -218,7 +183,7 @@ static void post(int fd, const char *path, struct str body)
     }
 }
 
-static int send_all(uint16_t port, const char *path)
+static int send_mix(uint16_t port, const char *path)
 {
     struct gen *g = calloc(mix->series, sizeof *g);
     struct buf raw, packed;
@@ -402,13 +367,6 @@ static int entropy(void)
 
 /* -- codec -------------------------------------------------------------------------------------------------------- */
 
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
-
 struct coded {
     uint8_t *bytes;
     size_t n, *end;
@@ -490,7 +448,7 @@ int main(int argc, char **argv)
     else if (strcmp(argv[2], "scrapes") == 0) mix = &mix_scrapes;
     else if (strcmp(argv[2], "new") == 0) mix = &mix_new;
     else return 2;
-    if (strcmp(argv[1], "send") == 0 && argc == 5) return send_all((uint16_t)atoi(argv[3]), argv[4]);
+    if (strcmp(argv[1], "send") == 0 && argc == 5) return send_mix((uint16_t)atoi(argv[3]), argv[4]);
     if (strcmp(argv[1], "verify") == 0 && argc == 4) return verify(argv[3]);
     if (strcmp(argv[1], "entropy") == 0) return entropy();
     if (strcmp(argv[1], "codec") == 0) return codec();

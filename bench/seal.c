@@ -5,6 +5,7 @@
  * column of the first group in both orders. */
 #include "base/core/assert.h"
 #include "base/core/prng.h"
+#include "bench/bench.h"
 #include "storage/seg_rows.h"
 #include "storage/mem_rows.h"
 
@@ -19,20 +20,6 @@ enum { REQUEST_ROWS = 500, TRACE_SPANS = 8, OPS = 24 };
 static struct budget budget;
 static char dir[64];
 static uint32_t nrows;
-
-static double cpu_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec * 1e9 + (double)t.tv_nsec;
-}
-
-static void need(err_t e)
-{
-    if (e == OK) return;
-    fprintf(stderr, "%s\n", err_detail());
-    exit(1);
-}
 
 static void put(struct table_builder *b, const char *key, const char *stem, uint64_t n)
 {

@@ -1,18 +1,12 @@
 /* What the codec of sealed strings makes of a file's lines, one core:  bench_text FILE [rounds]
  * Prints bytes and MB/s of raw text to encode and to decode, beside zstd -1 in blocks of 256 KiB of the same bytes. */
 #include "base/core/assert.h"
+#include "bench/bench.h"
 #include "storage/col_codec.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
-
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec * 1e-9;
-}
 
 static struct str read_file(const char *path)
 {

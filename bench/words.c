@@ -3,6 +3,7 @@
  * Prints raw bytes, bytes of the segment and those of the index in it, and CPU of sealing by the raw byte. */
 #include "base/core/assert.h"
 #include "base/core/prng.h"
+#include "bench/bench.h"
 #include "storage/mem_rows.h"
 #include "storage/seg_tokens.h"
 
@@ -15,20 +16,6 @@ enum { REQUEST_ROWS = 500, GENERATED = 1 << 20 };
 
 static struct budget budget;
 static char dir[64];
-
-static double cpu_s(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t);
-    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
-}
-
-static void need(err_t e)
-{
-    if (e == OK) return;
-    fprintf(stderr, "%s\n", err_detail());
-    exit(1);
-}
 
 struct lines {
     struct mem_rows *rows;
