@@ -9,69 +9,23 @@
  * A trace id among the hints is looked up in the index of each segment first, all at once: what groups remain hold its
  * rows with few exceptions, and these rows are found some groups ahead, side by side (rows_find.c).
  *
- * A rowset's columns are read and decoded when first asked for, into an arena that lives as long as the rowset.
- * Hints on a column are tested in the order of their price: directory (zones), filters, dictionary. A hint never
- * rules out what another reading of the same name might match: a column of that name with another type than
- * the hint is about keeps the rowset. */
+ * A rowset's columns are read when first asked for (rowset.c). Hints on a column are tested in the order of their price:
+ * directory (zones), filters, dictionary. A hint never rules out what another reading of the same name might match: a
+ * column of that name with another type than the hint is about keeps the rowset. */
 #include "base/core/assert.h"
 #include "storage/col_bloom.h"
 #include "storage/lost.h"
 #include "storage/partition.h"
-#include "storage/rows_find.h"
-#include "storage/rows_words.h"
+#include "storage/rows_scan_int.h"
 #include "storage/seg_dead.h"
 #include "storage/seg_ids.h"
-#include "storage/shard.h"
 #include "storage/store_delete.h"
 #include "storage/table_grow.h"
 
 #include <stdlib.h>
 
-/* Fewer than one row of so many are decoded alone; a rowset is of not more than one row of so many when it has no others. */
-enum { FEW_OF = 16, PACK_OF = 2 };
-
-struct source {
-    int64_t tmin_ns, tmax_ns;
-    struct mem_part *part; /* or NULL: */
-    struct seg *seg;
-    const struct seg_dead *dead;
-    uint32_t group_no;
-    const struct seg_group *group;
-    const uint32_t *blocks; /* of the group, that hold the id or the words looked for, by seg_ids.h or seg_tokens.h */
-    uint32_t nblocks;
-    bool worded;            /* words were looked for */
-    struct rows_found *found; /* ahead of its turn, or NULL */
-};
-
-struct rowset_impl {
-    struct rows_scan *scan;
-    const struct source *src;
-    struct seg_rows dir;               /* of a segment's group */
-    struct seg_reader from;
-    const struct rows_found *found;    /* the rows of the id looked for; NULL: no id is */
-    struct column **loaded[SEG_RELS];  /* a pointer a column of dir, NULL = not yet */
-    const uint32_t *link[SEG_RELS];
-    /* A rowset of few rows: these of the group, and their columns and links beside the whole ones. */
-    const uint32_t *packed;
-    uint32_t npacked;
-    struct column **few;
-    const uint32_t *few_link[SEG_RELS];
-};
-
-struct rows_scan {
-    struct view *v;
-    struct rows_req rq;
-    struct arena mem;    /* of the scan */
-    struct arena rowset; /* of the current rowset */
-    struct arena ahead;  /* of what is found ahead */
-    const struct scan_hint *id; /* a trace id to look up, or NULL */
-    struct rows_words words;    /* to look up when there is no id */
-    struct source *sources;
-    uint32_t n, at;
-    uint32_t ahead_from, ahead_to; /* sources that look_ahead has been at */
-    size_t cap;
-    struct rowset_impl impl;
-};
+/* A rowset is of not more than one row of so many when it has no others. */
+enum { PACK_OF = 2 };
 
 /* -- opening ------------------------------------------------------------------------------------------------ */
 
@@ -304,112 +258,6 @@ void rows_close(struct rows_scan *s)
     free(s);
 }
 
-/* -- columns of the current rowset --------------------------------------------------------------------------- */
-
-static err_t load_whole(struct rowset_impl *im, int rel, uint32_t i, const struct column **out)
-{
-    struct column **slot = &im->loaded[rel][i];
-    if (!*slot) {
-        const struct seg_col *c = &im->dir.rel[rel].cols[i];
-        struct column *col = ARENA_NEW(&im->scan->rowset, struct column);
-        TRY(seg_rows_column(&im->from, &im->dir.rel[rel], c, &im->scan->rowset, col));
-        im->scan->v->counts.bytes += c->chunk.size;
-        *slot = col;
-    }
-    *out = *slot;
-    return OK;
-}
-
-/* Rows that a packed rowset has under these numbers. */
-static const uint32_t *rows_of_packed(struct rowset_impl *im, const uint32_t *rows, uint32_t n)
-{
-    uint32_t *v = ARENA_RAW(&im->scan->rowset, uint32_t, (size_t)n + 1);
-    for (uint32_t i = 0; i < n; i++)
-        v[i] = im->packed[rows[i]];
-    return v;
-}
-
-/* Rows[0..n) of a column, by their numbers in the group. One that is not cut is decoded whole anyway. */
-static err_t load_some(struct rowset_impl *im, int rel, uint32_t i, const uint32_t *rows, uint32_t n, const struct column **out)
-{
-    struct arena *a = &im->scan->rowset;
-    const struct seg_rel *r = &im->dir.rel[rel];
-    struct column *col = ARENA_NEW(a, struct column);
-    *out = col;
-    if (im->loaded[rel][i] || r->cols[i].cut.npieces == 0) {
-        const struct column *whole;
-        TRY(load_whole(im, rel, i, &whole));
-        return rows_gather(whole, rows, n, a, col);
-    }
-    im->scan->v->counts.bytes += r->cols[i].chunk.size;
-    return seg_rows_column_at(&im->from, r, &r->cols[i], rows, n, a, col);
-}
-
-static err_t load(struct rowset_impl *im, int rel, uint32_t i, const struct column **out)
-{
-    if (!im->packed || rel != REL_ROWS) return load_whole(im, rel, i, out);
-    if (!im->few[i]) {
-        const struct column *col;
-        TRY(load_some(im, rel, i, im->packed, im->npacked, &col));
-        im->few[i] = (struct column *)(uintptr_t)col;
-    }
-    *out = im->few[i];
-    return OK;
-}
-
-static err_t load_link(struct rowset_impl *im, int rel, const uint32_t **out)
-{
-    if (im->packed && rel <= REL_SCOPE) {
-        const uint32_t **few = &im->few_link[rel];
-        if (!*few) TRY(seg_rows_link_at(&im->from, &im->dir, rel, im->packed, im->npacked, &im->scan->rowset, few));
-        *out = *few;
-        return OK;
-    }
-    if (!im->link[rel]) {
-        TRY(seg_rows_link(&im->from, &im->dir, rel, &im->scan->rowset, &im->link[rel]));
-        im->scan->v->counts.bytes += im->dir.rel[rel].link.size;
-    }
-    *out = im->link[rel];
-    return OK;
-}
-
-static bool is_named(enum col_scope have, struct str have_name, enum col_scope scope, struct str name)
-{
-    return have == scope && have_name.n == name.n && str_eq(have_name, name);
-}
-
-static err_t columns_named(struct rowset_impl *im, int rel, enum col_scope scope, struct str name,
-                           const struct column **cols, uint32_t max, uint32_t *n)
-{
-    *n = 0;
-    if (im->src->part) {
-        const struct table *t = table_relation(im->src->part->table, rel);
-        for (uint32_t i = 0; t && i < t->ncols && *n < max; i++)
-            if (is_named(t->cols[i].scope, t->cols[i].name, scope, name)) cols[(*n)++] = &t->cols[i];
-        return OK;
-    }
-    const struct seg_rel *r = &im->dir.rel[rel];
-    for (uint32_t i = 0; i < r->ncols && *n < max; i++)
-        if (is_named(r->cols[i].scope, r->cols[i].name, scope, name)) TRY(load(im, rel, i, &cols[(*n)++]));
-    return OK;
-}
-
-static err_t column_typed(struct rowset_impl *im, int rel, enum col_scope scope, struct str name,
-                          enum col_type type, const struct column **col)
-{
-    *col = NULL;
-    if (im->src->part) {
-        const struct table *t = table_relation(im->src->part->table, rel);
-        if (t) *col = table_column(t, scope, name, type);
-        return OK;
-    }
-    const struct seg_rel *r = &im->dir.rel[rel];
-    for (uint32_t i = 0; i < r->ncols; i++)
-        if (r->cols[i].type == type && is_named(r->cols[i].scope, r->cols[i].name, scope, name))
-            return load(im, rel, i, col);
-    return OK;
-}
-
 /* -- hints: directory and filters ------------------------------------------------------------------------------ */
 
 static err_t filter_maybe(struct rowset_impl *im, const struct seg_col *c, uint64_t hash, bool *maybe)
@@ -452,7 +300,7 @@ static err_t group_maybe(struct rowset_impl *im, const struct scan_hint *h, bool
     *maybe = false;
     for (uint32_t i = 0; i < r->ncols && !*maybe; i++) {
         const struct seg_col *c = &r->cols[i];
-        if (any_text ? c->type == COL_STR || c->type == COL_JSON : is_named(c->scope, c->name, h->scope, h->name))
+        if (any_text ? c->type == COL_STR || c->type == COL_JSON : rowset_is_named(c->scope, c->name, h->scope, h->name))
             TRY(column_maybe(im, h, c, maybe));
     }
     return OK;
@@ -478,10 +326,10 @@ static err_t dicts_maybe(struct rowset_impl *im, const struct scan_hint *h, bool
     for (uint32_t i = 0; i < n && !*maybe; i++) {
         const struct column *c = t ? &t->cols[i] : NULL;
         enum col_type type = t ? c->type : r->cols[i].type;
-        if (!is_named(t ? c->scope : r->cols[i].scope, t ? c->name : r->cols[i].name, h->scope, h->name)) continue;
+        if (!rowset_is_named(t ? c->scope : r->cols[i].scope, t ? c->name : r->cols[i].name, h->scope, h->name)) continue;
         bool small = t || !(r->cols[i].flags & SEG_COL_BLOOM);
         if (type == COL_STR && small) {
-            if (!t) TRY(load(im, h->rel, i, &c));
+            if (!t) TRY(rowset_impl_load(im, h->rel, i, &c));
             *maybe = dict_has(&c->dict, h->value);
         } else {
             *maybe = true;
@@ -495,7 +343,7 @@ static err_t narrow_fix(struct rowset_impl *im, const struct scan_hint *h, struc
 {
     const struct column *cols[8];
     uint32_t n, kept = 0;
-    TRY(columns_named(im, h->rel, h->scope, h->name, cols, ARRAY_LEN(cols), &n));
+    TRY(rowset_impl_columns(im, h->rel, h->scope, h->name, cols, ARRAY_LEN(cols), &n));
     if (n == 0) {
         rs->nsel = 0;
         return OK;
@@ -552,7 +400,7 @@ static err_t key_columns(struct rowset_impl *im, struct table *t)
     t->cols = ARENA_RAW(a, struct column, ARRAY_LEN(keys));
     for (size_t i = 0; i < ARRAY_LEN(keys); i++) {
         const struct column *c;
-        TRY(column_typed(im, REL_ROWS, SC_SELF, str_of(keys[i].name), keys[i].type, &c));
+        TRY(rowset_impl_column(im, REL_ROWS, SC_SELF, str_of(keys[i].name), keys[i].type, &c));
         if (c) t->cols[t->ncols++] = *c;
     }
     const struct column *id = table_column(t, SC_SELF, STR("trace_id"), COL_FIX);
@@ -565,11 +413,11 @@ static err_t key_columns(struct rowset_impl *im, struct table *t)
         dim->cols = ARENA_RAW(a, struct column, r->ncols);
         for (; dim->ncols < r->ncols; dim->ncols++) {
             const struct column *c;
-            TRY(load(im, REL_RESOURCE + d, dim->ncols, &c));
+            TRY(rowset_impl_load(im, REL_RESOURCE + d, dim->ncols, &c));
             dim->cols[dim->ncols] = *c;
         }
         t->dim[d] = dim;
-        TRY(load_link(im, REL_RESOURCE + d, &t->dim_row[d]));
+        TRY(rowset_impl_link(im, REL_RESOURCE + d, &t->dim_row[d]));
     }
     return OK;
 }
@@ -613,7 +461,7 @@ err_t rowset_mark(const struct rowset *rs, const uint32_t *rows, uint32_t n, str
     struct rowset_impl *im = rs->impl;
     const struct source *src = im->src;
     ASSERT(src->seg != NULL); /* memtables are not scanned with upto_generation */
-    if (im->packed) rows = rows_of_packed(im, rows, n);
+    if (im->packed) rows = rowset_impl_numbers(im, rows, n);
     TRY(arena_check(&im->scan->rowset));
     return dead_marks_add(to, seg_info(src->seg)->name, src->group_no, src->group->nrows, rows, n);
 }
@@ -759,176 +607,4 @@ err_t rows_again(struct rows_scan *s, uint32_t place, struct rowset *rs)
     ASSERT(place < s->at);
     arena_reset(&s->rowset);
     return begin_rowset(s, &s->sources[place], rs);
-}
-
-/* -- asking a rowset -------------------------------------------------------------------------------------------------- */
-
-err_t rowset_columns(struct rowset *rs, int rel, enum col_scope scope, struct str name, const struct column **cols,
-                     uint32_t max, uint32_t *n)
-{
-    return columns_named(rs->impl, rel, scope, name, cols, max, n);
-}
-
-err_t rowset_column(struct rowset *rs, int rel, enum col_scope scope, struct str name, enum col_type type,
-                    const struct column **col)
-{
-    return column_typed(rs->impl, rel, scope, name, type, col);
-}
-
-/* Are these the rows that were found? Their columns may be there already. */
-static bool are_found(const struct rowset_impl *im, int rel, const uint32_t *rows, uint32_t n)
-{
-    const struct rows_found *f = im->found;
-    return f && rel == REL_ROWS && f->n == n && memcmp(f->rows, rows, n * sizeof *rows) == 0;
-}
-
-static err_t few_of_packed(struct rowset_impl *im, uint32_t i, const uint32_t *rows, uint32_t n, const struct column **col,
-                           bool *packed)
-{
-    *packed = !im->few[i] && n < im->npacked;
-    if (!*packed) return load(im, REL_ROWS, i, col);
-    return load_some(im, REL_ROWS, i, rows_of_packed(im, rows, n), n, col);
-}
-
-static err_t few_rows(struct rowset_impl *im, int rel, uint32_t i, const uint32_t *rows, uint32_t n, const struct column **col,
-                      bool *packed)
-{
-    const struct seg_rel *r = &im->dir.rel[rel];
-    if (im->packed && rel == REL_ROWS) return few_of_packed(im, i, rows, n, col, packed);
-    *col = im->loaded[rel][i];
-    if (*col) return OK;
-    *packed = true;
-    if (are_found(im, rel, rows, n)) *col = im->found->few[i];
-    if (*col) return OK;
-    *packed = n < r->nrows / FEW_OF;
-    if (!*packed) return load(im, rel, i, col);
-    struct column *few = ARENA_NEW(&im->scan->rowset, struct column);
-    TRY(seg_rows_column_at(&im->from, r, &r->cols[i], rows, n, &im->scan->rowset, few));
-    im->scan->v->counts.bytes += r->cols[i].chunk.size;
-    *col = few;
-    return OK;
-}
-
-err_t rowset_column_at(struct rowset *rs, int rel, const struct column_key *key, const uint32_t *rows, uint32_t n,
-                       const struct column **col, bool *packed)
-{
-    struct rowset_impl *im = rs->impl;
-    const struct seg_rel *r = &im->dir.rel[rel];
-    *packed = false;
-    if (im->src->part) return column_typed(im, rel, key->scope, key->name, key->type, col);
-    *col = NULL;
-    for (uint32_t i = 0; i < r->ncols; i++) {
-        const struct seg_col *c = &r->cols[i];
-        if (c->type == key->type && is_named(c->scope, c->name, key->scope, key->name))
-            return few_rows(im, rel, i, rows, n, col, packed);
-    }
-    return OK;
-}
-
-static void widen(uint64_t *from, uint64_t *to, const struct seg_chunk *c)
-{
-    if (c->size == 0) return;
-    *from = MIN(*from, c->off);
-    *to = MAX(*to, c->off + c->size);
-}
-
-void rowset_will_read(struct rowset *rs)
-{
-    const struct rowset_impl *im = rs->impl;
-    uint64_t from = UINT64_MAX, to = 0;
-    if (im->src->part || im->found || im->packed) return;
-    for (int rel = 0; rel < SEG_RELS; rel++) {
-        const struct seg_rel *r = &im->dir.rel[rel];
-        widen(&from, &to, &r->link);
-        for (uint32_t i = 0; i < r->ncols; i++)
-            widen(&from, &to, &r->cols[i].chunk);
-    }
-    seg_will_read(im->src->seg, from, to);
-}
-
-bool rowset_zone(const struct rowset *rs, enum col_scope scope, struct str name, int64_t *min, int64_t *max)
-{
-    const struct rowset_impl *im = rs->impl;
-    const struct seg_col *found = NULL;
-    if (im->src->part) return false;
-    const struct seg_rel *r = &im->dir.rel[REL_ROWS];
-    for (uint32_t i = 0; i < r->ncols; i++) {
-        if (!is_named(r->cols[i].scope, r->cols[i].name, scope, name)) continue;
-        if (found) return false;
-        found = &r->cols[i];
-    }
-    if (!found || found->type != COL_I64 || !(found->flags & SEG_COL_INT) || found->nvalid != r->nrows) return false;
-    *min = found->min;
-    *max = found->max;
-    return true;
-}
-
-static uint32_t relation_rows(const struct rowset_impl *im, int rel)
-{
-    if (im->packed && rel == REL_ROWS) return im->npacked;
-    if (!im->src->part) return im->dir.rel[rel].present ? im->dir.rel[rel].nrows : 0;
-    const struct table *t = table_relation(im->src->part->table, rel);
-    return t ? t->nrows : 0;
-}
-
-static err_t link_of(struct rowset_impl *im, int rel, const uint32_t **out, uint32_t *rows)
-{
-    *out = NULL;
-    *rows = relation_rows(im, rel);
-    if (!im->src->part) return im->dir.rel[rel].present ? load_link(im, rel, out) : OK;
-    const struct table *t = im->src->part->table;
-    if (!table_relation(t, rel)) return OK;
-    *out = rel <= REL_SCOPE ? t->dim_row[rel - REL_RESOURCE] : t->child_first[rel - REL_EVENTS];
-    return OK;
-}
-
-err_t rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows)
-{
-    ASSERT(rel == REL_RESOURCE || rel == REL_SCOPE);
-    return link_of(rs->impl, rel, dim_row, dim_rows);
-}
-
-err_t rowset_dim_at(struct rowset *rs, int rel, const uint32_t *rows, uint32_t n, const uint32_t **dim_row, uint32_t *dim_rows)
-{
-    struct rowset_impl *im = rs->impl;
-    struct arena *a = &im->scan->rowset;
-    const uint32_t *all;
-    ASSERT(rel == REL_RESOURCE || rel == REL_SCOPE);
-    bool read = im->packed ? im->few_link[rel] != NULL : im->link[rel] != NULL;
-    if (!im->src->part && im->dir.rel[rel].present && !read && n < rs->nrows / FEW_OF) {
-        *dim_rows = im->dir.rel[rel].nrows;
-        if (im->packed) rows = rows_of_packed(im, rows, n);
-        im->scan->v->counts.bytes += im->dir.rel[rel].link.size;
-        return seg_rows_link_at(&im->from, &im->dir, rel, rows, n, a, dim_row);
-    }
-    TRY(link_of(im, rel, &all, dim_rows));
-    *dim_row = NULL;
-    if (!all) return OK;
-    uint32_t *v = ARENA_RAW(a, uint32_t, (size_t)n + 1);
-    TRY(arena_check(a));
-    for (uint32_t i = 0; i < n; i++)
-        v[i] = all[rows[i]];
-    *dim_row = v;
-    return OK;
-}
-
-err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t *child_rows)
-{
-    ASSERT(rel == REL_EVENTS || rel == REL_LINKS);
-    return link_of(rs->impl, rel, first, child_rows);
-}
-
-err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n)
-{
-    struct rowset_impl *im = rs->impl;
-    struct arena *a = &im->scan->rowset;
-    const struct table *t = im->src->part ? table_relation(im->src->part->table, rel) : NULL;
-    const struct seg_rel *r = &im->dir.rel[rel];
-    *n = im->src->part ? (t ? t->ncols : 0) : r->ncols;
-    struct column_key *out = ARENA_RAW(a, struct column_key, *n);
-    for (uint32_t i = 0; i < *n; i++)
-        out[i] = t ? (struct column_key){ t->cols[i].scope, t->cols[i].type, t->cols[i].name }
-                   : (struct column_key){ r->cols[i].scope, r->cols[i].type, r->cols[i].name };
-    *keys = out;
-    return arena_check(a);
 }
