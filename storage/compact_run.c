@@ -154,12 +154,12 @@ static uint32_t splits_of(const struct store *s, uint64_t *out)
 static void keep_from(const struct store *s, struct compact_rule *r, struct seg_info *infos, uint32_t n)
 {
     struct retention_rule soon = { .bytes_max = atomic_load(&s->segment_bytes_max) / 10 * 9 };
-    int64_t age_ns;
-    if (s->o.retention_age_ms > 0 && !__builtin_mul_overflow(s->o.retention_age_ms, (int64_t)NS_PER_MS, &age_ns)) {
+    int64_t age_ns = store_default_age(s);
+    if (age_ns > 0) {
         soon.age_ns = MAX(age_ns - age_ns / 8, 1);
         r->window_ns = MAX(MIN(r->window_ns, age_ns / 8), 1);
     }
-    uint32_t gone = retention_pick(&soon, rt_wall(), infos, n);
+    uint32_t gone = retention_pick(&soon, (unix_ns){ atomic_load(&s->keep_now_ns) }, infos, n);
     r->keep_from_ns = gone > 0 && infos[gone - 1].tmax_ns < INT64_MAX ? infos[gone - 1].tmax_ns + 1 : INT64_MIN;
 }
 

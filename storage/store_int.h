@@ -194,6 +194,12 @@ struct store {
     struct compaction *compaction; /* compact_run.c; NULL: segments are not merged */
 };
 
+/* storage.retention_age in ns; 0 = none. */
+static inline int64_t store_default_age(const struct store *s)
+{
+    int64_t ns;
+    return s->o.retention_age_ms > 0 && !__builtin_mul_overflow(s->o.retention_age_ms, (int64_t)NS_PER_MS, &ns) ? ns : 0;
+}
 static inline struct shard *shard_here(struct store *s)
 {
     return s->shards[rt_core()];

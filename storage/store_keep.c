@@ -12,12 +12,6 @@ enum { CLOCK_EVERY_S = 300 };
 #define KEY_RULES STR("_store/retention")
 #define KEY_CLOCK STR("_store/clock")
 
-static int64_t default_age(const struct store *s)
-{
-    int64_t ns;
-    return s->o.retention_age_ms > 0 && !__builtin_mul_overflow(s->o.retention_age_ms, (int64_t)NS_PER_MS, &ns) ? ns : 0;
-}
-
 /* -- rules ---------------------------------------------------------------------------------------------------------- */
 
 static err_t use_here(void *arg)
@@ -103,9 +97,9 @@ static err_t load_rules(struct store *s, struct arena *a)
 {
     struct str bytes;
     err_t e = s->o.kv->get(s->o.kv, KEY_RULES, a, &bytes);
-    if (e == ERR_NOT_FOUND) return keep_rules_new(NULL, 0, default_age(s), &s->keep);
+    if (e == ERR_NOT_FOUND) return keep_rules_new(NULL, 0, store_default_age(s), &s->keep);
     TRY(e);
-    if (keep_rules_decode(bytes, default_age(s), &s->keep) == OK) return OK;
+    if (keep_rules_decode(bytes, store_default_age(s), &s->keep) == OK) return OK;
     char why[ERR_DETAIL_MAX];
     memcpy(why, err_detail(), strlen(err_detail()) + 1);
     return err_set(ERR_CORRUPT, "catalog: " STR_FMT ": %.400s", STR_ARG(KEY_RULES), why);
