@@ -15,10 +15,17 @@ static unsigned says(const struct keep_rule *r)
     return (r->index.n ? 4 : 0) + (r->tenant.n ? 2 : 0) + (r->signal ? 1 : 0);
 }
 
+static int by_name(const struct keep_rule *a, struct str tenant, struct str index)
+{
+    int c = str_cmp(a->tenant, tenant);
+    return c ? c : str_cmp(a->index, index);
+}
+
 static int most_first(const void *x, const void *y)
 {
+    const struct keep_rule *r = y;
     unsigned a = says(x), b = says(y);
-    return (a < b) - (a > b);
+    return a == b ? by_name(x, r->tenant, r->index) : (a < b) - (a > b);
 }
 
 static err_t check(const struct keep_rule *r)
@@ -60,6 +67,8 @@ err_t keep_rules_new(const struct keep_rule *rule, uint32_t n, int64_t default_n
         k->rule[k->n].index = arena_str(&k->a, rule[k->n].index);
     }
     if (n > 1) qsort(k->rule, n, sizeof *k->rule, most_first);
+    while (k->nindex < n && k->rule[k->nindex].index.n && k->rule[k->nindex].tenant.n)
+        k->nindex++;
     span(k);
     *out = k;
     return OK;
@@ -136,6 +145,20 @@ err_t keep_rules_decode(struct str bytes, int64_t default_ns, struct keep_rules 
     return e;
 }
 
+/* NULL: there is none. */
+static const struct keep_rule *index_rule(const struct keep_rules *k, const struct seg_group *g)
+{
+    uint32_t lo = 0, hi = g->signal == SIG_DOCS ? k->nindex : 0;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        int c = by_name(&k->rule[mid], g->tenant, g->index);
+        if (c == 0) return &k->rule[mid];
+        if (c < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    return NULL;
+}
+
 static bool applies(const struct keep_rule *r, const struct seg_group *g)
 {
     if (r->signal && r->signal != (unsigned)g->signal) return false;
@@ -143,15 +166,20 @@ static bool applies(const struct keep_rule *r, const struct seg_group *g)
     return r->index.n == 0 || str_eq(r->index, g->index);
 }
 
+static int64_t age_of(const struct keep_rules *k, const struct seg_group *g)
+{
+    const struct keep_rule *r = index_rule(k, g);
+    if (r) return r->age_ns;
+    for (uint32_t i = k->nindex; i < k->n; i++)
+        if (applies(&k->rule[i], g)) return k->rule[i].age_ns;
+    return k->default_ns;
+}
+
 bool keep_rules_expired(const struct keep_rules *k, const struct seg_group *g, int64_t now_ns)
 {
-    int64_t age_ns = k ? k->default_ns : 0, cutoff;
+    int64_t cutoff;
     if (!k || k->least_ns == 0 || g->tmin_ns > g->tmax_ns) return false;
     if (__builtin_sub_overflow(now_ns, k->least_ns, &cutoff) || g->tmax_ns >= cutoff) return false;
-    for (uint32_t i = 0; i < k->n; i++) {
-        if (!applies(&k->rule[i], g)) continue;
-        age_ns = k->rule[i].age_ns;
-        break;
-    }
+    int64_t age_ns = age_of(k, g);
     return age_ns && !__builtin_sub_overflow(now_ns, age_ns, &cutoff) && g->tmax_ns < cutoff;
 }

@@ -11,7 +11,7 @@
 #include "base/core/buf.h"
 #include "storage/seg.h"
 
-enum { RETENTION_RULES_MAX = 1000, RETENTION_BYTES_MAX = 1 << 20 };
+enum { RETENTION_RULES_MAX = 11000, RETENTION_BYTES_MAX = 4 << 20 }; /* one for each index, and 1,000 more */
 
 struct keep_rule {
     struct str tenant;  /* empty: all */
@@ -22,6 +22,7 @@ struct keep_rule {
 struct keep_rules {
     _Atomic uint32_t refs;
     uint32_t n;
+    uint32_t nindex;         /* the first of them: those of an index of a tenant, by tenant and index */
     struct keep_rule *rule;  /* those that say most first */
     int64_t default_ns;      /* 0: for ever */
     int64_t least_ns, most_ns; /* of all ages; 0: for ever (least: nothing ever goes) */

@@ -38,52 +38,70 @@ static bool same_rule(const struct keep_rule *a, const struct keep_rule *b)
     return a->signal == b->signal && str_eq(a->tenant, b->tenant) && str_eq(a->index, b->index);
 }
 
-struct put_call {
+struct edit_call {
     struct store *s;
-    const struct keep_rule *r;
-    bool remove;
+    const struct keep_edit *e;
+    uint32_t n;
+    const struct kv_op *also;
+    uint32_t nalso;
 };
 
-static err_t put_locked(const struct put_call *c, struct catalog_batch *b)
+static bool is_edited(const struct edit_call *c, const struct keep_rule *r)
 {
-    struct store *s = c->s;
-    struct keep_rule *rules = ARENA_ARRAY(&b->a, struct keep_rule, s->keep->n + 2);
+    for (uint32_t i = 0; i < c->n; i++)
+        if (same_rule(r, &c->e[i].rule)) return true;
+    return false;
+}
+
+static err_t edited(const struct edit_call *c, struct arena *a, struct keep_rules **out)
+{
+    const struct keep_rules *now = c->s->keep;
+    struct keep_rule *rules = ARENA_ARRAY(a, struct keep_rule, (size_t)now->n + c->n + 1);
+    uint32_t n = 0;
+    TRY(arena_check(a));
+    for (uint32_t i = 0; i < now->n; i++)
+        if (!is_edited(c, &now->rule[i])) rules[n++] = now->rule[i];
+    for (uint32_t i = 0; i < c->n; i++)
+        if (!c->e[i].remove) rules[n++] = c->e[i].rule;
+    return keep_rules_new(rules, n, now->default_ns, out);
+}
+
+static err_t edit_locked(const struct edit_call *c, struct catalog_batch *b)
+{
     struct keep_rules *k;
     struct buf bytes;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->keep->n; i++)
-        if (!same_rule(&s->keep->rule[i], c->r)) rules[n++] = s->keep->rule[i];
-    if (!c->remove) rules[n++] = *c->r;
-    TRY(keep_rules_new(rules, n, s->keep->default_ns, &k));
+    TRY(edited(c, &b->a, &k));
     buf_init(&bytes, RETENTION_BYTES_MAX, NULL);
     keep_rules_encode(k, &bytes);
     err_t e = buf_check(&bytes);
+    for (uint32_t i = 0; i < c->nalso; i++)
+        catalog_put(b, c->also[i].key, c->also[i].value);
     if (e == OK) {
         catalog_put(b, KEY_RULES, buf_view(&bytes));
-        e = catalog_commit(s, b);
+        e = catalog_commit(c->s, b);
     }
     buf_deinit(&bytes);
-    if (e == OK) use(s, k);
+    if (e == OK) use(c->s, k);
     else keep_rules_put(k);
     return e;
 }
 
-static err_t put_here(void *arg)
+static err_t edit_here(void *arg)
 {
-    const struct put_call *c = arg;
+    const struct edit_call *c = arg;
     struct catalog_batch b;
     TRY(sem_take(&c->s->changing, 1));
     catalog_batch_init(&b);
-    err_t e = put_locked(c, &b);
+    err_t e = edit_locked(c, &b);
     catalog_batch_deinit(&b);
     sem_give(&c->s->changing, 1);
     return e;
 }
 
-err_t store_keep_put(struct store *s, const struct keep_rule *r, bool remove)
+err_t store_keep_edit(struct store *s, const struct keep_edit *e, uint32_t n, const struct kv_op *also, uint32_t nalso)
 {
-    struct put_call c = { s, r, remove };
-    return rt_call(0, RT_MAINTENANCE, put_here, &c);
+    struct edit_call c = { s, e, n, also, nalso };
+    return rt_call(0, RT_MAINTENANCE, edit_here, &c);
 }
 
 struct keep_rules *store_keep_rules(struct store *s)

@@ -1,6 +1,7 @@
 #include "query/logs/mapping.h"
 
 #include "base/core/datetime.h"
+#include "query/logs/index_retention.h"
 
 struct parse {
     struct arena *a;
@@ -271,7 +272,7 @@ static err_t parse_doc_mapping(const struct json_val *dm, struct arena *a, struc
 err_t index_config_parse(struct str text, struct arena *a, struct index_config *out)
 {
     static const char *const keys[] = { "version", "index_id", "index_uri", "doc_mapping", "indexing_settings",
-        "ingest_settings", "search_settings", "retention", "retention_policy" };
+        "ingest_settings", "search_settings", "retention" };
     static const struct json_val empty = { .type = JSON_OBJ, .span = 1 };
     const struct json_val *v, *c;
     *out = (struct index_config){ 0 };
@@ -290,6 +291,8 @@ err_t index_config_parse(struct str text, struct arena *a, struct index_config *
         return err_set(ERR_INVALID, "`version` must be \"0.7\", \"0.8\" or \"0.9\"");
     c = json_get(v, "doc_mapping");
     TRY(parse_doc_mapping(c ? c : &empty, a, &out->mapping));
+    c = json_get(v, "retention");
+    if (c) TRY(index_retention_parse(c, &out->retention_ns));
     c = json_get(v, "search_settings");
     if (c) TRY(get_strs(c, "default_search_fields", a, &out->mapping.default_fields, &out->mapping.ndefault_fields));
     return check_defaults(&out->mapping);

@@ -48,6 +48,7 @@ struct index_mapping {
 struct index_config {
     struct str index_id;
     struct index_mapping mapping;
+    int64_t retention_ns;        /* 0: it has none */
     const struct json_val *json; /* the whole configuration */
 };
 

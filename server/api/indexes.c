@@ -1,7 +1,9 @@
 #include "server/api/indexes.h"
 
 #include "base/core/hash.h"
+#include "query/logs/index_retention.h"
 #include "query/ops/text.h"
+#include "storage/store_keep.h"
 
 static struct str index_key(struct arena *a, struct str tenant, struct str id)
 {
@@ -179,10 +181,34 @@ static struct str new_uid(struct str id, struct arena *a)
     return arena_printf(a, STR_FMT ":%s", STR_ARG(id), text);
 }
 
-static err_t store_entry(struct store *s, struct str tenant, struct str uid, int64_t create_s, const struct index_config *c,
-                         struct arena *a)
+static struct keep_rule rule_of(struct str tenant, struct str uid, int64_t age_ns)
+{
+    return (struct keep_rule){ .tenant = tenant, .signal = SIG_DOCS, .index = uid, .age_ns = age_ns };
+}
+
+/* The rule of retention of that index, wherever it comes from. */
+static bool find_rule(struct store *s, struct str tenant, struct str uid, int64_t *age_ns)
+{
+    struct keep_rules *k = store_keep_rules(s);
+    bool found = false;
+    for (uint32_t i = 0; i < k->nindex && !found; i++) {
+        found = str_eq(k->rule[i].tenant, tenant) && str_eq(k->rule[i].index, uid);
+        *age_ns = k->rule[i].age_ns;
+    }
+    keep_rules_put(k);
+    return found;
+}
+
+/* The document of an index with its rule of retention: both or none. */
+static err_t write_entry(struct store *s, struct kv_op doc, const struct keep_edit *e, uint32_t n)
 {
     struct kv *kv = store_kv(s);
+    return n ? store_keep_edit(s, e, n, &doc, 1) : kv->write(kv, &doc, 1);
+}
+
+static err_t store_entry(struct store *s, struct str tenant, struct str uid, int64_t create_s, const struct index_config *c,
+                         const struct keep_edit *edits, uint32_t n, struct arena *a)
+{
     struct buf b;
     struct json_out j;
     TRY(store_writable(s));
@@ -197,7 +223,7 @@ static err_t store_entry(struct store *s, struct str tenant, struct str uid, int
     json_val_write(c->json, &j);
     json_obj_end(&j);
     err_t e = buf_check(&b);
-    if (e == OK) e = kv->write(kv, &(struct kv_op){ index_key(a, tenant, c->index_id), buf_view(&b) }, 1);
+    if (e == OK) e = write_entry(s, (struct kv_op){ index_key(a, tenant, c->index_id), buf_view(&b) }, edits, n);
     buf_deinit(&b);
     return e;
 }
@@ -226,8 +252,14 @@ err_t indexes_create(struct store *s, struct str tenant, struct str config_json,
     if (e == OK && !overwrite)
         return err_set(ERR_INVALID, "index `" STR_FMT "` already exists", STR_ARG(c.index_id));
     if (e != OK && e != ERR_NOT_FOUND) return e;
+    struct str uid = new_uid(c.index_id, a);
+    struct keep_edit edits[2];
+    uint32_t n = 0;
+    int64_t age_ns;
     if (e == OK) TRY(delete_rows(s, tenant, old.uid));
-    TRY(store_entry(s, tenant, new_uid(c.index_id, a), rt_wall().ns / NS_PER_S, &c, a));
+    if (e == OK && find_rule(s, tenant, old.uid, &age_ns)) edits[n++] = (struct keep_edit){ rule_of(tenant, old.uid, 0), true };
+    if (c.retention_ns) edits[n++] = (struct keep_edit){ rule_of(tenant, uid, c.retention_ns), false };
+    TRY(store_entry(s, tenant, uid, rt_wall().ns / NS_PER_S, &c, edits, n, a));
     return indexes_get(s, tenant, c.index_id, a, out);
 }
 
@@ -240,18 +272,21 @@ err_t indexes_update(struct store *s, struct str tenant, struct str id, struct s
     TRY(indexes_get(s, tenant, id, a, &old));
     TRY(index_config_parse(config_json, a, &c));
     if (!str_eq(c.index_id, id)) return err_set(ERR_INVALID, "the index ID of the configuration is not `" STR_FMT "`", STR_ARG(id));
-    TRY(store_entry(s, tenant, old.uid, old.create_s, &c, a));
+    /* A configuration without says nothing of what PUT /api/retention set. */
+    const struct keep_edit edit = { rule_of(tenant, old.uid, c.retention_ns), c.retention_ns == 0 };
+    TRY(store_entry(s, tenant, old.uid, old.create_s, &c, &edit, c.retention_ns != old.config.retention_ns, a));
     return indexes_get(s, tenant, id, a, out);
 }
 
 err_t indexes_delete(struct store *s, struct str tenant, const struct index_entry *e)
 {
-    struct kv *kv = store_kv(s);
+    const struct keep_edit edit = { rule_of(tenant, e->uid, 0), true };
     struct arena a;
+    int64_t age_ns;
     TRY(refuse_builtin(e->id));
     TRY(delete_rows(s, tenant, e->uid));
     arena_init(&a, NULL);
-    err_t err = kv->write(kv, &(struct kv_op){ index_key(&a, tenant, e->id), STR_NONE }, 1);
+    err_t err = write_entry(s, (struct kv_op){ index_key(&a, tenant, e->id), STR_NONE }, &edit, find_rule(s, tenant, e->uid, &age_ns));
     arena_deinit(&a);
     return err;
 }
@@ -260,7 +295,11 @@ err_t indexes_clear(struct store *s, struct str tenant, const struct index_entry
 {
     TRY(refuse_builtin(e->id));
     TRY(delete_rows(s, tenant, e->uid));
-    return store_entry(s, tenant, new_uid(e->id, a), e->create_s, &e->config, a);
+    struct str uid = new_uid(e->id, a);
+    int64_t age_ns = 0;
+    uint32_t n = find_rule(s, tenant, e->uid, &age_ns) ? 2 : 0;
+    const struct keep_edit edits[] = { { rule_of(tenant, e->uid, 0), true }, { rule_of(tenant, uid, age_ns), false } };
+    return store_entry(s, tenant, uid, e->create_s, &e->config, edits, n, a);
 }
 
 /* -- templates ------------------------------------------------------------------------------------------------------- */
@@ -273,6 +312,9 @@ static err_t template_id(struct str json, struct arena *a, struct str *id, const
     if (!t || t->type != JSON_STR) return err_set(ERR_INVALID, "missing field `template_id`");
     if (!p || p->type != JSON_ARR || p->n == 0) return err_set(ERR_INVALID, "missing field `index_id_patterns`");
     TRY(index_id_check(t->str));
+    const struct json_val *retention = json_get(v, "retention");
+    int64_t period_ns;
+    if (retention) TRY(index_retention_parse(retention, &period_ns));
     *id = t->str;
     *out = v;
     return OK;

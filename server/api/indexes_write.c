@@ -1,6 +1,8 @@
 /* Index configurations in the forms that others read: the metadata of the REST API, the ingest's mapping. */
 #include "server/api/indexes.h"
 
+#include "query/logs/index_retention.h"
+
 /* -- ingest ------------------------------------------------------------------------------------------------------ */
 
 static enum doc_type doc_type_of(enum field_type t)
@@ -112,6 +114,23 @@ static void write_mapping(const struct json_val *m, struct json_out *j)
     json_obj_end(j);
 }
 
+static void write_retention(const struct json_val *v, struct json_out *j)
+{
+    const struct json_val *c;
+    json_keyz(j, "retention");
+    if (!v || v->type != JSON_OBJ) {
+        json_null(j);
+        return;
+    }
+    json_obj(j);
+    JSON_EACH(c, v) {
+        json_key(j, c->key);
+        json_val_write(c, j);
+    }
+    write_default(j, v, "schedule", "\"" INDEX_RETENTION_SCHEDULE "\"");
+    json_obj_end(j);
+}
+
 void indexes_write(const struct index_entry *e, struct json_out *j)
 {
     const struct json_val *config = e->config.json, *c;
@@ -124,7 +143,7 @@ void indexes_write(const struct index_entry *e, struct json_out *j)
     json_obj(j);
     write_mapping(json_get(config, "doc_mapping"), j);
     JSON_EACH(c, config) {
-        if (str_is(c->key, "doc_mapping")) continue;
+        if (str_is(c->key, "doc_mapping") || str_is(c->key, "retention")) continue;
         json_key(j, c->key);
         json_val_write(c, j);
     }
@@ -138,7 +157,7 @@ void indexes_write(const struct index_entry *e, struct json_out *j)
     }
     write_default(j, config, "indexing_settings", "{\"commit_timeout_secs\":60}");
     write_default(j, config, "search_settings", "{\"default_search_fields\":[]}");
-    write_default(j, config, "retention", "null");
+    write_retention(json_get(config, "retention"), j);
     json_obj_end(j);
     json_keyz(j, "checkpoint");
     json_obj(j);

@@ -1,6 +1,7 @@
 /* PUT {"signal"?: "logs", "index"?: "books", "age": "30d"}: the rule of the request's tenant for that signal or index, in the place of an
  * earlier one; age "forever", or null: no rule, what is more general counts again. The setting storage.retention_age is the most
- * general one. GET lists the tenant's rules. Both answer with all of them. */
+ * general one. An index whose configuration has a `retention` has its rule from there. GET lists the tenant's rules. Both answer with all of
+ * them. */
 #include "server/api/retention_api.h"
 
 #include "query/promql/lex.h"
@@ -88,6 +89,8 @@ static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remov
         } else if (str_is(c->key, "index") && c->type == JSON_STR) {
             TRY(indexes_get(ctx_of(rq)->store, rq->tenant, c->str, rq->arena, &e));
             if (e.builtin) return err_set(ERR_INVALID, "index `" STR_FMT "` is built in: set the retention of its signal", STR_ARG(e.id));
+            if (e.config.retention_ns)
+                return err_set(ERR_INVALID, "the retention of index `" STR_FMT "` is set by its configuration", STR_ARG(e.id));
             r->index = e.uid;
         } else {
             return err_set(ERR_INVALID, "unknown or malformed member: '" STR_FMT "'", (int)MIN(c->key.n, 80u), c->key.p);
@@ -101,11 +104,10 @@ static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remov
 
 static err_t put(struct http_request *rq, struct http_response *rs)
 {
-    struct keep_rule r;
-    bool remove = false;
+    struct keep_edit e = { 0 };
     TRY(deletes_check(ctx_of(rq)->deletes));
-    TRY(read_rule(rq, &r, &remove));
-    TRY(store_keep_put(ctx_of(rq)->store, &r, remove));
+    TRY(read_rule(rq, &e.rule, &e.remove));
+    TRY(store_keep_edit(ctx_of(rq)->store, &e, 1, NULL, 0));
     return answer(rq, rs);
 }
 

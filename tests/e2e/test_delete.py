@@ -270,3 +270,47 @@ def test_retention_by_tenant_signal_and_index(node):
     for bad in [{}, {"age": "soon"}, {"age": 5}, {"age": "-1d"}, {"signal": "x", "age": "1d"}, {"age": "1d", "more": 1}, {"index": "otel-logs-v0_9", "age": "1d"}]:
         assert put(bad).status == 400, bad
     assert put({"index": "nothing", "age": "1d"}).status == 404
+
+
+def test_retention_of_an_index_configuration(node):
+    def config(name, **kw):
+        return {"version": "0.9", "index_id": name, "doc_mapping": {"field_mappings": [{"name": "user", "type": "text", "tokenizer": "raw"}, {"name": "n", "type": "i64"}]}, **kw}
+
+    def indexes(method, path="", body=None, **kw):
+        return node.request(method, "quickwit", "/api/v1/indexes" + path, body=None if body is None else json.dumps(body).encode(), headers={"content-type": "application/json"}, **kw)
+
+    def rules():
+        return sorted((r.get("index"), r["age_seconds"]) for r in node.get("ui", "/api/retention").json["rules"])
+
+    for bad in [{"period": "foo"}, {"period": "7 days", "schedule": "never"}, {"schedule": "daily"}, 7]:
+        a = indexes("POST", body=config("books", retention=bad))
+        assert a.status == 400, a
+    assert "failed to parse retention period `foo`" in indexes("POST", body=config("books", retention={"period": "foo"})).body.decode()
+    assert rules() == [] and indexes("GET", "/books").status == 404
+    a = indexes("POST", body=config("books", retention={"period": "7 days"}))
+    assert a.status == 200 and a.json["index_config"]["retention"] == {"period": "7 days", "schedule": "hourly"}, a
+    assert rules() == [("books", 7 * 86400)]
+    a = node.request("PUT", "ui", "/api/retention", body=json.dumps({"index": "books", "age": "1s"}).encode())
+    assert a.status == 400 and "configuration" in a.body.decode(), a
+    make_index(node, "pens")
+    docs(node, "books", range(5))
+    docs(node, "pens", range(5))
+    time.sleep(1.1)
+    assert node.post("ui", "/api/delete", {"signal": "spans", "query": "{ name = `none` }"}).status == 200  # seals
+    assert found(node, "books") == list(range(5))
+    assert indexes("PUT", "/books", config("books", retention={"period": "1 second", "schedule": "daily"})).status == 200
+    assert found(node, "books") == [] and found(node, "pens") == list(range(5)) and rules() == [("books", 1)]
+    again(node)
+    assert found(node, "books") == [] and rules() == [("books", 1)]
+    assert indexes("GET", "/books").json["index_config"]["retention"] == {"period": "1 second", "schedule": "daily"}
+    assert indexes("PUT", "/books/clear").status == 200 and rules() == [("books", 1)]
+    assert indexes("PUT", "/books", config("books")).status == 200 and rules() == []
+    assert indexes("GET", "/books").json["index_config"]["retention"] is None
+    assert node.request("PUT", "ui", "/api/retention", body=json.dumps({"index": "books", "age": "9d"}).encode()).status == 200
+    assert indexes("PUT", "/books", config("books")).status == 200 and rules() == [("books", 9 * 86400)]
+    assert indexes("POST", body=config("books", retention={"period": "1 week"}), params={"overwrite": "true"}).status == 200
+    assert rules() == [("books", 7 * 86400)]
+    assert indexes("DELETE", "/books").status == 200 and rules() == []
+    assert node.request("POST", "quickwit", "/api/v1/templates", headers={"content-type": "application/json"}, body=json.dumps({"version": "0.9", "template_id": "logs", "index_id_patterns": ["logs-*"], "retention": {"period": "2 days"}}).encode()).status == 200
+    assert node.post("quickwit", "/api/v1/logs-1/ingest", b'{"a": 1}', NDJSON).status == 200
+    assert rules() == [("logs-1", 2 * 86400)]

@@ -153,6 +153,39 @@ Test(logs_query, mappings)
         cr_expect_eq(index_config_parse(str_of(bad[i]), &mem, &c), ERR_INVALID, "%s", bad[i]);
 }
 
+static err_t retention_of(const char *json, int64_t *ns)
+{
+    struct index_config c;
+    err_t e = index_config_parse(arena_printf(&mem, "{\"version\":\"0.9\",\"index_id\":\"abc\",\"retention\":%s}", json), &mem, &c);
+    *ns = e == OK ? c.retention_ns : -1;
+    return e;
+}
+
+Test(logs_query, retention_of_an_index)
+{
+    static const struct { const char *json; int64_t s; } good[] = {
+        { "null", 0 }, { "{\"period\":\"7 days\"}", 7 * 86400 }, { "{\"period\":\"90 days\",\"schedule\":\"daily\"}", 90 * 86400 },
+        { "{\"period\":\"1 hour\",\"schedule\":\"@hourly\"}", 3600 }, { "{\"period\":\" 2weeks 1 h30min \",\"schedule\":\"0 * * * * *\"}", 1209600 + 5400 },
+        { "{\"period\":\"1 month\",\"schedule\":\"* * * ? * ?\"}", 2630016 }, { "{\"period\":\"2y\",\"schedule\":\"0 0 0 1,15 JAN-MAR * 2030\"}", 63115200 },
+        { "{\"period\":\"1M 1m\"}", 2630016 + 60 },
+    };
+    static const char *const bad[] = {
+        "{}", "5", "\"7 days\"", "{\"period\":7}", "{\"period\":\"\"}", "{\"period\":\"foo\"}", "{\"period\":\"7\"}", "{\"period\":\"days\"}",
+        "{\"period\":\"7 fortnights\"}", "{\"period\":\"0 days\"}", "{\"period\":\"-7 days\"}", "{\"period\":\"1.5 days\"}", "{\"period\":\"300000 years\"}",
+        "{\"period\":\"1 day\",\"schedule\":\"foo\"}", "{\"period\":\"1 day\",\"schedule\":\"\"}", "{\"period\":\"1 day\",\"schedule\":\"* * *\"}",
+        "{\"period\":\"1 day\",\"every\":\"hour\"}", "{\"schedule\":\"daily\"}",
+    };
+    int64_t ns;
+    for (size_t i = 0; i < ARRAY_LEN(good); i++) {
+        cr_expect_eq(retention_of(good[i].json, &ns), OK, "%s: %s", good[i].json, err_detail());
+        cr_expect_eq(ns, good[i].s * NS_PER_S, "%s: %lld", good[i].json, (long long)ns);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        cr_expect_eq(retention_of(bad[i], &ns), ERR_INVALID, "%s", bad[i]);
+    cr_expect_eq(retention_of("{\"period\":\"foo\"}", &ns), ERR_INVALID);
+    cr_expect(str_starts(str_of(err_detail()), STR("failed to parse retention period `foo`")), "%s", err_detail());
+}
+
 /* -- finding ------------------------------------------------------------------------------------------------- */
 
 static struct table *some_logs(void)

@@ -1,6 +1,7 @@
 #include "storage/retention.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
 
 static struct seg_info seg(int64_t tmax_ns, uint64_t bytes)
 {
@@ -82,6 +83,26 @@ Test(retention, the_rule_that_says_most_counts)
     cr_assert_eq(keep_rules_new(&(struct keep_rule){ .index = STR("x"), .signal = SIG_LOGS }, 1, 0, &k), ERR_INVALID);
     cr_assert_eq(keep_rules_new(NULL, 0, 0, &k), OK);
     cr_assert(!expired(k, "beta", SIG_LOGS, "", INT64_MIN + 10)); /* without ages nothing goes */
+    keep_rules_put(k);
+}
+
+Test(retention, many_indexes_have_rules_of_their_own)
+{
+    enum { N = 1000 };
+    static struct keep_rule rules[N + 2];
+    static char names[N][16];
+    struct keep_rules *k;
+    for (int i = 0; i < N; i++) {
+        snprintf(names[i], sizeof names[i], "ix%d:1", i * 7919 % N);
+        rules[i] = (struct keep_rule){ .tenant = STR("acme"), .signal = SIG_DOCS, .index = str_of(names[i]), .age_ns = i + 1 };
+    }
+    rules[N] = (struct keep_rule){ .tenant = STR("acme"), .signal = SIG_DOCS, .age_ns = 500 };
+    rules[N + 1] = (struct keep_rule){ .tenant = STR("beta"), .signal = SIG_DOCS, .index = STR("ix5:1"), .age_ns = 7 };
+    cr_assert_eq(keep_rules_new(rules, N + 2, 0, &k), OK);
+    for (int i = 0; i < N; i++)
+        cr_assert(!expired(k, "acme", SIG_DOCS, names[i], 1000 - (i + 1)) && expired(k, "acme", SIG_DOCS, names[i], 1000 - (i + 2)), "%s", names[i]);
+    cr_assert(!expired(k, "acme", SIG_DOCS, "other:1", 500) && expired(k, "acme", SIG_DOCS, "other:1", 499));
+    cr_assert(!expired(k, "beta", SIG_DOCS, "ix5:1", 993) && expired(k, "beta", SIG_DOCS, "ix5:1", 992) && !expired(k, "beta", SIG_DOCS, "ix6:1", 0));
     keep_rules_put(k);
 }
 

@@ -482,7 +482,7 @@ static void retention_by_rules(void)
     must(store_seal(st), "seal");
     look(&(struct look){ .index = STR("old:1") });
     ASSERT(seen[0] == 1);
-    must(store_keep_put(st, &r, false), "rule");
+    must(store_keep_edit(st, &(struct keep_edit){ r, false }, 1, NULL, 0), "rule");
     for (unsigned k = 0; k < 2; k++) {
         look(&(struct look){ .index = STR("old:1") });
         ASSERT(seen[0] == 0);
@@ -496,7 +496,7 @@ static void retention_by_rules(void)
     must(fiber_sleep(61 * NS_PER_S), "sleep");
     store_stats(st, &after);
     ASSERT(after.segments <= before.segments);
-    must(store_keep_put(st, &r, true), "no rule");
+    must(store_keep_edit(st, &(struct keep_edit){ r, true }, 1, NULL, 0), "no rule");
     struct keep_rules *k = store_keep_rules(st);
     ASSERT(k->n == 0);
     keep_rules_put(k);
