@@ -26,7 +26,7 @@ void mem_metric_free(struct mem_metric *m)
         struct mem_tenant *t = m->tenant[i];
         htab_deinit(&t->ids);
         htab_deinit(&t->index.names);
-        htab_deinit(&t->index.values);
+        htab_deinit(&t->index.pairs);
         htab_deinit(&t->families);
     }
     buf_deinit(&m->hist);
@@ -62,7 +62,7 @@ static struct mem_tenant *tenant_of(struct mem_metric *m, struct str tenant)
     t->tenant = arena_str(&m->mem, tenant);
     htab_init(&t->ids, m->budget);
     htab_init(&t->index.names, m->budget);
-    htab_init(&t->index.values, m->budget);
+    htab_init(&t->index.pairs, m->budget);
     htab_init(&t->families, m->budget);
     m->tenant = mem_metric_grow(m, m->tenant, m->ntenants, &m->cap_tenants, m->ntenants + 1, sizeof *m->tenant);
     m->tenant[m->ntenants++] = t;
@@ -205,10 +205,7 @@ static uint32_t add_series(struct mem_metric *m, struct mem_tenant *t, hash128 i
         t->cap_chunks = (uint32_t)cap;
         t->chunk[at] = arena_alloc_aligned(&m->mem, SERIES_CHUNK * sizeof(struct mem_series), 64);
     }
-    uint8_t *labels = arena_alloc_aligned(&m->mem, 4 + canonical.n, 1);
-    uint32_t n = (uint32_t)canonical.n;
-    memcpy(labels, &n, 4);
-    memcpy(labels + 4, canonical.p, canonical.n);
+    const uint32_t *labels = mem_labels_put(m, t, canonical);
     t->nseries++;
     *mem_series_at(t, i) = (struct mem_series){ .id = id, .tmin = INT64_MAX, .tmax = INT64_MIN, .labels = labels };
     htab_insert(&t->ids, id.lo, i);

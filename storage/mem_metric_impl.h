@@ -1,6 +1,7 @@
-/* Inside of the metrics memtable, for mem_metric*.c, seg_metric.c (sealing) and metric_select.c (reading).
+/* Inside of the metrics memtable, for mem_metric*.c (sealing among them) and metric_select.c (reading).
  *
- * A series is one cache line (struct mem_series) beside its label bytes. Its float samples go into open chunks of
+ * A series is one cache line (struct mem_series) beside its label set: the numbers of its pairs of name and value, each of
+ * which stands in the memtable once (mem_metric_labels.c). Its float samples go into open chunks of
  * 8 (time as a 32-bit difference to the chunk's base, value: 12 bytes a sample); 2 of them are packed by
  * col_sample into a block. Chunks and blocks are chained newest first. Chunks are all of one size, because series
  * of one scrape fill and empty in step: arrays that grow would leave all their smaller ones behind. Start
@@ -56,30 +57,32 @@ struct mem_series {
     struct mem_open *open;
     struct mem_packed *packed;
     struct mem_side *side;
-    const uint8_t *labels; /* u32 length, canonical bytes */
+    const uint32_t *labels; /* how many, and the numbers of its pairs, in the order of their names */
 };
 _Static_assert(sizeof(struct mem_series) == 64, "one cache line");
 
-/* The inverted index; series are entered when a selection wants them. */
-struct mem_value {
-    const char *p; /* inside some series' label bytes */
-    uint32_t n, name, next; /* next value of the name, + 1 */
-    uint32_t count, cap;    /* cap 0: the numbers stand in `few` */
+/* Names, their values, and which series have them: the last is entered when a selection wants it. */
+struct mem_pair {
+    const uint8_t *bytes; /* as in canonical bytes: varint length, name, varint length, value */
+    uint32_t size;        /* of bytes */
+    uint32_t value_size, name;
+    uint32_t next;        /* next pair of the name, + 1 */
+    uint32_t count, cap;  /* series; cap 0: their numbers stand in `few` */
     union {
         uint32_t few[2];
         uint32_t *series; /* ascending */
     };
 };
 struct mem_name {
-    struct str name;
-    uint32_t first; /* value, + 1 */
+    struct str name; /* in the bytes of its first pair */
+    uint32_t first;  /* pair, + 1 */
 };
 struct mem_index {
-    struct htab names, values;
+    struct htab names, pairs;
     struct mem_name *name;
-    struct mem_value *value;
-    uint32_t nnames, nvalues, upto; /* upto: series entered */
-    size_t cap_names, cap_values;
+    struct mem_pair *pair;
+    uint32_t nnames, npairs, upto; /* upto: series entered */
+    size_t cap_names, cap_pairs;
 };
 
 enum { SERIES_CHUNK = 1024 };
@@ -114,17 +117,27 @@ static inline struct mem_series *mem_series_at(const struct mem_tenant *t, uint3
 {
     return &t->chunk[i / SERIES_CHUNK][i % SERIES_CHUNK];
 }
-static inline struct str mem_series_labels(const struct mem_series *s)
+static inline struct str mem_pair_value(const struct mem_pair *p)
 {
-    uint32_t n;
-    memcpy(&n, s->labels, 4);
-    return str_n(s->labels + 4, n);
+    return str_n(p->bytes + p->size - p->value_size, p->value_size);
 }
 
 /* An array of `elem` bytes each grows to hold `want`; old ones are used again. */
 void *mem_metric_grow(struct mem_metric *m, void *p, uint32_t used, size_t *cap, size_t want, size_t elem);
 
 struct mem_tenant *mem_metric_tenant(const struct mem_metric *m, struct str tenant); /* or NULL */
+/* The label set of canonical bytes (of labels_encode) for mem_series.labels. */
+const uint32_t *mem_labels_put(struct mem_metric *m, struct mem_tenant *t, struct str canonical);
+/* Strings lie in the memtable, the array in `a`. */
+struct labels mem_labels_get(const struct mem_tenant *t, const struct mem_series *s, struct arena *a);
+struct str mem_labels_canonical(const struct mem_tenant *t, const struct mem_series *s, struct arena *a);
+/* The places of all pairs in the order of names, then values. In `a`. */
+MUST_CHECK err_t mem_labels_ranks(const struct mem_tenant *t, struct arena *a, uint32_t **ranks) MAY_YIELD;
+/* As seg_metric_order compares their canonical bytes. */
+int mem_series_order(const struct mem_series *x, const struct mem_series *y, const uint32_t *ranks);
+/* The pair's number, or UINT32_MAX. */
+uint32_t mem_name_find(const struct mem_index *x, struct str name);
+uint32_t mem_pair_find(const struct mem_index *x, uint32_t name, struct str value);
 /* Enters some more series into the index; true while there are others left. */
 bool mem_index_some(struct mem_metric *m, struct mem_tenant *t);
 /* Numbers of the series that match, of those in the index now, and overlap the time range; ascending. Inserts and

@@ -1,126 +1,33 @@
 #include "storage/mem_metric_impl.h"
 
 #include "base/core/assert.h"
-#include "base/core/varint.h"
 #include "storage/col_sample.h"
 #include "storage/metric_match.h"
 
-/* -- index --------------------------------------------------------------------------------------------- */
-
-static uint32_t name_no(struct mem_metric *m, struct mem_index *x, struct str name)
-{
-    uint64_t hash = hash_seeded64(name);
-    for (uint32_t it = 0, v; htab_next(&x->names, hash, &it, &v);)
-        if (str_eq(x->name[v].name, name)) return v;
-    x->name = mem_metric_grow(m, x->name, x->nnames, &x->cap_names, x->nnames + 1, sizeof *x->name);
-    x->name[x->nnames] = (struct mem_name){ .name = name };
-    htab_insert(&x->names, hash, x->nnames);
-    return x->nnames++;
-}
-
-static uint64_t value_hash(uint32_t name, struct str value)
-{
-    return hash_seeded64(value) ^ hash_u64(name + 1);
-}
-
-static struct mem_value *find_value(const struct mem_index *x, uint32_t name, struct str value)
-{
-    for (uint32_t it = 0, v; htab_next(&x->values, value_hash(name, value), &it, &v);) {
-        struct mem_value *e = &x->value[v];
-        if (e->name == name && str_eq(str_n(e->p, e->n), value)) return e;
-    }
-    return NULL;
-}
-
-static const uint32_t *value_series(const struct mem_value *v)
-{
-    return v->cap ? v->series : v->few;
-}
-
-static void value_add(struct mem_metric *m, struct mem_value *v, uint32_t series)
-{
-    if (v->cap == 0 && v->count < ARRAY_LEN(v->few)) {
-        v->few[v->count++] = series;
-        return;
-    }
-    size_t cap = v->cap;
-    if (v->count >= cap) {
-        uint32_t few[2] = { v->few[0], v->few[1] };
-        uint32_t *old = cap ? v->series : few;
-        v->series = mem_metric_grow(m, old, v->count, &cap, v->count + 1, sizeof *v->series);
-        v->cap = (uint32_t)cap;
-    }
-    v->series[v->count++] = series;
-}
-
-static void index_label(struct mem_metric *m, struct mem_index *x, struct str name, struct str value,
-                        uint32_t series)
-{
-    uint32_t no = name_no(m, x, name);
-    struct mem_value *v = find_value(x, no, value);
-    if (!v) {
-        x->value = mem_metric_grow(m, x->value, x->nvalues, &x->cap_values, x->nvalues + 1, sizeof *x->value);
-        v = &x->value[x->nvalues];
-        *v = (struct mem_value){ .p = value.p, .n = (uint32_t)value.n, .name = no, .next = x->name[no].first };
-        htab_insert(&x->values, value_hash(no, value), x->nvalues);
-        x->name[no].first = ++x->nvalues;
-    }
-    value_add(m, v, series);
-}
-
-static struct str next_str(const uint8_t **p, const uint8_t *end)
-{
-    uint64_t n = 0;
-    *p = varint_get(*p, end, &n);
-    ASSERT(*p && n <= (size_t)(end - *p));
-    struct str s = str_n(*p, (size_t)n);
-    *p += n;
-    return s;
-}
-
-enum { INDEX_STEP = 256, CHECK_EVERY = 512 };
-
-bool mem_index_some(struct mem_metric *m, struct mem_tenant *t)
-{
-    struct mem_index *x = &t->index;
-    uint32_t stop = MIN(t->nseries, x->upto + INDEX_STEP);
-    for (; x->upto < stop; x->upto++) {
-        struct str c = mem_series_labels(mem_series_at(t, x->upto));
-        const uint8_t *p = (const uint8_t *)c.p, *end = p + c.n;
-        uint64_t n = 0;
-        p = varint_get(p, end, &n);
-        for (uint64_t i = 0; p && i < n; i++) {
-            struct str name = next_str(&p, end), value = next_str(&p, end);
-            index_label(m, x, name, value, x->upto);
-        }
-    }
-    return x->upto < t->nseries;
-}
+enum { CHECK_EVERY = 512 };
 
 /* -- selection -------------------------------------------------------------------------------------------- */
 
-static void unite(struct bitset *to, const struct mem_value *v)
+static void unite(struct bitset *to, const struct mem_pair *p)
 {
-    const uint32_t *s = value_series(v);
-    for (uint32_t i = 0; i < v->count; i++)
+    const uint32_t *s = p->cap ? p->series : p->few;
+    for (uint32_t i = 0; i < p->count; i++)
         if (s[i] < to->n) bitset_add(to, s[i]);
 }
 
-/* Yields: values keep their numbers, but the arrays may move, so nothing points into them over a yield. */
+/* Yields: pairs keep their numbers, but the arrays may move, so nothing points into them over a yield. */
 static err_t unite_values(const struct mem_index *x, const struct match_plan *p, struct bitset *to)
 {
-    uint32_t name = UINT32_MAX;
-    for (uint32_t it = 0, v; htab_next(&x->names, hash_seeded64(p->m->name), &it, &v);)
-        if (str_eq(x->name[v].name, p->m->name)) name = v;
+    uint32_t name = mem_name_find(x, p->m->name);
     if (name == UINT32_MAX) return OK;
     for (uint32_t i = 0; i < p->nexact; i++) {
-        const struct mem_value *v = find_value(x, name, p->exact[i]);
-        if (v) unite(to, v);
+        uint32_t no = mem_pair_find(x, name, p->exact[i]);
+        if (no != UINT32_MAX) unite(to, &x->pair[no]);
     }
     if (p->nexact) return OK;
     uint32_t seen = 0;
-    for (uint32_t v = x->name[name].first; v; v = x->value[v - 1].next) {
-        if (match_plan_unites(p, str_n(x->value[v - 1].p, x->value[v - 1].n))) unite(to, &x->value[v - 1]);
+    for (uint32_t no = x->name[name].first; no; no = x->pair[no - 1].next) {
+        if (match_plan_unites(p, mem_pair_value(&x->pair[no - 1]))) unite(to, &x->pair[no - 1]);
         if (++seen % CHECK_EVERY == 0) TRY(metric_checkpoint());
     }
     return OK;

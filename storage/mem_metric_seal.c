@@ -6,10 +6,15 @@
 
 #include <stdlib.h>
 
-static int by_labels(const void *tenant, uint32_t a, uint32_t b)
+struct order {
+    const struct mem_tenant *t;
+    const uint32_t *ranks;
+};
+
+static int by_labels(const void *order, uint32_t a, uint32_t b)
 {
-    const struct mem_tenant *t = tenant;
-    return seg_metric_order(mem_series_labels(mem_series_at(t, a)), mem_series_labels(mem_series_at(t, b)));
+    const struct order *o = order;
+    return mem_series_order(mem_series_at(o->t, a), mem_series_at(o->t, b), o->ranks);
 }
 
 /* The series that have samples: others were named in a batch, and no more. */
@@ -25,13 +30,17 @@ static uint32_t *with_samples(const struct mem_tenant *t, struct arena *a, uint3
 static err_t seal_tenant(struct seg_metric_writer *w, const struct mem_tenant *t, struct arena *a)
 {
     uint32_t n, *order = with_samples(t, a, &n);
-    TRY(metric_sort(order, n, by_labels, t));
+    struct order by = { .t = t };
+    uint32_t *ranks;
+    TRY(mem_labels_ranks(t, a, &ranks));
+    by.ranks = ranks;
+    TRY(metric_sort(order, n, by_labels, &by));
     for (uint32_t i = 0; i < n; i++) {
         const struct mem_series *x = mem_series_at(t, order[i]);
         struct sample_set all;
         struct arena_mark mark = arena_mark(a);
         TRY(mem_series_read(x, INT64_MIN, INT64_MAX, a, &all));
-        TRY(seg_metric_writer_series(w, mem_series_labels(x), &all));
+        TRY(seg_metric_writer_series(w, mem_labels_canonical(t, x, a), &all));
         arena_rollback(a, mark);
         TRY(metric_checkpoint());
     }

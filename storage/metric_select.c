@@ -55,7 +55,8 @@ static err_t open_segments(struct view *v)
     return OK;
 }
 
-static err_t add(struct view *v, struct found *f, hash128 id, struct str canonical, const struct source *from)
+/* The labels of a series that is new are those of the memtable's, or in the canonical bytes. */
+static err_t add(struct view *v, struct found *f, hash128 id, const struct source *from, const struct mem_tenant *t)
 {
     struct source *src = arena_dup(&v->mem, from, sizeof *from);
     for (uint32_t it = 0, k; htab_next(&f->ids, id.lo, &it, &k);) {
@@ -68,7 +69,8 @@ static err_t add(struct view *v, struct found *f, hash128 id, struct str canonic
     }
     f->s = arena_grow(&v->mem, f->s, f->n, &f->cap, f->n + 1, sizeof *f->s);
     f->s[f->n] = (struct mseries){ .id = id, .impl = src };
-    TRY(labels_decode(canonical, &v->mem, &f->s[f->n].labels));
+    if (from->mem) f->s[f->n].labels = mem_labels_get(t, from->mem, &v->mem);
+    else TRY(labels_decode(from->seg->entry->canonical, &v->mem, &f->s[f->n].labels));
     htab_insert(&f->ids, id.lo, f->n++);
     return arena_check(&v->mem);
 }
@@ -157,7 +159,7 @@ static err_t select_seg(struct view *v, uint32_t i, const struct matcher *m, uin
         const struct seg_entry *en = s[k].entry;
         if (dead.n) TRY(dead_spans(v, &dead, en->canonical, &src.dead));
         if (src.dead && covered(src.dead, MAX(tmin_ms, en->tmin), MIN(tmax_ms, en->tmax))) continue;
-        TRY(add(v, f, s[k].id, s[k].entry->canonical, &src));
+        TRY(add(v, f, s[k].id, &src, NULL));
     }
     return OK;
 }
@@ -177,7 +179,7 @@ static err_t select_mem(struct view *v, uint32_t i, const struct matcher *m, uin
     for (uint32_t k = 0; e == OK && k < n; k++) {
         const struct mem_series *s = mem_series_at(t, no[k]);
         struct source src = { .mem = s };
-        e = add(v, f, s->id, mem_series_labels(s), &src);
+        e = add(v, f, s->id, &src, t);
         if (e == OK && k % 256 == 255) e = metric_checkpoint();
     }
     arena_deinit(&a);

@@ -1,6 +1,7 @@
 /* The metrics memtable against the model: matchers by brute force over the label sets, samples by "last arrival
  * of a timestamp wins" over everything that was inserted. */
 #include "metric_model.h"
+#include "storage/seg_metric_write.h"
 
 Test(mem_metric, matchers_as_by_brute_force)
 {
@@ -42,7 +43,10 @@ Test(mem_metric, matchers_as_by_brute_force)
                 in &= accepts(&ms[x], &all[i]);
             if (in) {
                 cr_assert_lt(want, n);
-                cr_assert(str_eq(mem_series_labels(mem_series_at(mt, got[want])), canonical[i]));
+                const struct mem_series *is = mem_series_at(mt, got[want]);
+                cr_assert(str_eq(mem_labels_canonical(mt, is, &a), canonical[i]));
+                struct labels ls = mem_labels_get(mt, is, &a);
+                cr_assert(str_eq(labels_encode(&ls, &a), canonical[i]));
                 want++;
             }
         }
@@ -55,6 +59,43 @@ Test(mem_metric, matchers_as_by_brute_force)
     cr_assert_gt(hits, 10000);
     mem_metric_free(m);
     arena_deinit(&mem);
+}
+
+/* Series compare by the ranks of their pairs as by their bytes. */
+Test(mem_metric, ranks)
+{
+    static const char *const texts[] = { "", "a", "ab", "b", "\xff", "0", "aa" };
+    struct arena a;
+    arena_init(&a, NULL);
+    struct mem_metric *m = mem_metric_new(NULL);
+    struct str bytes[400];
+    hash128 id[400];
+    struct prng r;
+    prng_init(&r, 9);
+    for (uint32_t i = 0; i < ARRAY_LEN(bytes); i++) {
+        struct label l[4];
+        struct labels ls = { (uint32_t)prng_below(&r, ARRAY_LEN(l)), l };
+        for (uint32_t k = 0; k < ls.n; k++)
+            l[k] = (struct label){ arena_printf(&a, "%c%s", (int)('a' + k), prng_chance(&r, 0.5) ? "" : "n"),
+                                   str_n(texts[prng_below(&r, ARRAY_LEN(texts))], prng_below(&r, 2)) };
+        bytes[i] = labels_encode(&ls, &a);
+        id[i] = series_id(bytes[i]);
+    }
+    struct metric_batch b = { .nseries = ARRAY_LEN(bytes), .id = id, .canonical = bytes };
+    mem_metric_insert(m, STR("t"), &b, NULL);
+    struct mem_tenant *t = mem_metric_tenant(m, STR("t"));
+    uint32_t *ranks;
+    cr_assert_eq(mem_labels_ranks(t, &a, &ranks), OK);
+    cr_assert_gt(t->nseries, 50);
+    for (uint32_t i = 0; i < t->nseries; i++)
+        for (uint32_t k = 0; k < t->nseries; k++) {
+            const struct mem_series *x = mem_series_at(t, i), *y = mem_series_at(t, k);
+            int want = seg_metric_order(mem_labels_canonical(t, x, &a), mem_labels_canonical(t, y, &a));
+            int got = mem_series_order(x, y, ranks);
+            cr_assert_eq((got > 0) - (got < 0), (want > 0) - (want < 0));
+        }
+    mem_metric_free(m);
+    arena_deinit(&a);
 }
 
 /* -- samples --------------------------------------------------------------------------------------------- */
