@@ -12,6 +12,7 @@
 #include "server/api/quickwit.h"
 #include "server/api/retention_api.h"
 #include "server/api/services.h"
+#include "server/api/storage_api.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
 
@@ -146,6 +147,7 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api correlate = { correlate_routes, correlate_nroutes, native_on_error, &c->native };
     const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
     const struct http_api retention = { retention_routes, retention_nroutes, native_on_error, &c->native };
+    const struct http_api storage = { storage_routes, storage_nroutes, native_on_error, &c->native };
     const struct http_api deletions = { deletes_routes, deletes_nroutes, native_on_error, &c->native };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
@@ -163,6 +165,7 @@ static void lay_all(struct doors *d, struct contexts *c)
         correlate,
         deletions,
         retention,
+        storage,
         status,
         under("/prometheus", prom),
         under("/tempo", tempo),

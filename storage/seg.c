@@ -6,6 +6,7 @@
 #include "storage/col_codec.h"
 #include "storage/seg_dead.h"
 #include "storage/seg_format.h"
+#include "storage/usage.h"
 
 #include <inttypes.h>
 #include <pthread.h>
@@ -331,6 +332,7 @@ struct seg {
     uint32_t footer_size, footer_raw;
     struct seg_footer footer;
     struct seg_dead *dead;
+    struct seg_usage *usage;
     int64_t charged; /* bytes of `mem` that the metric counts */
 };
 
@@ -422,6 +424,7 @@ static void seg_free(struct seg *s)
 {
     metric_add(M_SEGMENT_DIRECTORY_BYTES, -s->charged);
     seg_dead_put(s->dead);
+    seg_usage_free(s->usage);
     arena_deinit(&s->mem);
     free(s->path);
     free(s);
@@ -528,6 +531,14 @@ void seg_dead_set(struct seg *s, struct seg_dead *d)
     struct seg_dead *old = s->dead;
     s->dead = d;
     seg_dead_put(old);
+}
+
+struct seg_usage *seg_usage_of(const struct seg *s) { return s->usage; }
+
+void seg_usage_set(struct seg *s, struct seg_usage *u)
+{
+    seg_usage_free(s->usage);
+    s->usage = u;
 }
 
 const struct seg_info *seg_info(const struct seg *s) { return &s->info; }

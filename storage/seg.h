@@ -95,6 +95,10 @@ uint64_t seg_tail(const struct seg *s);
 struct seg_dead;
 struct seg_dead *seg_dead_of(const struct seg *s);
 void seg_dead_set(struct seg *s, struct seg_dead *d);
+/* The sums of its bytes (usage.h), when they are kept; NULL = they are not. seg_usage_set takes u. */
+struct seg_usage;
+struct seg_usage *seg_usage_of(const struct seg *s);
+void seg_usage_set(struct seg *s, struct seg_usage *u);
 const struct seg_info *seg_info(const struct seg *s);
 uint32_t seg_ngroups(const struct seg *s);
 const struct seg_group *seg_group(const struct seg *s, uint32_t i); /* lives as long as s */

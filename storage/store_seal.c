@@ -173,7 +173,10 @@ static void drop_old_logs(struct store *s, uint64_t generation)
 static void sealed(struct store *s, uint64_t generation, const struct part *parts, void *const *args)
 {
     for (unsigned c = 0; c < s->cores; c++)
-        if (parts[c].has) catalog_add_info(s, &parts[c].info);
+        if (parts[c].has) {
+            catalog_add_info(s, &parts[c].info);
+            metric_add(M_SEALED_BYTES, (int64_t)parts[c].info.bytes);
+        }
     memmove(s->closed, s->closed + 1, --s->nclosed * sizeof *s->closed);
     s->commit_tried = false;
     store_call_all(s, publish_here, args);

@@ -15,3 +15,9 @@ err_t deletes_check(bool allowed)
     if (allowed) return OK;
     return err_set(ERR_FORBIDDEN, "requests may not delete data on this node: it listens for others and knows no users; the setting api.deletes=on allows it");
 }
+
+err_t all_tenants_check(bool allowed)
+{
+    if (allowed) return OK;
+    return err_set(ERR_FORBIDDEN, "what other tenants have is not told by this node: it listens for others and knows no users; the setting api.deletes=on allows it");
+}

@@ -8,5 +8,7 @@
 MUST_CHECK err_t deletes_allowed(const struct config *c, bool *allowed);
 /* ERR_FORBIDDEN with what to do, unless they are. */
 MUST_CHECK err_t deletes_check(bool allowed);
+/* The same of being told what other tenants have. */
+MUST_CHECK err_t all_tenants_check(bool allowed);
 
 #endif

@@ -72,9 +72,10 @@ static struct batch batch_of(const struct docs_builder *b, struct str tenant, st
                            .tables = b->tables, .nrows = b->accepted };
 }
 
-static void count(uint64_t accepted, uint64_t rejected)
+static void count(uint64_t accepted, uint64_t rejected, struct str body)
 {
     metric_add(M_INGEST_DOCS, (int64_t)accepted);
+    metric_add(M_INGEST_BYTES, (int64_t)body.n);
     if (rejected) metric_add(M_INGEST_REJECTED, (int64_t)rejected);
 }
 
@@ -92,7 +93,7 @@ err_t docs_ingest(struct ingest_ctx *c, struct http_request *rq, struct str inde
         struct batch batch = batch_of(&n->builder, rq->tenant, index);
         TRY_OUT(e, ingest_append(c, &(struct batch *){ &batch }, 1));
     }
-    count(n->builder.accepted, n->rejected);
+    count(n->builder.accepted, n->rejected, rq->body);
     ndjson_answer(n, http_param(rq, "detailed_response", 0, &detailed) && str_is(detailed, "true"), rs);
 out:
     docs_builder_deinit(&n->builder);
@@ -348,7 +349,7 @@ err_t docs_bulk(struct ingest_ctx *c, struct http_request *rq, struct str defaul
     TRY_OUT(e, bulk_resolve(&b, c, rq->tenant, resolve, arg));
     TRY_OUT(e, bulk_documents(&b, &rejected));
     TRY_OUT(e, bulk_append(&b, c, rq->tenant, &accepted));
-    count(accepted, rejected);
+    count(accepted, rejected, rq->body);
     bulk_answer(&b, (rt_now().ns - start.ns) / NS_PER_MS, rejected > 0, rs);
 out:
     for (uint32_t i = 0; i < b.nindexes; i++)

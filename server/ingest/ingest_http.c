@@ -132,6 +132,7 @@ static err_t ingest_otlp(struct ingest_ctx *c, enum signal signal, bool json, st
     err_t e = signal == SIG_METRICS ? ingest_points(c, json, tenant, body, &a, res)
                                     : ingest_rows(c, signal, json, tenant, body, &a, res);
     arena_deinit(&a);
+    if (e == OK) metric_add(M_INGEST_BYTES, (int64_t)body.n);
     if (e == OK && res->rejected) metric_add(M_INGEST_REJECTED, (int64_t)res->rejected);
     return e;
 }
@@ -333,6 +334,7 @@ static err_t remote_write(struct ingest_ctx *c, struct http_request *rq, bool v2
     if (e == OK)
         e = append_metrics(c, rq->tenant, metric_builder_finish(&b),
                            content_of(rq->tenant, v2 ? "rw2" : "rw1", rq->body));
+    if (e == OK) metric_add(M_INGEST_BYTES, (int64_t)request.n);
     metric_builder_deinit(&b);
     rw_cache_unpin(cache, g);
     return e;
