@@ -17,7 +17,9 @@
  *   times      = sample_i64; blocks with equal times share them
  *   part       = values, ascending: str value | str series, each varint difference to the one before
  *   metadata   = varint n, n x (str family, type, unit, help)
- * Series are sorted by labels and numbered in that order; no two blocks of a series hold the same time. */
+ * Series are sorted by labels and numbered in that order; no two blocks of a series hold the same time. So the series of a value are
+ * runs and strides: of a million series (bench/storage.d/postings) all lists take 14 KB; as Roaring bitmaps 2.8 MB, 0.4 MB
+ * under zstd. */
 #include "storage/seg_metric.h"
 
 #include "base/core/assert.h"
