@@ -54,6 +54,7 @@ struct job {
     /* of the core that merges */
     struct seg_merge_in in[COMPACT_FAN_MAX];
     struct tomb_set *tombs;
+    struct keep_rules *keep;
     struct seg_merge merge;
     int64_t reserved;
     bool no_memory;
@@ -97,6 +98,7 @@ static err_t merge_here(void *arg)
     struct shard *sh = shard_here(c->s);
     uint32_t wanted = j->n;
     j->tombs = tomb_set_get(sh->tombs);
+    j->keep = keep_rules_get(sh->keep);
     for (j->n = 0; j->n < wanted; j->n++) {
         struct seg *g = find_seg(sh, &j->info[j->n]);
         if (!g) return err_set(ERR_NOT_FOUND, "%s is gone", j->info[j->n].name);
@@ -106,7 +108,8 @@ static err_t merge_here(void *arg)
     TRY(reserve(j, &ok));
     j->no_memory = !ok;
     if (!ok) return OK;
-    j->merge = (struct seg_merge){ .dir = c->s->seg_dir, .in = j->in, .n = j->n, .tombs = j->tombs, .budget = &c->memory, .stop = &c->stop };
+    j->merge = (struct seg_merge){ .dir = c->s->seg_dir, .in = j->in, .n = j->n, .tombs = j->tombs, .keep = j->keep,
+                                   .keep_now_ns = atomic_load(&c->s->keep_now_ns), .budget = &c->memory, .stop = &c->stop };
     return seg_merge(&j->merge, &j->out);
 }
 
@@ -134,6 +137,8 @@ static err_t release_here(void *arg)
     }
     tomb_set_put(j->tombs);
     j->tombs = NULL;
+    keep_rules_put(j->keep);
+    j->keep = NULL;
     atomic_fetch_sub(&j->all->reserved, j->reserved);
     j->reserved = 0;
     return OK;

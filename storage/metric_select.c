@@ -11,6 +11,11 @@
 
 struct metric_view {
     struct seg_metric **seg; /* one a segment of the view; NULL where it has nothing of the tenant */
+    struct seg_keep *keep;   /* of each: what of it is too old by retention */
+};
+struct seg_keep {
+    struct keep_class class;
+    bool splits, base_gone;
 };
 
 /* One place that holds a part of a series. */
@@ -43,11 +48,17 @@ static err_t open_segments(struct view *v)
     if (v->metrics) return OK;
     struct metric_view *mv = ARENA_NEW(&v->mem, struct metric_view);
     mv->seg = ARENA_ARRAY(&v->mem, struct seg_metric *, v->nsegs);
+    mv->keep = ARENA_ARRAY(&v->mem, struct seg_keep, v->nsegs);
+    TRY(arena_check(&v->mem));
     for (uint32_t i = 0; i < v->nsegs; i++) {
         for (uint32_t k = 0; k < seg_ngroups(v->segs[i]) && !mv->seg[i]; k++) {
             const struct seg_group *g = seg_group(v->segs[i], k);
             if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant) || view_group_gone(v, i, k) || lost_is(v->lost, seg_info(v->segs[i]), k)) continue;
             TRY(seg_metric_open(v->segs[i], g, &v->mem, &v->counts, &mv->seg[i]));
+            struct seg_keep *x = &mv->keep[i];
+            keep_class_of(v->keep, g, &x->class);
+            x->splits = keep_class_splits(&x->class, g->tmin_ns, v->keep_now_ns);
+            x->base_gone = keep_rule_expired(x->class.base, g->tmax_ns, v->keep_now_ns);
         }
         TRY(metric_checkpoint());
     }
@@ -142,6 +153,24 @@ static void drop_dead(struct sample_set *s, const struct dead_span *d, struct ar
     *s = live;
 }
 
+/* -- what is too old by a matcher (retention_rules.h) ---------------------------------------------------------------- */
+
+static err_t is_expired(const struct view *v, const struct seg_keep *k, const struct seg_entry *e, bool *out)
+{
+    struct arena a;
+    struct labels ls;
+    *out = false;
+    if (!k->splits) return OK;
+    arena_init_sized(&a, v->budget, ARENA_BLOCK_MIN);
+    err_t err = labels_decode(e->canonical, &a, &ls);
+    if (err == OK) {
+        const struct keep_rule *r = keep_class_rule(&k->class, &ls);
+        *out = r == k->class.base ? k->base_gone : keep_rule_expired(r, ms_to_ns(e->tmax), v->keep_now_ns);
+    }
+    arena_deinit(&a);
+    return err;
+}
+
 /* -- selection ------------------------------------------------------------------------------------------------------- */
 
 static err_t select_seg(struct view *v, uint32_t i, const struct matcher *m, uint32_t nm, int64_t tmin_ms,
@@ -157,6 +186,9 @@ static err_t select_seg(struct view *v, uint32_t i, const struct matcher *m, uin
         if (!ours && partition_series(v->tenant, s[k].id, v->partitions) % v->cores != v->core) continue;
         struct source src = { .seg = &s[k] };
         const struct seg_entry *en = s[k].entry;
+        bool expired;
+        TRY(is_expired(v, &v->metrics->keep[i], en, &expired));
+        if (expired) continue;
         if (dead.n) TRY(dead_spans(v, &dead, en->canonical, &src.dead));
         if (src.dead && covered(src.dead, MAX(tmin_ms, en->tmin), MIN(tmax_ms, en->tmax))) continue;
         TRY(add(v, f, s[k].id, &src, NULL));

@@ -3,16 +3,18 @@
 #include "base/core/assert.h"
 #include "base/core/hash.h"
 #include "storage/col_codec.h"
+#include "storage/metric_match.h"
+#include "storage/regex.h"
 #include "storage/table.h"
 
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { RULES_VERSION = 1, RULES_HEAD = 12 };
+enum { RULES_VERSION = 2, RULES_HEAD = 12 };
 
 static unsigned says(const struct keep_rule *r)
 {
-    return (r->index.n ? 4 : 0) + (r->tenant.n ? 2 : 0) + (r->signal ? 1 : 0);
+    return (r->index.n ? 8 : 0) + (r->nm ? 4 : 0) + (r->tenant.n ? 2 : 0) + (r->signal ? 1 : 0);
 }
 
 static int by_name(const struct keep_rule *a, struct str tenant, struct str index)
@@ -21,11 +23,38 @@ static int by_name(const struct keep_rule *a, struct str tenant, struct str inde
     return c ? c : str_cmp(a->index, index);
 }
 
+static int by_class(const struct keep_rule *a, struct str tenant, unsigned signal)
+{
+    int c = str_cmp(a->tenant, tenant);
+    return c ? c : (a->signal > signal) - (a->signal < signal);
+}
+
+/* Of two with matchers of one tenant and signal. */
+static int counts_first(const struct keep_rule *a, const struct keep_rule *b)
+{
+    int64_t x = a->age_ns ? a->age_ns : INT64_MAX, y = b->age_ns ? b->age_ns : INT64_MAX;
+    if (a->priority != b->priority) return a->priority > b->priority ? -1 : 1;
+    if (a->nm != b->nm) return a->nm > b->nm ? -1 : 1;
+    return (x < y) - (x > y);
+}
+
 static int most_first(const void *x, const void *y)
 {
-    const struct keep_rule *r = y;
-    unsigned a = says(x), b = says(y);
-    return a == b ? by_name(x, r->tenant, r->index) : (a < b) - (a > b);
+    const struct keep_rule *p = x, *q = y;
+    unsigned a = says(p), b = says(q);
+    if (a != b) return (a < b) - (a > b);
+    if (!p->nm) return by_name(p, q->tenant, q->index);
+    int c = by_class(p, q->tenant, q->signal);
+    return c ? c : counts_first(p, q);
+}
+
+static err_t check_matchers(const struct keep_rule *r)
+{
+    if (r->nm == 0) return r->priority ? err_set(ERR_INVALID, "a priority without a matcher") : OK;
+    if (r->nm > KEEP_MATCHERS_MAX) return err_set(ERR_INVALID, "a rule of retention of over %d matchers", KEEP_MATCHERS_MAX);
+    if (r->tenant.n == 0 || (r->signal != SIG_METRICS && r->signal != SIG_SPANS && r->signal != SIG_LOGS))
+        return err_set(ERR_INVALID, "a retention with matchers is one of metrics, spans or logs");
+    return OK;
 }
 
 static err_t check(const struct keep_rule *r)
@@ -34,7 +63,15 @@ static err_t check(const struct keep_rule *r)
     if (r->signal > SIG_EXEMPLARS) return err_set(ERR_INVALID, "a retention of signal %u", r->signal);
     if (r->index.n && r->signal != SIG_DOCS) return err_set(ERR_INVALID, "a retention of an index is one of documents");
     if (r->tenant.n > TENANT_MAX || r->index.n > TABLE_NAME_MAX) return err_set(ERR_INVALID, "a retention of a name that is too long");
-    return OK;
+    return check_matchers(r);
+}
+
+bool keep_rule_same(const struct keep_rule *a, const struct keep_rule *b)
+{
+    if (a->signal != b->signal || a->nm != b->nm || !str_eq(a->tenant, b->tenant) || !str_eq(a->index, b->index)) return false;
+    for (uint32_t i = 0; i < a->nm; i++)
+        if (a->m[i].op != b->m[i].op || !str_eq(a->m[i].name, b->m[i].name) || !str_eq(a->m[i].value, b->m[i].value)) return false;
+    return true;
 }
 
 /* The shortest and the longest age there is. */
@@ -50,6 +87,41 @@ static void span(struct keep_rules *k)
     k->most_ns = most == INT64_MAX ? 0 : most;
 }
 
+static err_t copy_matchers(struct arena *a, struct keep_rule *r)
+{
+    struct matcher *m = ARENA_ARRAY(a, struct matcher, r->nm + 1);
+    const struct matcher *from = r->m;
+    uint32_t n = r->nm;
+    r->m = m;
+    for (r->nm = 0; r->nm < n; r->nm++) {
+        const struct matcher *x = &from[r->nm];
+        m[r->nm] = (struct matcher){ .op = x->op, .name = arena_str(a, x->name), .value = arena_str(a, x->value) };
+        if (x->op == MATCH_RE || x->op == MATCH_NRE) TRY(regex_new(x->value, &m[r->nm].re));
+    }
+    return OK;
+}
+
+static err_t copy_rules(struct keep_rules *k, const struct keep_rule *rule, uint32_t n)
+{
+    k->rule = ARENA_ARRAY(&k->a, struct keep_rule, n + 1);
+    while (k->n < n) {
+        struct keep_rule *r = &k->rule[k->n];
+        *r = rule[k->n++];
+        r->tenant = arena_str(&k->a, r->tenant);
+        r->index = arena_str(&k->a, r->index);
+        TRY(copy_matchers(&k->a, r));
+    }
+    if (n > 1) qsort(k->rule, n, sizeof *k->rule, most_first);
+    while (k->nindex < n && k->rule[k->nindex].index.n && k->rule[k->nindex].tenant.n)
+        k->nindex++;
+    while (k->nindex + k->nmatch < n && k->rule[k->nindex + k->nmatch].nm)
+        k->nmatch++;
+    for (uint32_t i = k->nindex + KEEP_MATCH_RULES_MAX; i < k->nindex + k->nmatch; i++)
+        if (by_class(&k->rule[i - KEEP_MATCH_RULES_MAX], k->rule[i].tenant, k->rule[i].signal) == 0)
+            return err_set(ERR_INVALID, "over %d retention rules with matchers of one signal", KEEP_MATCH_RULES_MAX);
+    return OK;
+}
+
 err_t keep_rules_new(const struct keep_rule *rule, uint32_t n, int64_t default_ns, struct keep_rules **out)
 {
     if (n > RETENTION_RULES_MAX) return err_set(ERR_INVALID, "over %d retention rules", RETENTION_RULES_MAX);
@@ -59,16 +131,12 @@ err_t keep_rules_new(const struct keep_rule *rule, uint32_t n, int64_t default_n
     ASSERT(k != NULL);
     atomic_store(&k->refs, 1);
     arena_init_sized(&k->a, NULL, ARENA_BLOCK_MIN);
-    k->default_ns = default_ns;
-    k->rule = ARENA_ARRAY(&k->a, struct keep_rule, n + 1);
-    for (; k->n < n; k->n++) {
-        k->rule[k->n] = rule[k->n];
-        k->rule[k->n].tenant = arena_str(&k->a, rule[k->n].tenant);
-        k->rule[k->n].index = arena_str(&k->a, rule[k->n].index);
+    k->default_ns = k->other.age_ns = default_ns;
+    err_t e = copy_rules(k, rule, n);
+    if (e != OK) {
+        keep_rules_put(k);
+        return e;
     }
-    if (n > 1) qsort(k->rule, n, sizeof *k->rule, most_first);
-    while (k->nindex < n && k->rule[k->nindex].index.n && k->rule[k->nindex].tenant.n)
-        k->nindex++;
     span(k);
     *out = k;
     return OK;
@@ -83,6 +151,9 @@ struct keep_rules *keep_rules_get(struct keep_rules *k)
 void keep_rules_put(struct keep_rules *k)
 {
     if (!k || atomic_fetch_sub(&k->refs, 1) != 1) return;
+    for (uint32_t i = 0; i < k->n; i++)
+        for (uint32_t j = 0; j < k->rule[i].nm; j++)
+            if (k->rule[i].m[j].re) regex_free(k->rule[i].m[j].re);
     arena_deinit(&k->a);
     free(k);
 }
@@ -100,10 +171,37 @@ void keep_rules_encode(const struct keep_rules *k, struct buf *out)
         buf_byte(out, (uint8_t)k->rule[i].signal);
         buf_lstr(out, k->rule[i].tenant);
         buf_lstr(out, k->rule[i].index);
+        buf_varint(out, zigzag(k->rule[i].priority));
+        buf_varint(out, k->rule[i].nm);
+        for (uint32_t j = 0; j < k->rule[i].nm; j++) {
+            buf_byte(out, (uint8_t)k->rule[i].m[j].op);
+            buf_lstr(out, k->rule[i].m[j].name);
+            buf_lstr(out, k->rule[i].m[j].value);
+        }
     }
     if (out->failed) return;
     hash = hash64(str_sub(buf_view(out), at + RULES_HEAD, out->n));
     memcpy(out->p + at + 4, &hash, sizeof hash);
+}
+
+static err_t get_matchers(struct cur *c, struct arena *a, struct keep_rule *r)
+{
+    uint64_t priority;
+    TRY(cur_varint(c, &priority));
+    if (unzigzag(priority) != (int32_t)unzigzag(priority)) return err_set(ERR_CORRUPT, "a rule of retention of a priority out of range");
+    r->priority = (int32_t)unzigzag(priority);
+    TRY(cur_count(c, KEEP_MATCHERS_MAX, &r->nm));
+    struct matcher *m = ARENA_ARRAY(a, struct matcher, r->nm + 1);
+    r->m = m;
+    for (uint32_t i = 0; i < r->nm; i++) {
+        uint8_t op;
+        TRY(cur_u8(c, &op));
+        if (op > MATCH_NRE) return err_set(ERR_CORRUPT, "a matcher of kind %u", op);
+        m[i].op = op;
+        TRY(cur_str(c, LABEL_NAME_MAX, &m[i].name));
+        TRY(cur_str(c, LABEL_VALUE_MAX, &m[i].value));
+    }
+    return OK;
 }
 
 static err_t decode(struct cur *c, struct arena *a, struct keep_rule **rules, uint32_t *n)
@@ -120,6 +218,7 @@ static err_t decode(struct cur *c, struct arena *a, struct keep_rule **rules, ui
         r->signal = signal;
         TRY(cur_str(c, TENANT_MAX, &r->tenant));
         TRY(cur_str(c, TABLE_NAME_MAX, &r->index));
+        TRY(get_matchers(c, a, r));
         if (check(r) != OK) return err_set(ERR_CORRUPT, "rule %u of the retention is malformed", i);
     }
     return c->p == c->end ? OK : err_set(ERR_CORRUPT, "bytes behind the rules of retention");
@@ -166,20 +265,75 @@ static bool applies(const struct keep_rule *r, const struct seg_group *g)
     return r->index.n == 0 || str_eq(r->index, g->index);
 }
 
-static int64_t age_of(const struct keep_rules *k, const struct seg_group *g)
+/* Those with matchers of the group's tenant and signal. */
+static void find_matchers(const struct keep_rules *k, const struct seg_group *g, struct keep_class *out)
 {
-    const struct keep_rule *r = index_rule(k, g);
-    if (r) return r->age_ns;
-    for (uint32_t i = k->nindex; i < k->n; i++)
-        if (applies(&k->rule[i], g)) return k->rule[i].age_ns;
-    return k->default_ns;
+    const struct keep_rule *r = k->rule + k->nindex;
+    uint32_t lo = 0, hi = k->nmatch;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (by_class(&r[mid], g->tenant, g->signal) < 0) lo = mid + 1;
+        else hi = mid;
+    }
+    out->match = r + lo;
+    while (lo < k->nmatch && by_class(&r[lo++], g->tenant, g->signal) == 0)
+        out->nmatch++;
+}
+
+void keep_class_of(const struct keep_rules *k, const struct seg_group *g, struct keep_class *out)
+{
+    static const struct keep_rule for_ever;
+    *out = (struct keep_class){ .base = k ? index_rule(k, g) : &for_ever };
+    if (out->base) return;
+    out->base = &k->other;
+    find_matchers(k, g, out);
+    for (uint32_t i = k->nindex + k->nmatch; i < k->n; i++) {
+        if (!applies(&k->rule[i], g)) continue;
+        out->base = &k->rule[i];
+        return;
+    }
+}
+
+static bool matches(const struct keep_rule *r, const struct labels *ls)
+{
+    for (uint32_t i = 0; i < r->nm; i++) {
+        bool negated = r->m[i].op == MATCH_NE || r->m[i].op == MATCH_NRE;
+        struct str v = labels_get(ls, r->m[i].name);
+        if (match_value(&r->m[i], v.p ? v : STR("")) == negated) return false;
+    }
+    return true;
+}
+
+const struct keep_rule *keep_class_rule(const struct keep_class *c, const struct labels *ls)
+{
+    for (uint32_t i = 0; i < c->nmatch; i++)
+        if (matches(&c->match[i], ls)) return &c->match[i];
+    return c->base;
+}
+
+bool keep_rule_expired(const struct keep_rule *r, int64_t time_ns, int64_t now_ns)
+{
+    int64_t cutoff;
+    return r->age_ns && !__builtin_sub_overflow(now_ns, r->age_ns, &cutoff) && time_ns < cutoff;
+}
+
+bool keep_class_splits(const struct keep_class *c, int64_t time_ns, int64_t now_ns)
+{
+    bool some = c->nmatch && keep_rule_expired(c->base, time_ns, now_ns);
+    for (uint32_t i = 0; i < c->nmatch && !some; i++)
+        some = keep_rule_expired(&c->match[i], time_ns, now_ns);
+    return some;
 }
 
 bool keep_rules_expired(const struct keep_rules *k, const struct seg_group *g, int64_t now_ns)
 {
+    struct keep_class c;
     int64_t cutoff;
     if (!k || k->least_ns == 0 || g->tmin_ns > g->tmax_ns) return false;
     if (__builtin_sub_overflow(now_ns, k->least_ns, &cutoff) || g->tmax_ns >= cutoff) return false;
-    int64_t age_ns = age_of(k, g);
-    return age_ns && !__builtin_sub_overflow(now_ns, age_ns, &cutoff) && g->tmax_ns < cutoff;
+    keep_class_of(k, g, &c);
+    bool all = keep_rule_expired(c.base, g->tmax_ns, now_ns);
+    for (uint32_t i = 0; i < c.nmatch && all; i++)
+        all = keep_rule_expired(&c.match[i], g->tmax_ns, now_ns);
+    return all;
 }

@@ -14,6 +14,7 @@
  * column of that name with another type than the hint is about keeps the rowset. */
 #include "base/core/assert.h"
 #include "storage/col_bloom.h"
+#include "storage/keep_rows.h"
 #include "storage/lost.h"
 #include "storage/partition.h"
 #include "storage/rows_scan_int.h"
@@ -456,6 +457,40 @@ static err_t drop_dead(struct rowset_impl *im, struct rowset *rs)
     return OK;
 }
 
+/* -- what is too old by a matcher -------------------------------------------------------------------------------------- */
+
+static err_t resource_columns(struct rowset_impl *im, struct keep_rows *x)
+{
+    for (uint32_t i = 0; i < x->n; i++)
+        TRY(rowset_impl_column(im, REL_RESOURCE, SC_ATTR, x->name[i], COL_STR, &x->col[i]));
+    return OK;
+}
+
+static err_t drop_expired(struct rowset_impl *im, struct rowset *rs)
+{
+    struct arena *a = &im->scan->rowset;
+    const struct seg_rel *r = &im->dir.rel[REL_RESOURCE];
+    const uint32_t *link = NULL;
+    struct keep_rows x;
+    uint32_t n = r->present ? r->nrows : 1, kept = 0;
+    if (!keep_rows_init(&x, im->scan->v->keep, im->src->group, im->scan->v->keep_now_ns, a)) return OK;
+    if (r->present) TRY(resource_columns(im, &x));
+    bool *gone = ARENA_ARRAY(a, bool, n);
+    TRY(arena_check(a));
+    if (keep_rows_mark(&x, n, a, gone) == 0) return arena_check(a);
+    if (r->present) TRY(rowset_impl_link(im, REL_RESOURCE, &link));
+    uint32_t *live = ARENA_RAW(a, uint32_t, rs->nsel);
+    TRY(arena_check(a));
+    for (uint32_t i = 0; i < rs->nsel; i++) {
+        uint32_t row = rs->sel ? rs->sel[i] : i;
+        if (!gone[link ? link[row] : 0]) live[kept++] = row;
+    }
+    rs->sel = live;
+    rs->nsel = kept;
+    rs->holes = true;
+    return OK;
+}
+
 err_t rowset_mark(const struct rowset *rs, const uint32_t *rows, uint32_t n, struct dead_marks *to)
 {
     struct rowset_impl *im = rs->impl;
@@ -563,6 +598,7 @@ static err_t select_rows(struct rows_scan *s, const struct source *src, struct r
     for (int rel = 0; rel < SEG_RELS; rel++)
         im->loaded[rel] = ARENA_ARRAY(&s->rowset, struct column *, im->dir.rel[rel].ncols);
     TRY(drop_dead(im, rs));
+    TRY(drop_expired(im, rs));
     TRY(apply_hints(im, rs));
     if (rs->nsel == 0 || im->found || seg_is_exactly_ours(seg_info(src->seg), s->v)) return OK;
     return select_ours(im, rs);

@@ -2,6 +2,7 @@
 #include "storage/seg_merge.h"
 
 #include "base/core/assert.h"
+#include "storage/keep_rows.h"
 #include "storage/mem_rows.h"
 #include "storage/rows_out.h"
 #include "storage/seg_dead.h"
@@ -76,6 +77,18 @@ static void key_here(struct run *r)
     if (r->time && column_has(r->time, r->row)) r->key.time = r->time->i64[r->row];
 }
 
+/* What is too old by matchers. */
+static err_t drop_expired(const struct rows_merge *x, struct run *r, const struct seg_group *g)
+{
+    struct keep_rows k;
+    if (!keep_rows_init(&k, x->m->keep, g, x->m->keep_now_ns, &r->a)) return arena_check(&r->a);
+    uint32_t *live = ARENA_RAW(&r->a, uint32_t, g->nrows);
+    TRY(arena_check(&r->a));
+    r->nlive = keep_rows_live(&k, r->from.table, r->live, r->nlive, &r->a, live);
+    r->live = live;
+    return arena_check(&r->a);
+}
+
 /* Reads a group, if it has rows that live. */
 static err_t read_group(const struct rows_merge *x, struct run *r, const struct merge_group *g)
 {
@@ -91,6 +104,10 @@ static err_t read_group(const struct rows_merge *x, struct run *r, const struct 
         TRY(arena_check(&r->a));
         r->nlive = seg_dead_live(r->in->dead, g->group, NULL, n, r->live);
     }
+    TRY(drop_expired(x, r, g->g));
+    if (r->nlive) return OK;
+    table_put(r->from.table);
+    r->from.table = NULL;
     return OK;
 }
 

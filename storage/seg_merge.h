@@ -15,6 +15,7 @@
 #ifndef STORAGE_SEG_MERGE_H
 #define STORAGE_SEG_MERGE_H
 
+#include "storage/retention_rules.h"
 #include "storage/seg.h"
 #include "storage/tombstone.h"
 
@@ -27,6 +28,8 @@ struct seg_merge {
     const struct seg_merge_in *in; /* oldest first; references of the caller */
     uint32_t n;
     const struct tomb_set *tombs;  /* may be NULL */
+    const struct keep_rules *keep; /* likewise: what is too old by them at that time is left out */
+    int64_t keep_now_ns;
     struct budget *budget;
     const _Atomic bool *stop; /* ends it with ERR_CANCELED when set; may be NULL */
     uint64_t rows, samples;   /* set: what was written */

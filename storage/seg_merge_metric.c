@@ -16,6 +16,8 @@ struct input {
     struct seg_series *page;
     uint32_t n, at, next; /* series of the page at hand; page to be read next */
     uint64_t generation;
+    struct keep_class keep;
+    bool splits, base_gone; /* by retention */
 };
 
 struct merge {
@@ -78,7 +80,43 @@ static err_t drop_dead(struct merge *m, const struct input *x, struct str labels
     return OK;
 }
 
+/* -- what is too old ------------------------------------------------------------------------------------------- */
+
+static int64_t ms_to_ns(int64_t ms)
+{
+    int64_t ns;
+    return __builtin_mul_overflow(ms, (int64_t)NS_PER_MS, &ns) ? (ms < 0 ? INT64_MIN : INT64_MAX) : ns;
+}
+
+static void judge(const struct seg_merge *m, const struct seg_group *g, struct input *x)
+{
+    keep_class_of(m->keep, g, &x->keep);
+    x->splits = keep_class_splits(&x->keep, g->tmin_ns, m->keep_now_ns);
+    x->base_gone = keep_rule_expired(x->keep.base, g->tmax_ns, m->keep_now_ns);
+}
+
+/* Of a series the part of an input: as readers judge it (metric_select.c). */
+static err_t is_expired(struct merge *m, const struct input *x, struct str labels, bool *out)
+{
+    struct labels ls;
+    *out = x->base_gone;
+    if (!x->splits) return OK;
+    TRY(labels_decode(labels, &m->one, &ls));
+    const struct keep_rule *r = keep_class_rule(&x->keep, &ls);
+    if (r != x->keep.base) *out = keep_rule_expired(r, ms_to_ns(x->page[x->at].entry->tmax), m->m->keep_now_ns);
+    return OK;
+}
+
 /* -- series, metadata ------------------------------------------------------------------------------------------ */
+
+static err_t add_part(struct merge *m, const struct input *x, struct str labels, struct sample_set *all)
+{
+    struct sample_set part;
+    TRY(seg_series_read(&x->page[x->at], INT64_MIN, INT64_MAX, &m->one, &part));
+    TRY(drop_dead(m, x, labels, &part));
+    sample_set_merge(all, &part, &m->one, all);
+    return arena_check(&m->one);
+}
 
 static err_t merge_series(struct merge *m, const struct input *first)
 {
@@ -88,11 +126,9 @@ static err_t merge_series(struct merge *m, const struct input *first)
     for (uint32_t i = 0; i < m->n; i++) {
         struct input *x = &m->in[i];
         if (ended(x) || !str_eq(labels_here(x), labels)) continue;
-        struct sample_set part;
-        TRY(seg_series_read(&x->page[x->at], INT64_MIN, INT64_MAX, &m->one, &part));
-        TRY(drop_dead(m, x, labels, &part));
-        sample_set_merge(&all, &part, &m->one, &all);
-        TRY(arena_check(&m->one));
+        bool expired;
+        TRY(is_expired(m, x, labels, &expired));
+        if (!expired) TRY(add_part(m, x, labels, &all));
         TRY(step(x, false));
     }
     m->m->samples += all.n;
@@ -158,6 +194,7 @@ err_t seg_merge_metrics(struct seg_merge *sm, struct seg_writer *w, const struct
         arena_init(&x->mem, sm->budget);
         arena_init(&x->cache, sm->budget);
         x->generation = seg_info(sm->in[g[m.n].input].seg)->generation;
+        judge(sm, g[m.n].g, x);
         e = seg_metric_open(sm->in[g[m.n].input].seg, g[m.n].g, &x->mem, &x->counts, &x->m);
         if (e == OK) x->m->cache = &x->cache;
     }

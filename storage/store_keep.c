@@ -33,11 +33,6 @@ static void use(struct store *s, struct keep_rules *k)
     free(args);
 }
 
-static bool same_rule(const struct keep_rule *a, const struct keep_rule *b)
-{
-    return a->signal == b->signal && str_eq(a->tenant, b->tenant) && str_eq(a->index, b->index);
-}
-
 struct edit_call {
     struct store *s;
     const struct keep_edit *e;
@@ -49,7 +44,7 @@ struct edit_call {
 static bool is_edited(const struct edit_call *c, const struct keep_rule *r)
 {
     for (uint32_t i = 0; i < c->n; i++)
-        if (same_rule(r, &c->e[i].rule)) return true;
+        if (keep_rule_same(r, &c->e[i].rule)) return true;
     return false;
 }
 

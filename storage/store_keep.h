@@ -6,7 +6,7 @@
 #include "storage/store.h"
 
 struct keep_edit {
-    struct keep_rule rule; /* in the place of the one of the same tenant, signal and index */
+    struct keep_rule rule; /* in the place of the one for the same data */
     bool remove;           /* takes that one out, if there is one */
 };
 /* All of them, and the documents (store_kv) that belong to them, or nothing. */

@@ -1,13 +1,15 @@
-/* PUT {"signal"?: "logs", "index"?: "books", "age": "30d"}: the rule of the request's tenant for that signal or index, in the place of an
- * earlier one; age "forever", or null: no rule, what is more general counts again. The setting storage.retention_age is the most
- * general one. An index whose configuration has a `retention` has its rule from there. GET lists the tenant's rules. Both answer with all of
- * them. */
+/* PUT {"signal"?: "logs", "index"?: "books", "matcher"?: "{ resource.env = \"dev\" }", "priority"?: 1, "age": "30d"}: the rule of the request's
+ * tenant for that signal, index or matcher (retention_match.h), in the place of an earlier one for the same; age "forever", or null: no
+ * rule, what is more general counts again. Of several matchers that match the highest priority counts (retention_rules.h). The
+ * setting storage.retention_age is the most general rule. An index whose configuration has a `retention` has its rule from there.
+ * GET lists the tenant's rules, those that say most first. Both answer with all of them. */
 #include "server/api/retention_api.h"
 
 #include "query/promql/lex.h"
 #include "server/api/deletes_allowed.h"
 #include "server/api/indexes.h"
 #include "server/api/native.h"
+#include "server/api/retention_match.h"
 #include "storage/store_keep.h"
 
 static const char *const signal_names[] = { [0] = "", [SIG_METRICS] = "metrics", [SIG_SPANS] = "spans", [SIG_LOGS] = "logs", [SIG_DOCS] = "docs",
@@ -20,6 +22,20 @@ static void put_age(struct json_out *j, int64_t age_ns)
     json_keyz(j, "age_seconds");
     if (age_ns) json_i64(j, age_ns / NS_PER_S);
     else json_null(j);
+}
+
+static void put_matcher(struct json_out *j, const struct keep_rule *r, struct arena *a)
+{
+    struct buf b;
+    if (!r->nm) return;
+    buf_init(&b, SIZE_MAX, a->budget);
+    retention_match_print(r, &b);
+    json_keyz(j, "matcher");
+    json_str(j, buf_view(&b));
+    buf_deinit(&b);
+    if (!r->priority) return;
+    json_keyz(j, "priority");
+    json_i64(j, r->priority);
 }
 
 static err_t answer(struct http_request *rq, struct http_response *rs)
@@ -46,6 +62,7 @@ static err_t answer(struct http_request *rq, struct http_response *rs)
             json_keyz(&j, "index");
             json_str(&j, str_sub(r->index, 0, str_chr(r->index, ':')));
         }
+        put_matcher(&j, r, rq->arena);
         put_age(&j, r->age_ns);
         json_obj_end(&j);
     }
@@ -72,10 +89,29 @@ static err_t read_signal(struct str name, struct keep_rule *r)
     return err_set(ERR_INVALID, "signal must be metrics, spans, logs, docs or exemplars");
 }
 
+static err_t read_index(struct http_request *rq, struct str name, struct keep_rule *r)
+{
+    struct index_entry e;
+    TRY(indexes_get(ctx_of(rq)->store, rq->tenant, name, rq->arena, &e));
+    if (e.builtin) return err_set(ERR_INVALID, "index `" STR_FMT "` is built in: set the retention of its signal", STR_ARG(e.id));
+    if (e.config.retention_ns)
+        return err_set(ERR_INVALID, "the retention of index `" STR_FMT "` is set by its configuration", STR_ARG(e.id));
+    r->index = e.uid;
+    return OK;
+}
+
+static err_t read_priority(const struct json_val *v, struct keep_rule *r)
+{
+    int64_t n;
+    if (!json_to_i64(v, &n) || n < INT32_MIN || n > INT32_MAX) return err_set(ERR_INVALID, "priority must be a whole number of 32 bits");
+    r->priority = (int32_t)n;
+    return OK;
+}
+
 static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remove)
 {
     const struct json_val *v, *c;
-    struct index_entry e;
+    struct str matcher = STR_NONE;
     bool age = false;
     TRY(json_parse(rq->body, rq->arena, &v));
     if (v->type != JSON_OBJ) return err_set(ERR_INVALID, "the body must be a JSON object");
@@ -87,11 +123,11 @@ static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remov
         } else if (str_is(c->key, "signal") && c->type == JSON_STR) {
             TRY(read_signal(c->str, r));
         } else if (str_is(c->key, "index") && c->type == JSON_STR) {
-            TRY(indexes_get(ctx_of(rq)->store, rq->tenant, c->str, rq->arena, &e));
-            if (e.builtin) return err_set(ERR_INVALID, "index `" STR_FMT "` is built in: set the retention of its signal", STR_ARG(e.id));
-            if (e.config.retention_ns)
-                return err_set(ERR_INVALID, "the retention of index `" STR_FMT "` is set by its configuration", STR_ARG(e.id));
-            r->index = e.uid;
+            TRY(read_index(rq, c->str, r));
+        } else if (str_is(c->key, "matcher") && c->type == JSON_STR) {
+            matcher = c->str;
+        } else if (str_is(c->key, "priority")) {
+            TRY(read_priority(c, r));
         } else {
             return err_set(ERR_INVALID, "unknown or malformed member: '" STR_FMT "'", (int)MIN(c->key.n, 80u), c->key.p);
         }
@@ -99,6 +135,8 @@ static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remov
     if (!age) return err_set(ERR_INVALID, "age is missing");
     if (r->index.n && r->signal && r->signal != SIG_DOCS) return err_set(ERR_INVALID, "the signal of an index is docs");
     if (r->index.n) r->signal = SIG_DOCS;
+    if (matcher.p) TRY(retention_match_parse(matcher, rq->arena, r));
+    if (r->priority && !r->nm) return err_set(ERR_INVALID, "a priority is one of a rule with a matcher");
     return OK;
 }
 

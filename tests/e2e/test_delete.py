@@ -314,3 +314,50 @@ def test_retention_of_an_index_configuration(node):
     assert node.request("POST", "quickwit", "/api/v1/templates", headers={"content-type": "application/json"}, body=json.dumps({"version": "0.9", "template_id": "logs", "index_id_patterns": ["logs-*"], "retention": {"period": "2 days"}}).encode()).status == 200
     assert node.post("quickwit", "/api/v1/logs-1/ingest", b'{"a": 1}', NDJSON).status == 200
     assert rules() == [("logs-1", 2 * 86400)]
+
+
+def test_retention_by_matcher(node):
+    now = time.time_ns()
+    old = now - 3 * 86400 * 10**9
+
+    def put(rule):
+        return node.request("PUT", "ui", "/api/retention", body=json.dumps(rule).encode())
+
+    def temps():
+        return sorted(r["metric"]["n"] for r in node.query("temp", at=old / 1e9 + 1))
+
+    def services():
+        return sorted({h["service_name"] for h in node.logs("*", max_hits=100)["hits"]})
+
+    def traces(q):
+        return sorted({t["rootServiceName"] for t in node.search(q, start=int(old / 1e9) - 60, end=int(now / 1e9), limit=100)})
+
+    send(node, "metrics", otlp.gauge("shop", "temp", {1: 1, 2: 2, 3: 3}, old))
+    for at, service in enumerate(["shop", "desk"]):
+        send(node, "logs", otlp.logs(service, range(5), old))
+        send(node, "traces", otlp.traces(service, range(10 * at + 1, 10 * at + 10), old))
+    assert node.post("ui", "/api/delete", {"signal": "spans", "query": "{ name = `none` }"}).status == 200  # seals
+    assert temps() == ["1", "2", "3"] and services() == ["desk", "shop"] and traces("{ }") == ["desk", "shop"]
+    # shorter than what is around it
+    a = put({"signal": "metrics", "matcher": 'temp{n="1"}', "age": "1d"})
+    assert a.status == 200 and a.json["rules"] == [{"signal": "metrics", "matcher": '{n="1",__name__="temp"}', "age_seconds": 86400}], a
+    assert put({"signal": "logs", "matcher": '{ resource.service.name = "desk" }', "age": "1d"}).status == 200
+    assert put({"signal": "spans", "matcher": '{ resource.service.name =~ "des.*" && resource.nothing != "x" }', "age": "1d"}).status == 200
+    assert temps() == ["2", "3"] and services() == ["shop"] and traces("{ }") == ["shop"] and traces('{ resource.service.name = "desk" }') == []
+    # longer
+    assert put({"signal": "metrics", "age": "2d"}).status == 200 and put({"signal": "logs", "age": "2d"}).status == 200
+    assert put({"signal": "metrics", "matcher": 'temp{n=~"2|1"}', "priority": 5, "age": "forever"}).status == 200
+    assert put({"signal": "logs", "matcher": '{ resource.service.name = "desk" }', "age": "forever"}).status == 200
+    assert temps() == ["1", "2"] and services() == ["desk"]
+    again(node)
+    assert temps() == ["1", "2"] and services() == ["desk"] and traces("{ }") == ["shop"]
+    assert len(node.get("ui", "/api/retention").json["rules"]) == 6
+    assert put({"signal": "logs", "matcher": '{ resource.service.name = "desk" }', "age": None}).status == 200
+    assert node.logs("*")["num_hits"] == 0
+    for bad in [{"signal": "metrics", "matcher": "{", "age": "1d"}, {"signal": "metrics", "matcher": "{}", "age": "1d"}, {"matcher": '{a="b"}', "age": "1d"},
+                {"signal": "docs", "matcher": '{a="b"}', "age": "1d"}, {"signal": "logs", "matcher": '{a="b"}', "age": "1d"},
+                {"signal": "spans", "matcher": '{ span.a = "b" }', "age": "1d"}, {"signal": "spans", "matcher": '{ resource.a = 1 }', "age": "1d"},
+                {"signal": "spans", "matcher": '{ resource.a = "1" || resource.b = "2" }', "age": "1d"}, {"signal": "spans", "matcher": '{ resource.a =~ "(" }', "age": "1d"},
+                {"signal": "spans", "matcher": "{ }", "age": "1d"}, {"signal": "spans", "matcher": '{ resource.a = "b" } | count() > 1', "age": "1d"},
+                {"signal": "metrics", "priority": 1, "age": "1d"}, {"signal": "metrics", "matcher": 'up offset 1m', "age": "1d"}]:
+        assert put(bad).status == 400, bad

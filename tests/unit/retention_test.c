@@ -106,6 +106,104 @@ Test(retention, many_indexes_have_rules_of_their_own)
     keep_rules_put(k);
 }
 
+static const struct keep_rule *rule_for(const struct keep_class *c, const char *job, const char *env)
+{
+    struct label l[] = { { STR("env"), str_of(env) }, { STR("job"), str_of(job) } };
+    return keep_class_rule(c, &(struct labels){ 2, l });
+}
+
+Test(retention, matchers_by_priority_then_number_then_age)
+{
+    const struct matcher batch = { .op = MATCH_EQ, .name = STR("job"), .value = STR("batch") };
+    const struct matcher dev = { .op = MATCH_RE, .name = STR("env"), .value = STR("dev|test") };
+    const struct matcher both[] = { batch, dev }, not_prod = { .op = MATCH_NE, .name = STR("env"), .value = STR("prod") };
+    const struct keep_rule rules[] = {
+        { .tenant = STR("acme"), .signal = SIG_METRICS, .age_ns = 100 },
+        { .tenant = STR("acme"), .signal = SIG_METRICS, .m = &not_prod, .nm = 1, .age_ns = 150 },
+        { .tenant = STR("acme"), .signal = SIG_METRICS, .m = &batch, .nm = 1, .age_ns = 50 },
+        { .tenant = STR("acme"), .signal = SIG_METRICS, .m = both, .nm = 2, .age_ns = 20 },
+        { .tenant = STR("acme"), .signal = SIG_METRICS, .m = &(struct matcher){ .op = MATCH_EQ, .name = STR("env"), .value = STR("test") }, .nm = 1,
+          .priority = 7, .age_ns = 0 },
+        { .tenant = STR("acme"), .signal = SIG_SPANS, .m = &batch, .nm = 1, .age_ns = 10 },
+        { .tenant = STR("beta"), .signal = SIG_METRICS, .m = &batch, .nm = 1, .age_ns = 10 },
+    };
+    struct keep_rules *k, *again;
+    struct keep_class c;
+    struct buf b;
+    cr_assert_eq(keep_rules_new(rules, ARRAY_LEN(rules), 200, &k), OK, "%s", err_detail());
+    buf_init(&b, RETENTION_BYTES_MAX, NULL);
+    keep_rules_encode(k, &b);
+    cr_assert_eq(keep_rules_decode(buf_view(&b), 200, &again), OK, "%s", err_detail());
+    keep_rules_put(k);
+    k = again;
+    for (size_t i = 0; i < b.n * 8; i++) {
+        b.p[i / 8] ^= (char)(1 << i % 8);
+        cr_assert_eq(keep_rules_decode(buf_view(&b), 200, &again), ERR_CORRUPT);
+        b.p[i / 8] ^= (char)(1 << i % 8);
+    }
+    buf_deinit(&b);
+    struct seg_group g = { .tenant = STR("acme"), .signal = SIG_METRICS, .index = STR(""), .tmin_ns = 0, .tmax_ns = 900 };
+    keep_class_of(k, &g, &c);
+    cr_assert(c.nmatch == 4 && c.base->age_ns == 100);
+    cr_assert_eq(rule_for(&c, "web", "prod")->age_ns, 100);
+    cr_assert_eq(rule_for(&c, "web", "dev")->age_ns, 150);
+    cr_assert_eq(rule_for(&c, "batch", "stage")->age_ns, 150); /* as many matchers: the longer one */
+    cr_assert_eq(rule_for(&c, "batch", "prod")->age_ns, 50);
+    cr_assert_eq(rule_for(&c, "batch", "dev")->age_ns, 20);
+    cr_assert_eq(rule_for(&c, "batch", "test")->age_ns, 0);
+    cr_assert_eq(rule_for(&c, "batch", "")->age_ns, 150); /* missing is empty */
+    cr_assert(keep_class_splits(&c, 979, 1000) && !keep_class_splits(&c, 980, 1000));
+    cr_assert(!keep_rules_expired(k, &g, INT64_MAX)); /* some are kept for ever */
+    g.signal = SIG_SPANS;
+    keep_class_of(k, &g, &c);
+    cr_assert(c.nmatch == 1 && c.base->age_ns == 200);
+    g.tmax_ns = 800;
+    cr_assert(!keep_rules_expired(k, &g, 1000));
+    g.tmax_ns = 799;
+    cr_assert(keep_rules_expired(k, &g, 1000));
+    g.tenant = STR("gamma");
+    keep_class_of(k, &g, &c);
+    cr_assert(c.nmatch == 0 && c.base->age_ns == 200);
+    keep_rules_put(k);
+}
+
+Test(retention, limits_of_matchers)
+{
+    struct matcher m[KEEP_MATCHERS_MAX + 1];
+    static struct keep_rule rules[KEEP_MATCH_RULES_MAX + 1];
+    static char values[KEEP_MATCH_RULES_MAX + 1][8];
+    static struct matcher one[KEEP_MATCH_RULES_MAX + 1];
+    struct keep_rules *k;
+    for (size_t i = 0; i < ARRAY_LEN(m); i++)
+        m[i] = (struct matcher){ .op = MATCH_EQ, .name = STR("a"), .value = STR("b") };
+    struct keep_rule r = { .tenant = STR("t"), .signal = SIG_METRICS, .m = m, .nm = KEEP_MATCHERS_MAX, .age_ns = 1 };
+    cr_assert_eq(keep_rules_new(&r, 1, 0, &k), OK);
+    keep_rules_put(k);
+    r.nm++;
+    cr_assert_eq(keep_rules_new(&r, 1, 0, &k), ERR_INVALID);
+    r.nm = 1;
+    r.signal = SIG_DOCS;
+    cr_assert_eq(keep_rules_new(&r, 1, 0, &k), ERR_INVALID);
+    r.signal = 0;
+    cr_assert_eq(keep_rules_new(&r, 1, 0, &k), ERR_INVALID);
+    r.signal = SIG_LOGS;
+    m[0].op = MATCH_RE;
+    m[0].value = STR("(");
+    cr_assert_eq(keep_rules_new(&r, 1, 0, &k), ERR_INVALID);
+    cr_assert_eq(keep_rules_new(&(struct keep_rule){ .tenant = STR("t"), .priority = 1, .age_ns = 1 }, 1, 0, &k), ERR_INVALID);
+    for (size_t i = 0; i < ARRAY_LEN(rules); i++) {
+        snprintf(values[i], sizeof values[i], "%zu", i);
+        one[i] = (struct matcher){ .op = MATCH_EQ, .name = STR("a"), .value = str_of(values[i]) };
+        rules[i] = (struct keep_rule){ .tenant = STR("t"), .signal = SIG_LOGS, .m = &one[i], .nm = 1, .age_ns = (int64_t)i };
+    }
+    cr_assert_eq(keep_rules_new(rules, KEEP_MATCH_RULES_MAX, 0, &k), OK);
+    keep_rules_put(k);
+    cr_assert_eq(keep_rules_new(rules, KEEP_MATCH_RULES_MAX + 1, 0, &k), ERR_INVALID);
+    rules[0].signal = SIG_SPANS;
+    cr_assert_eq(keep_rules_new(rules, KEEP_MATCH_RULES_MAX + 1, 0, &k), OK);
+    keep_rules_put(k);
+}
+
 /* -- the clock ----------------------------------------------------------------------------------------------------- */
 
 static const int64_t H = 3600 * NS_PER_S;

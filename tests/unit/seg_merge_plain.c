@@ -338,6 +338,53 @@ static void test_rows(void)
         drop(in[i]);
 }
 
+static void drop_too_old(struct texts *x)
+{
+    struct arena a;
+    uint32_t n = 0;
+    arena_init(&a, NULL);
+    struct str spans = arena_printf(&a, "b|%d|", (int)SIG_SPANS), service = STR("service.name=73766333;"); /* svc3 */
+    for (uint32_t i = 0; i < x->n; i++)
+        if (!str_starts(x->v[i], spans) || !memmem(x->v[i].p, x->v[i].n, service.p, service.n)) x->v[n++] = x->v[i];
+    CHECK(n < x->n);
+    x->n = n;
+    arena_deinit(&a);
+}
+
+/* Rows of a service that a rule of retention is for are left out when they are too old, the others stay. */
+static void test_retention(void)
+{
+    struct prng r;
+    struct seg *in[INPUTS], *out;
+    struct keep_rules *k;
+    struct texts a = { 0 }, b = { 0 };
+    const struct matcher m = { .op = MATCH_EQ, .name = STR("service.name"), .value = STR("svc3") };
+    const struct keep_rule rule = { .tenant = STR("b"), .signal = SIG_SPANS, .m = &m, .nm = 1, .age_ns = 5 };
+    prng_init(&r, 14);
+    make_inputs(&r, in, 30);
+    CHECK(keep_rules_new(&rule, 1, 0, &k) == OK);
+    struct seg_merge sm = { .dir = dir, .in = inputs(in, INPUTS), .n = INPUTS, .keep = k, .keep_now_ns = 2000000, .budget = &budget };
+    struct seg_info info = { .cores = 1 };
+    CHECK(seg_merge(&sm, &info) == OK && seg_open(dir, &info, &out) == OK);
+    keep_rules_put(k);
+    arena_init(&a.a, NULL);
+    arena_init(&b.a, NULL);
+    for (uint32_t i = 0; i < INPUTS; i++)
+        add_texts(&a, in[i]);
+    add_texts(&b, out);
+    drop_too_old(&a);
+    qsort(a.v, a.n, sizeof *a.v, by_text);
+    qsort(b.v, b.n, sizeof *b.v, by_text);
+    CHECK(a.n == b.n);
+    for (uint32_t i = 0; i < a.n; i++)
+        CHECK(str_eq(a.v[i], b.v[i]));
+    arena_deinit(&a.a);
+    arena_deinit(&b.a);
+    drop(out);
+    for (uint32_t i = 0; i < INPUTS; i++)
+        drop(in[i]);
+}
+
 /* More names than a group may have columns: rows go on in another group. */
 static void test_wide(void)
 {
@@ -528,6 +575,7 @@ static err_t all(void *arg)
 {
     (void)arg;
     test_rows();
+    test_retention();
     test_wide();
     test_failures();
     test_metrics();
