@@ -19,7 +19,10 @@ void query_begin(struct query *q, struct budget *one, struct arena *answer, stru
 
 struct str query_lost_text(struct query *q)
 {
-    return atomic_load(&q->stats.lost) ? store_lost_text(q->store, q->arena) : STR_NONE;
+    struct str lost = atomic_load(&q->stats.lost) ? store_lost_text(q->store, q->arena) : STR_NONE;
+    if (!atomic_load(&q->stats.away)) return lost;
+    struct str away = store_away_text(q->store, q->arena);
+    return lost.n ? arena_printf(q->arena, STR_FMT "; " STR_FMT, STR_ARG(lost), STR_ARG(away)) : away;
 }
 
 void query_end(struct query *q)
@@ -52,19 +55,26 @@ static void add_counts(struct query *q, const struct view *v)
     atomic_fetch_add(&q->stats.groups_read, c.groups_read);
     atomic_fetch_add(&q->stats.groups_skipped, c.groups_skipped);
     atomic_fetch_add(&q->stats.lost, c.lost);
+    atomic_fetch_add(&q->stats.away, c.away);
+}
+
+/* Perhaps not for the first time: what another run left is dropped. */
+static err_t run_over(struct view *v, void *ctx)
+{
+    const struct part *p = ctx;
+    *p->partial = NULL;
+    arena_reset(p->arena);
+    err_t e = p->fn(p->q, v, p->plan, p->arena, p->partial);
+    struct err_record why = *err_record();
+    add_counts(p->q, v);
+    *err_record() = why;
+    return e;
 }
 
 static err_t run_part(void *arg)
 {
-    const struct part *p = arg;
-    struct view *v;
-    TRY(view_open(p->q->store, p->q->tenant, p->q->budget, &v));
-    err_t e = p->fn(p->q, v, p->plan, p->arena, p->partial);
-    struct err_record why = *err_record();
-    add_counts(p->q, v);
-    view_close(v);
-    *err_record() = why;
-    return e;
+    struct part *p = arg;
+    return view_run(p->q->store, p->q->tenant, p->q->budget, run_over, p);
 }
 
 err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out)

@@ -9,7 +9,7 @@
 
 #include "storage/view.h"
 
-struct query_stats { _Atomic uint64_t rows, samples, bytes, groups_read, groups_skipped, lost; };
+struct query_stats { _Atomic uint64_t rows, samples, bytes, groups_read, groups_skipped, lost, away; };
 
 struct query {
     struct store *store;

@@ -224,7 +224,7 @@ err_t metrics_select(struct view *v, const struct matcher *m, uint32_t nm, int64
     struct found f = { 0 };
     err_t e;
     htab_init(&f.ids, v->budget);
-    v->counts.lost += lost_overlaps(v, SIG_METRICS, ms_to_ns(tmin_ms), ms_to_ns(tmax_ms));
+    view_note_missing(v, SIG_METRICS, ms_to_ns(tmin_ms), ms_to_ns(tmax_ms));
     TRY_OUT(e, open_segments(v));
     for (uint32_t i = 0; i < v->nsegs; i++)
         if (v->metrics->seg[i]) TRY_OUT(e, select_seg(v, i, m, nm, tmin_ms, tmax_ms, &f));

@@ -28,7 +28,7 @@ bool object_name_valid(struct str name)
 struct object_retry object_retry(struct object_store *store, uint32_t tries)
 {
     ASSERT(store != NULL && tries > 0);
-    return (struct object_retry){ store, tries, (int64_t)PAUSE_MS * NS_PER_MS, (int64_t)PAUSE_MAX_MS * NS_PER_MS };
+    return (struct object_retry){ store, tries, (int64_t)PAUSE_MS * NS_PER_MS, (int64_t)PAUSE_MAX_MS * NS_PER_MS, 0 };
 }
 
 /* A loop over tries: while (again(&t, e)) e = try. The pause is a random one below a bound that doubles: callers that
@@ -37,6 +37,7 @@ struct tries {
     const struct object_retry *r;
     uint32_t done;
     int64_t bound_ns;
+    mono_ns began;
 };
 
 /* Keeps the detail of the try that failed over a pause that was cut short. */
@@ -54,10 +55,12 @@ static bool again(struct tries *t, err_t e)
 {
     if (t->done == 0) {
         t->bound_ns = t->r->pause_ns;
+        t->began = rt_now();
     } else {
         if (e == OK) return false;
         metric_add(M_OBJECT_ERRORS, e != ERR_NOT_FOUND);
         if (!err_retryable(e) || t->done == t->r->tries) return false;
+        if (t->r->last_try_ns && rt_now().ns - t->began.ns > t->r->last_try_ns) return false;
         if (!pause_after(t)) return false;
         metric_add(M_OBJECT_RETRIES, 1);
     }

@@ -76,6 +76,7 @@ struct object_store {
     err_t (*parts_list)(struct object_store *o, struct str prefix, struct arena *a, struct object_page *out) MAY_YIELD;
     const char *(*name)(const struct object_store *o); /* for messages: where the bucket is */
     void (*close)(struct object_store *o) MAY_YIELD;
+    uint32_t reads; /* that are of use at once on a core, 1.. */
 };
 
 /* Is it a name by the rule above? A prefix may be empty and may end with a slash. */
@@ -87,6 +88,7 @@ struct object_retry {
     struct object_store *store;
     uint32_t tries;
     int64_t pause_ns, pause_max_ns; /* the first pause at most, any pause at most */
+    int64_t last_try_ns;            /* no try begins later than this after the first; 0 = whenever */
 };
 enum { OBJECT_READ_TRIES = 3, OBJECT_WRITE_TRIES = 6 };
 struct object_retry object_retry(struct object_store *store, uint32_t tries);

@@ -19,7 +19,7 @@ struct slot {
     uint8_t state, read; /* read: since the hand passed */
 };
 struct object_cache {
-    struct object_retry retry;
+    struct object_gate gate;
     struct file f;
     struct slot *slots;
     uint32_t nslots, hand, *heads, mask; /* heads: an index by hash, chained through slots */
@@ -127,9 +127,9 @@ static err_t fetch_run(struct run *r)
     r->bytes = malloc(n);
     ASSERT(r->bytes != NULL);
     metric_add(M_OBJECT_CACHE_MISSES, r->n);
-    TRY(object_get_range(&w->c->retry, w->o->name, (uint64_t)first * OBJECT_PIECE, n, r->bytes, &got));
+    TRY(object_gate_read(&w->c->gate, w->o->name, (uint64_t)first * OBJECT_PIECE, n, r->bytes, &got));
     if (got != n)
-        return err_set(ERR_CORRUPT, "%s: " STR_FMT " ends %zu bytes too early", w->c->retry.store->name(w->c->retry.store),
+        return err_set(ERR_CORRUPT, "%s: " STR_FMT " ends %zu bytes too early", w->c->gate.retry.store->name(w->c->gate.retry.store),
                        STR_ARG(w->o->name), n - got);
     for (uint32_t i = 0; i < r->n; i++) {
         struct held *h = &w->v[r->first + i];
@@ -256,7 +256,7 @@ static err_t past_the_cache(struct window *w, const struct file_range *r, uint32
         char *bytes = malloc(size);
         ASSERT(bytes != NULL && w->nruns < OBJECT_WINDOW);
         w->runs[w->nruns++] = (struct run){ .w = w, .bytes = bytes };
-        TRY(object_get_range(&w->c->retry, w->o->name, (uint64_t)h->piece * OBJECT_PIECE, size, bytes, &got));
+        TRY(object_gate_read(&w->c->gate, w->o->name, (uint64_t)h->piece * OBJECT_PIECE, size, bytes, &got));
         if (got != size) return err_set(ERR_CORRUPT, STR_FMT " ends too early in the bucket", STR_ARG(w->o->name));
         h->bytes = bytes;
     }
@@ -365,11 +365,21 @@ void object_cache_forget(struct object_cache *c, const struct object_ref *o, uin
 
 /* -- open and close ------------------------------------------------------------------------------------------------- */
 
-err_t object_cache_open(const char *path, struct object_store *store, int64_t budget_bytes, struct object_cache **out)
+uint64_t object_cache_failures(const struct object_cache *c)
+{
+    return c->gate.failures;
+}
+
+bool object_cache_away(const struct object_cache *c)
+{
+    return atomic_load(&c->gate.all->shut);
+}
+
+err_t object_cache_open(const char *path, struct object_store *store, struct object_away *away, int64_t budget_bytes,
+                        struct object_cache **out)
 {
     struct object_cache *c = calloc(1, sizeof *c);
     ASSERT(c != NULL);
-    c->retry = object_retry(store, OBJECT_READ_TRIES);
     err_t e = file_open(&c->f, path, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE);
     if (e != OK) {
         free(c);
@@ -384,6 +394,7 @@ err_t object_cache_open(const char *path, struct object_store *store, int64_t bu
     ASSERT(c->slots != NULL && c->heads != NULL);
     memset(c->heads, 0xff, ((size_t)c->mask + 1) * sizeof *c->heads);
     event_init(&c->moved);
+    object_gate_init(&c->gate, store, away);
     *out = c;
     return OK;
 }
@@ -391,6 +402,7 @@ err_t object_cache_open(const char *path, struct object_store *store, int64_t bu
 void object_cache_close(struct object_cache *c)
 {
     if (!c) return;
+    object_gate_deinit(&c->gate);
     for (uint32_t i = 0; i < c->nslots; i++) {
         ASSERT(c->slots[i].pins == 0 && c->slots[i].state != SLOT_FETCHING);
         if (c->slots[i].state == SLOT_FULL) unlink_slot(c, i);

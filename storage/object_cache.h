@@ -16,13 +16,14 @@
 #define STORAGE_OBJECT_CACHE_H
 
 #include "base/rt/file.h"
-#include "storage/object.h"
+#include "storage/object_gate.h"
 
 enum { OBJECT_PIECE = 256 << 10, OBJECT_WINDOW = 32, OBJECT_RUN = 16 /* pieces a request */ };
 
 struct object_cache;
-/* At least OBJECT_WINDOW pieces, whatever the budget. The store is borrowed. */
-MUST_CHECK err_t object_cache_open(const char *path, struct object_store *store, int64_t budget_bytes, struct object_cache **out) MAY_YIELD;
+/* At least OBJECT_WINDOW pieces, whatever the budget. The store and `away` are borrowed. */
+MUST_CHECK err_t object_cache_open(const char *path, struct object_store *store, struct object_away *away, int64_t budget_bytes,
+                                   struct object_cache **out) MAY_YIELD;
 void object_cache_close(struct object_cache *c) MAY_YIELD; /* nobody reads */
 
 struct object_ref { /* an object that is read */
@@ -35,5 +36,8 @@ MUST_CHECK err_t object_cache_read(struct object_cache *c, const struct object_r
 /* The same without a place for the bytes: they are wanted soon. What cannot be had now is read when it is asked for. */
 void object_cache_fill(struct object_cache *c, const struct object_ref *o, uint64_t off, uint64_t n) MAY_YIELD;
 void object_cache_forget(struct object_cache *c, const struct object_ref *o, uint64_t off, uint64_t n);
+/* Of reads that the bucket failed: their number so far, and whether all of them fail now (object_gate.h). */
+uint64_t object_cache_failures(const struct object_cache *c);
+bool object_cache_away(const struct object_cache *c);
 
 #endif

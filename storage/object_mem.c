@@ -328,7 +328,7 @@ struct object_store *object_mem_new(void)
     ASSERT(m != NULL);
     pthread_mutex_init(&m->lock, NULL);
     m->store = (struct object_store){ bucket_put,       bucket_get_range, bucket_head,        bucket_list,       bucket_remove, bucket_parts_begin,
-                                      bucket_parts_put, bucket_parts_end, bucket_parts_abort, bucket_parts_list, bucket_name,   bucket_close };
+                                      bucket_parts_put, bucket_parts_end, bucket_parts_abort, bucket_parts_list, bucket_name,   bucket_close, 16 };
     return &m->store;
 }
 

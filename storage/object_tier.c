@@ -306,7 +306,7 @@ err_t tier_cache_open(struct store *s, struct object_cache **out)
     *out = NULL;
     if (!s->tier) return OK;
     snprintf(path, sizeof path, "%.1100s/cache-%u", s->tail_dir, rt_core());
-    return object_cache_open(path, s->o.object, s->o.object_cache_bytes / s->cores, out);
+    return object_cache_open(path, s->o.object, &s->away, s->o.object_cache_bytes / s->cores, out);
 }
 
 err_t tier_open_seg(struct store *s, const struct seg_info *info, struct seg **out)

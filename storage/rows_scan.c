@@ -212,7 +212,7 @@ static err_t open_sources(struct rows_scan *s)
         list_mem(s, s->v->mems[i]->rows);
     for (uint32_t i = 0; i < s->v->nsegs; i++)
         list_seg(s, i);
-    s->v->counts.lost += lost_overlaps(s->v, rq->signal, rq->tmin_ns, rq->tmax_ns);
+    view_note_missing(s->v, rq->signal, rq->tmin_ns, rq->tmax_ns);
     s->id = id_hint(rq);
     if (s->id) TRY(look_up(s));
     else rows_words_init(&s->words, &s->rq);

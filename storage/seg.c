@@ -524,6 +524,7 @@ void seg_put(struct seg *s)
 
 void seg_doom(struct seg *s) { s->doomed = true; }
 uint64_t seg_tail(const struct seg *s) { return s->data_end; }
+uint64_t seg_failed(const struct seg *s) { return s->src ? s->src->failed : 0; }
 struct seg_dead *seg_dead_of(const struct seg *s) { return s->dead; }
 
 void seg_dead_set(struct seg *s, struct seg_dead *d)

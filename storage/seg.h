@@ -74,6 +74,7 @@ struct seg_source {
     void (*will_read)(struct seg_source *src, uint64_t off, uint64_t n) MAY_YIELD;
     void (*forget)(struct seg_source *src, uint64_t off, uint64_t n); /* what it keeps of a range is not what was written */
     void (*close)(struct seg_source *src, bool doomed) MAY_YIELD;
+    uint64_t failed; /* by who reads it: for seg_failed */
 };
 
 struct seg; /* an open segment; owned by one reactor, counted without atomics */
@@ -91,6 +92,8 @@ void seg_put(struct seg *s) MAY_YIELD; /* the last one closes the file, and unli
 void seg_doom(struct seg *s);
 /* Where footer and trailer begin: what a reader needs to open it is [seg_tail, bytes). */
 uint64_t seg_tail(const struct seg *s);
+/* What the segment's source has noted when it could not read; 0 = it always could, or is a file. */
+uint64_t seg_failed(const struct seg *s);
 /* The rows of it that were deleted (seg_dead.h); NULL = none. seg_dead_set takes d; pins of the old ones stay. */
 struct seg_dead;
 struct seg_dead *seg_dead_of(const struct seg *s);

@@ -39,7 +39,11 @@ static err_t read_ranges(struct seg_source *src, const struct file_range *r, uin
     bool in_tail = m->tail.fd >= 0;
     for (uint32_t i = 0; i < n; i++)
         in_tail = in_tail && r[i].off >= m->tail_from;
-    if (!in_tail) return object_cache_read(m->cache, &m->ref, r, n);
+    if (!in_tail) {
+        err_t e = object_cache_read(m->cache, &m->ref, r, n);
+        if (e != OK) src->failed = object_cache_failures(m->cache);
+        return e;
+    }
     for (uint32_t i = 0; i < n; i++)
         TRY(file_read(&m->tail, r[i].to, r[i].n, r[i].off - m->tail_from, NULL));
     return OK;
@@ -130,7 +134,7 @@ static struct remote *source_new(struct object_cache *cache, const char *dir, co
 {
     struct remote *m = calloc(1, sizeof *m);
     ASSERT(m != NULL);
-    m->src = (struct seg_source){ read_ranges, will_read, forget, close_source };
+    m->src = (struct seg_source){ read_ranges, will_read, forget, close_source, 0 };
     m->cache = cache;
     m->tail.fd = -1;
     m->tail_path = tail_path(dir, info->name);

@@ -29,6 +29,9 @@ struct view {
     struct mem **mems; /* oldest generation first */
     struct seg **segs; /* oldest generation first: a later arrival of a sample wins */
     struct seg_dead **dead; /* of each, as it was when the view opened */
+    uint32_t naway;
+    struct seg **away; /* left out: the bucket alone has them, and they cannot be read now */
+    uint64_t failures; /* object_cache_failures when the view opened */
     struct tomb_set *tombs;
     struct keep_rules *keep;
     int64_t keep_now_ns;
@@ -36,6 +39,9 @@ struct view {
     struct view_counts counts;
     struct metric_view *metrics; /* metric_select.c's own; NULL at first, lives in mem */
 };
+
+/* A read of this signal and time begins: counts what it will miss (view_counts.lost, .away). */
+void view_note_missing(struct view *v, enum signal signal, int64_t tmin_ns, int64_t tmax_ns);
 
 /* Does a row of a segment written for (info->core of info->cores) need the partition test here? When the
  * segment's core count is ours, its rows are all ours or all not. */

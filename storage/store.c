@@ -195,6 +195,7 @@ static void store_free(struct store *s)
     free(s->seg_dir);
     free(s->bad_dir);
     lost_deinit(&s->lost);
+    object_away_deinit(&s->away);
     free(s->tail_dir);
     free((char *)s->o.dir);
     free(s);
@@ -229,6 +230,7 @@ err_t store_open(const struct store_opts *o, struct store **out)
     s->wal_file_bytes = MIN(MAX(bytes, (uint64_t)WAL_FILE_BYTES_MIN), (uint64_t)WAL_FILE_BYTES_MAX);
     rt_sem_init(&s->changing, 1);
     lost_init(&s->lost);
+    object_away_init(&s->away);
     budget_init(&s->mem, "memtables", NULL, o->mem_bytes, ERR_OVERLOAD);
     void **args = store_same_args(s, s);
     err_t e = open_all(s, args);
@@ -271,6 +273,7 @@ void store_stats(struct store *s, struct store_stats *out)
         .read_only = atomic_load(&s->disk.level) >= DISK_STOP,
         .disk_used = atomic_load(&s->disk.used),
         .lost = atomic_load(&s->lost.all),
+        .away = atomic_load(&s->away.shut),
         .segment_bytes_max = (int64_t)atomic_load(&s->segment_bytes_max),
         .wal_rotten = atomic_load(&s->wal_rotten),
     };
@@ -287,6 +290,15 @@ struct str store_lost_text(struct store *s, struct arena *a)
                             "%s: %s", n, n == 1 ? "" : "s", p->info.name, p->why);
     }
     pthread_mutex_unlock(&s->lost.lock);
+    return text;
+}
+
+struct str store_away_text(struct store *s, struct arena *a)
+{
+    if (!atomic_load(&s->away.shut)) return STR("stored data that is in the bucket alone could not be read and is missing from this answer");
+    pthread_mutex_lock(&s->away.lock);
+    struct str text = arena_printf(a, "stored data that is in the bucket alone is missing from answers, since the bucket does not answer: %s", s->away.why);
+    pthread_mutex_unlock(&s->away.lock);
     return text;
 }
 

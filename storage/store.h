@@ -69,12 +69,16 @@ struct store_stats {
     bool refusing, read_only;  /* the disk is too full for ingest, for anything but what frees space */
     double disk_used;          /* share of the file system in use, a second ago; 0 = not looked at */
     uint32_t lost;             /* segments, or parts of them, that cannot be read: lost.h */
+    bool away;                 /* the bucket does not answer reads: object_gate.h */
     int64_t segment_bytes_max; /* what retention_share allows; 0 = no limit, or not looked at yet */
     uint64_t wal_rotten; /* places where the log failed its checksums at the last start: acked rows are missing */
 };
 void store_stats(struct store *s, struct store_stats *out);
 /* One sentence about what is lost, with the first file and why; empty when nothing is. */
 struct str store_lost_text(struct store *s, struct arena *a);
+
+/* The same about what is in the bucket alone, when reads of it fail. */
+struct str store_away_text(struct store *s, struct arena *a);
 
 /* Small documents of the node beside the data (index configs, ...): synced when kv_put returns. store_writable first, unless
  * it is a deletion: ERR_NOSPC while the disk is too full for it. */

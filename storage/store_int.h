@@ -16,6 +16,7 @@
 #include "base/core/htab.h"
 #include "storage/disk.h"
 #include "storage/lost.h"
+#include "storage/object_gate.h"
 #include "storage/scrub.h"
 #include "storage/shard.h"
 #include "storage/store_delete.h"
@@ -152,6 +153,7 @@ struct store {
         bool looked, released;    /* for one of an earlier life; and there is not room again yet */
     } disk;
     struct lost lost;
+    struct object_away away; /* is what the bucket alone has out of reach? */
     struct scrub scrub; /* core 0's */
     _Atomic uint64_t generation, sealed_gen, segment_bytes, segment_bytes_max, wal_rotten;
     _Atomic uint32_t segments;

@@ -343,7 +343,8 @@ err_t s3_open(const struct s3_opts *o, struct object_store **out)
     struct s3 *s = calloc(1, sizeof *s + rt_cores() * sizeof s->cores[0]);
     ASSERT(s != NULL);
     s->store = (struct object_store){ put,       get_range, head,        list,       remove_object, parts_begin,
-                                      parts_put, parts_end, parts_abort, parts_list, name_of,       close_store };
+                                      parts_put, parts_end, parts_abort, parts_list, name_of,       close_store,
+                                      reads_of(o->connections, rt_cores()) };
     s->http = c.http;
     s->prefix = calloc(1, prefix.n + 2);
     ASSERT(s->prefix != NULL);

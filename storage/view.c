@@ -1,6 +1,7 @@
 /* Pinning what a core holds at one instant. The scans over it are in rows_scan.c and metric_select.c. */
 #include "base/core/assert.h"
 #include "storage/mem_metric_impl.h"
+#include "storage/object_cache.h"
 #include "storage/store_int.h"
 
 #include <stdlib.h>
@@ -33,6 +34,7 @@ err_t view_open(struct store *s, struct str tenant, struct budget *budget, struc
     v->tombs = tomb_set_get(sh->tombs);
     v->keep = keep_rules_get(sh->keep);
     v->keep_now_ns = atomic_load_explicit(&s->keep_now_ns, memory_order_relaxed);
+    v->failures = sh->cache ? object_cache_failures(sh->cache) : 0;
     *out = v;
     return OK;
 }
@@ -46,6 +48,8 @@ void view_close(struct view *v)
         seg_dead_put(v->dead[i]);
         seg_put(v->segs[i]);
     }
+    for (uint32_t i = 0; i < v->naway; i++)
+        seg_put(v->away[i]);
     tomb_set_put(v->tombs);
     keep_rules_put(v->keep);
     arena_deinit(&v->mem);
@@ -55,6 +59,66 @@ void view_close(struct view *v)
 void view_counts(const struct view *v, struct view_counts *out)
 {
     *out = v->counts;
+}
+
+/* -- what cannot be read ------------------------------------------------------------------------------------------- */
+
+static bool has_rows_of(const struct seg *g, struct str tenant, enum signal signal)
+{
+    for (uint32_t i = 0; i < seg_ngroups(g); i++)
+        if (seg_group(g, i)->signal == signal && str_eq(seg_group(g, i)->tenant, tenant)) return true;
+    return false;
+}
+
+void view_note_missing(struct view *v, enum signal signal, int64_t tmin_ns, int64_t tmax_ns)
+{
+    v->counts.lost += lost_overlaps(v, signal, tmin_ns, tmax_ns);
+    for (uint32_t i = 0; i < v->naway; i++) {
+        const struct seg_info *info = seg_info(v->away[i]);
+        if (info->tmin_ns <= tmax_ns && info->tmax_ns >= tmin_ns) v->counts.away += has_rows_of(v->away[i], v->tenant, signal);
+    }
+}
+
+/* What failed since `failures`, and all that the bucket alone has where `all`. */
+static void leave_out(struct view *v, uint64_t failures, bool all)
+{
+    uint32_t kept = 0;
+    v->away = ARENA_ARRAY(&v->mem, struct seg *, v->nsegs);
+    for (uint32_t i = 0; i < v->nsegs; i++) {
+        bool out = seg_info(v->segs[i])->remote && (all || seg_failed(v->segs[i]) > failures);
+        if (out) {
+            v->away[v->naway++] = v->segs[i];
+            seg_dead_put(v->dead[i]);
+            continue;
+        }
+        v->segs[kept] = v->segs[i];
+        v->dead[kept++] = v->dead[i];
+    }
+    v->nsegs = kept;
+}
+
+static bool may_be_the_bucket(err_t e)
+{
+    return e == ERR_UNAVAILABLE || e == ERR_TIMEOUT || e == ERR_OVERLOAD || e == ERR_NOT_FOUND || e == ERR_FORBIDDEN || e == ERR_INVALID;
+}
+
+err_t view_run(struct store *s, struct str tenant, struct budget *budget, view_fn *fn, void *ctx)
+{
+    const struct object_cache *cache = shard_here(s)->cache;
+    uint64_t first = cache ? object_cache_failures(cache) : 0;
+    for (unsigned run = 0;; run++) {
+        struct view *v;
+        TRY(view_open(s, tenant, budget, &v));
+        uint64_t before = v->failures;
+        if (run > 0) leave_out(v, first, run + 1 == VIEW_RUNS_MAX || object_cache_away(cache));
+        err_t e = fn(v, ctx);
+        struct err_record why = *err_record();
+        bool again = cache && object_cache_failures(cache) != before && may_be_the_bucket(e) && run + 1 < VIEW_RUNS_MAX;
+        view_close(v);
+        *err_record() = why;
+        if (!again) return e;
+        if (rt_in_fiber()) TRY(rt_checkpoint()); /* cancelled, or past its deadline */
+    }
 }
 
 static unsigned signals_in_memory(const struct mem *m, struct str tenant)

@@ -17,8 +17,17 @@ void view_close(struct view *v) MAY_YIELD;
 struct view_counts {
     uint64_t rows, samples, bytes, groups_read, groups_skipped;
     uint64_t lost; /* reads that something lost (lost.h) overlaps: their answers are incomplete */
+    uint64_t away; /* reads that miss something the bucket alone has: likewise */
 };
 void view_counts(const struct view *v, struct view_counts *out);
+
+/* Calls fn with a view, which it closes. When fn fails because bytes that only the bucket has cannot be read, it is called again,
+ * from the beginning, with a view that leaves out what failed, or all that the bucket alone has when that does not answer: fn's
+ * answer is then incomplete, and view_counts.away says so. Called at most VIEW_RUNS_MAX times. For who takes no incomplete answer
+ * view_open is right: it fails. */
+enum { VIEW_RUNS_MAX = 4 };
+typedef err_t view_fn(struct view *v, void *ctx);
+MUST_CHECK err_t view_run(struct store *s, struct str tenant, struct budget *budget, view_fn *fn, void *ctx) MAY_YIELD;
 
 /* Of which signals the tenant has anything on this core: a bit 1 << signal each, of those in `want`. Looks at directories
  * only, and no further than it must. */

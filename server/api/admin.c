@@ -43,6 +43,10 @@ static err_t readyz(struct http_request *rq, struct http_response *rs)
         json_keyz(&j, "lost");
         json_str(&j, store_lost_text(a->store, rq->arena));
     }
+    if (st.away) {
+        json_keyz(&j, "away");
+        json_str(&j, store_away_text(a->store, rq->arena));
+    }
     json_obj_end(&j);
     rs->status = ready ? 200 : 503;
     return OK;

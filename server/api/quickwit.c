@@ -52,6 +52,12 @@ err_t qw_param_bool(struct http_request *rq, const char *name, bool *v)
     return err_set(ERR_INVALID, "parameter `%s` must be true or false", name);
 }
 
+err_t qw_refuse_partial(struct qw_run *r)
+{
+    struct str lost = query_lost_text(&r->q);
+    return lost.n ? err_set(ERR_UNAVAILABLE, STR_FMT, STR_ARG(lost)) : OK;
+}
+
 err_t qw_body(struct http_request *rq, struct arena *a, const struct json_val **out)
 {
     *out = NULL;
@@ -182,7 +188,7 @@ struct native {
     struct str *fields;
     uint32_t nfields;
     int64_t start_s, end_s, offset, size;
-    bool has_start, has_end, count_all;
+    bool has_start, has_end, count_all, partial;
     const struct json_val *aggs;
 };
 
@@ -211,6 +217,7 @@ static err_t native_params(struct http_request *rq, struct native *x, struct are
     TRY(qw_param_i64(rq, "start_offset", &x->offset));
     TRY(qw_param_i64(rq, "max_hits", &x->size));
     TRY(qw_param_bool(rq, "count_all", &x->count_all));
+    TRY(qw_param_bool(rq, "allow_failed_splits", &x->partial));
     if (http_param(rq, "start_timestamp", 0, &s)) {
         TRY(qw_param_i64(rq, "start_timestamp", &n));
         x->start_s = n;
@@ -258,7 +265,8 @@ static err_t native_member(const struct json_val *c, struct native *x, struct ar
     if (str_is(k, "end_timestamp")) return x->has_end = true, body_i64(c, "end_timestamp", &x->end_s);
     if (str_is(k, "aggs") || str_is(k, "aggregation_request") || str_is(k, "aggregations")) return x->aggs = c, OK;
     if (str_is(k, "count_all") && c->type == JSON_BOOL) return x->count_all = c->boolean, OK;
-    if (str_is(k, "snippet_fields") || str_is(k, "allow_failed_splits") || str_is(k, "split_id")) return OK;
+    if (str_is(k, "allow_failed_splits") && c->type == JSON_BOOL) return x->partial = c->boolean, OK;
+    if (str_is(k, "snippet_fields") || str_is(k, "split_id")) return OK;
     return err_set(ERR_INVALID, "unknown field `" STR_FMT "` in the search request", STR_ARG(k));
 }
 
@@ -325,7 +333,7 @@ static void native_answer(const struct log_result *r, struct str lost, int64_t t
 
 static err_t run_native(struct qw_run *r, struct http_request *rq, struct http_response *rs)
 {
-    struct native x = { .size = 20, .count_all = true };
+    struct native x = { .size = 20, .count_all = true, .partial = true };
     const struct json_val *b, *c;
     struct index_entry *e;
     uint32_t n;
@@ -338,6 +346,7 @@ static err_t run_native(struct qw_run *r, struct http_request *rq, struct http_r
     TRY(native_search(&x, &s, &r->arena));
     TRY(indexes_match(r->q.store, rq->tenant, rq->params[0], false, &r->arena, &e, &n));
     TRY(log_search(&r->q, &s, qw_log_indexes(e, n, &r->arena), n, &res));
+    if (!x.partial) TRY(qw_refuse_partial(r));
     json_init(&j, &rs->body);
     native_answer(&res, query_lost_text(&r->q), qw_took_us(r), &j);
     return buf_check(&rs->body);

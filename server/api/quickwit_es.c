@@ -12,7 +12,7 @@ struct es_req {
     struct es_sort sort[TOPN_KEYS_MAX];
     uint32_t nsort;
     int64_t from, size;
-    bool or_default, ignore_unavailable, count_only;
+    bool or_default, ignore_unavailable, count_only, whole_only; /* whole_only: no answer rather than an incomplete one */
     struct str extra_filters, includes, excludes;
 };
 
@@ -116,6 +116,9 @@ static err_t read_params(struct es_req *x, struct http_request *rq)
     TRY(qw_param_i64(rq, "size", &x->size));
     TRY(qw_param_i64(rq, "from", &x->from));
     TRY(qw_param_bool(rq, "ignore_unavailable", &x->ignore_unavailable));
+    bool partial = true;
+    TRY(qw_param_bool(rq, "allow_partial_search_results", &partial));
+    x->whole_only = !partial;
     if (http_param(rq, "default_operator", 0, &s)) x->or_default = !str_ieq(s, STR("and"));
     if (http_param(rq, "sort", 0, &s)) TRY(sort_text(x, s));
     return OK;
@@ -366,7 +369,8 @@ static err_t execute(struct qw_run *r, const struct es_req *x, struct log_result
     struct log_search s;
     TRY(indexes_match(r->q.store, r->q.tenant, x->indexes, x->ignore_unavailable, &r->arena, &e, &n));
     TRY(plan(x, e, n, &s, &r->arena));
-    return log_search(&r->q, &s, qw_log_indexes(e, n, &r->arena), n, res);
+    TRY(log_search(&r->q, &s, qw_log_indexes(e, n, &r->arena), n, res));
+    return x->whole_only ? qw_refuse_partial(r) : OK;
 }
 
 /* -- endpoints ------------------------------------------------------------------------------------------------------------ */
@@ -508,6 +512,8 @@ static err_t msearch_header(struct str line, struct arena *a, struct es_req *x)
     }
     c = json_get(h, "ignore_unavailable");
     if (c && c->type == JSON_BOOL) x->ignore_unavailable = c->boolean;
+    c = json_get(h, "allow_partial_search_results");
+    if (c && c->type == JSON_BOOL) x->whole_only = !c->boolean;
     return OK;
 }
 

@@ -26,6 +26,8 @@ void qw_param_str(struct http_request *rq, const char *name, struct str *v);
 MUST_CHECK err_t qw_param_i64(struct http_request *rq, const char *name, int64_t *v);
 MUST_CHECK err_t qw_param_bool(struct http_request *rq, const char *name, bool *v);
 /* The body as JSON, or NULL when it is empty. */
+/* For a request that takes no incomplete answer: an error when this one is. */
+MUST_CHECK err_t qw_refuse_partial(struct qw_run *r);
 MUST_CHECK err_t qw_body(struct http_request *rq, struct arena *a, const struct json_val **out);
 /* ERR_INVALID -> an error about the index's absence on the ES side is rendered from ERR_NOT_FOUND. */
 bool qw_is_elastic(const struct http_request *rq);

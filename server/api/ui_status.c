@@ -72,6 +72,7 @@ static void store_banners(const struct ui_ctx *c, const struct store_stats *st, 
         struct str lost = store_lost_text(c->admin->store, a);
         banner(j, "error", "Answers may be incomplete: " STR_FMT ".", STR_ARG(lost));
     }
+    if (st->away) banner(j, "error", "Answers may be incomplete: " STR_FMT ".", STR_ARG(store_away_text(c->admin->store, a)));
     if (st->read_only)
         banner(j, "error", "The disk is %.1f %% full: nothing is written but deletions. Free space on it.", 100 * st->disk_used);
     else if (st->refusing)

@@ -41,6 +41,7 @@ enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600, CORES_
 struct world { /* of a seed */
     struct prng rnd;
     struct prng deletes; /* of its own, so that seeds without deletions stay as they were */
+    struct prng outages; /* of the bucket */
     bool deleting;
     struct sim_disk *disk;
     struct kv *kv, *kv_sound;
@@ -416,8 +417,8 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
         if (prng_chance(r, 0.2)) w->kv_faults.write = 0.3;
         if (prng_chance(r, 0.2)) w->kv_faults.answer = 0.3;
         if (prng_chance(r, 0.1)) w->kv_faults.read = 0.05;
-        if (w->bucket)
-            object_mem_faults(w->bucket, &(struct object_faults){ .error = 0.1, .busy = 0.05, .lost = 0.1, .slow = 0.05, .refuse = 0.05,
+        if (w->bucket) /* or it is down for all of this life */
+            object_mem_faults(w->bucket, &(struct object_faults){ .error = prng_chance(&w->outages, 0.25) ? 1 : 0.1, .busy = 0.05, .lost = 0.1, .slow = 0.05, .refuse = 0.05,
                                                                   .slow_ns = 300 * NS_PER_MS });
         uint64_t within = prng_chance(r, 0.3) ? 300 : 6000;
         if (prng_chance(r, 0.7)) o.crash_at = 20 + prng_below(r, within);
@@ -479,6 +480,7 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     log_init(verbose ? LOG_INFO : (enum log_level)(LOG_ERROR + 1), false);
     prng_init(&w.rnd, seed);
     prng_init(&w.deletes, hash_u64(seed + 4));
+    prng_init(&w.outages, hash_u64(seed + 5));
     w.deleting = prng_chance(&w.deletes, 0.6);
     w.rot = prng_chance(&w.rnd, 0.1);
     w.small_disk = prng_chance(&w.rnd, 0.1);
