@@ -258,29 +258,65 @@ static err_t sync_parent(const char *path)
     return e;
 }
 
-/* One level, durable in its parent. */
+/* -- directories with their parents
+ * A level is made when the one above it is durable, so of those that are there only the deepest may be one whose first sync
+ * failed: it is synced in its parent once more, before the first is made below it, or when all are there. Those above it were
+ * durable before, or are somebody else's. */
+
+static err_t there_is(const char *path, bool *is)
+{
+    struct file f;
+    err_t e = file_open(&f, path, FILE_READ);
+    *is = e == OK || err_record()->os_errno == EISDIR || err_record()->os_errno == EACCES;
+    if (e == OK) file_close(&f);
+    return *is || e == ERR_NOT_FOUND ? OK : e;
+}
+
+/* Parents that are not ours to read are not ours to sync. */
+static err_t sync_old(const char *path)
+{
+    err_t e = sync_parent(path);
+    return e != OK && err_record()->os_errno != EIO ? OK : e;
+}
+
 static err_t make_one(const char *path)
 {
     struct io_op op = { .kind = IO_MKDIR, .path = path };
     int64_t r = io_await(&op);
     if (r < 0 && r != -EEXIST) return err_set_errno((int)-r, "make directory %s", path);
-    err_t e = sync_parent(path);
-    /* One that is there may be of a start whose sync failed. Parents that are not ours to read are not ours to sync. */
-    return r == -EEXIST && e != OK && err_record()->os_errno != EIO ? OK : e;
+    return sync_parent(path);
+}
+
+/* *missing: that of the level above, then of this one. */
+static err_t one_level(const char *path, char *above, bool *missing)
+{
+    bool before = *missing, is = false;
+    if (!before) TRY(there_is(path, &is));
+    *missing = !is;
+    if (is) {
+        memcpy(above, path, strlen(path) + 1);
+        return OK;
+    }
+    if (!before && *above) TRY(sync_old(above));
+    return make_one(path);
 }
 
 err_t fs_mkdirs(const char *path)
 {
-    char *part = strdup(path);
-    ASSERT(part);
+    size_t size = strlen(path) + 1;
+    char *part = strdup(path), *above = calloc(1, size);
+    bool missing = false;
+    ASSERT(part && above);
     err_t e = OK;
     for (char *p = part; *p && e == OK; p++) {
         if (*p != '/' || p == part) continue;
         *p = 0;
-        e = make_one(part);
+        e = one_level(part, above, &missing);
         *p = '/';
     }
-    if (e == OK) e = make_one(path);
+    if (e == OK) e = one_level(path, above, &missing);
+    if (e == OK && !missing) e = sync_old(path);
+    free(above);
     free(part);
     return e;
 }

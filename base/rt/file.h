@@ -47,7 +47,9 @@ MUST_CHECK err_t file_allocate(struct file *f, uint64_t size) MAY_YIELD; /* posi
 MUST_CHECK err_t file_truncate(struct file *f, uint64_t size) MAY_YIELD;
 MUST_CHECK err_t file_size(struct file *f, uint64_t *size) MAY_YIELD;
 
-MUST_CHECK err_t fs_mkdirs(const char *path) MAY_YIELD;  /* with parents; existing is OK */
+/* With parents; existing is OK. Durable: also what an earlier call made whose sync failed. What was there before is left alone but
+ * for one sync, of the parent of the deepest that is. */
+MUST_CHECK err_t fs_mkdirs(const char *path) MAY_YIELD;
 MUST_CHECK err_t fs_unlink(const char *path) MAY_YIELD;  /* missing is OK */
 MUST_CHECK err_t fs_sync_dir(const char *path) MAY_YIELD;
 /* The one durable publish: fdatasync of the open temp file, rename to `to`, fsync of its directory. */

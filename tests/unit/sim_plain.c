@@ -5,6 +5,7 @@
 #include "base/rt/sock.h"
 #include "tests/unit/check.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -322,6 +323,60 @@ static void test_names(void)
     sim_disk_free(d);
 }
 
+/* -- directories: what is made is durable, also when a first sync failed; what was there is left alone -------------- */
+static err_t make_dirs(void *arg)
+{
+    uint64_t before = sim_stats_now()->syncs;
+    TRY(fs_mkdirs("/x/y"));
+    CHECK(sim_stats_now()->syncs == before + 2);
+    TRY(fs_mkdirs("/x/y/z/w"));
+    CHECK(sim_stats_now()->syncs == before + 5); /* of /x once more, of /x/y, of /x/y/z */
+    TRY(fs_mkdirs("/x/y/z/w"));
+    CHECK(sim_stats_now()->syncs == before + 6);
+    (void)arg;
+    return OK;
+}
+
+static err_t make_dirs_again(void *arg)
+{
+    (void)arg;
+    TRY(fs_mkdirs("/x/y/z/w"));
+    sim_crash();
+    return OK;
+}
+
+static err_t look_for_dirs(void *arg)
+{
+    struct arena a;
+    struct str *names;
+    size_t n;
+    (void)arg;
+    arena_init(&a, NULL);
+    err_t e = fs_list("/x/y/z/w", &a, &names, &n);
+    arena_deinit(&a);
+    return e;
+}
+
+static void test_mkdirs(void)
+{
+    struct sim_result r = { .stats.could_fail = 1 };
+    for (uint64_t nth = 1; r.stats.could_fail >= nth - 1; nth++) {
+        for (uint64_t seed = 1; seed < 9; seed++) {
+            struct sim_disk *d = sim_disk_new(1 << 20);
+            const struct sim_opts o = { .fail_nth = nth, .fail_errno = EIO };
+            struct sim_result after;
+            sim_run(seed, 1, d, &o, make_dirs, NULL, &r);
+            CHECK((r.result == OK) == (r.stats.could_fail < nth));
+            sim_run(seed, 1, d, NULL, make_dirs_again, NULL, &after);
+            CHECK(after.crashed);
+            sim_run(seed, 1, d, NULL, look_for_dirs, NULL, &after);
+            CHECK(after.result == OK);
+            sim_disk_free(d);
+        }
+    }
+    CHECK(r.stats.could_fail > 10);
+}
+
 static err_t move_across(void *arg)
 {
     struct file f;
@@ -399,6 +454,7 @@ int main(void)
     test_faults_fire();
     test_full_disk();
     test_names();
+    test_mkdirs();
     test_rename_is_atomic();
     test_stuck_and_time();
     fprintf(stderr, "sim_plain: passed\n");
