@@ -123,7 +123,7 @@ static void fill_contexts(struct doors *d, struct contexts *c, bool deletes)
     int64_t timeout_ns = config_num(cf, CFG_QUERY_TIMEOUT) * NS_PER_MS;
     int64_t one = config_num(cf, CFG_QUERY_MEMORY_ONE);
     ingest_ctx_init(&c->ingest, d->store, d->ingest_budget, rt_cores());
-    c->prom = (struct prom_ctx){ .store = d->store, .deletes = deletes, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
+    c->prom = (struct prom_ctx){ .store = d->store, .deletes = deletes, .tasks = c->tasks, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
                                  .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
     c->tempo = (struct tempo_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
                                    .timeout_ns = timeout_ns };

@@ -58,7 +58,10 @@ err_t delete_filter_spans(struct str traceql, int64_t start_ns, int64_t end_ns, 
 
 void delete_filter_free(struct delete_filter *f)
 {
-    expr_builder_deinit(&f->b);
+    if (!f->series) expr_builder_deinit(&f->b);
+    for (uint32_t i = 0; i < f->nseries; i++)
+        pq_ast_deinit(&f->series[i]);
+    f->nseries = 0;
     if (f->tql) tql_free(f->tql);
     f->tql = NULL;
 }
@@ -107,21 +110,29 @@ static err_t scan_all(struct part *p, struct op_scan *scan)
     }
 }
 
-static err_t find_here(void *arg)
+static err_t find_rows(struct part *p, struct view *v)
 {
-    struct part *p = arg;
     struct op_scan scan;
-    struct view *v;
-    dead_marks_init(&p->marks, &p->a);
-    TRY(view_open(p->s, p->tenant, p->budget, &v));
     const struct scan_opts o = { .req = { .signal = p->f->signal, .index = p->f->index, .tmin_ns = p->f->tmin_ns, .tmax_ns = p->f->tmax_ns,
                                           .upto_generation = p->generation },
                                  .filter = p->f->root, .builder = &p->f->b };
     err_t e = op_scan_open(&scan, v, &o, p->budget);
     if (e == OK) e = scan_all(p, &scan);
     struct err_record why = *err_record();
-    struct view_counts counts;
     op_scan_close(&scan);
+    *err_record() = why;
+    return e;
+}
+
+static err_t find_here(void *arg)
+{
+    struct part *p = arg;
+    struct view *v;
+    dead_marks_init(&p->marks, &p->a);
+    TRY(view_open(p->s, p->tenant, p->budget, &v));
+    err_t e = p->f->series ? delete_mark_exemplars(v, p->f, p->generation, &p->marks, &p->more) : find_rows(p, v);
+    struct err_record why = *err_record();
+    struct view_counts counts;
     view_counts(v, &counts);
     p->lost = counts.lost > 0;
     view_close(v);

@@ -17,7 +17,7 @@ struct delete_tasks { /* core 0's */
     bool closing;
 };
 
-static const char *const lang_names[] = { "quickwit", "elastic", "traceql" };
+static const char *const lang_names[] = { "quickwit", "elastic", "traceql", "series" };
 
 /* -- documents ----------------------------------------------------------------------------------------------------- */
 
@@ -108,6 +108,7 @@ static err_t make_filter(struct store *s, struct str tenant, const struct delete
     *gone = false;
     *f = (struct delete_filter){ 0 };
     if (x->lang == DELETE_TRACEQL) return delete_filter_spans(x->query, x->start_ns, x->end_ns, a, f);
+    if (x->lang == DELETE_SERIES) return delete_filter_exemplars(x->fields, x->nfields, x->start_ns, x->end_ns, a, f);
     err_t err = indexes_get(s, tenant, x->index, a, &e);
     *gone = x->uid.n && (err == ERR_NOT_FOUND || (err == OK && !str_eq(e.uid, x->uid)));
     if (*gone) return OK;
@@ -248,8 +249,8 @@ err_t delete_tasks_submit(struct delete_tasks *t, struct str tenant, const struc
     delete_filter_free(&f);
     *err_record() = why;
     TRY(e);
-    struct delete_entry entry = { .tenant = tenant, .signal = SIG_SPANS };
-    if (spec->lang != DELETE_TRACEQL) {
+    struct delete_entry entry = { .tenant = tenant, .signal = spec->lang == DELETE_SERIES ? SIG_EXEMPLARS : SIG_SPANS };
+    if (spec->lang == DELETE_QUICKWIT || spec->lang == DELETE_ELASTIC) {
         struct index_entry ix;
         TRY(indexes_get(t->store, tenant, spec->index, a, &ix));
         entry.signal = ix.log.signal;

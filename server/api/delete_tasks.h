@@ -14,12 +14,12 @@ struct delete_tasks;
 MUST_CHECK err_t delete_tasks_start(struct store *s, struct budget *budget, struct delete_tasks **out);
 void delete_tasks_stop(struct delete_tasks *t) MAY_YIELD; /* what runs is left for the next start */
 
-enum delete_lang { DELETE_QUICKWIT, DELETE_ELASTIC, DELETE_TRACEQL };
+enum delete_lang { DELETE_QUICKWIT, DELETE_ELASTIC, DELETE_TRACEQL, DELETE_SERIES };
 struct delete_spec {
     enum delete_lang lang;
-    struct str index, uid;      /* name and what its rows carry; not for TraceQL */
-    struct str query;           /* text; DELETE_ELASTIC: a query object as JSON */
-    const struct str *fields;   /* default fields instead of the index's */
+    struct str index, uid;      /* name and what its rows carry; not for TraceQL and series */
+    struct str query;           /* text; DELETE_ELASTIC: a query object as JSON; DELETE_SERIES: empty */
+    const struct str *fields;   /* default fields instead of the index's; DELETE_SERIES: selectors of series whose exemplars go */
     uint32_t nfields;
     int64_t start_ns, end_ns;   /* start <= time < end; INT64_MIN, INT64_MAX: open */
 };

@@ -27,13 +27,21 @@ static void put_task(struct json_out *j, const struct delete_task *t)
     json_keyz(j, "created");
     json_i64(j, t->created_s);
     json_keyz(j, "signal");
-    json_z(j, t->spec.lang == DELETE_TRACEQL ? "spans" : "logs");
+    json_z(j, t->spec.lang == DELETE_TRACEQL ? "spans" : t->spec.lang == DELETE_SERIES ? "exemplars" : "logs");
     if (t->spec.index.n) {
         json_keyz(j, "index");
         json_str(j, t->spec.index);
     }
-    json_keyz(j, "query");
-    json_str(j, t->spec.query);
+    if (t->spec.lang == DELETE_SERIES) {
+        json_keyz(j, "series");
+        json_arr(j);
+        for (uint32_t i = 0; i < t->spec.nfields; i++)
+            json_str(j, t->spec.fields[i]);
+        json_arr_end(j);
+    } else {
+        json_keyz(j, "query");
+        json_str(j, t->spec.query);
+    }
     if (t->spec.start_ns != INT64_MIN) native_json_seconds(j, "start", t->spec.start_ns);
     if (t->spec.end_ns != INT64_MAX) native_json_seconds(j, "end", t->spec.end_ns);
     json_obj_end(j);

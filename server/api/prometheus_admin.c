@@ -1,7 +1,11 @@
-/* Deleting series, as Prometheus' admin API has it: recorded at once and visible at once; the bytes go later. Prometheus has these
+/* Deleting series, as Prometheus' admin API has it: recorded at once and visible at once, their exemplars by a task that is waited for;
+ * the bytes go later. Prometheus has these
  * behind a flag and answers 503 without it; here the setting api.deletes decides. */
+#include "server/api/delete_tasks.h"
 #include "server/api/prometheus_int.h"
 #include "storage/store_delete.h"
+
+enum { EXEMPLARS_WAIT_S = 30 };
 
 static err_t check(const struct prom_ctx *ctx)
 {
@@ -13,6 +17,48 @@ static err_t no_content(struct http_response *rs)
     rs->status = 204;
     return OK;
 }
+
+/* -- exemplars ------------------------------------------------------------------------------------------------------- */
+
+static err_t look(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+{
+    unsigned *found = ARENA_NEW(a, unsigned);
+    (void)q;
+    (void)plan;
+    *partial = found;
+    return view_signals(v, 1u << SIG_EXEMPLARS, found);
+}
+
+static err_t has_exemplars(struct prom_run *r, bool *has)
+{
+    struct scatter sc;
+    *has = false;
+    TRY(scatter_run(&r->q, look, NULL, &sc));
+    for (unsigned i = 0; i < sc.n; i++)
+        *has |= *(unsigned *)sc.partials[i] != 0;
+    scatter_free(&sc);
+    return OK;
+}
+
+static err_t delete_exemplars(struct prom_run *r, const struct tombstone_spec *t, const struct pq_ast *asts, uint32_t n)
+{
+    struct str *selectors = ARENA_RAW(&r->arena, struct str, n);
+    struct delete_spec spec = { .lang = DELETE_SERIES, .index = STR(""), .query = STR(""), .fields = selectors, .nfields = n,
+                                .start_ns = prom_ns(t->tmin_ms), .end_ns = t->tmax_ms == INT64_MAX ? INT64_MAX : prom_ns(t->tmax_ms + 1) };
+    struct delete_task task;
+    bool has;
+    TRY(has_exemplars(r, &has));
+    if (!has) return OK;
+    for (uint32_t i = 0; i < n; i++)
+        selectors[i] = asts[i].text;
+    TRY(delete_tasks_submit(r->ctx->tasks, t->tenant, &spec, &r->arena, &task));
+    TRY(delete_tasks_wait(r->ctx->tasks, t->tenant, task.id, EXEMPLARS_WAIT_S * NS_PER_S, &r->arena, &task));
+    if (str_is(task.state, "done")) return OK;
+    return err_set(ERR_UNAVAILABLE, "the series are deleted, their exemplars not all yet (deletion %llu goes on): " STR_FMT,
+                   (unsigned long long)task.id, STR_ARG(task.error));
+}
+
+/* -- requests -------------------------------------------------------------------------------------------------------- */
 
 /* All selectors are read before the first is applied: a mistyped one deletes nothing. */
 static err_t delete_all(struct prom_run *r, struct http_request *rq, struct pq_ast *asts, uint32_t *n)
@@ -35,7 +81,7 @@ static err_t delete_all(struct prom_run *r, struct http_request *rq, struct pq_a
         t.nm = asts[i].root->sel->nm;
         TRY(store_tombstone(r->ctx->store, &t));
     }
-    return OK;
+    return delete_exemplars(r, &t, asts, *n);
 }
 
 err_t prom_delete_series(struct http_request *rq, struct http_response *rs)

@@ -192,13 +192,6 @@ static void put(struct json_out *j, const struct exemplar *v, uint32_t n)
     json_arr_end(j);
 }
 
-static int64_t ns_of(int64_t ms)
-{
-    if (ms > INT64_MAX / NS_PER_MS) return INT64_MAX;
-    if (ms < INT64_MIN / NS_PER_MS) return INT64_MIN;
-    return ms * NS_PER_MS;
-}
-
 err_t prom_exemplars(struct http_request *rq, struct http_response *rs)
 {
     struct prom_run r;
@@ -221,8 +214,8 @@ err_t prom_exemplars(struct http_request *rq, struct http_response *rs)
         goto out;
     }
     selectors_of(ast.root, p);
-    p->tmin_ns = ns_of(start);
-    p->tmax_ns = ns_of(end);
+    p->tmin_ns = prom_ns(start);
+    p->tmax_ns = prom_ns(end);
     if (p->nsel) TRY_OUT(e, scatter_run(&r.q, fragment, p, &sc));
     uint32_t n = 0;
     for (unsigned i = 0; i < sc.n; i++) n += ((struct part *)sc.partials[i])->n;

@@ -28,6 +28,12 @@ MUST_CHECK err_t prom_time(struct http_request *rq, const char *name, int64_t de
 MUST_CHECK err_t prom_duration(struct http_request *rq, const char *name, int64_t def_ms, int64_t *ms);
 MUST_CHECK err_t prom_limit(struct http_request *rq, const char *name, uint64_t *n); /* 0 = none */
 MUST_CHECK err_t prom_bad_param(const char *name); /* wraps the current error: invalid parameter "name": ... */
+/* What does not fit is the nearest that does. */
+static inline int64_t prom_ns(int64_t ms)
+{
+    int64_t ns;
+    return __builtin_mul_overflow(ms, (int64_t)NS_PER_MS, &ns) ? (ms < 0 ? INT64_MIN : INT64_MAX) : ns;
+}
 enum { PROM_MATCH_MAX = 256 };
 #define PROM_TIME_MIN (-(INT64_C(1) << 60))
 #define PROM_TIME_MAX (INT64_C(1) << 60)

@@ -33,6 +33,51 @@ def delete_series(node, tenant=None, method="POST", **params):
     return node.request(method, "prom", DELETE, params=params, tenant=tenant)
 
 
+def with_exemplar(name, number, at_ns):
+    """A histogram's point with an exemplar, whose trace is the number."""
+    rq = otlp.gauge("shop", "x", {})
+    m = rq.resource_metrics[0].scope_metrics[0].metrics.add(name=name, unit="s")
+    m.histogram.aggregation_temporality = 2
+    p = m.histogram.data_points.add(start_time_unix_nano=at_ns - 10**9, time_unix_nano=at_ns, count=2, sum=0.7, explicit_bounds=[0.1, 0.5],
+                                    bucket_counts=[0, 1, 1])
+    p.exemplars.add(time_unix_nano=at_ns, as_double=0.6, trace_id=number.to_bytes(16, "big"), span_id=b"\x0b" * 8)
+    return rq
+
+
+def test_exemplars_go_with_their_series(node):
+    now = time.time_ns() // 10**9 * 10**9
+
+    def traces(name, tenant=None):
+        a = node.get("prom", "/api/v1/query_exemplars", params={"query": name, "start": now / 1e9 - 600, "end": now / 1e9 + 600}, tenant=tenant)
+        assert a.status == 200, a
+        return sorted(int(x["labels"]["trace_id"], 16) for s in a.json["data"] for x in s["exemplars"])
+
+    for i in range(20):
+        send(node, "metrics", with_exemplar("wait", 100 + i, now - i * 10**9))
+        send(node, "metrics", with_exemplar("rest", 200 + i, now - i * 10**9))
+    send(node, "metrics", with_exemplar("wait", 300, now), tenant="other")
+    wait, rest = "wait_seconds_bucket", "rest_seconds_bucket"
+    assert traces(wait) == list(range(100, 120)) and traces(rest) == list(range(200, 220))
+    end = {"start": now / 1e9 - 9, "end": now / 1e9 - 5}
+    assert delete_series(node, **{"match[]": [f'{wait}{{job="shop"}}', "nothing"], **end}).status == 204
+    kept = [n for n in range(100, 120) if not 105 <= n <= 109]
+    assert traces(wait) == kept and traces(rest) == list(range(200, 220))
+    again(node)
+    assert traces(wait) == kept
+    assert delete_series(node, **{"match[]": '{__name__=~"wait.*"}'}).status == 204
+    assert traces(wait) == [] and traces(rest) == list(range(200, 220)) and traces(wait, "other") == [300]
+    send(node, "metrics", with_exemplar("wait", 103, now - 3 * 10**9))  # what comes later is seen, whatever its time
+    assert traces(wait) == [103]
+    again(node)
+    assert traces(wait) == [103] and traces(rest) == list(range(200, 220))
+    tasks = node.get("ui", "/api/delete").json["deletions"]
+    assert [(t["state"], t["signal"], t["rows"]) for t in tasks] == [("done", "exemplars", 15), ("done", "exemplars", 5)], tasks
+    assert node.get("ui", "/api/delete", tenant="other").json["deletions"] == []
+    # No task where there is nothing to look for.
+    assert delete_series(node, tenant="third", **{"match[]": "up"}).status == 204
+    assert node.get("ui", "/api/delete", tenant="third").json["deletions"] == []
+
+
 def test_series(node):
     now = time.time_ns() // 10**9 * 10**9
     for step in range(10):
