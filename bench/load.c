@@ -2,10 +2,12 @@
  * CPU time that the server's process used for them.
  *
  *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4] [--trace-spans 1] [--rows N]
- *              [--spread SECONDS]
+ *              [--spread SECONDS [--in-order]] [--seed N]
  *
  * The run ends after the seconds, or as soon as about N rows are acked. With a spread, spans start anywhere in that many
- * seconds before now and last from 0.1 ms to 10 s; else they come one a microsecond and last one.
+ * seconds before now and last from 0.1 ms to 10 s; else they come one a microsecond and last one. In order, time goes on with
+ * the rows, as it does for a node: traces start one after another over the spread, the first 1/N-th of it with the first row,
+ * and a span starts up to 20 ms after the one before it of its trace. The same seed gives the same rows, in about the same order.
  *
  * The shape of the data is that of the measured limits (457 B a span, 273 B a log record, about 210 B of labels
  * a sample; batches of 1,000 rows, 2,000 samples). Every request is different: ids and times of the rows are patched
@@ -52,6 +54,8 @@ static struct {
     uint32_t trace_spans; /* spans that share a trace id */
     uint64_t rows_max;
     uint64_t spread_ns;   /* of the starts of spans; 0 = all now */
+    bool in_order;
+    uint64_t seed, start_ns; /* start_ns: of the run */
 } opt = { .port = 4318, .seconds = 5, .conns = 4, .trace_spans = 1, .rows_max = UINT64_MAX };
 
 static struct body *bodies;
@@ -288,8 +292,30 @@ static void build_samples(struct body *p, uint32_t number, int64_t start_ms)
     buf_deinit(&raw);
 }
 
-static void patch(char *copy, const struct body *p, struct prng *g, uint64_t time_ns)
+/* When the spans of request `number` start: those of a trace shortly after each other, traces over the request's share of the spread. */
+struct ordered {
+    uint64_t from_ns, share_ns, start;
+    uint32_t row;
+};
+
+static uint64_t next_start(struct ordered *o, struct prng *g)
 {
+    if (o->row++ % opt.trace_spans == 0)
+        o->start = o->from_ns + prng_below(g, o->share_ns);
+    else
+        o->start += prng_below(g, 20 * UINT64_C(1000000));
+    return o->start;
+}
+
+static struct ordered ordered_at(uint32_t number)
+{
+    uint64_t share = opt.spread_ns / MAX(opt.rows_max / ROWS, 1) + 1;
+    return (struct ordered){ .from_ns = opt.start_ns - opt.spread_ns + number * share, .share_ns = share };
+}
+
+static void patch(char *copy, const struct body *p, struct prng *g, uint64_t time_ns, uint32_t number)
+{
+    struct ordered order = ordered_at(number);
     uint64_t trace[2] = { 0, 0 }, span = 0, before = 0;
     uint32_t trace_rows = 0;
     for (uint32_t i = 0; i < p->nids; i++) {
@@ -309,7 +335,7 @@ static void patch(char *copy, const struct body *p, struct prng *g, uint64_t tim
     uint64_t start = 0;
     for (uint32_t i = 0; i < p->ntimes; i++) {
         uint64_t t = time_ns + i * 1000;
-        if (opt.spread_ns && i % 2 == 0) t = start = time_ns - prng_below(g, opt.spread_ns);
+        if (opt.spread_ns && i % 2 == 0) t = start = opt.in_order ? next_start(&order, g) : time_ns - prng_below(g, opt.spread_ns);
         else if (opt.spread_ns) t = start + (uint64_t)(1e5 * exp(prng_unit(g) * log(1e5)));
         memcpy(copy + p->time_at[i], &t, 8);
     }
@@ -321,7 +347,7 @@ static void *connection(void *arg)
     static const char *const paths[] = { "/v1/traces", "/v1/logs", "/api/v1/write" };
     struct prng g;
     uint64_t sent = 0;
-    prng_init(&g, (uint64_t)(uintptr_t)arg + (uint64_t)time(NULL));
+    prng_init(&g, (uint64_t)(uintptr_t)arg + (opt.seed ? opt.seed : (uint64_t)time(NULL)));
     int fd = dial(opt.port);
     char *copy = malloc(16 << 20), head[256];
     while (!stop) {
@@ -331,7 +357,7 @@ static void *connection(void *arg)
         memcpy(copy, p->b.p, p->b.n);
         struct timespec t;
         clock_gettime(CLOCK_REALTIME, &t);
-        patch(copy, p, &g, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + sent++);
+        patch(copy, p, &g, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + sent++, i);
         int n = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n%sContent-Length: %zu\r\n\r\n",
                          paths[opt.what], opt.what == SAMPLES_RW ? "Content-Encoding: snappy\r\n" : "", p->b.n);
         send_all(fd, head, (size_t)n);
@@ -371,13 +397,16 @@ static void parse(int argc, char **argv)
 {
     static const struct option longs[] = { { "port", 1, 0, 'p' }, { "pid", 1, 0, 'i' }, { "signal", 1, 0, 's' },
                                            { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { "trace-spans", 1, 0, 'n' },
-                                           { "rows", 1, 0, 'r' }, { "spread", 1, 0, 'd' }, { 0, 0, 0, 0 } };
+                                           { "rows", 1, 0, 'r' }, { "spread", 1, 0, 'd' }, { "in-order", 0, 0, 'o' },
+                                           { "seed", 1, 0, 'e' }, { 0, 0, 0, 0 } };
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'p') opt.port = (uint16_t)atoi(optarg);
         else if (o == 'i') opt.pid = atoi(optarg);
         else if (o == 't') opt.seconds = atof(optarg);
         else if (o == 'c') opt.conns = MIN(MAX(atoi(optarg), 1), CONNS_MAX);
         else if (o == 'n') opt.trace_spans = (uint32_t)MAX(atoi(optarg), 1);
+        else if (o == 'o') opt.in_order = true;
+        else if (o == 'e') opt.seed = strtoull(optarg, NULL, 10);
         else if (o == 'd') opt.spread_ns = strtoull(optarg, NULL, 10) * 1000000000;
         else if (o == 'r') opt.rows_max = strtoull(optarg, NULL, 10);
         else if (o == 's') opt.what = optarg[0] == 'l' ? LOGS : optarg[0] == 's' && optarg[1] == 'a' ? SAMPLES_RW : SPANS;
@@ -393,6 +422,7 @@ int main(int argc, char **argv)
     nbodies = opt.what == SAMPLES_RW ? SAMPLE_BODIES : 64;
     bodies = calloc(nbodies, sizeof *bodies);
     int64_t start_ms = (int64_t)time(NULL) * 1000 - 3600 * 1000;
+    opt.start_ns = (uint64_t)(now_s(CLOCK_REALTIME) * 1e9);
     for (uint32_t i = 0; i < nbodies; i++) {
         if (opt.what == SAMPLES_RW)
             build_samples(&bodies[i], i, start_ms);

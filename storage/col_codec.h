@@ -37,7 +37,8 @@ void buf_lstr(struct buf *b, struct str s);
 
 /* -- marks ------------------------------------------------------------------------------------------- *
  * Where an encoded column can be entered, counted from its first byte: where its head ends (validity, and what else the
- * decoder needs first), then the ends of the blocks of its dictionary, then those of its blocks of 1,024 values. */
+ * decoder needs first), then the ends of the blocks of its dictionary, then those of its blocks of 1,024 values (COL_FIX_MARK
+ * fixed-size ones without a dictionary). */
 struct col_marks {
     uint32_t *end, n, cap;
     uint32_t ndict, nvalues; /* n = 1 + ndict + nvalues */
@@ -59,6 +60,7 @@ static inline unsigned bits_of(uint64_t v) { return v ? 64 - (unsigned)__builtin
 size_t col_pack_bytes(uint32_t n, unsigned width);
 void col_pack(const uint64_t *v, uint32_t n, unsigned width, struct buf *out);
 void col_unpack(const uint8_t *p, uint32_t n, unsigned width, uint64_t *out); /* p has col_pack_bytes */
+uint64_t col_unpack_at(const uint8_t *p, uint32_t n, unsigned width, uint32_t i); /* value i of them alone */
 
 /* -- col_int.c ------------------------------------------------------------------------------------- */
 void col_int_encode(const int64_t *v, uint32_t n, struct buf *out);
@@ -82,6 +84,7 @@ MUST_CHECK err_t col_bits_decode(struct cur *c, uint32_t n, uint64_t *words, uin
 bool col_bits_skip_all(struct cur *c);
 
 /* -- col_fix.c: width 1 to 16 bytes a value -------------------------------------------------------- */
+enum { COL_FIX_MARK = 256 }; /* values between two marks, where there is no dictionary */
 void col_fix_encode(const uint8_t *v, uint32_t n, uint32_t width, enum col_level level, struct buf *out, struct col_marks *m);
 MUST_CHECK err_t col_fix_decode(struct cur *c, uint32_t n, uint32_t width, uint8_t *out);
 MUST_CHECK err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, const uint32_t *at, uint32_t k, uint8_t *out);

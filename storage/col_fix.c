@@ -46,8 +46,8 @@ static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, ui
 
 static void put_raw(const uint8_t *v, uint32_t n, uint32_t width, struct buf *out, struct col_marks *m)
 {
-    for (uint32_t i = 0; i < n; i += COL_BLOCK) {
-        buf_put(out, v + (size_t)i * width, (size_t)MIN(n - i, (uint32_t)COL_BLOCK) * width);
+    for (uint32_t i = 0; i < n; i += COL_FIX_MARK) {
+        buf_put(out, v + (size_t)i * width, (size_t)MIN(n - i, (uint32_t)COL_FIX_MARK) * width);
         col_mark_values(m, out);
     }
 }

@@ -18,6 +18,7 @@
 #include <stdlib.h>
 
 enum { MODE_CONST, MODE_CONST_DELTA, MODE_FRAME, MODE_DELTA, MODE_FEW = 16, MODE_RISE = 17, FEW_MAX = 16 };
+enum { FEW_OF_BLOCK = 64 /* values that are picked out one by one */ };
 static const char *const mode_names[] = { "const", "line", "frame", "delta" };
 static const uint64_t scales[4] = { 1, 1000, 1000000, 1000000000 };
 
@@ -289,18 +290,58 @@ static err_t skip_block(struct cur *c, uint32_t n)
     return cur_take(c, col_pack_bytes(n, width), &p);
 }
 
+/* Of packed values at hand, out[i] = base + scale * value number at[i] - from. */
+static void pick(const uint8_t *p, uint32_t n, unsigned width, uint64_t base, uint64_t scale, uint32_t from, const uint32_t *at, uint32_t k,
+                 int64_t *out)
+{
+    for (uint32_t i = 0; i < k; i++)
+        out[i] = (int64_t)(base + scale * col_unpack_at(p, n, width, at[i] - from));
+}
+
+/* Values numbered at[i] - from of a block, where they can be had without the others; *done: they could. */
+static err_t get_frame_at(struct cur *c, uint32_t n, uint32_t from, const uint32_t *at, uint32_t k, int64_t *out, bool *done)
+{
+    uint64_t base;
+    uint8_t width;
+    const uint8_t *p, head = *c->p;
+    *done = head < MODE_FEW && ((head & 3) == MODE_CONST || (head & 3) == MODE_FRAME) && head >> 2 < ARRAY_LEN(scales);
+    if (!*done) return OK;
+    c->p++;
+    col_saw(mode_names[head & 3]);
+    TRY(cur_varint(c, &base));
+    base = (uint64_t)unzigzag(base);
+    if ((head & 3) == MODE_CONST) {
+        for (uint32_t i = 0; i < k; i++)
+            out[i] = (int64_t)base;
+        return OK;
+    }
+    TRY(cur_u8(c, &width));
+    if (width > 64) return err_set(ERR_CORRUPT, "integers of %u bits", width);
+    TRY(cur_take(c, col_pack_bytes(n, width), &p));
+    pick(p, n, width, base, scales[head >> 2], from, at, k, out);
+    return OK;
+}
+
+/* Values numbered at[i] - from of a block of n. */
+static err_t get_block_at(struct cur *c, uint32_t n, uint32_t from, const uint32_t *at, uint32_t k, int64_t *out)
+{
+    bool done = false;
+    if (k <= FEW_OF_BLOCK && c->p < c->end) TRY(get_frame_at(c, n, from, at, k, out, &done));
+    if (done) return OK;
+    TRY(get_block(c, n, work));
+    for (uint32_t i = 0; i < k; i++)
+        out[i] = (int64_t)work[at[i] - from];
+    return OK;
+}
+
 err_t col_int_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, int64_t *out)
 {
     uint32_t next = 0;
-    for (uint32_t from = 0; from < n; from += COL_BLOCK) {
+    for (uint32_t from = 0, some; from < n && next < k; from += COL_BLOCK, next += some) {
         uint32_t m = MIN(n - from, COL_BLOCK);
-        if (next == k || at[next] >= from + m) {
-            TRY(skip_block(c, m));
-            continue;
-        }
-        TRY(get_block(c, m, work));
-        for (; next < k && at[next] < from + m; next++)
-            out[next] = (int64_t)work[at[next] - from];
+        for (some = 0; next + some < k && at[next + some] < from + m;)
+            some++;
+        TRY(some ? get_block_at(c, m, from, at + next, some, out + next) : skip_block(c, m));
     }
     ASSERT(next == k);
     return OK;

@@ -97,3 +97,31 @@ void col_unpack(const uint8_t *p, uint32_t n, unsigned width, uint64_t *out)
     else
         unpack_tail(p, n, width, out);
 }
+
+/* `width` bits from bit `at` on; all bytes of them are there. */
+static uint64_t bits_at(const uint8_t *p, uint64_t at, unsigned width)
+{
+    unsigned __int128 v = 0;
+    unsigned shift = at % 8;
+    memcpy(&v, p + at / 8, (shift + width + 7) / 8);
+    return (uint64_t)(v >> shift) & (width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1);
+}
+
+static uint64_t word_at(const uint8_t *p, size_t i)
+{
+    uint64_t v;
+    memcpy(&v, p + i * sizeof v, sizeof v);
+    return v;
+}
+
+uint64_t col_unpack_at(const uint8_t *p, uint32_t n, unsigned width, uint32_t i)
+{
+    ASSERT(i < n && n <= COL_BLOCK && width <= 64);
+    if (width == 0) return 0;
+    if (n < COL_BLOCK) return bits_at(p, (uint64_t)i * width, width);
+    unsigned bit = i / LANES * width, shift = bit % 64;
+    size_t word = (size_t)(bit / 64) * LANES + i % LANES;
+    uint64_t v = word_at(p, word) >> shift;
+    if (shift + width > 64) v |= word_at(p, word + LANES) << (64 - shift);
+    return width == 64 ? v : v & ((UINT64_C(1) << width) - 1);
+}

@@ -4,7 +4,7 @@
 #include "storage/seg_ids.h"
 
 /* Of a group at most so much is fetched ahead; the rest is read when it is asked for. */
-enum { FETCH_BYTES_MAX = 2 << 20, FETCH_BLOCKS_MAX = 8, FEW_ROWS_MAX = 4096 };
+enum { FETCH_BYTES_MAX = 2 << 20, FETCH_ROWS_MAX = 256, FEW_ROWS_MAX = 4096 };
 
 struct wants {
     struct arena *a;
@@ -23,24 +23,15 @@ static void want(void *arg, uint64_t off, uint64_t n)
     w->bytes += n;
 }
 
-static void want_column(struct wants *w, const struct seg_rel *rel, const struct seg_col *c, const uint32_t *blocks, uint32_t nblocks)
-{
-    for (uint32_t i = 0; i < nblocks; i++) {
-        uint32_t lo = blocks[i] * SEG_IDS_ROWS;
-        seg_cut_want(c, rel->nrows, lo, MIN(lo + SEG_IDS_ROWS, rel->nrows), want, w);
-        if (c->cut.npieces == 0) return; /* it was the whole column */
-    }
-}
-
 /* Every column of the rows; of the other relations what is small: which of their rows are needed is not known yet. */
-static void want_all(struct wants *w, const struct seg_rows *dir, const uint32_t *blocks, uint32_t nblocks)
+static void want_all(struct wants *w, const struct seg_rows *dir, const uint32_t *rows, uint32_t nrows)
 {
     for (int rel = 0; rel < SEG_RELS; rel++) {
         const struct seg_rel *r = &dir->rel[rel];
         want(w, r->link.off, r->link.size);
         for (uint32_t i = 0; i < r->ncols; i++) {
             if (rel == REL_ROWS)
-                want_column(w, r, &r->cols[i], blocks, nblocks);
+                seg_cut_want(&r->cols[i], r->nrows, rows, nrows, want, w);
             else if (r->cols[i].chunk.size <= SEG_CUT_CHUNK_MIN)
                 want(w, r->cols[i].chunk.off, r->cols[i].chunk.size);
         }
@@ -56,21 +47,13 @@ static const struct seg_col *id_column(const struct seg_rel *r)
     return NULL;
 }
 
-static err_t compare(struct rows_found *f, const struct seg_col *c, const uint32_t *blocks, uint32_t nblocks, struct str id,
-                     struct arena *a)
+static err_t compare(struct rows_found *f, const struct seg_col *c, const uint32_t *rows, uint32_t n, struct str id, struct arena *a)
 {
-    const struct seg_rel *r = &f->dir.rel[REL_ROWS];
     struct arena tmp;
     struct column ids;
-    uint32_t n = 0;
     err_t e;
     arena_init(&tmp, a->budget);
-    uint32_t *rows = ARENA_RAW(&tmp, uint32_t, (size_t)nblocks * SEG_IDS_ROWS);
-    TRY_OUT(e, arena_check(&tmp));
-    for (uint32_t i = 0; i < nblocks; i++)
-        for (uint32_t row = blocks[i] * SEG_IDS_ROWS, k = 0; k < SEG_IDS_ROWS && row < r->nrows; k++)
-            rows[n++] = row++;
-    TRY_OUT(e, seg_rows_column_at(&f->from, r, c, rows, n, &tmp, &ids));
+    TRY_OUT(e, seg_rows_column_at(&f->from, &f->dir.rel[REL_ROWS], c, rows, n, &tmp, &ids));
     f->rows = ARENA_RAW(a, uint32_t, n);
     TRY_OUT(e, arena_check(a));
     for (uint32_t i = 0; i < n; i++)
@@ -91,7 +74,7 @@ static err_t read_few(struct rows_found *f, struct arena *a)
     return OK;
 }
 
-err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *blocks, uint32_t nblocks, struct str id, bool whole,
+err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *rows, uint32_t nrows, struct str id, bool whole,
                 struct arena *a, struct rows_found *out)
 {
     struct wants w = { .a = a };
@@ -103,15 +86,13 @@ err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *bloc
     out->few = ARENA_ARRAY(a, struct column *, r->ncols);
     TRY(arena_check(a));
     if (!c) return OK;
-    if (nblocks <= FETCH_BLOCKS_MAX) {
-        want_column(&w, r, c, blocks, nblocks);
-        if (whole) want_all(&w, &out->dir, blocks, nblocks);
-    }
+    if (nrows <= FETCH_ROWS_MAX && whole) want_all(&w, &out->dir, rows, nrows);
+    else if (nrows <= FETCH_ROWS_MAX) seg_cut_want(c, r->nrows, rows, nrows, want, &w);
     TRY(arena_check(a));
     TRY(seg_fetch(&out->from, w.v, w.n, a));
     for (uint32_t i = 0; i < out->from.nhave; i++)
         out->bytes += out->from.have[i].n;
-    TRY(compare(out, c, blocks, nblocks, id, a));
+    TRY(compare(out, c, rows, nrows, id, a));
     return whole && out->n <= FEW_ROWS_MAX && out->n ? read_few(out, a) : OK;
 }
 

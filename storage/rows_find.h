@@ -1,7 +1,7 @@
-/* The rows of one trace in a group of a segment, of which the index of ids (seg_ids.h) named the blocks.
+/* The rows of one trace in a group of a segment, which the index of ids (seg_ids.h) named.
  *
- * All that is needed of the group is fetched at once: the ids of the blocks, and where the rows are wanted whole, the pieces
- * of all columns that hold these blocks. Then the ids are compared. So a look-up waits for the disk about three times
+ * All that is needed of the group is fetched at once: the ids of the rows, and where the rows are wanted whole, the pieces
+ * of all columns that hold them. Then the ids are compared: hashes may be equal. So a look-up waits for the disk about three times
  * (index, pieces, what only the pieces tell), however many columns there are. */
 #ifndef STORAGE_ROWS_FIND_H
 #define STORAGE_ROWS_FIND_H
@@ -15,8 +15,8 @@ struct rows_found {
     struct column **few;    /* a column of dir.rel[REL_ROWS]: of these rows alone; NULL = not read */
     uint64_t bytes;         /* fetched */
 };
-/* blocks: those of the group, numbered from its first row. All of *out lives in the arena. */
-MUST_CHECK err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *blocks, uint32_t nblocks, struct str id,
+/* rows: those named, ascending, numbered from the group's first. All of *out lives in the arena. */
+MUST_CHECK err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *rows, uint32_t nrows, struct str id,
                            bool whole, struct arena *a, struct rows_found *out) MAY_YIELD;
 
 /* Runs fn(arg) in some fibers, at most ROWS_FIBERS and n, and waits for them. */

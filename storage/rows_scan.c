@@ -93,9 +93,9 @@ static int oldest_first(const void *a, const void *b)
 
 /* -- by id: which groups ------------------------------------------------------------------------------------ */
 
-struct asked { /* a segment, and the blocks that its index names */
+struct asked { /* a segment, and the rows that its index names */
     struct seg *seg;
-    uint32_t *blocks, n;
+    uint32_t *rows, n, at; /* at: the first that no group has taken */
     bool answered;
 };
 struct asking {
@@ -116,7 +116,7 @@ static const struct scan_hint *id_hint(const struct rows_req *rq)
 
 static err_t ask(struct rows_scan *s, struct asked *q)
 {
-    TRY(seg_find_id(q->seg, s->id->value, &s->mem, &q->blocks, &q->n));
+    TRY(seg_find_id(q->seg, s->id->value, &s->mem, &q->rows, &q->n));
     q->answered = true;
     return OK;
 }
@@ -129,16 +129,17 @@ static void ask_fiber(void *arg)
         if (ask(q->s, &q->v[q->next++]) != OK) return;
 }
 
-/* The blocks of its group, numbered from its first. */
-static void name_blocks(struct source *src, const struct asked *q)
+/* The rows of its group, numbered from its first. Groups come ascending. */
+static void name_rows(struct source *src, struct asked *q)
 {
-    uint32_t first = src->group->first_block, end = first + seg_ids_blocks(src->group->nrows), from = 0;
-    while (from < q->n && q->blocks[from] < first)
-        from++;
-    src->blocks = q->blocks + from;
-    for (; from < q->n && q->blocks[from] < end; from++) {
-        q->blocks[from] -= first;
-        src->nblocks++;
+    uint32_t first = src->group->first_row;
+    uint64_t end = (uint64_t)first + src->group->nrows;
+    while (q->at < q->n && q->rows[q->at] < first)
+        q->at++;
+    src->named = q->rows + q->at;
+    for (; q->at < q->n && q->rows[q->at] < end; q->at++) {
+        q->rows[q->at] -= first;
+        src->nnamed++;
     }
 }
 
@@ -152,9 +153,9 @@ static err_t keep_named(struct rows_scan *s, struct asking *q)
             while (q->v[k].seg != src->seg)
                 k++;
             if (!q->v[k].answered) TRY(ask(s, &q->v[k]));
-            name_blocks(src, &q->v[k]);
+            name_rows(src, &q->v[k]);
         }
-        if (src->part || src->nblocks)
+        if (src->part || src->nnamed)
             s->sources[kept++] = *src;
         else
             s->v->counts.groups_skipped++;
@@ -503,7 +504,7 @@ err_t rowset_mark(const struct rowset *rs, const uint32_t *rows, uint32_t n, str
 
 /* -- by id: which rows ------------------------------------------------------------------------------------------------- *
  * Groups that hold an id are read one after another otherwise, and each waits for the disk some times. */
-enum { AHEAD_FIBERS = 16, AHEAD_BLOCKS_MAX = 8 /* of a group: a large trace is read in its turn */ };
+enum { AHEAD_FIBERS = 16, AHEAD_ROWS_MAX = 256 /* of a group: a large trace is read in its turn */ };
 
 struct finding {
     struct rows_scan *s;
@@ -513,7 +514,7 @@ struct finding {
 static err_t find(struct rows_scan *s, const struct source *src, struct arena *a, struct rows_found **out)
 {
     struct rows_found *f = ARENA_NEW(a, struct rows_found);
-    TRY(rows_find(src->seg, src->group, src->blocks, src->nblocks, s->id->value, s->rq.whole, a, f));
+    TRY(rows_find(src->seg, src->group, src->named, src->nnamed, s->id->value, s->rq.whole, a, f));
     s->v->counts.bytes += f->bytes;
     *out = f;
     return OK;
@@ -524,7 +525,7 @@ static void find_fiber(void *arg)
     struct finding *f = arg;
     while (f->next < f->s->ahead_to) {
         struct source *src = &f->s->sources[f->next++];
-        if (!src->nblocks || src->nblocks > AHEAD_BLOCKS_MAX) continue;
+        if (!src->nnamed || src->nnamed > AHEAD_ROWS_MAX) continue;
         /* What went wrong will go wrong again in its turn, and be told there. */
         if (find(f->s, src, &f->s->ahead, &src->found) != OK) return;
     }
@@ -590,7 +591,7 @@ static err_t select_rows(struct rows_scan *s, const struct source *src, struct r
     }
     rs->nrows = rs->nsel = src->group->nrows;
     im->from.seg = src->seg;
-    if (src->nblocks && !src->worded)
+    if (src->nnamed)
         TRY(begin_found(im, rs));
     else
         TRY(seg_rows_parse(src->group->meta, src->group->nrows, &s->rowset, &im->dir));

@@ -13,7 +13,9 @@ struct source {
     const struct seg_dead *dead;
     uint32_t group_no;
     const struct seg_group *group;
-    const uint32_t *blocks; /* of the group, that hold the id or the words looked for, by seg_ids.h or seg_tokens.h */
+    const uint32_t *named;  /* the rows of the group that may be of the id looked for (seg_ids.h) */
+    uint32_t nnamed;
+    const uint32_t *blocks; /* of the group, that may hold the words looked for (seg_tokens.h) */
     uint32_t nblocks;
     bool worded;            /* words were looked for */
     struct rows_found *found; /* ahead of its turn, or NULL */

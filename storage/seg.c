@@ -44,7 +44,7 @@ struct seg_writer {
     uint64_t salt;
     int64_t tmin_ns, tmax_ns;
     struct seg_ids_build ids;
-    uint32_t first_block; /* of the group written last */
+    uint32_t first_row; /* of the group written last */
     struct seg_tokens_build tokens;
     struct buf sections;  /* of words: those that are complete */
     uint32_t nsections;
@@ -58,6 +58,7 @@ err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer 
     w->f.fd = -1;
     w->ids.budget = budget;
     w->ids.low_bits = SEG_IDS_LOW;
+    w->ids.rows = true;
     seg_tokens_begin(&w->tokens, budget, 0);
     w->dir = strdup(dir);
     ASSERT(w->dir);
@@ -117,15 +118,14 @@ err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g)
     if (g->meta.n > SEG_META_MAX)
         return err_set(ERR_TOO_LARGE, "the directory of a group has %zu bytes, at most %d", g->meta.n, SEG_META_MAX);
     if (w->ngroups == SEG_GROUPS_MAX) return err_set(ERR_TOO_LARGE, "a segment of more than %d groups", SEG_GROUPS_MAX);
-    uint32_t blocks = seg_ids_cover(g->signal) ? seg_ids_blocks(g->nrows) : 0;
-    if (blocks > SEG_IDS_BLOCKS_MAX - w->ids.nblocks)
-        return err_set(ERR_TOO_LARGE, "a segment of more than %d blocks of rows", SEG_IDS_BLOCKS_MAX);
+    uint32_t first_row = w->ids.nrows;
+    if (seg_ids_cover(g->signal) && !seg_ids_more_rows(&w->ids, g->nrows))
+        return err_set(ERR_TOO_LARGE, "a segment of more than %u rows", UINT32_MAX);
     seg_group_put(g, &w->groups);
     TRY(buf_check(&w->groups));
     if (seg_tokens_cover(g->signal)) seg_tokens_keep(&w->tokens, g->nrows);
     w->ngroups++;
-    w->first_block = w->ids.nblocks;
-    w->ids.nblocks += blocks;
+    w->first_row = first_row;
     w->tmin_ns = MIN(w->tmin_ns, g->tmin_ns);
     w->tmax_ns = MAX(w->tmax_ns, g->tmax_ns);
     return OK;
@@ -135,7 +135,7 @@ uint32_t seg_writer_groups(const struct seg_writer *w) { return w->ngroups; }
 
 void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id)
 {
-    seg_ids_add(&w->ids, seg_ids_hash(id), w->first_block + row / SEG_IDS_ROWS);
+    seg_ids_add(&w->ids, seg_ids_hash(id), (w->first_row + row) >> w->ids.rows_log2);
 }
 
 /* -- indexes: sorted and encoded off the reactor, some pages at a time -- */
@@ -151,9 +151,11 @@ struct ids_job {
 static err_t sort_ids(void *arg)
 {
     struct ids_job *j = arg;
-    j->ids.npages = seg_ids_sort(j->build);
+    uint64_t off = j->ids.off;
+    uint32_t npages = seg_ids_sort(j->build);
     if (j->bytes) j->build->low_bits = seg_tokens_low_bits(j->build, j->bytes);
-    j->ids.low_bits = j->build->low_bits;
+    seg_ids_describe(j->build, npages, &j->ids);
+    j->ids.off = off;
     return OK;
 }
 
@@ -177,7 +179,7 @@ static err_t work(err_t (*fn)(void *), void *arg) { return rt_in_fiber() ? rt_of
 /* Writes the pages; their directory comes into *ids, whose `end` is the caller's to free. */
 static err_t write_pages(struct seg_writer *w, struct seg_ids_build *build, uint64_t bytes, struct seg_ids *ids)
 {
-    struct ids_job j = { .build = build, .bytes = bytes, .ids = { .off = w->off, .nblocks = build->nblocks } };
+    struct ids_job j = { .build = build, .bytes = bytes, .ids.off = w->off };
     buf_init(&j.pages, INT32_MAX, NULL);
     err_t e;
     TRY_OUT(e, work(sort_ids, &j));
@@ -629,7 +631,7 @@ err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n)
     return err_set(ERR_CORRUPT, "%s: the checksum of %" PRIu64 " bytes at %" PRIu64 " is wrong", s->path, n, off);
 }
 
-err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **blocks, uint32_t *n)
+err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **rows, uint32_t *n)
 {
     const struct seg_ids *ids = &s->footer.ids;
     *n = 0;
@@ -642,7 +644,7 @@ err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **bloc
     err_t e;
     TRY_OUT(e, arena_check(&tmp));
     if (size) TRY_OUT(e, read_one(s, p, size, ids->off + from));
-    e = in_file(seg_ids_find(ids, (struct str){ p, size }, hash, a, blocks, n), s->path);
+    e = in_file(seg_ids_find_rows(ids, (struct str){ p, size }, hash, s->footer.nrows, a, rows, n), s->path);
 out:
     arena_deinit(&tmp);
     return e;

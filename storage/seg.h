@@ -18,7 +18,7 @@
 #include "base/rt/file.h"
 #include "storage/signal.h"
 
-enum { SEG_VERSION = 4, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
+enum { SEG_VERSION = 5, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
 
 struct seg_chunk { /* where a chunk lies; stored inside group metas, little-endian, 24 bytes */
     uint64_t off;
@@ -32,7 +32,7 @@ struct seg_group {
     int64_t tmin_ns, tmax_ns;
     struct str meta;
     /* set by the reader: */
-    uint32_t first_block; /* number of the first of its blocks (seg_ids.h) */
+    uint32_t first_row; /* number of its first row in the index of ids (seg_ids.h) */
     uint32_t tokens_section, tokens_block; /* of the index of words: section from 1, 0 = none, and its first block there */
     uint8_t tokens_log2;  /* of the rows of a block there */
     bool tokens_partial;  /* columns are left out there */
@@ -105,9 +105,9 @@ void seg_usage_set(struct seg *s, struct seg_usage *u);
 const struct seg_info *seg_info(const struct seg *s);
 uint32_t seg_ngroups(const struct seg *s);
 const struct seg_group *seg_group(const struct seg *s, uint32_t i); /* lives as long as s */
-/* The blocks (seg_group.first_block + row / 1,024) that may hold rows of a trace, ascending, into the arena: a
- * block that is not named holds none. Reads one page of the index. */
-MUST_CHECK err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **blocks, uint32_t *n) MAY_YIELD;
+/* The rows (seg_group.first_row + row) that may be of a trace, ascending, into the arena: a row that is not named is of
+ * none. Reads one page of the index. */
+MUST_CHECK err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **rows, uint32_t *n) MAY_YIELD;
 struct seg_tokens;
 const struct seg_tokens *seg_tokens(const struct seg *s); /* lives as long as s */
 /* A hint that chunks of [from, to) will be read soon; at most SEG_AHEAD_MAX bytes of it are fetched. */

@@ -44,13 +44,14 @@ void seg_cut_put(const struct col_marks *m, struct str chunk, enum col_type type
     }
     uint32_t head = m->end[0], dict = m->end[m->ndict], all = m->end[m->n - 1];
     ASSERT(m->n == 1 + m->ndict + m->nvalues && all == chunk.n);
+    uint32_t units = type == COL_FIX && m->ndict == 0 ? COL_FIX_MARK / SEG_CUT_UNIT : COL_BLOCK / SEG_CUT_UNIT; /* of a mark */
     uint32_t dict_every = type == COL_FIX ? blocks_a_piece(m->ndict, dict - head) : 1;
     uint32_t value_every = blocks_a_piece(m->nvalues, all - dict);
     uint32_t ndict = pieces_of(m->ndict, dict_every);
     buf_varint(out, 1 + ndict + pieces_of(m->nvalues, value_every));
     buf_varint(out, ndict);
     buf_varint(out, dict_every);
-    buf_varint(out, value_every);
+    buf_varint(out, value_every * units);
     put_piece(chunk, 0, head, out);
     uint32_t at = put_pieces(chunk, head, m->end + 1, m->ndict, dict_every, out);
     put_pieces(chunk, at, m->end + 1 + m->ndict, m->nvalues, value_every, out);
@@ -58,7 +59,7 @@ void seg_cut_put(const struct col_marks *m, struct str chunk, enum col_type type
 
 /* -- reading ----------------------------------------------------------------------------------------------- */
 
-static uint32_t blocks_of(uint32_t values) { return values / COL_BLOCK + (values % COL_BLOCK != 0); }
+static uint32_t units_of(uint32_t values) { return values / SEG_CUT_UNIT + (values % SEG_CUT_UNIT != 0); }
 
 err_t seg_cut_parse(struct cur *c, uint32_t nvalid, struct seg_cut *out)
 {
@@ -67,9 +68,9 @@ err_t seg_cut_parse(struct cur *c, uint32_t nvalid, struct seg_cut *out)
     if (out->npieces == 0) return OK;
     TRY(cur_count(c, UINT32_MAX, &out->ndict));
     TRY(cur_count(c, UINT32_MAX / COL_BLOCK, &out->dict_every));
-    TRY(cur_count(c, UINT32_MAX / COL_BLOCK, &out->value_every));
+    TRY(cur_count(c, UINT32_MAX / SEG_CUT_UNIT, &out->value_every));
     if (out->dict_every == 0 || out->value_every == 0 ||
-        out->npieces != UINT64_C(1) + out->ndict + pieces_of(blocks_of(nvalid), out->value_every))
+        out->npieces != UINT64_C(1) + out->ndict + pieces_of(units_of(nvalid), out->value_every))
         return err_set(ERR_CORRUPT, "%u pieces, %u of them of the dictionary, for %u values", out->npieces, out->ndict, nvalid);
     return cur_take(c, (size_t)out->npieces * PIECE_BYTES, &out->pieces);
 }
@@ -132,7 +133,7 @@ static err_t decode_piece(const struct parts *p, struct cur *c, uint32_t m, uint
 /* The k of n values numbered `at`, or their codes below limit where the column has a dictionary; `size` bytes each. */
 static err_t values_at(const struct parts *p, uint32_t n, uint32_t limit, const uint32_t *at, uint32_t k, uint32_t size, uint8_t *to)
 {
-    uint64_t per = (uint64_t)p->cut->value_every * COL_BLOCK;
+    uint64_t per = (uint64_t)p->cut->value_every * SEG_CUT_UNIT;
     uint32_t *local = ARENA_RAW(p->tmp, uint32_t, k);
     TRY(arena_check(p->tmp));
     for (uint32_t i = 0, j; i < k; i = j) {
@@ -226,7 +227,25 @@ static void want_pieces(const struct seg_col *c, uint32_t from, uint32_t to, seg
     if (begin < end && end <= c->chunk.size) add(arg, c->chunk.off + begin, end - begin);
 }
 
-void seg_cut_want(const struct seg_col *c, uint32_t nrows, uint32_t lo, uint32_t hi, seg_range_fn *add, void *arg)
+/* The pieces of values of rows[0..n). */
+static void want_values(const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n, seg_range_fn *add, void *arg)
+{
+    const struct seg_cut *cut = &c->cut;
+    uint64_t per = (uint64_t)cut->value_every * SEG_CUT_UNIT;
+    /* A row's value has at least the rows without one in front of it fewer than its own number. */
+    uint32_t nulls = nrows - c->nvalid, behind = 0; /* of the pieces that are wanted */
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t first = rows[i] > nulls ? rows[i] - nulls : 0, last = MIN(rows[i], c->nvalid - 1);
+        if (first > last) continue;
+        uint32_t from = (uint32_t)(first / per), to = (uint32_t)(last / per) + 1;
+        if (to - from > PIECES_AHEAD_MAX) return;
+        from = MAX(from, behind);
+        if (from < to) want_pieces(c, 1 + cut->ndict + from, 1 + cut->ndict + to, add, arg);
+        behind = MAX(behind, to);
+    }
+}
+
+void seg_cut_want(const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n, seg_range_fn *add, void *arg)
 {
     const struct seg_cut *cut = &c->cut;
     if (cut->npieces == 0) {
@@ -236,10 +255,5 @@ void seg_cut_want(const struct seg_col *c, uint32_t nrows, uint32_t lo, uint32_t
     if (piece_end(cut, 0) <= HEAD_AHEAD_MAX) want_pieces(c, 0, 1, add, arg);
     if (col_is_dict(c->type) && cut->ndict && piece_end(cut, cut->ndict) - piece_end(cut, 0) <= DICT_AHEAD_MAX)
         want_pieces(c, 1, 1 + cut->ndict, add, arg);
-    /* A row's value has at least the rows without one in front of it fewer than its own number. */
-    uint32_t nulls = nrows - c->nvalid, first = lo > nulls ? lo - nulls : 0, last = MIN(hi, c->nvalid);
-    uint64_t per = (uint64_t)cut->value_every * COL_BLOCK;
-    if (first >= last) return;
-    uint32_t from = (uint32_t)(first / per), to = (uint32_t)((last - 1) / per) + 1;
-    if (to - from <= PIECES_AHEAD_MAX) want_pieces(c, 1 + cut->ndict + from, 1 + cut->ndict + to, add, arg);
+    want_values(c, nrows, rows, n, add, arg);
 }

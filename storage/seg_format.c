@@ -79,17 +79,17 @@ static err_t parse_group(struct cur *c, struct seg_group *g)
     return OK;
 }
 
-/* Numbers the blocks of the groups that the index of ids covers. */
-static err_t number_blocks(struct seg_footer *f)
+/* Numbers the rows of the groups that the index of ids covers. */
+static err_t number_rows(struct seg_footer *f)
 {
-    uint64_t blocks = 0;
     for (uint32_t i = 0; i < f->ngroups; i++) {
-        f->groups[i].first_block = (uint32_t)blocks;
-        if (seg_ids_cover(f->groups[i].signal)) blocks += seg_ids_blocks(f->groups[i].nrows);
-        if (blocks > SEG_IDS_BLOCKS_MAX) return err_set(ERR_CORRUPT, "a segment of more than %d blocks", SEG_IDS_BLOCKS_MAX);
+        f->groups[i].first_row = f->nrows;
+        if (!seg_ids_cover(f->groups[i].signal)) continue;
+        if (f->groups[i].nrows > UINT32_MAX - f->nrows) return err_set(ERR_CORRUPT, "a segment of more than %u rows", UINT32_MAX);
+        f->nrows += f->groups[i].nrows;
     }
-    if (f->ids.npages && f->ids.nblocks != blocks)
-        return err_set(ERR_CORRUPT, "an index of ids for %u blocks of %u", f->ids.nblocks, (uint32_t)blocks);
+    if (f->ids.npages && (!f->ids.rows || f->nrows == 0 || f->ids.nblocks != ((f->nrows - 1) >> f->ids.rows_log2) + 1))
+        return err_set(ERR_CORRUPT, "an index of ids for %u numbers where there are %u rows", f->ids.nblocks, f->nrows);
     return OK;
 }
 
@@ -108,7 +108,7 @@ err_t seg_footer_parse(struct str raw, struct arena *a, struct seg_footer *out)
     TRY(seg_ids_parse(&c, a, &out->ids));
     TRY(seg_tokens_parse(&c, out->groups, out->ngroups, a, &out->tokens));
     if (c.p != c.end) return err_set(ERR_CORRUPT, "bytes behind the directory of a footer");
-    return number_blocks(out);
+    return number_rows(out);
 }
 
 void seg_chunk_put(const struct seg_chunk *c, struct buf *b)

@@ -31,6 +31,7 @@ struct seg_footer {
     uint32_t ngroups;
     struct seg_group *groups;
     struct seg_ids ids;
+    uint32_t nrows; /* that ids numbers */
     struct seg_tokens tokens;
 };
 /* Groups are views into raw, their array is in the arena. */

@@ -4,9 +4,12 @@
 
 #include <stdlib.h>
 
-enum { BLOCK_BITS = 26, PAGE_PAIRS = 1024, CHECK_BYTES = 4 };
-#define BLOCK_MASK ((UINT64_C(1) << BLOCK_BITS) - 1)
-_Static_assert(SEG_IDS_BLOCKS_MAX == 1 << BLOCK_BITS, "a block's number fits beside its hash");
+enum { BLOCK_BITS = 26, ROW_BITS = 30, PAGE_PAIRS = 1024, CHECK_BYTES = 4, OF_ROWS = 128, NEAR_BITS = 5, ROWS_LOG2_MAX = 2 };
+_Static_assert(SEG_IDS_BLOCKS_MAX == 1 << BLOCK_BITS && SEG_IDS_ROWS_MAX == 1 << ROW_BITS, "a number fits beside its hash");
+_Static_assert(ROW_BITS <= 1 << NEAR_BITS, "Rice codes of so many bits");
+
+static unsigned number_bits(bool rows) { return rows ? ROW_BITS : BLOCK_BITS; }
+static uint64_t number_mask(bool rows) { return (UINT64_C(1) << number_bits(rows)) - 1; }
 
 /* x * n, the integers below 2^64 seen as fractions: which of n equal ranges x lies in, and where inside (*rest). */
 static uint32_t range_of(uint64_t x, uint32_t n, uint64_t *rest)
@@ -33,13 +36,25 @@ static void grow(struct seg_ids_build *b, size_t cap)
     b->cap = cap;
 }
 
-void seg_ids_add(struct seg_ids_build *b, uint64_t hash, uint32_t block)
+void seg_ids_add(struct seg_ids_build *b, uint64_t hash, uint32_t number)
 {
-    ASSERT(block < SEG_IDS_BLOCKS_MAX);
-    uint64_t pair = (hash & ~BLOCK_MASK) | block;
+    uint64_t mask = number_mask(b->rows), pair = (hash & ~mask) | number;
+    ASSERT(number <= mask);
     if (b->n && b->pairs[b->n - 1] == pair) return;
     if (b->n == b->cap) grow(b, b->cap ? b->cap * 2 : 4096);
     b->pairs[b->n++] = pair;
+}
+
+bool seg_ids_more_rows(struct seg_ids_build *b, uint32_t n)
+{
+    uint64_t mask = number_mask(true);
+    ASSERT(b->rows);
+    if (n > UINT32_MAX - b->nrows) return false;
+    b->nrows += n;
+    for (; b->nrows && (b->nrows - 1) >> b->rows_log2 > mask; b->rows_log2++)
+        for (size_t i = 0; i < b->n; i++)
+            b->pairs[i] = (b->pairs[i] & ~mask) | (b->pairs[i] & mask) >> 1;
+    return true;
 }
 
 /* Stable counting sort by `bits` bits at `shift`. */
@@ -67,9 +82,10 @@ uint32_t seg_ids_sort(struct seg_ids_build *b)
     budget_charge(b->budget, (int64_t)bytes);
     uint64_t *work = malloc(bytes);
     ASSERT(work);
-    /* Blocks came ascending and stay so. */
-    sort_pass(b->pairs, work, b->n, 26, 10);
-    sort_pass(work, b->pairs, b->n, 36, 10);
+    /* Numbers came ascending and stay so. */
+    unsigned from = number_bits(b->rows), first = b->rows ? 8 : 10, second = b->rows ? 8 : 10;
+    sort_pass(b->pairs, work, b->n, from, first);
+    sort_pass(work, b->pairs, b->n, from + first, second);
     sort_pass(b->pairs, work, b->n, 46, 9);
     sort_pass(work, b->pairs, b->n, 55, 9);
     free(work);
@@ -79,6 +95,14 @@ uint32_t seg_ids_sort(struct seg_ids_build *b)
         if (b->pairs[i] != b->pairs[kept - 1]) b->pairs[kept++] = b->pairs[i];
     b->n = kept;
     return (uint32_t)MIN(SEG_IDS_PAGES_MAX, (kept + PAGE_PAIRS - 1) / PAGE_PAIRS);
+}
+
+void seg_ids_describe(const struct seg_ids_build *b, uint32_t npages, struct seg_ids *out)
+{
+    *out = (struct seg_ids){ .npages = npages, .nblocks = b->nblocks, .low_bits = b->low_bits, .rows = b->rows };
+    if (!b->rows || b->nrows == 0) return;
+    out->rows_log2 = b->rows_log2;
+    out->nblocks = ((b->nrows - 1) >> b->rows_log2) + 1;
 }
 
 /* Bits from bit 0 of each byte on. */
@@ -111,86 +135,117 @@ static void put_unary(struct bit_out *b, uint64_t n)
 }
 
 /* How many pairs from i on, up to n, belong to the id of pair i. */
-static size_t same_id(const uint64_t *pairs, size_t i, size_t n)
+static size_t same_id(const struct seg_ids_build *b, size_t i, size_t n)
 {
     size_t k = i + 1;
-    while (k < n && (pairs[k] ^ pairs[i]) <= BLOCK_MASK)
+    while (k < n && (b->pairs[k] ^ b->pairs[i]) <= number_mask(b->rows))
         k++;
     return k - i;
 }
 
 /* Which bucket of the page an id lies in, and its place inside. */
-static uint32_t bucket_of(uint64_t hash, uint32_t npages, uint32_t nids, unsigned low_bits, uint32_t *low)
+static uint32_t bucket_of(uint64_t hash, const struct seg_ids *ids, uint32_t nids, uint32_t *low)
 {
     uint64_t inside, rest;
-    range_of(hash & ~BLOCK_MASK, npages, &inside);
+    range_of(hash & ~number_mask(ids->rows), ids->npages, &inside);
     uint32_t bucket = range_of(inside, nids, &rest);
-    *low = (uint32_t)(rest >> (64 - low_bits));
+    *low = (uint32_t)(rest >> (64 - ids->low_bits));
     return bucket;
 }
 
-static void put_ids(const struct seg_ids_build *b, const uint64_t *pairs, size_t n, uint32_t npages, uint32_t nids, uint32_t nlists,
-                    struct buf *out)
+struct page_out { /* pairs [from, to) */
+    const struct seg_ids_build *b;
+    const struct seg_ids *ids;
+    size_t from, to;
+    uint32_t nids, nlists;
+};
+
+static void put_ids(const struct page_out *p, struct buf *out)
 {
+    const struct seg_ids_build *b = p->b;
     struct bit_out bits = { .out = out };
     uint32_t low, at = 0;
-    for (size_t i = 0; i < n; i += same_id(pairs, i, n)) {
-        uint32_t bucket = bucket_of(pairs[i], npages, nids, b->low_bits, &low);
+    for (size_t i = p->from; i < p->to; i += same_id(b, i, p->to)) {
+        uint32_t bucket = bucket_of(b->pairs[i], p->ids, p->nids, &low);
         for (; at < bucket; at++)
             put_bits(&bits, 0, 1);
         put_bits(&bits, 1, 1);
     }
-    for (; at < nids; at++)
+    for (; at < p->nids; at++)
         put_bits(&bits, 0, 1);
     put_end(&bits);
-    for (size_t i = 0; i < n; i += same_id(pairs, i, n)) {
-        (void)bucket_of(pairs[i], npages, nids, b->low_bits, &low);
+    for (size_t i = p->from; i < p->to; i += same_id(b, i, p->to)) {
+        (void)bucket_of(b->pairs[i], p->ids, p->nids, &low);
         put_bits(&bits, low, b->low_bits);
     }
     put_end(&bits);
-    for (size_t i = 0; nlists && i < n; i += same_id(pairs, i, n))
-        put_bits(&bits, same_id(pairs, i, n) > 1, 1);
+    for (size_t i = p->from; p->nlists && i < p->to; i += same_id(b, i, p->to))
+        put_bits(&bits, same_id(b, i, p->to) > 1, 1);
     put_end(&bits);
 }
 
 static unsigned gap_bits(uint32_t nblocks, uint32_t k) { return bits_of(nblocks / k) - 1; }
 
-/* The k > 1 blocks of an id. */
-static void put_list(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
+static void put_gaps(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t next, unsigned low, uint64_t mask)
+{
+    for (uint32_t i = 0; i < k; i++) {
+        uint32_t number = (uint32_t)(pairs[i] & mask), gap = number - next;
+        put_unary(bits, gap >> low);
+        put_bits(bits, gap & ((UINT32_C(1) << low) - 1), low);
+        next = number + 1;
+    }
+}
+
+static void put_count(struct bit_out *bits, uint32_t k)
 {
     unsigned width = bits_of(k - 1) - 1;
     put_unary(bits, width);
     put_bits(bits, (k - 1) & ((UINT32_C(1) << width) - 1), width);
+}
+
+/* The k > 1 rows of an id. */
+static void put_near(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
+{
+    uint64_t mask = number_mask(true);
+    uint32_t first = (uint32_t)(pairs[0] & mask), last = (uint32_t)(pairs[k - 1] & mask), between = last - first - (k - 1);
+    unsigned low = bits_of(between / (k - 1));
+    low -= low > 0;
+    put_count(bits, k);
+    put_bits(bits, first, bits_of(nblocks - 1));
+    put_bits(bits, low, NEAR_BITS);
+    put_gaps(bits, pairs + 1, k - 1, first + 1, low, mask);
+}
+
+/* The k > 1 blocks of an id. */
+static void put_list(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
+{
+    uint64_t mask = number_mask(false);
+    put_count(bits, k);
     if (k == nblocks) return;
-    uint32_t next = 0;
-    if (k > nblocks / 2) {
-        for (uint32_t i = 0; i < nblocks; i++) {
-            bool has = next < k && (pairs[next] & BLOCK_MASK) == i;
-            put_bits(bits, has, 1);
-            next += has;
-        }
+    if (k <= nblocks / 2) {
+        put_gaps(bits, pairs, k, 0, gap_bits(nblocks, k), mask);
         return;
     }
-    unsigned low = gap_bits(nblocks, k);
-    for (uint32_t i = 0; i < k; i++) {
-        uint32_t block = (uint32_t)(pairs[i] & BLOCK_MASK), gap = block - next;
-        put_unary(bits, gap >> low);
-        put_bits(bits, gap & ((UINT32_C(1) << low) - 1), low);
-        next = block + 1;
+    for (uint32_t i = 0, next = 0; i < nblocks; i++) {
+        bool has = next < k && (pairs[next] & mask) == i;
+        put_bits(bits, has, 1);
+        next += has;
     }
 }
 
-static void put_places(const struct seg_ids_build *b, const uint64_t *pairs, size_t n, struct buf *out)
+static void put_places(const struct page_out *p, struct buf *out)
 {
+    const struct seg_ids_build *b = p->b;
     struct bit_out bits = { .out = out };
-    for (size_t i = 0, k; i < n; i += k) {
-        k = same_id(pairs, i, n);
-        if (k == 1) put_bits(&bits, pairs[i] & BLOCK_MASK, bits_of(b->nblocks - 1));
+    uint32_t nblocks = p->ids->nblocks;
+    for (size_t i = p->from, k; i < p->to; i += k) {
+        k = same_id(b, i, p->to);
+        if (k == 1) put_bits(&bits, b->pairs[i] & number_mask(b->rows), bits_of(nblocks - 1));
     }
     put_end(&bits);
-    for (size_t i = 0, k; i < n; i += k) {
-        k = same_id(pairs, i, n);
-        if (k > 1) put_list(&bits, pairs + i, (uint32_t)k, b->nblocks);
+    for (size_t i = p->from, k; i < p->to; i += k) {
+        k = same_id(b, i, p->to);
+        if (k > 1) (b->rows ? put_near : put_list)(&bits, b->pairs + i, (uint32_t)k, nblocks);
     }
     put_end(&bits);
 }
@@ -199,20 +254,21 @@ static uint32_t checksum(struct str page, uint32_t number) { return (uint32_t)ha
 
 void seg_ids_page(const struct seg_ids_build *b, uint32_t npages, uint32_t page, size_t *at, struct buf *out)
 {
-    size_t from = *at, mark = out->n;
-    uint64_t ignored;
-    uint32_t nids = 0;
-    for (; *at < b->n && range_of(b->pairs[*at] & ~BLOCK_MASK, npages, &ignored) == page; ++*at)
-        nids += *at == from || (b->pairs[*at] ^ b->pairs[*at - 1]) > BLOCK_MASK;
-    size_t n = *at - from;
-    if (n == 0) return;
-    uint32_t nlists = 0;
-    for (size_t i = from; i < *at; i += same_id(b->pairs, i, *at))
-        nlists += same_id(b->pairs, i, *at) > 1;
-    buf_varint(out, nids);
-    buf_varint(out, nlists);
-    put_ids(b, b->pairs + from, n, npages, nids, nlists, out);
-    put_places(b, b->pairs + from, n, out);
+    struct seg_ids ids;
+    struct page_out p = { .b = b, .ids = &ids, .from = *at };
+    size_t mark = out->n;
+    uint64_t mask = number_mask(b->rows), ignored;
+    seg_ids_describe(b, npages, &ids);
+    for (; *at < b->n && range_of(b->pairs[*at] & ~mask, npages, &ignored) == page; ++*at)
+        p.nids += *at == p.from || (b->pairs[*at] ^ b->pairs[*at - 1]) > mask;
+    p.to = *at;
+    if (p.from == p.to) return;
+    for (size_t i = p.from; i < p.to; i += same_id(b, i, p.to))
+        p.nlists += same_id(b, i, p.to) > 1;
+    buf_varint(out, p.nids);
+    buf_varint(out, p.nlists);
+    put_ids(&p, out);
+    put_places(&p, out);
     uint32_t check = checksum(str_sub(buf_view(out), mark, out->n), page);
     buf_put(out, &check, CHECK_BYTES);
 }
@@ -228,7 +284,8 @@ void seg_ids_put(const struct seg_ids *ids, struct buf *out)
     if (ids->npages == 0) return;
     buf_varint(out, ids->off);
     buf_varint(out, ids->nblocks);
-    buf_byte(out, (uint8_t)ids->low_bits);
+    buf_byte(out, (uint8_t)(ids->low_bits | (ids->rows ? OF_ROWS : 0)));
+    if (ids->rows) buf_byte(out, (uint8_t)ids->rows_log2);
     buf_put(out, &ids->fold, sizeof ids->fold);
     for (uint32_t i = 0; i < ids->npages; i++)
         buf_varint(out, ids->end[i] - (i ? ids->end[i - 1] : 0));
@@ -239,17 +296,21 @@ void seg_ids_put(const struct seg_ids *ids, struct buf *out)
 err_t seg_ids_parse(struct cur *c, struct arena *a, struct seg_ids *out)
 {
     const uint8_t *fold;
-    uint8_t low_bits;
+    uint8_t low_bits, rows_log2 = 0;
     *out = (struct seg_ids){ 0 };
     TRY(cur_count(c, SEG_IDS_PAGES_MAX, &out->npages));
     if (out->npages == 0) return OK;
     TRY(cur_varint(c, &out->off));
-    TRY(cur_count(c, SEG_IDS_BLOCKS_MAX, &out->nblocks));
+    TRY(cur_count(c, SEG_IDS_ROWS_MAX, &out->nblocks));
     TRY(cur_u8(c, &low_bits));
+    out->rows = low_bits & OF_ROWS;
+    low_bits &= OF_ROWS - 1;
+    if (out->rows) TRY(cur_u8(c, &rows_log2));
     out->low_bits = low_bits;
+    out->rows_log2 = rows_log2;
     TRY(cur_take(c, sizeof out->fold, &fold));
     memcpy(&out->fold, fold, sizeof out->fold);
-    if (out->nblocks == 0 || low_bits == 0 || low_bits > SEG_IDS_LOW_MAX || out->npages > (size_t)(c->end - c->p))
+    if (out->nblocks == 0 || out->nblocks - 1 > number_mask(out->rows) || rows_log2 > ROWS_LOG2_MAX || low_bits == 0 || low_bits > SEG_IDS_LOW_MAX || out->npages > (size_t)(c->end - c->p))
         return err_set(ERR_CORRUPT, "an index of ids of %u pages for %u blocks, %u bits an id", out->npages, out->nblocks, low_bits);
     out->end = ARENA_RAW(a, uint32_t, out->npages);
     TRY(arena_check(a));
@@ -265,7 +326,7 @@ err_t seg_ids_parse(struct cur *c, struct arena *a, struct seg_ids *out)
 uint32_t seg_ids_page_of(const struct seg_ids *ids, uint64_t hash)
 {
     uint64_t ignored;
-    return range_of(hash & ~BLOCK_MASK, ids->npages, &ignored);
+    return range_of(hash & ~number_mask(ids->rows), ids->npages, &ignored);
 }
 
 struct page {
@@ -365,31 +426,51 @@ static void found_add(struct found *f, uint32_t block)
     f->v[f->n++] = block;
 }
 
-/* The blocks of the next list; to *f, unless NULL. */
-static err_t take_list(const struct seg_ids *ids, struct bit_in *b, struct found *f)
+static err_t take_count(const struct seg_ids *ids, struct bit_in *b, uint32_t *k)
 {
-    uint32_t width, k, high, low, next = 0;
-    TRY(take_unary(b, 26, &width));
-    TRY(take_bits(b, width, &k));
-    k += (UINT32_C(1) << width) + 1;
-    if (k > ids->nblocks) return err_set(ERR_CORRUPT, "an id in %u of %u blocks", k, ids->nblocks);
-    if (k > ids->nblocks / 2) {
-        bool all = k == ids->nblocks;
-        if (!all && ids->nblocks > b->end - b->at) return lists_end();
-        for (uint32_t i = 0; f && i < ids->nblocks; i++)
-            if (all || get_bit(b->p, b->at + i)) found_add(f, i);
-        b->at += all ? 0 : ids->nblocks;
-        return OK;
-    }
-    unsigned low_bits = gap_bits(ids->nblocks, k);
+    uint32_t width;
+    TRY(take_unary(b, ROW_BITS, &width));
+    TRY(take_bits(b, width, k));
+    *k += (UINT32_C(1) << width) + 1;
+    return *k <= ids->nblocks ? OK : err_set(ERR_CORRUPT, "an id of %u of %u numbers", *k, ids->nblocks);
+}
+
+static err_t take_gaps(const struct seg_ids *ids, struct bit_in *b, uint32_t k, uint32_t next, unsigned low_bits, struct found *f)
+{
+    uint32_t high, low;
     for (uint32_t i = 0; i < k; i++) {
         TRY(take_unary(b, ids->nblocks >> low_bits, &high));
         TRY(take_bits(b, low_bits, &low));
-        uint64_t block = next + ((uint64_t)high << low_bits | low);
-        if (block >= ids->nblocks) return err_set(ERR_CORRUPT, "block %u of %u in the index of ids", (uint32_t)block, ids->nblocks);
-        if (f) found_add(f, (uint32_t)block);
-        next = (uint32_t)block + 1;
+        uint64_t number = next + ((uint64_t)high << low_bits | low);
+        if (number >= ids->nblocks) return err_set(ERR_CORRUPT, "number %u of %u in the index of ids", (uint32_t)number, ids->nblocks);
+        if (f) found_add(f, (uint32_t)number);
+        next = (uint32_t)number + 1;
     }
+    return OK;
+}
+
+static err_t take_near(const struct seg_ids *ids, struct bit_in *b, uint32_t k, struct found *f)
+{
+    uint32_t first, low_bits;
+    TRY(take_bits(b, bits_of(ids->nblocks - 1), &first));
+    TRY(take_bits(b, NEAR_BITS, &low_bits));
+    if (first >= ids->nblocks) return err_set(ERR_CORRUPT, "number %u of %u in the index of ids", first, ids->nblocks);
+    if (f) found_add(f, first);
+    return take_gaps(ids, b, k - 1, first + 1, low_bits, f);
+}
+
+/* The numbers of the next list; to *f, unless NULL. */
+static err_t take_list(const struct seg_ids *ids, struct bit_in *b, struct found *f)
+{
+    uint32_t k;
+    TRY(take_count(ids, b, &k));
+    if (ids->rows) return take_near(ids, b, k, f);
+    if (k <= ids->nblocks / 2) return take_gaps(ids, b, k, 0, gap_bits(ids->nblocks, k), f);
+    bool all = k == ids->nblocks;
+    if (!all && ids->nblocks > b->end - b->at) return lists_end();
+    for (uint32_t i = 0; f && i < ids->nblocks; i++)
+        if (all || get_bit(b->p, b->at + i)) found_add(f, i);
+    b->at += all ? 0 : ids->nblocks;
     return OK;
 }
 
@@ -423,7 +504,7 @@ static int ascending(const void *x, const void *y)
     return (a > b) - (a < b);
 }
 
-err_t seg_ids_find(const struct seg_ids *ids, struct str page, uint64_t hash, struct arena *a, uint32_t **blocks, uint32_t *n)
+err_t seg_ids_find(const struct seg_ids *ids, struct str page, uint64_t hash, struct arena *a, uint32_t **numbers, uint32_t *n)
 {
     struct found f = { .a = a };
     struct page p;
@@ -431,14 +512,31 @@ err_t seg_ids_find(const struct seg_ids *ids, struct str page, uint64_t hash, st
     if (ids->npages == 0 || page.n == 0) return OK;
     uint32_t number = seg_ids_page_of(ids, hash), low;
     TRY(page_parse(ids, page, number, &p));
-    uint32_t bucket = bucket_of(hash, ids->npages, p.nids, p.low_bits, &low);
+    uint32_t bucket = bucket_of(hash, ids, p.nids, &low);
     size_t bits = (size_t)p.nids * 2, at = behind(p.upper, bits, false, bucket);
     if (at == SIZE_MAX) return err_set(ERR_CORRUPT, "page %u of the index of ids has too few buckets", number);
     TRY(take_places(ids, &p, (uint32_t)at - bucket, at, low, &f));
     if (f.n > 1) qsort(f.v, f.n, sizeof *f.v, ascending);
     for (uint32_t i = 0; i < f.n; i++)
         if (i == 0 || f.v[i] != f.v[*n - 1]) f.v[(*n)++] = f.v[i];
-    *blocks = f.v;
+    *numbers = f.v;
+    return OK;
+}
+
+err_t seg_ids_find_rows(const struct seg_ids *ids, struct str page, uint64_t hash, uint32_t nrows, struct arena *a, uint32_t **rows,
+                        uint32_t *n)
+{
+    uint32_t *numbers, k, each = UINT32_C(1) << ids->rows_log2;
+    ASSERT(ids->rows);
+    TRY(seg_ids_find(ids, page, hash, a, &numbers, &k));
+    *n = 0;
+    *rows = numbers;
+    if (k == 0) return OK;
+    if (each > 1) *rows = ARENA_RAW(a, uint32_t, (size_t)k * each);
+    TRY(arena_check(a));
+    for (uint32_t i = 0; i < k; i++)
+        for (uint64_t row = (uint64_t)numbers[i] << ids->rows_log2, j = 0; j < each && row + j < nrows; j++)
+            (*rows)[(*n)++] = (uint32_t)(row + j);
     return OK;
 }
 

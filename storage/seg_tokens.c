@@ -176,7 +176,7 @@ static err_t parse_section(struct cur *c, uint32_t number, struct seg_group *gro
         return err_set(ERR_CORRUPT, "a section of words of %u groups from %u, behind %u", s->ngroups, s->first_group, from);
     TRY(parse_groups(c, number, groups + s->first_group, s->ngroups, &blocks));
     TRY(seg_ids_parse(c, a, &s->ids));
-    if (s->ids.npages && s->ids.nblocks != blocks)
+    if (s->ids.npages && (s->ids.rows || s->ids.nblocks != blocks))
         return err_set(ERR_CORRUPT, "a section of words for %u blocks of %u", s->ids.nblocks, (uint32_t)blocks);
     return OK;
 }

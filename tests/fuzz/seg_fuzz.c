@@ -66,6 +66,8 @@ static void ids_page(const uint8_t *data, size_t size, struct arena *a)
     ids.npages = 1 + data[8];
     ids.nblocks = 1 + data[9] + (uint32_t)data[10] * 256;
     ids.low_bits = 1 + hash % SEG_IDS_LOW_MAX;
+    ids.rows = hash >> 32 & 1;
+    ids.rows_log2 = hash >> 33 & 1;
     char *page = arena_alloc(a, size);
     size_t body = size - 15;
     memcpy(page, data + 11, body);

@@ -259,6 +259,44 @@ Test(codec, codes_by_first_appearance)
         }
 }
 
+/* Few integers of a column are those of the whole, whatever their width, where the last block is short, and wherever they are cut. */
+Test(codec, few_integers)
+{
+    static const uint32_t lengths[] = { 1, 7, COL_BLOCK - 1, COL_BLOCK, COL_BLOCK + 1, 2 * COL_BLOCK + 300 };
+    enum { MOST = 2 * COL_BLOCK + 300 };
+    static int64_t v[MOST], back[MOST], few[MOST];
+    static uint32_t at[MOST];
+    struct prng r;
+    prng_init(&r, 9);
+    for (unsigned width = 0; width <= 64; width++)
+        for (size_t i = 0; i < ARRAY_LEN(lengths) * 3; i++) {
+            uint32_t n = lengths[i / 3], k = 0, one_in = i % 3 ? (i % 3 == 1 ? 5 : 200) : 1;
+            uint64_t mask = width == 64 ? UINT64_MAX : (UINT64_C(1) << width) - 1;
+            for (uint32_t j = 0; j < n; j++) {
+                v[j] = (int64_t)((prng_next(&r) & mask) * (width < 30 && width % 2 ? 1000 : 1) - 77);
+                if (j + 1 == n || prng_below(&r, one_in) == 0) at[k++] = j;
+            }
+            struct buf b;
+            buf_init(&b, 1 << 20, NULL);
+            col_int_encode(v, n, &b);
+            struct cur c = cur_of(buf_view(&b));
+            cr_assert_eq(col_int_decode(&c, n, back), OK);
+            cr_assert_eq(memcmp(v, back, n * sizeof *v), 0);
+            c = cur_of(buf_view(&b));
+            cr_assert_eq(col_int_decode_at(&c, n, at, k, few), OK);
+            for (uint32_t j = 0; j < k; j++)
+                cr_assert_eq(few[j], v[at[j]], "width %u, value %u of %u", width, at[j], n);
+            char *exact = malloc(b.n);
+            for (size_t cut = 0; cut < b.n; cut += 1 + b.n / 64) {
+                memcpy(exact + (b.n - cut), b.p, cut);
+                c = cur_of((struct str){ exact + (b.n - cut), cut });
+                cr_assert_eq(col_int_decode_at(&c, n, &at[k - 1], 1, few), ERR_CORRUPT);
+            }
+            free(exact);
+            buf_deinit(&b);
+        }
+}
+
 /* A table of every type, some columns with holes, strings of more than a block. */
 static struct table *mixed_table(struct prng *r, uint32_t nrows)
 {

@@ -272,14 +272,14 @@ static void check_order(struct seg *s, const char *tenant)
     buf_deinit(&here);
 }
 
-/* Every block that has a row of the trace is named. */
+/* Every row of the trace is named. */
 static void check_ids(struct seg *s, uint64_t k)
 {
     uint64_t id[2] = { hash_u64(k), 7 };
     struct arena a;
-    uint32_t *blocks, n;
+    uint32_t *rows, n;
     arena_init(&a, NULL);
-    CHECK(seg_find_id(s, str_n(id, 16), &a, &blocks, &n) == OK);
+    CHECK(seg_find_id(s, str_n(id, 16), &a, &rows, &n) == OK);
     for (uint32_t i = 0; i < seg_ngroups(s); i++) {
         const struct seg_group *g = seg_group(s, i);
         struct table *t;
@@ -290,7 +290,7 @@ static void check_ids(struct seg *s, uint64_t k)
             if (!column_has(c, r) || memcmp(c->fix + 16 * r, id, 16) != 0) continue;
             bool named = false;
             for (uint32_t b = 0; b < n; b++)
-                named |= blocks[b] == g->first_block + r / 1024;
+                named |= rows[b] == g->first_row + r;
             CHECK(named);
         }
         table_put(t);
