@@ -168,8 +168,11 @@ static int print(const struct run *r)
     printf("crash: %" PRIu64 " different states of %" PRIu64 " workloads, %" PRIu64 " failed; %" PRIu64 " of them after a second power cut in the recovery; %" PRIu64
            " possible at %" PRIu64 " places (%" PRIu64 " places tried whole), %" PRIu64 " seen twice\n",
            r->nhashes, r->workloads, r->failures, t->again, t->candidates, t->places, t->complete, r->known);
-    printf("crash: %" PRIu64 " merges; %" PRIu64 " checks, %" PRIu64 " acked rows found again; writes lost %" PRIu64 ", kept %" PRIu64 ", torn %" PRIu64
-           "; names lost %" PRIu64 ", kept %" PRIu64 "\n", t->merges, t->checks, t->acked_rows, f->crash_writes_lost, f->crash_writes_kept,
+    printf("crash: workloads with %" PRIu64 " merges, %" PRIu64 " deletions, %" PRIu64 " rules of retention, %" PRIu64 " uploads, %" PRIu64
+           " bytes evicted, %" PRIu64 " ballasts let go; trials with %" PRIu64 " disks lost, %" PRIu64 " segments put back\n", t->merges, t->deletions,
+           t->keeps, t->uploads, t->evictions, t->ballasts, t->takeovers, t->put_back);
+    printf("crash: %" PRIu64 " checks, %" PRIu64 " acked rows found again; writes lost %" PRIu64 ", kept %" PRIu64 ", torn %" PRIu64
+           "; names lost %" PRIu64 ", kept %" PRIu64 "\n", t->checks, t->acked_rows, f->crash_writes_lost, f->crash_writes_kept,
            f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept);
     return r->failures == 0 && r->nhashes >= r->states ? 0 : 1;
 }

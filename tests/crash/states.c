@@ -11,13 +11,11 @@
 #include "base/core/htab.h"
 #include "base/core/metric.h"
 #include "base/rt/sim_disk.h"
-#include "tests/sim/settle.h"
 
-#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { DIGITS_MAX = 512, ODOMETER_MAX = 96, SEEDED = 24, AGAIN_ONE_IN = 5, MORE_REQUESTS = 2 };
+enum { DIGITS_MAX = 512, ODOMETER_MAX = 96, SEEDED = 24, AGAIN_ONE_IN = 5 };
 
 /* -- decisions ---------------------------------------------------------------------------------------------- */
 
@@ -80,27 +78,37 @@ static bool advance(struct chooser *c)
     return false;
 }
 
-/* The disk and the catalog that these decisions leave. */
-struct image {
-    struct sim_disk *disk;
-    struct kv *kv;
-};
+/* The disk, the catalog and the bucket that these decisions leave. */
 static void image_make(struct cut *at, struct chooser *c, struct sim_stats *stats, struct image *out)
 {
     c->at = 0;
     out->kv = kv_copy(at->kv);
+    out->shelf = shelf_copy(&at->shelf);
     for (unsigned i = 0; i < at->nunder_way; i++)
         if (choose(&c->by, SIM_PICK_FLIGHT, 2)) kv_apply(out->kv, &at->tape->kv[at->kv_under_way[i]]);
+    for (unsigned i = 0; i < at->nobjects_under_way; i++)
+        if (choose(&c->by, SIM_PICK_FLIGHT, 2)) shelf_apply(&out->shelf, at->tape->objects[at->objects_under_way[i]]);
     out->disk = sim_player_crash(at->disk, &c->by, stats);
 }
-static void image_free(struct image *m)
+void image_free(struct image *m)
 {
     sim_disk_free(m->disk);
     kv_mem_free(m->kv);
+    shelf_free(&m->shelf);
 }
-static uint64_t image_hash(const struct image *m)
+uint64_t image_hash(const struct image *m)
 {
-    return hash_u64(sim_disk_hash(m->disk) ^ hash_u64(kv_hash(m->kv)));
+    return hash_u64(sim_disk_hash(m->disk) ^ hash_u64(kv_hash(m->kv)) ^ shelf_hash(&m->shelf));
+}
+
+void image_seeded(struct cut *at, uint64_t seed, struct sim_stats *stats, struct image *out)
+{
+    struct chooser c = { .by.fn = choose, .how = HOW_SEEDED };
+    prng_init(&c.rnd, seed);
+    c.keep = prng_unit(&c.rnd);
+    c.tear = prng_unit(&c.rnd) / 2;
+    c.fly = 0.5;
+    image_make(at, &c, stats, out);
 }
 
 /* -- candidates ----------------------------------------------------------------------------------------------- */
@@ -204,112 +212,6 @@ static void find_candidates(struct candidates *cs, struct cut *at, uint64_t seed
 
 /* -- one state -------------------------------------------------------------------------------------------------- */
 
-struct recovery {
-    struct model *m;
-    struct store_opts opts;
-    struct prng rnd;
-    bool only_open; /* and seal, and close: to be cut short */
-    struct tally *sum;
-};
-
-static void must(err_t e, const char *what)
-{
-    if (e != OK) wrong("%s after a power cut: %s: %s", what, err_name(e), err_detail());
-}
-
-static err_t recover_main(void *arg)
-{
-    struct recovery *r = arg;
-    if (r->only_open) {
-        struct store *s;
-        must(store_open(&r->opts, &s), "open");
-        if (prng_chance(&r->rnd, 0.5)) must(store_seal(s), "seal");
-        store_close(s);
-        return OK;
-    }
-    struct settle x = { .m = r->m, .opts = r->opts, .after = "a power cut", .more = MORE_REQUESTS, .checks = &r->sum->checks };
-    prng_init(&x.rnd, prng_next(&r->rnd));
-    settle(&x);
-    return OK;
-}
-
-static void recover(struct recovery *r, const struct image *m, struct sim_tape *tape, int64_t wall_ns)
-{
-    struct sim_opts o = { .wall_start_ns = wall_ns, .tape = tape };
-    struct sim_result res;
-    unsigned cores = 1 + (unsigned)prng_below(&r->rnd, 3);
-    sim_run(prng_next(&r->rnd), cores, m->disk, &o, recover_main, r, &res);
-    if (res.stuck || res.crashed) wrong("stuck after a power cut");
-    must(res.result, "recovery");
-}
-
-static void model_at(struct model *m, const struct work *w, const struct cut *at, uint64_t seed, int64_t wall_ns)
-{
-    model_copy(m, &w->m, at->nrequests, seed);
-    for (uint32_t i = 0; i < at->nrequests; i++) {
-        m->requests[i].outcome = (enum outcome)at->outcomes[i];
-        m->requests[i].acked_ns = wall_ns;
-    }
-}
-
-static struct recovery recovery_of(const struct work *w, struct model *m, struct kv *kv, uint64_t seed, struct tally *sum)
-{
-    struct recovery r = { .m = m, .opts = w->opts, .sum = sum };
-    r.opts.kv = kv;
-    prng_init(&r.rnd, seed);
-    return r;
-}
-
-static void try_one(const struct work *w, const struct cut *at, const struct image *m, uint64_t seed, int64_t wall_ns, struct tally *sum)
-{
-    struct model model;
-    model_at(&model, w, at, seed, wall_ns);
-    for (uint32_t i = 0; i < at->nrequests; i++)
-        if (at->outcomes[i] == ACKED)
-            sum->acked_rows += (i + 1 < w->m.nrequests ? w->m.requests[i + 1].first : w->m.nrows) - w->m.requests[i].first;
-    struct recovery r = recovery_of(w, &model, m->kv, seed, sum);
-    recover(&r, m, NULL, wall_ns);
-    model_free(&model);
-    sum->states++;
-}
-
-/* The power goes once more, while the store recovers. */
-static uint64_t try_again(const struct work *w, const struct cut *at, const struct image *m, uint64_t seed, struct tally *sum)
-{
-    struct tape tape;
-    struct model model;
-    struct cut again;
-    struct prng rnd;
-    struct image from = { sim_disk_copy(m->disk, NULL, 0), kv_copy(m->kv) }, left;
-    prng_init(&rnd, seed);
-    tape_init(&tape);
-    model_at(&model, w, at, seed, at->wall_ns);
-    struct recovery r = recovery_of(w, &model, tape_kv_new(&tape, from.kv), seed, sum);
-    r.only_open = true;
-    recover(&r, &from, tape.disk, at->wall_ns + NS_PER_S);
-    free(r.opts.kv);
-    model_free(&model);
-    cut_init(&again, &tape, m->disk, m->kv, at->outcomes, at->nrequests, at->max);
-    size_t places = 1;
-    while (cut_next(&again))
-        places++;
-    cut_deinit(&again);
-    cut_init(&again, &tape, m->disk, m->kv, at->outcomes, at->nrequests, at->max);
-    for (size_t to = 1 + (size_t)prng_below(&rnd, places); again.place < to;)
-        (void)cut_next(&again);
-    struct chooser c = { .by.fn = choose, .how = HOW_SEEDED, .keep = prng_unit(&rnd), .tear = prng_unit(&rnd) / 2, .fly = 0.5 };
-    prng_init(&c.rnd, prng_next(&rnd));
-    image_make(&again, &c, &sum->faults, &left);
-    uint64_t hash = image_hash(&left);
-    try_one(w, at, &left, prng_next(&rnd), again.wall_ns + NS_PER_S, sum);
-    sum->again++;
-    image_free(&left);
-    image_free(&from);
-    cut_deinit(&again);
-    tape_deinit(&tape);
-    return hash;
-}
-
 static uint64_t try_candidate(const struct work *w, struct cut *at, const struct candidate *k, struct tally *sum, uint64_t *again)
 {
     struct chooser c = { .by.fn = choose, .how = HOW_DIGITS, .n = k->ndigits };
@@ -325,34 +227,45 @@ static uint64_t try_candidate(const struct work *w, struct cut *at, const struct
         *again = try_again(w, at, &m, seed, sum);
         snprintf(current_place, sizeof current_place, " state %u (place %zu)", k->number, k->place);
     }
-    try_one(w, at, &m, seed, at->wall_ns + NS_PER_S, sum);
+    try_image(w, at, &m, seed, at->wall_ns + NS_PER_S, sum);
     current_place[0] = 0;
     image_free(&m);
     return hash;
 }
 
-/* -- all of a workload -------------------------------------------------------------------------------------------- */
+/* -- all of a workload ------------------------------------------------------------------------------------------- */
+
+static void count_work(struct tally *sum, int sign)
+{
+    sum->merges += (uint64_t)(sign * metric_sum(M_MERGES));
+    sum->uploads += (uint64_t)(sign * metric_sum(M_OBJECT_UPLOADS));
+    sum->evictions += (uint64_t)(sign * metric_sum(M_OBJECT_EVICTED_BYTES));
+    sum->ballasts += (uint64_t)(sign * metric_sum(M_BALLAST_RELEASES));
+}
 
 void states_run(struct work *w, uint64_t quota, int64_t only, uint64_t *hashes, uint64_t *n, struct tally *sum, volatile uint64_t *now)
 {
     struct tape tape;
     struct candidates cs;
     struct cut at;
-    struct sim_disk *disk = sim_disk_new(256 << 20), *empty = sim_disk_new(256 << 20);
+    struct sim_disk *disk = sim_disk_new(DISK_BYTES), *empty = sim_disk_new(DISK_BYTES);
     struct kv *kv = kv_mem_new(), *none = kv_mem_new();
+    const struct cut_from start = { .disk = empty, .kv = none };
     *n = 0;
     tape_init(&tape);
-    uint64_t merges = (uint64_t)metric_sum(M_MERGES);
+    count_work(sum, -1);
     work_record(w, &tape, disk, kv);
-    sum->merges += (uint64_t)metric_sum(M_MERGES) - merges;
-    cut_init(&at, &tape, empty, none, NULL, 0, w->m.nrequests);
+    count_work(sum, 1);
+    sum->deletions += w->m.ndeletions;
+    sum->keeps += w->m.nkeeps;
+    cut_init(&at, &tape, &w->m, &start);
     find_candidates(&cs, &at, w->seed, sum);
     if (sim_disk_hash(disk) == 0 || kv_hash(kv) != kv_hash(at.kv)) wrong("the tape plays another catalog");
     cut_deinit(&at);
     qsort(cs.v, cs.n, sizeof *cs.v, by_order);
     size_t take = only >= 0 ? cs.n : MIN(cs.n, quota);
     qsort(cs.v, take, sizeof *cs.v, by_place);
-    cut_init(&at, &tape, empty, none, NULL, 0, w->m.nrequests);
+    cut_init(&at, &tape, &w->m, &start);
     for (size_t i = 0; i < take && *n < quota; i++) {
         if (only >= 0 && cs.v[i].number != only) continue;
         uint64_t again;

@@ -5,21 +5,15 @@
 
 #include <stdlib.h>
 
-/* Notes on the tape: what, and which. */
-enum note { NOTE_BEGUN = 1, NOTE_ACKED, NOTE_KV_BEGUN, NOTE_KV_DONE };
 enum { NOTE_SHIFT = 56 };
 
-static void note(enum note what, uint64_t which)
+void tape_note(enum note what, uint64_t which)
 {
     sim_tape_note((uint64_t)what << NOTE_SHIFT | which);
 }
-void tape_begun(uint32_t request)
+void tape_event(enum model_event what, uint32_t which)
 {
-    note(NOTE_BEGUN, request);
-}
-void tape_acked(uint32_t request)
-{
-    note(NOTE_ACKED, request);
+    tape_note((enum note)(what + 1), which);
 }
 
 void tape_init(struct tape *t)
@@ -29,6 +23,8 @@ void tape_init(struct tape *t)
 }
 void tape_deinit(struct tape *t)
 {
+    for (size_t i = 0; i < t->nobjects; i++)
+        tape_object_put(t->objects[i]);
     sim_tape_free(t->disk);
     arena_deinit(&t->mem);
 }
@@ -57,9 +53,9 @@ static err_t tape_write(struct kv *kv, const struct kv_op *ops, size_t n)
     t->kv = arena_grow(&t->mem, t->kv, t->nkv, &t->kv_cap, t->nkv + 1, sizeof *t->kv);
     size_t mine = t->nkv++;
     t->kv[mine] = copy;
-    note(NOTE_KV_BEGUN, mine);
+    tape_note(NOTE_KV_BEGUN, mine);
     err_t e = of(kv)->inner->write(of(kv)->inner, ops, n);
-    note(NOTE_KV_DONE, mine);
+    tape_note(NOTE_KV_DONE, mine);
     return e;
 }
 static err_t tape_get(struct kv *kv, struct str key, struct arena *a, struct str *value)
@@ -125,28 +121,139 @@ uint64_t kv_hash(struct kv *kv)
     return h;
 }
 
+/* -- what clients know ------------------------------------------------------------------------------------------ */
+
+static void *array(size_t n, size_t elem)
+{
+    void *p = calloc(n + 1, elem);
+    ASSERT(p != NULL);
+    return p;
+}
+
+static void known_init(struct known *k, const struct model *m, const struct known *from)
+{
+    *k = (struct known){ .requests = array(m->nrequests, sizeof *k->requests), .deletions = array(m->ndeletions, sizeof *k->deletions),
+                         .keeps = array(m->nkeeps, sizeof *k->keeps) };
+    if (!from) return;
+    k->nrequests = from->nrequests;
+    k->ndeletions = from->ndeletions;
+    k->nkeeps = from->nkeeps;
+    k->clock = from->clock;
+    memcpy(k->requests, from->requests, k->nrequests * sizeof *k->requests);
+    memcpy(k->deletions, from->deletions, k->ndeletions * sizeof *k->deletions);
+    memcpy(k->keeps, from->keeps, k->nkeeps * sizeof *k->keeps);
+}
+
+static void known_deinit(struct known *k)
+{
+    free(k->requests);
+    free(k->deletions);
+    free(k->keeps);
+}
+
+static void request_event(struct known *k, enum model_event what, uint32_t which)
+{
+    struct known_request *q = &k->requests[which];
+    k->clock++;
+    if (what == REQUEST_BEGUN) {
+        k->nrequests = MAX(k->nrequests, which + 1);
+        if (q->outcome == NEW) q->outcome = UNKNOWN;
+        if (!q->first) q->first = k->clock;
+        q->busy++;
+        q->sent++;
+        return;
+    }
+    q->last = k->clock;
+    q->busy--;
+    if (what == REQUEST_ACKED) q->outcome = ACKED;
+}
+
+static void known_event(struct known *k, const struct model *m, enum model_event what, uint32_t which)
+{
+    switch (what) {
+    case REQUEST_BEGUN:
+    case REQUEST_ENDED:
+    case REQUEST_ACKED:
+        ASSERT(which < m->nrequests);
+        request_event(k, what, which);
+        return;
+    case DELETION_BEGUN:
+        ASSERT(which == k->ndeletions && which < m->ndeletions);
+        k->deletions[k->ndeletions++].begin = ++k->clock;
+        return;
+    case DELETION_ENDED:
+    case DELETION_ACKED:
+        k->deletions[which].end = ++k->clock;
+        k->deletions[which].acked = what == DELETION_ACKED;
+        return;
+    case KEEP_BEGUN:
+        ASSERT(which == k->nkeeps && which < m->nkeeps);
+        k->keeps[k->nkeeps++] = KEEP_MAYBE;
+        return;
+    case KEEP_ACKED: k->keeps[which] = KEEP_SURE; return;
+    }
+}
+
+void known_model(const struct known *k, const struct model *whole, uint64_t seed, int64_t wall_ns, struct model *to)
+{
+    model_copy(to, whole, k->nrequests, seed);
+    for (uint32_t i = 0; i < k->nrequests; i++) {
+        struct request *q = &to->requests[i];
+        q->outcome = k->requests[i].outcome;
+        q->sent = k->requests[i].sent;
+        q->sent_first = k->requests[i].first;
+        q->sent_last = k->requests[i].last;
+        q->busy = k->requests[i].busy;
+        q->acked_ns = wall_ns;
+    }
+    to->clock = k->clock;
+    to->deletions = array(k->ndeletions, sizeof *to->deletions);
+    to->ndeletions = to->deletions_cap = k->ndeletions;
+    for (uint32_t i = 0; i < k->ndeletions; i++) {
+        to->deletions[i] = whole->deletions[i];
+        to->deletions[i].begin = k->deletions[i].begin;
+        to->deletions[i].end = k->deletions[i].end;
+        to->deletions[i].acked = k->deletions[i].acked;
+    }
+    to->keeps = array(k->nkeeps, sizeof *to->keeps);
+    to->nkeeps = to->keeps_cap = k->nkeeps;
+    for (uint32_t i = 0; i < k->nkeeps; i++) {
+        to->keeps[i] = whole->keeps[i];
+        if (k->keeps[i] != KEEP_SURE) to->keeps[i].acked_ns = 0;
+    }
+    deletions_crashed(to);
+}
+
 /* -- places on the tape -------------------------------------------------------------------------------------- */
 
-void cut_init(struct cut *c, const struct tape *t, struct sim_disk *disk, struct kv *kv, const uint8_t *outcomes, uint32_t n, uint32_t max)
+void cut_init(struct cut *c, const struct tape *t, const struct model *m, const struct cut_from *from)
 {
-    *c = (struct cut){ .tape = t, .disk = sim_player_new(t->disk, disk), .kv = kv_copy(kv), .nrequests = n, .max = max };
-    c->outcomes = calloc(max + 1, 1);
-    ASSERT(c->outcomes != NULL && n <= max);
-    if (n) memcpy(c->outcomes, outcomes, n);
+    *c = (struct cut){ .tape = t, .m = m, .disk = sim_player_new(t->disk, from->disk), .kv = kv_copy(from->kv) };
+    if (from->shelf) c->shelf = shelf_copy(from->shelf);
+    known_init(&c->known, m, from->known);
+    known_init(&c->uploaded, m, from->uploaded);
 }
 
 void cut_deinit(struct cut *c)
 {
     sim_player_free(c->disk);
     kv_mem_free(c->kv);
-    free(c->outcomes);
+    shelf_free(&c->shelf);
+    known_deinit(&c->known);
+    known_deinit(&c->uploaded);
 }
 
-static void forget(struct cut *c, size_t kv)
+static void begun(size_t *under_way, unsigned *n, size_t which)
 {
-    for (unsigned i = 0; i < c->nunder_way; i++)
-        if (c->kv_under_way[i] == kv) {
-            c->kv_under_way[i] = c->kv_under_way[--c->nunder_way];
+    ASSERT(*n < UNDER_WAY_MAX);
+    under_way[(*n)++] = which;
+}
+
+static void done(size_t *under_way, unsigned *n, size_t which)
+{
+    for (unsigned i = 0; i < *n; i++)
+        if (under_way[i] == which) {
+            under_way[i] = under_way[--*n];
             return;
         }
 }
@@ -154,22 +261,30 @@ static void forget(struct cut *c, size_t kv)
 static void take_note(struct cut *c, uint64_t value)
 {
     uint64_t which = value & ((UINT64_C(1) << NOTE_SHIFT) - 1);
-    switch ((enum note)(value >> NOTE_SHIFT)) {
-    case NOTE_BEGUN:
-        ASSERT(which < c->max);
-        c->nrequests = MAX(c->nrequests, (uint32_t)which + 1);
-        if (c->outcomes[which] == NEW) c->outcomes[which] = UNKNOWN;
-        break;
-    case NOTE_ACKED: c->outcomes[which] = ACKED; break;
-    case NOTE_KV_BEGUN:
-        ASSERT(c->nunder_way < ARRAY_LEN(c->kv_under_way));
-        c->kv_under_way[c->nunder_way++] = which;
-        break;
+    enum note what = (enum note)(value >> NOTE_SHIFT);
+    switch (what) {
+    case NOTE_KV_BEGUN: begun(c->kv_under_way, &c->nunder_way, which); break;
     case NOTE_KV_DONE:
         kv_apply(c->kv, &c->tape->kv[which]);
-        forget(c, which);
+        done(c->kv_under_way, &c->nunder_way, which);
         break;
+    case NOTE_OBJECT_BEGUN: begun(c->objects_under_way, &c->nobjects_under_way, which); break;
+    case NOTE_OBJECT_DONE:
+        shelf_apply(&c->shelf, c->tape->objects[which]);
+        done(c->objects_under_way, &c->nobjects_under_way, which);
+        break;
+    case NOTE_UPLOADED:
+        known_deinit(&c->uploaded);
+        known_init(&c->uploaded, c->m, &c->known);
+        break;
+    default: known_event(&c->known, c->m, (enum model_event)(what - 1), (uint32_t)which);
     }
+}
+
+static bool note_changes(uint64_t note)
+{
+    uint64_t what = note >> NOTE_SHIFT;
+    return what == NOTE_KV_DONE || what == NOTE_OBJECT_DONE;
 }
 
 bool cut_next(struct cut *c)
@@ -178,11 +293,11 @@ bool cut_next(struct cut *c)
     bool first = c->place == 0;
     c->place++;
     while (sim_player_peek(c->disk, &next)) {
-        bool kv_done = next.is_note && next.note >> NOTE_SHIFT == NOTE_KV_DONE;
+        bool elsewhere = next.is_note && note_changes(next.note);
         c->wall_ns = next.wall_ns;
         /* One change a call; what lies between two of them changes nothing but what is known. */
-        if ((next.changes || kv_done) && first) return true;
-        first |= next.changes || kv_done;
+        if ((next.changes || elsewhere) && first) return true;
+        first |= next.changes || elsewhere;
         sim_player_step(c->disk);
         if (next.is_note) take_note(c, next.note);
     }

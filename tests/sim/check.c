@@ -2,6 +2,7 @@
 #include "base/core/assert.h"
 #include "storage/partition.h"
 #include "tests/sim/deletions.h"
+#include "tests/sim/keeping.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -261,7 +262,7 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
         const struct deletion_verdict d = deletion_of(m, i, began);
         bool again = (m->jumped || d.doubled) && r->seen <= m->requests[r->request].sent;
         if (r->seen > 1 && !again) wrong("%s %u is there %u times (request %u)", names[r->kind], i, r->seen, r->request);
-        bool expired = m->retention_ns && row_time_ns(i) < rt_wall().ns - m->retention_ns;
+        bool expired = keep_expired(m, i);
         if (d.gone && r->seen) wrong("%s %u is back: it was deleted (request %u)", names[r->kind], i, r->request);
         m->rows_rotten += acked && r->seen == 0 && !expired && !d.may_go;
         if (acked && r->seen == 0 && !m->rot && !expired && !c.lost && !d.may_go) wrong("acked %s %u is lost (request %u)", names[r->kind], i, r->request);

@@ -21,6 +21,7 @@ static uint32_t begin(struct model *m, const struct deletion *d)
     uint32_t i = m->ndeletions++;
     m->deletions[i] = *d;
     m->deletions[i].begin = ++m->clock;
+    if (m->noted) m->noted(DELETION_BEGUN, i);
     pthread_mutex_unlock(&m->lock);
     return i;
 }
@@ -31,6 +32,7 @@ static void end(struct model *m, uint32_t i, bool acked)
     m->deletions[i].end = ++m->clock;
     m->deletions[i].acked = acked;
     m->deleted += acked;
+    if (m->noted) m->noted(acked ? DELETION_ACKED : DELETION_ENDED, i);
     pthread_mutex_unlock(&m->lock);
 }
 

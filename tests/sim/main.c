@@ -14,12 +14,14 @@
  * doubled, or another tenant's. The catalog (kv_mem) survives every crash; its writes fail in some seeds, or only their answers
  * get lost. In some the wall clock steps to and fro. */
 #include "base/core/assert.h"
-#include "base/core/errinj.h"
 #include "base/core/log.h"
 #include "base/core/metric.h"
 #include "base/rt/sim.h"
-#include "tests/sim/kv_faulty.h"
 #include "tests/sim/deletions.h"
+#include "tests/sim/keeping.h"
+#include "tests/sim/kv_faulty.h"
+#include "tests/sim/points.h"
+#include "tests/sim/report.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -37,12 +39,16 @@ enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600, CORES_
 /* Steps of the clock that a retry survives (it is known for ten minutes), and those that it does not. */
 #define STEP_SMALL_NS (4 * 60 * NS_PER_S)
 #define STEP_LARGE_NS (400 * 24 * 3600 * NS_PER_S)
+/* Ages of rules: some rows get that old; none do, whatever the clock says. */
+#define AGE_SHORT_NS (20 * NS_PER_MS)
+#define AGE_LONG_NS (2 * 3600 * NS_PER_S)
 
 struct world { /* of a seed */
     struct prng rnd;
     struct prng deletes; /* of its own, so that seeds without deletions stay as they were */
     struct prng outages; /* of the bucket */
-    bool deleting;
+    struct prng keeps;
+    bool deleting, keeping;
     struct sim_disk *disk;
     struct kv *kv, *kv_sound;
     struct kv_faults kv_faults;
@@ -69,17 +75,6 @@ struct client {
     struct life *l;
     unsigned core;
     struct prng rnd;
-};
-
-struct report { /* of a seed, sent to the parent */
-    uint64_t hash;
-    uint64_t crashes, lives, opens_failed, failed_stores;
-    uint64_t requests, acked, rows, checks, rot_proven, rows_rotten, lost_reads, deletions, deleted;
-    uint64_t kv_failed, kv_lost, clock_steps;
-    uint64_t merges, merges_failed, merges_stale, merged_segments;
-    uint64_t bucket_calls, bucket_lost, bucket_misses, evicted_bytes, takeovers;
-    struct sim_stats faults;
-    bool whole;
 };
 
 static struct life *life_now;
@@ -186,7 +181,20 @@ static void reader_fiber(void *arg)
     }
 }
 
-static uint64_t clock_steps;
+static void keeper_fiber(void *arg)
+{
+    struct life *l = arg;
+    struct world *w = l->w;
+    struct prng r;
+    prng_init(&r, prng_next(&w->keeps));
+    int64_t least = w->clock_steps ? AGE_LONG_NS : AGE_SHORT_NS;
+    while (!l->done && !l->failed) {
+        if (nap(&r, 300000) != OK || l->done) return;
+        if (!keep_run(&w->m, l->s, &r, least, 2 * least) && w->verbose) fprintf(stderr, "keep: %s\n", err_detail());
+    }
+}
+
+static uint64_t clock_steps, clock_jumps;
 
 /* Small steps stay within STEP_SMALL_NS of the right time, however many there are. */
 static void clock_fiber(void *arg)
@@ -201,8 +209,9 @@ static void clock_fiber(void *arg)
         int64_t to = (int64_t)prng_below(&l->rnd, (uint64_t)(2 * most)) - most;
         w->m.jumped |= jump;
         sim_step_wall(to - w->clock_off_ns);
-        w->clock_off_ns = to;
+        w->clock_off_ns = w->m.clock_off_ns = to;
         clock_steps++;
+        clock_jumps += jump;
     }
 }
 
@@ -224,6 +233,7 @@ static void work(struct life *l)
     ASSERT(fiber_start(&others, &in, sealer_fiber, l) == OK);
     ASSERT(fiber_start(&others, &in, reader_fiber, l) == OK);
     if (l->w->deleting) ASSERT(fiber_start(&others, &in, deleter_fiber, l) == OK);
+    if (l->w->keeping) ASSERT(fiber_start(&others, &in, keeper_fiber, l) == OK);
     if (l->w->clock_steps) ASSERT(fiber_start(&others, &in, clock_fiber, l) == OK);
     ASSERT(scope_join(&s) == OK);
     l->done = true;
@@ -270,6 +280,7 @@ static err_t last_main(void *arg)
     must(store_open(&o, &l->s), "open");
     count_rot(l);
     must(model_check(m, l->s, NULL, 0), "check");
+    keep_check(m, l->s);
     if (m->lost_reads != lost_reads) wrong("segments cannot be read though nothing fails");
     while (!model_all_acked(m)) {
         uint32_t i = model_begin(m, &l->rnd, 1);
@@ -292,6 +303,7 @@ static err_t last_main(void *arg)
     store_close(l->s);
     must(store_open(&o, &l->s), "open again");
     must(model_check(m, l->s, NULL, 0), "check after restart");
+    keep_check(m, l->s);
     store_close(l->s);
     return OK;
 }
@@ -332,6 +344,7 @@ static err_t takeover_main(void *arg)
     for (unsigned k = 0; k < 2; k++) {
         must(store_open(&o, &l->s), "open from the bucket");
         must(model_check(&l->w->m, l->s, NULL, 0), "check from the bucket");
+        keep_check(&l->w->m, l->s);
         if (l->w->m.lost_reads != lost_reads) wrong("segments in the bucket cannot be read though nothing fails");
         store_close(l->s);
     }
@@ -354,8 +367,13 @@ static void run_bucket(struct world *w, unsigned cores, struct report *rep)
     if (res.stuck || res.result != OK) wrong("no takeover");
     kv_mem_free(w->kv);
     rep->hash = hash_u64(rep->hash ^ res.trace_hash);
-    rep->bucket_calls += object_mem_counts(w->bucket).calls;
-    rep->bucket_lost += object_mem_counts(w->bucket).lost;
+    const struct object_mem_counts c = object_mem_counts(w->bucket);
+    rep->bucket_calls += c.calls;
+    rep->bucket_errors += c.errors;
+    rep->bucket_busy += c.busy;
+    rep->bucket_slow += c.slow;
+    rep->bucket_refused += c.refused;
+    rep->bucket_lost += c.lost;
     rep->bucket_misses += (uint64_t)metric_sum(M_OBJECT_CACHE_MISSES);
     rep->evicted_bytes += (uint64_t)metric_sum(M_OBJECT_EVICTED_BYTES);
     rep->takeovers++;
@@ -375,11 +393,28 @@ static void draw_faults(struct prng *r, struct sim_faults *f)
     if (prng_chance(r, 0.2)) f->slow = 0.01;
 }
 
-static void add_stats(struct sim_stats *to, const struct sim_stats *s)
+static bool armed_points[SIM_POINTS];
+
+static void add_stats(struct report *to, const struct sim_stats *s)
 {
-    const uint64_t *from = (const uint64_t *)s;
-    for (size_t i = 0; i < sizeof *s / sizeof *from; i++)
-        ((uint64_t *)to)[i] += from[i];
+    const struct report r = { .faults = *s };
+    report_add(to, &r);
+}
+
+static void arm(struct prng *r, bool last)
+{
+    for (unsigned i = 0; i < SIM_POINTS; i++) {
+        const struct sim_point *p = &sim_points[i];
+        bool armed = !last && prng_chance(r, p->share);
+        errinj_arm(p->id, !armed ? 0 : p->within > 1 ? 1 + (unsigned)prng_below(r, p->within) : 1);
+        armed_points[i] = armed;
+    }
+}
+
+static void count_points(struct report *rep)
+{
+    for (unsigned i = 0; i < SIM_POINTS; i++)
+        rep->points[sim_points[i].id] += armed_points[i] && errinj_left(sim_points[i].id) == 0;
 }
 
 struct victim {
@@ -417,26 +452,17 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
         if (prng_chance(r, 0.2)) w->kv_faults.write = 0.3;
         if (prng_chance(r, 0.2)) w->kv_faults.answer = 0.3;
         if (prng_chance(r, 0.1)) w->kv_faults.read = 0.05;
-        if (w->bucket) /* or it is down for all of this life */
-            object_mem_faults(w->bucket, &(struct object_faults){ .error = prng_chance(&w->outages, 0.25) ? 1 : 0.1, .busy = 0.05, .lost = 0.1, .slow = 0.05, .refuse = 0.05,
+        bool away = w->bucket && prng_chance(&w->outages, 0.25); /* it is down for all of this life */
+        rep->bucket_away += away;
+        if (w->bucket)
+            object_mem_faults(w->bucket, &(struct object_faults){ .error = away ? 1 : 0.1, .busy = 0.05, .lost = 0.1, .slow = 0.05, .refuse = 0.05,
                                                                   .slow_ns = 300 * NS_PER_MS });
         uint64_t within = prng_chance(r, 0.3) ? 300 : 6000;
         if (prng_chance(r, 0.7)) o.crash_at = 20 + prng_below(r, within);
-        errinj_arm(EI_SEAL_BEFORE_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
-        errinj_arm(EI_SEAL_AFTER_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
-        errinj_arm(EI_MERGE_BEFORE_SWAP, prng_chance(r, 0.1) ? 1 : 0);
-        errinj_arm(EI_SWAP_BEFORE_COMMIT, prng_chance(r, 0.1) ? 1 : 0);
-        errinj_arm(EI_SWAP_AFTER_COMMIT, prng_chance(r, 0.2) ? 1 : 0);
-        errinj_arm(EI_WAL_APPEND, prng_chance(r, 0.1) ? 1 + (unsigned)prng_below(r, 50) : 0);
-    } else {
-        if (w->bucket) object_mem_faults(w->bucket, &(struct object_faults){ 0 });
-        errinj_arm(EI_SEAL_BEFORE_COMMIT, 0);
-        errinj_arm(EI_SEAL_AFTER_COMMIT, 0);
-        errinj_arm(EI_MERGE_BEFORE_SWAP, 0);
-        errinj_arm(EI_SWAP_BEFORE_COMMIT, 0);
-        errinj_arm(EI_SWAP_AFTER_COMMIT, 0);
-        errinj_arm(EI_WAL_APPEND, 0);
+    } else if (w->bucket) {
+        object_mem_faults(w->bucket, &(struct object_faults){ 0 });
     }
+    arm(r, last);
     sim_run(prng_next(r), cores, w->disk, &o, last ? last_main : life_main, &l, &res);
     if (res.stuck) wrong("stuck after %" PRIu64 " steps", res.stats.steps);
     if (last && res.crashed) wrong("a crash without faults");
@@ -449,15 +475,17 @@ static void run_life(struct world *w, unsigned cores, bool last, struct report *
     rep->opens_failed += !res.crashed && !l.opened && !last;
     rep->failed_stores += l.failed;
     rep->hash = hash_u64(rep->hash ^ res.trace_hash);
-    add_stats(&rep->faults, &res.stats);
+    add_stats(rep, &res.stats);
+    count_points(rep);
     w->wall_ns += res.virtual_ns + NS_PER_S;
-    rep->kv_failed += w->kv_faults.failed_writes + w->kv_faults.failed_reads;
+    rep->kv_failed += w->kv_faults.failed_writes;
+    rep->kv_unread += w->kv_faults.failed_reads;
     rep->kv_lost += w->kv_faults.lost_answers;
     deletions_crashed(&w->m);
     if (!res.crashed && !last && prng_chance(r, 0.5)) {
         struct sim_stats lost = { 0 };
         sim_disk_crash(w->disk, prng_next(r), &lost);
-        add_stats(&rep->faults, &lost);
+        add_stats(rep, &lost);
     }
     if (w->rot && !last) rot(w);
 }
@@ -482,6 +510,8 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     prng_init(&w.deletes, hash_u64(seed + 4));
     prng_init(&w.outages, hash_u64(seed + 5));
     w.deleting = prng_chance(&w.deletes, 0.6);
+    prng_init(&w.keeps, hash_u64(seed + 9));
+    w.keeping = prng_chance(&w.keeps, 0.4);
     w.rot = prng_chance(&w.rnd, 0.1);
     w.small_disk = prng_chance(&w.rnd, 0.1);
     w.disk = sim_disk_new(w.small_disk ? 16 << 20 : 512 << 20);
@@ -511,6 +541,11 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->deleted = w.m.deleted;
     rep->lost_reads = w.m.lost_reads;
     rep->clock_steps = clock_steps;
+    rep->clock_jumps = clock_jumps;
+    rep->keeps = w.m.nkeeps;
+    for (uint32_t i = 0; i < w.m.nkeeps; i++)
+        rep->keeps_acked += w.m.keeps[i].acked_ns != 0;
+    rep->ballasts = (uint64_t)metric_sum(M_BALLAST_RELEASES);
     rep->merges = (uint64_t)metric_sum(M_MERGES);
     rep->merged_segments = (uint64_t)metric_sum(M_MERGED_SEGMENTS);
     rep->merges_failed = (uint64_t)metric_sum(M_MERGES_FAILED);
@@ -601,32 +636,7 @@ static void run_one(struct totals *t, uint64_t seed, unsigned cores)
         fprintf(stderr, "sim: seed %" PRIu64 ": another hash the second time\n", seed);
         t->failures++;
     }
-    sum->lives += r.lives;
-    sum->crashes += r.crashes;
-    sum->opens_failed += r.opens_failed;
-    sum->failed_stores += r.failed_stores;
-    sum->requests += r.requests;
-    sum->acked += r.acked;
-    sum->rows += r.rows;
-    sum->checks += r.checks;
-    sum->rot_proven += r.rot_proven;
-    sum->rows_rotten += r.rows_rotten;
-    sum->deletions += r.deletions;
-    sum->deleted += r.deleted;
-    sum->lost_reads += r.lost_reads;
-    sum->kv_failed += r.kv_failed;
-    sum->kv_lost += r.kv_lost;
-    sum->clock_steps += r.clock_steps;
-    sum->merges += r.merges;
-    sum->merged_segments += r.merged_segments;
-    sum->merges_failed += r.merges_failed;
-    sum->merges_stale += r.merges_stale;
-    sum->bucket_calls += r.bucket_calls;
-    sum->bucket_lost += r.bucket_lost;
-    sum->bucket_misses += r.bucket_misses;
-    sum->evicted_bytes += r.evicted_bytes;
-    sum->takeovers += r.takeovers;
-    add_stats(&sum->faults, &r.faults);
+    report_add(sum, &r);
 }
 
 static bool run_file(struct totals *t, const char *path)
@@ -641,29 +651,6 @@ static bool run_file(struct totals *t, const char *path)
     }
     fclose(f);
     return true;
-}
-
-static int print_totals(const struct totals *t)
-{
-    const struct report *s = &t->sum;
-    const struct sim_stats *f = &s->faults;
-    printf("sim: %" PRIu64 " seeds, %" PRIu64 " failed; %" PRIu64 " lives, %" PRIu64 " crashes, %" PRIu64
-           " failed opens, %" PRIu64 " failed stores; %" PRIu64 " requests, %" PRIu64 " acked, %" PRIu64
-           " rows, %" PRIu64 " checks; %" PRIu64 " deletions, %" PRIu64 " of them acked\nsim: %" PRIu64 " merges of %" PRIu64
-           " segments, %" PRIu64 " failed, %" PRIu64 " stale\n", t->seeds, t->failures, s->lives, s->crashes, s->opens_failed,
-           s->failed_stores, s->requests, s->acked, s->rows, s->checks, s->deletions, s->deleted, s->merges, s->merged_segments,
-           s->merges_failed, s->merges_stale);
-    printf("sim: faults fired: eio_read %" PRIu64 ", eio_write %" PRIu64 ", eio_sync %" PRIu64 ", enospc %" PRIu64
-           ", short_write %" PRIu64 ", short_read %" PRIu64 ", slow %" PRIu64 "; at crashes: writes lost %" PRIu64
-           ", kept %" PRIu64 ", torn %" PRIu64 ", names lost %" PRIu64 ", kept %" PRIu64 "; rot: places proven %" PRIu64
-           ", acked rows lost %" PRIu64 "; checks told of lost segments %" PRIu64
-           "; catalog: failed %" PRIu64 ", answers lost %" PRIu64 "; clock: steps %" PRIu64
-           "; bucket: calls %" PRIu64 ", answers lost %" PRIu64 ", pieces read %" PRIu64 ", bytes evicted %" PRIu64 ", takeovers %" PRIu64 "\n",
-           f->eio_read, f->eio_write, f->eio_sync, f->enospc, f->short_write, f->short_read, f->slow,
-           f->crash_writes_lost, f->crash_writes_kept, f->crash_writes_torn, f->crash_names_lost, f->crash_names_kept,
-           s->rot_proven, s->rows_rotten, s->lost_reads, s->kv_failed, s->kv_lost, s->clock_steps,
-           s->bucket_calls, s->bucket_lost, s->bucket_misses, s->evicted_bytes, s->takeovers);
-    return t->failures ? 1 : 0;
 }
 
 static int usage(void)
@@ -699,5 +686,5 @@ int main(int argc, char **argv)
         for (uint64_t k = 0; k < seeds; k++)
             run_one(&t, seed + k, cores);
     }
-    return print_totals(&t);
+    return report_print(&t.sum, t.seeds, t.failures) && t.failures == 0 ? 0 : 1;
 }

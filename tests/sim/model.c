@@ -42,6 +42,7 @@ void model_free(struct model *m)
     free(m->requests);
     free(m->rows);
     free(m->deletions);
+    free(m->keeps);
     pthread_mutex_destroy(&m->lock);
 }
 
@@ -116,7 +117,9 @@ uint32_t model_begin(struct model *m, struct prng *r, double again)
     if (i == UINT32_MAX) i = new_request(m);
     if (m->requests[i].outcome == NEW) m->requests[i].outcome = UNKNOWN;
     m->requests[i].busy++;
-    if (!m->requests[i].sent_first) m->requests[i].sent_first = ++m->clock;
+    ++m->clock;
+    if (!m->requests[i].sent_first) m->requests[i].sent_first = m->clock;
+    if (m->noted) m->noted(REQUEST_BEGUN, i);
     pthread_mutex_unlock(&m->lock);
     return i;
 }
@@ -131,6 +134,7 @@ void model_end(struct model *m, uint32_t request, bool acked)
         m->requests[request].outcome = ACKED;
         m->requests[request].acked_ns = rt_wall().ns;
     }
+    if (m->noted) m->noted(acked ? REQUEST_ACKED : REQUEST_ENDED, request);
     pthread_mutex_unlock(&m->lock);
 }
 

@@ -16,6 +16,8 @@ enum kind { K_SPAN, K_LOG, K_DOC, K_SAMPLE, K_EXEMPLAR, K_HIST, K_COUNT };
 enum { TENANTS = 3, SERIES = 23 };
 
 enum outcome { NEW, UNKNOWN, ACKED }; /* UNKNOWN: sent, no good answer (yet) */
+/* What somebody who keeps a record is told of; `which` counts requests, deletions or rules of retention. */
+enum model_event { REQUEST_BEGUN, REQUEST_ENDED, REQUEST_ACKED, DELETION_BEGUN, DELETION_ENDED, DELETION_ACKED, KEEP_BEGUN, KEEP_ACKED };
 
 struct request {
     uint32_t first;              /* its rows are [first, first + sum of n) in the order of kinds */
@@ -49,6 +51,10 @@ struct model {
     struct deletion *deletions;  /* deletions.h */
     uint32_t ndeletions, deletions_cap;
     uint64_t deleted;            /* of these acked */
+    struct keeping *keeps;       /* keeping.h */
+    uint32_t nkeeps, keeps_cap;
+    int64_t clock_off_ns;        /* the wall clock against the right one */
+    void (*noted)(enum model_event what, uint32_t which); /* or NULL */
     uint64_t lost_reads;         /* checks that were told of segments that cannot be read: rows of theirs may be missing */
 };
 
