@@ -110,6 +110,14 @@ uint32_t col_dict_block_of(const struct col_dict *d, uint32_t code);
 MUST_CHECK err_t col_dict_pick(const struct col_dict *d, const struct cur *blocks, const uint32_t *codes, uint32_t k, struct arena *tmp,
                                struct arena *a, struct dict *out);
 
+/* Where the blocks are, which follow the head one after another: moves behind them. */
+MUST_CHECK err_t col_dict_blocks(struct cur *c, const struct col_dict *d, struct cur *blocks);
+struct text_cond;
+/* Which of the entries of block b (its bytes) satisfy a condition (col_text_find.h): sets their bits, numbered from its first
+ * entry; `among` (or NULL: all) are the ones that are asked for. */
+MUST_CHECK err_t col_dict_find(const struct col_dict *d, uint32_t b, struct cur block, const struct text_cond *cond,
+                               const uint64_t *among, struct budget *budget, uint64_t *bits);
+
 /* -- col_zstd.c: contexts kept by the thread ------------------------------------------------------------- */
 /* Appends; false (nothing appended) when it would not be smaller than `raw`. */
 bool col_zstd_pack(struct str raw, int level, struct buf *out);

@@ -10,6 +10,7 @@
 #include "base/core/assert.h"
 #include "storage/col_codec.h"
 #include "storage/col_text.h"
+#include "storage/col_text_find.h"
 
 #include <stdlib.h>
 
@@ -207,6 +208,49 @@ err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct
     return OK;
 }
 
+/* -- finding ------------------------------------------------------------------------------------------------------ */
+
+/* The n entries of a plain block. */
+static err_t find_plain(struct cur c, uint32_t n, uint32_t raw, const struct text_cond *cond, const uint64_t *among, struct arena *a,
+                        uint64_t *bits)
+{
+    uint32_t *offset = ARENA_RAW(a, uint32_t, (size_t)n + 1), words = (n + 63) / 64;
+    uint64_t *has = ARENA_RAW(a, uint64_t, words);
+    char *bytes = arena_alloc_aligned(a, (size_t)raw + 1, 1);
+    TRY(arena_check(a));
+    offset[0] = 0;
+    TRY(get_block(&c, n, raw, 0, a->budget, offset + 1, bytes));
+    const struct dict d = { .count = n, .offset = offset, .bytes = bytes };
+    for (uint32_t k = 0; k < cond->n; k++) {
+        if (text_find_entries(&cond->needles[k], &d, has) == 0) continue;
+        for (uint32_t w = 0; w < words; w++) {
+            uint64_t open = has[w] & ~bits[w] & (among ? among[w] : UINT64_MAX);
+            if (cond->kind == TEXT_HAS) bits[w] |= open;
+            for (; open && cond->kind != TEXT_HAS; open &= open - 1)
+                if (cond->holds(cond->arg, dict_get(&d, w * 64 + (uint32_t)__builtin_ctzll(open)))) bits[w] |= open & -open;
+        }
+    }
+    return OK;
+}
+
+err_t col_dict_find(const struct col_dict *d, uint32_t b, struct cur block, const struct text_cond *cond, const uint64_t *among,
+                    struct budget *budget, uint64_t *bits)
+{
+    uint32_t n = d->first[b + 1] - d->first[b], raw = d->from[b + 1] - d->from[b];
+    uint64_t head;
+    const uint8_t *p;
+    struct cur body = block;
+    TRY(check_total(&block, raw));
+    TRY(cur_varint(&body, &head));
+    TRY(cur_take(&body, (size_t)(head >> 2), &p));
+    if ((head & 3) == KIND_TEXT) return col_text_find(str_n(p, (size_t)(head >> 2)), n, raw, cond, among, budget, bits);
+    struct arena a;
+    arena_init(&a, budget);
+    err_t e = find_plain(block, n, raw, cond, among, &a, bits);
+    arena_deinit(&a);
+    return e;
+}
+
 /* -- few entries -------------------------------------------------------------------------------------------------- */
 
 uint32_t col_dict_block_of(const struct col_dict *d, uint32_t code)
@@ -293,6 +337,19 @@ err_t col_dict_pick(const struct col_dict *d, const struct cur *blocks, const ui
     return OK;
 }
 
+err_t col_dict_blocks(struct cur *c, const struct col_dict *d, struct cur *blocks)
+{
+    for (uint32_t b = 0; b < d->nblocks; b++) {
+        uint64_t head;
+        const uint8_t *p;
+        blocks[b].p = c->p;
+        TRY(cur_varint(c, &head));
+        TRY(cur_take(c, (size_t)(head >> 2), &p));
+        blocks[b].end = c->p;
+    }
+    return OK;
+}
+
 err_t col_dict_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t k, struct arena *a, struct dict *out)
 {
     struct arena tmp;
@@ -303,14 +360,7 @@ err_t col_dict_decode_at(struct cur *c, uint32_t n, const uint32_t *at, uint32_t
     TRY_OUT(e, col_dict_head(c, n, &tmp, &d));
     struct cur *blocks = ARENA_RAW(&tmp, struct cur, (size_t)d.nblocks + 1);
     TRY_OUT(e, arena_check(&tmp));
-    for (uint32_t b = 0; b < d.nblocks; b++) {
-        uint64_t head;
-        const uint8_t *p;
-        blocks[b].p = c->p;
-        TRY_OUT(e, cur_varint(c, &head));
-        TRY_OUT(e, cur_take(c, (size_t)(head >> 2), &p));
-        blocks[b].end = c->p;
-    }
+    TRY_OUT(e, col_dict_blocks(c, &d, blocks));
     TRY_OUT(e, col_code_decode_at(c, n, d.count, at, k, codes));
     e = col_dict_pick(&d, blocks, codes, k, &tmp, a, out);
 out:

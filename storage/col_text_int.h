@@ -134,4 +134,46 @@ enum { TEXT_NUMBER_MAX = 64 };
 uint32_t slot_write(unsigned type, unsigned a, unsigned b, uint64_t v, char *to);
 bool slot_valid(unsigned type, unsigned a, unsigned b);
 
+/* -- reading (col_text_read.c) --------------------------------------------------------------------------------------- *
+ * A block is opened in steps: its patterns, then which strings have which, then one column after another. */
+struct text_parts { /* where the values of a class are, none of which is decoded yet */
+    bool is_text;
+    uint8_t kind;         /* STRINGS_* */
+    uint32_t count, size; /* parts, and bytes of them (and their newlines) */
+    struct cur lengths, bytes, numbers;
+};
+static inline bool text_has_lines(const struct text_parts *p) { return p->kind == STRINGS_LINES || p->kind == STRINGS_ZLINES; }
+
+struct text_reader { /* a, n, raw and depth are given */
+    struct arena *a;
+    uint32_t n, raw; /* of the block */
+    int depth;       /* in blocks */
+    struct text_plan plan; /* its `template` is NULL until text_open_rows */
+    struct text_parts *at; /* of each class */
+    struct cur meta, data, templates;
+    uint32_t left;         /* bytes of parts that it may still have */
+    uint32_t *chain;       /* room for text_need_class: as many as there are classes */
+};
+/* The block's bytes are borrowed. */
+MUST_CHECK err_t text_open(struct text_reader *r, struct str block);
+MUST_CHECK err_t text_open_rows(struct text_reader *r);
+/* After text_open_rows: decodes class k, and first those that its numbers lean on, each on one before it. */
+MUST_CHECK err_t text_need_class(struct text_reader *r, uint32_t k);
+/* The bytes of parts that are not of the kind TEXT, lines with their newlines; TEXT_SLACK bytes follow. */
+MUST_CHECK err_t text_unpack(struct text_reader *r, const struct text_parts *p, struct str *out);
+/* Where each of them begins there: count + 1. */
+MUST_CHECK err_t text_starts(struct text_reader *r, const struct text_parts *p, struct str bytes, uint32_t **out);
+/* The first value of a class that is not in front of string i. */
+uint32_t text_value_of(const struct text_class *c, uint32_t i);
+/* Value i of a class of hex digits, at most TEXT_NUMBER_MAX; how many bytes. */
+uint32_t text_write_hex(const struct text_class *c, uint32_t i, char *to);
+
+struct text_writer {
+    const struct text_plan *p;
+    uint32_t *at; /* of each class: the next value */
+    char *to, *end;
+};
+/* Writes string i, decoding the classes that it has; text_open_rows came before. */
+MUST_CHECK err_t text_write_at(struct text_reader *r, struct text_writer *w, uint32_t i);
+
 #endif

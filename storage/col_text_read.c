@@ -2,18 +2,9 @@
 #include "storage/col_text.h"
 #include "storage/col_text_int.h"
 
-struct reader {
-    struct cur meta, data;
-    struct arena *a;
-    uint32_t n, raw; /* of the block */
-    uint32_t left;   /* bytes of parts that it may still have */
-    uint32_t *chain; /* room for need_class: as many as there are classes */
-    int depth;
-};
-
 static err_t decode(struct str block, uint32_t n, uint32_t raw, uint32_t base, int depth, struct budget *budget, uint32_t *ends, char *to);
 
-static err_t get_field(struct reader *r, struct cur *out)
+static err_t get_field(struct text_reader *r, struct cur *out)
 {
     uint64_t head;
     TRY(cur_varint(&r->meta, &head));
@@ -24,14 +15,6 @@ static err_t get_field(struct reader *r, struct cur *out)
 }
 
 static err_t at_end(const struct cur *c) { return c->p == c->end ? OK : err_set(ERR_CORRUPT, "bytes behind a column of text"); }
-
-/* Where the parts of a class are, none of which is decoded yet. */
-struct parts {
-    bool is_text;
-    uint8_t kind;
-    uint32_t count, size;
-    struct cur lengths, bytes, numbers;
-};
 
 /* -- strings ---------------------------------------------------------------------------------------------------------- */
 
@@ -51,7 +34,7 @@ static err_t split_lines(char *bytes, size_t size, uint32_t count, uint32_t *off
     return from == size ? OK : err_set(ERR_CORRUPT, "more than %u lines", count);
 }
 
-static err_t get_lengths(struct reader *r, struct cur *c, uint32_t count, uint64_t size, uint32_t *offset)
+static err_t get_lengths(struct text_reader *r, struct cur *c, uint32_t count, uint64_t size, uint32_t *offset)
 {
     uint64_t *lengths = ARENA_RAW(r->a, uint64_t, count), total = 0;
     TRY(arena_check(r->a));
@@ -66,7 +49,7 @@ static err_t get_lengths(struct reader *r, struct cur *c, uint32_t count, uint64
 }
 
 /* Strings of at most max bytes in all. */
-static err_t find_strings(struct reader *r, uint32_t count, uint32_t max, struct parts *out)
+static err_t find_strings(struct text_reader *r, uint32_t count, uint32_t max, struct text_parts *out)
 {
     out->count = count;
     TRY(cur_u8(&r->meta, &out->kind));
@@ -76,23 +59,52 @@ static err_t find_strings(struct reader *r, uint32_t count, uint32_t max, struct
     return get_field(r, &out->bytes);
 }
 
-static err_t decode_strings(struct reader *r, struct parts *p, uint32_t max, struct dict *out)
+/* The bytes of strings that are no block, to where there is room for size and TEXT_SLACK. */
+static err_t unpack(const struct text_parts *p, char *to)
+{
+    struct str bytes = str_n(p->bytes.p, (size_t)(p->bytes.end - p->bytes.p));
+    if (p->kind == STRINGS_ZLINES || p->kind == STRINGS_ZPLAIN) return col_zstd_unpack(bytes, to, p->size);
+    if (bytes.n != p->size) return err_set(ERR_CORRUPT, "strings of %zu bytes, not %u", bytes.n, p->size);
+    memcpy(to, bytes.p, bytes.n);
+    return OK;
+}
+
+err_t text_unpack(struct text_reader *r, const struct text_parts *p, struct str *out)
+{
+    char *bytes = arena_alloc_aligned(r->a, (size_t)p->size + TEXT_SLACK, 1);
+    TRY(arena_check(r->a));
+    ASSERT(p->kind != STRINGS_TEXT);
+    *out = (struct str){ bytes, p->size };
+    return unpack(p, bytes);
+}
+
+err_t text_starts(struct text_reader *r, const struct text_parts *p, struct str bytes, uint32_t **out)
+{
+    uint32_t *start = *out = ARENA_RAW(r->a, uint32_t, (size_t)p->count + 1), at = 0;
+    struct cur lengths = p->lengths;
+    TRY(arena_check(r->a));
+    start[0] = 0;
+    if (!text_has_lines(p)) return get_lengths(r, &lengths, p->count, bytes.n, start);
+    for (uint32_t i = 0; i < p->count; i++) {
+        const char *end = memchr(bytes.p + at, '\n', bytes.n - at);
+        if (!end) return err_set(ERR_CORRUPT, "%u lines where %u were declared", i, p->count);
+        start[i + 1] = at = (uint32_t)(end - bytes.p) + 1;
+    }
+    return at == bytes.n ? OK : err_set(ERR_CORRUPT, "more than %u lines", p->count);
+}
+
+static err_t decode_strings(struct text_reader *r, struct text_parts *p, uint32_t max, struct dict *out)
 {
     uint32_t *offset = ARENA_RAW(r->a, uint32_t, (size_t)p->count + 1), size = p->size;
     char *bytes = arena_alloc_aligned(r->a, (size_t)size + TEXT_SLACK, 1);
     TRY(arena_check(r->a));
-    size_t n = (size_t)(p->bytes.end - p->bytes.p);
     offset[0] = 0;
-    if (p->kind == STRINGS_TEXT) {
-        TRY(decode(str_n(p->bytes.p, n), p->count, size, 0, r->depth + 1, r->a->budget, offset + 1, bytes));
-    } else if (p->kind == STRINGS_ZLINES || p->kind == STRINGS_ZPLAIN) {
-        TRY(col_zstd_unpack(str_n(p->bytes.p, n), bytes, size));
-    } else {
-        if (n != size) return err_set(ERR_CORRUPT, "strings of %zu bytes, not %u", n, size);
-        memcpy(bytes, p->bytes.p, n);
-    }
+    if (p->kind == STRINGS_TEXT)
+        TRY(decode(str_n(p->bytes.p, (size_t)(p->bytes.end - p->bytes.p)), p->count, size, 0, r->depth + 1, r->a->budget, offset + 1, bytes));
+    else
+        TRY(unpack(p, bytes));
     if (p->kind == STRINGS_PLAIN || p->kind == STRINGS_ZPLAIN) TRY(get_lengths(r, &p->lengths, p->count, size, offset));
-    if (p->kind == STRINGS_LINES || p->kind == STRINGS_ZLINES) TRY(split_lines(bytes, size, p->count, offset));
+    if (text_has_lines(p)) TRY(split_lines(bytes, size, p->count, offset));
     if (offset[p->count] > max) return err_set(ERR_CORRUPT, "strings of %u bytes, at most %u", offset[p->count], max);
     *out = (struct dict){ .count = p->count, .offset = offset, .bytes = bytes };
     return OK;
@@ -100,19 +112,20 @@ static err_t decode_strings(struct reader *r, struct parts *p, uint32_t max, str
 
 /* -- columns ---------------------------------------------------------------------------------------------------------- */
 
-static err_t find_parts(struct reader *r, const struct text_class *c, struct parts *out)
+static err_t find_parts(struct text_reader *r, const struct text_class *c, struct text_parts *out)
 {
-    *out = (struct parts){ .is_text = c->type >= SLOT_WORD };
+    *out = (struct text_parts){ .is_text = c->type >= SLOT_WORD };
     if (out->is_text) {
-        TRY(cur_count(&r->meta, c->n, &out->count));
+        TRY(cur_count(&r->meta, r->raw, &out->count)); /* of the values, each of which has a byte at least */
         TRY(find_strings(r, out->count, r->raw, out));
     }
     return get_field(r, &out->numbers);
 }
 
-static err_t decode_class(struct reader *r, struct text_plan *p, uint32_t k, struct parts *at)
+static err_t decode_class(struct text_reader *r, uint32_t k)
 {
-    struct text_class *c = &p->classes[k];
+    struct text_class *c = &r->plan.classes[k];
+    struct text_parts *at = &r->at[k];
     if (slot_is_hex(c->type)) {
         uint32_t width = c->type == SLOT_UUID ? 16 : c->a / 2u;
         uint8_t *to = arena_alloc(r->a, (size_t)c->n * width + 1);
@@ -127,40 +140,32 @@ static err_t decode_class(struct reader *r, struct text_plan *p, uint32_t k, str
         TRY(decode_strings(r, at, r->left, &c->dict));
         r->left -= c->dict.offset[at->count];
     }
-    TRY(text_numbers_decode(&at->numbers, p, k, at->is_text, at->count, r->a, values));
+    TRY(text_numbers_decode(&at->numbers, &r->plan, k, at->is_text, at->count, r->a, values));
     c->values = values;
     return at_end(&at->numbers);
 }
 
-/* Decodes class k, and first those that its numbers lean on, each on one before it. */
-static err_t need_class(struct reader *r, struct text_plan *p, uint32_t k, struct parts *at)
+err_t text_need_class(struct text_reader *r, uint32_t k)
 {
+    const struct text_class *classes = r->plan.classes;
     uint32_t *chain = r->chain, n = 0;
-    for (uint32_t next = k; next != TEXT_CLASS_TEMPLATE && !p->classes[next].values && !p->classes[next].dict.bytes;) {
+    for (uint32_t next = k; next != TEXT_CLASS_TEMPLATE && !classes[next].values && !classes[next].dict.bytes;) {
         chain[n++] = next;
         uint32_t of = TEXT_CLASS_TEMPLATE;
-        if (!slot_is_hex(p->classes[next].type)) TRY(text_numbers_needs(at[next].numbers, p, &of));
+        if (!slot_is_hex(classes[next].type)) TRY(text_numbers_needs(r->at[next].numbers, &r->plan, &of));
         if (of != TEXT_CLASS_TEMPLATE && of >= next) return err_set(ERR_CORRUPT, "a column of text that leans on a later one");
         next = of;
     }
-    while (n > 0) {
-        n--;
-        TRY(decode_class(r, p, chain[n], &at[chain[n]]));
-    }
+    while (n > 0)
+        TRY(decode_class(r, chain[--n]));
     return OK;
 }
 
 /* -- text -------------------------------------------------------------------------------------------------------------- */
 
-struct writer {
-    const struct text_plan *p;
-    uint32_t *at; /* of each class: the next value */
-    char *to, *end;
-};
-
 static err_t no_room(void) { return err_set(ERR_CORRUPT, "strings longer than their block says"); }
 
-static inline err_t write_part(struct writer *w, const char *p, size_t n)
+static inline err_t write_part(struct text_writer *w, const char *p, size_t n)
 {
     if ((size_t)(w->end - w->to) >= n + TEXT_SLACK) {
         copy_short(w->to, p, n);
@@ -172,7 +177,7 @@ static inline err_t write_part(struct writer *w, const char *p, size_t n)
     return OK;
 }
 
-static uint32_t write_hex(const struct text_class *c, uint32_t i, char *to)
+uint32_t text_write_hex(const struct text_class *c, uint32_t i, char *to)
 {
     uint32_t width = c->type == SLOT_UUID ? 16 : c->a / 2u;
     const uint8_t *p = (const uint8_t *)c->dict.bytes + (size_t)i * width;
@@ -186,7 +191,7 @@ static uint32_t write_hex(const struct text_class *c, uint32_t i, char *to)
     return (uint32_t)(at - to);
 }
 
-static inline err_t write_slot(struct writer *w, uint32_t class)
+static inline err_t write_slot(struct text_writer *w, uint32_t class)
 {
     const struct text_class *c = &w->p->classes[class];
     uint32_t i = w->at[class]++;
@@ -197,13 +202,13 @@ static inline err_t write_slot(struct writer *w, uint32_t class)
     char tmp[TEXT_NUMBER_MAX];
     bool room = (size_t)(w->end - w->to) >= TEXT_NUMBER_MAX;
     char *to = room ? w->to : tmp;
-    uint32_t n = slot_is_hex(c->type) ? write_hex(c, i, to) : slot_write(c->type, c->a, c->b, c->values[i], to);
+    uint32_t n = slot_is_hex(c->type) ? text_write_hex(c, i, to) : slot_write(c->type, c->a, c->b, c->values[i], to);
     if (!room) return write_part(w, tmp, n);
     w->to += n;
     return OK;
 }
 
-static inline err_t write_string(struct writer *w, uint64_t template)
+static inline err_t write_string(struct text_writer *w, uint64_t template)
 {
     for (const struct text_op *op = &w->p->ops[w->p->first_op[template]];; op++) {
         TRY(write_part(w, w->p->text + op->text_at, op->text_len));
@@ -212,7 +217,7 @@ static inline err_t write_string(struct writer *w, uint64_t template)
     }
 }
 
-static err_t write_all(struct writer *w, uint32_t base, uint32_t *ends)
+static err_t write_all(struct text_writer *w, uint32_t base, uint32_t *ends)
 {
     const char *begin = w->to;
     for (uint32_t i = 0; i < w->p->n; i++) {
@@ -222,8 +227,7 @@ static err_t write_all(struct writer *w, uint32_t base, uint32_t *ends)
     return w->to == w->end ? OK : err_set(ERR_CORRUPT, "strings shorter than their block says");
 }
 
-/* The first value of class k that is not in front of string i. */
-static uint32_t value_of_string(const struct text_class *c, uint32_t i)
+uint32_t text_value_of(const struct text_class *c, uint32_t i)
 {
     uint32_t lo = 0, hi = c->n;
     while (lo < hi) {
@@ -238,7 +242,7 @@ static uint32_t value_of_string(const struct text_class *c, uint32_t i)
 
 /* -- blocks ------------------------------------------------------------------------------------------------------------- */
 
-static err_t open_block(struct reader *r, struct str block)
+static err_t open_block(struct text_reader *r, struct str block)
 {
     struct cur c = cur_of(block);
     uint64_t head, size;
@@ -263,54 +267,76 @@ static err_t open_block(struct reader *r, struct str block)
     return OK;
 }
 
-static err_t open_plan(struct reader *r, struct text_plan *p, struct parts **at)
+/* The patterns, and where the templates of the strings and the columns are. */
+static err_t open_plan(struct text_reader *r)
 {
     uint32_t count, max = MIN(r->raw, UINT32_MAX / 16) * 4 + (64 << 10);
+    uint64_t text = 0, entries = 0;
     struct dict patterns;
-    struct parts all = { 0 };
-    struct cur c;
+    struct text_parts all = { 0 };
+    struct text_plan *p = &r->plan;
     TRY(cur_count(&r->meta, r->n, &count));
     TRY(find_strings(r, count, max, &all));
     TRY(decode_strings(r, &all, max, &patterns));
     TRY(text_plan_make((struct str){ patterns.bytes, patterns.offset[count] }, patterns.offset + 1, count, r->a, p));
-    p->template = ARENA_RAW(r->a, uint64_t, (size_t)r->n + 1);
-    TRY(arena_check(r->a));
-    p->n = r->n;
-    TRY(get_field(r, &c));
-    TRY(text_numbers_decode(&c, p, TEXT_CLASS_TEMPLATE, true, count, r->a, p->template));
-    TRY(at_end(&c));
-    /* Every slot has at least a byte of text. */
-    TRY(text_plan_rows(p, p->template, r->n, r->raw, r->a));
-    *at = ARENA_RAW(r->a, struct parts, (size_t)p->nclasses + 1);
+    TRY(get_field(r, &r->templates));
+    r->at = ARENA_RAW(r->a, struct text_parts, (size_t)p->nclasses + 1);
     r->chain = ARENA_RAW(r->a, uint32_t, (size_t)p->nclasses + 1);
     TRY(arena_check(r->a));
-    for (uint32_t k = 0; k < p->nclasses; k++)
-        TRY(find_parts(r, &p->classes[k], &(*at)[k]));
+    for (uint32_t k = 0; k < p->nclasses; k++) {
+        TRY(find_parts(r, &p->classes[k], &r->at[k]));
+        text += r->at[k].size;
+        entries += r->at[k].count;
+    }
+    if (entries > r->raw || text > r->raw + entries) /* lines end in a newline each */
+        return err_set(ERR_CORRUPT, "%llu parts of %llu bytes", (unsigned long long)entries, (unsigned long long)text);
     return r->meta.p == r->meta.end && r->data.p == r->data.end ? OK : err_set(ERR_CORRUPT, "bytes behind a block of text");
 }
 
-static err_t open_all(struct reader *r, struct str block, struct text_plan *p, struct parts **at, struct writer *w)
+err_t text_open(struct text_reader *r, struct str block)
 {
+    if (r->depth >= TEXT_DEPTH_MAX) return err_set(ERR_CORRUPT, "text in text, %d deep", r->depth);
+    r->left = r->raw;
     TRY(open_block(r, block));
-    TRY(open_plan(r, p, at));
-    w->p = p;
-    w->at = ARENA_ARRAY(r->a, uint32_t, (size_t)p->nclasses + 1);
+    return open_plan(r);
+}
+
+err_t text_open_rows(struct text_reader *r)
+{
+    struct text_plan *p = &r->plan;
+    if (p->template) return OK;
+    uint64_t *template = ARENA_RAW(r->a, uint64_t, (size_t)r->n + 1);
+    TRY(arena_check(r->a));
+    p->n = r->n;
+    TRY(text_numbers_decode(&r->templates, p, TEXT_CLASS_TEMPLATE, true, p->ntemplates, r->a, template));
+    TRY(at_end(&r->templates));
+    /* Every slot has at least a byte of text. */
+    TRY(text_plan_rows(p, template, r->n, r->raw, r->a));
+    for (uint32_t k = 0; k < p->nclasses; k++)
+        if (r->at[k].count > p->classes[k].n) return err_set(ERR_CORRUPT, "%u parts of %u values", r->at[k].count, p->classes[k].n);
+    p->template = template;
+    return OK;
+}
+
+static err_t open_all(struct text_reader *r, struct str block, struct text_writer *w)
+{
+    TRY(text_open(r, block));
+    TRY(text_open_rows(r));
+    w->p = &r->plan;
+    w->at = ARENA_ARRAY(r->a, uint32_t, (size_t)r->plan.nclasses + 1);
     return arena_check(r->a);
 }
 
 static err_t decode(struct str block, uint32_t n, uint32_t raw, uint32_t base, int depth, struct budget *budget, uint32_t *ends, char *to)
 {
     struct arena a;
-    struct text_plan p;
-    struct parts *at;
-    if (depth >= TEXT_DEPTH_MAX) return err_set(ERR_CORRUPT, "text in text, %d deep", depth);
     arena_init_sized(&a, budget, 1 << 18);
-    struct reader r = { .a = &a, .n = n, .raw = raw, .left = raw, .depth = depth };
-    struct writer w = { .to = to, .end = to + raw };
+    struct text_reader r = { .a = &a, .n = n, .raw = raw, .depth = depth };
+    struct text_writer w = { .to = to, .end = to + raw };
     err_t e;
-    TRY_OUT(e, open_all(&r, block, &p, &at, &w));
-    for (uint32_t k = 0; k < p.nclasses; k++)
-        TRY_OUT(e, need_class(&r, &p, k, at));
+    TRY_OUT(e, open_all(&r, block, &w));
+    for (uint32_t k = 0; k < r.plan.nclasses; k++)
+        TRY_OUT(e, text_need_class(&r, k));
     e = write_all(&w, base, ends);
 out:
     arena_deinit(&a);
@@ -322,36 +348,33 @@ err_t col_text_decode(struct str block, uint32_t n, uint32_t raw, uint32_t base,
     return decode(block, n, raw, base, 0, budget, ends, to);
 }
 
-/* Decodes the classes of a string, and sets where its values are. */
-static err_t reach_string(struct reader *r, struct text_plan *p, struct parts *at, struct writer *w, uint32_t i)
+err_t text_write_at(struct text_reader *r, struct text_writer *w, uint32_t i)
 {
+    const struct text_plan *p = &r->plan;
     uint64_t template = p->template[i];
     for (uint32_t k = p->first_op[template]; k + 1 < p->first_op[template + 1]; k++) {
         uint32_t class = p->ops[k].class;
-        TRY(need_class(r, p, class, at));
-        w->at[class] = value_of_string(&p->classes[class], i);
+        TRY(text_need_class(r, class));
+        w->at[class] = text_value_of(&p->classes[class], i);
     }
-    return OK;
+    return write_string(w, template);
 }
 
 err_t col_text_decode_at(struct str block, uint32_t n, uint32_t raw, const uint32_t *wanted, uint32_t k, struct arena *out, struct str *strings)
 {
     struct arena a;
-    struct text_plan p;
-    struct parts *at;
     arena_init_sized(&a, out->budget, 1 << 18);
-    struct reader r = { .a = &a, .n = n, .raw = raw, .left = raw };
-    struct writer w;
+    struct text_reader r = { .a = &a, .n = n, .raw = raw };
+    struct text_writer w;
     err_t e;
     char *to = arena_alloc_aligned(&a, (size_t)raw + 1, 1);
     TRY_OUT(e, arena_check(&a));
-    TRY_OUT(e, open_all(&r, block, &p, &at, &w));
+    TRY_OUT(e, open_all(&r, block, &w));
     for (uint32_t i = 0; i < k; i++) {
         ASSERT(wanted[i] < n);
         w.to = to;
         w.end = to + raw;
-        TRY_OUT(e, reach_string(&r, &p, at, &w, wanted[i]));
-        TRY_OUT(e, write_string(&w, p.template[wanted[i]]));
+        TRY_OUT(e, text_write_at(&r, &w, wanted[i]));
         strings[i] = arena_str(out, (struct str){ to, (size_t)(w.to - to) });
         TRY_OUT(e, arena_check(out));
     }

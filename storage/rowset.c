@@ -2,6 +2,8 @@
  * that lives as long as the rowset. Of few rows only the pieces that hold them are read, where a column has pieces. */
 #include "base/core/assert.h"
 #include "storage/rows_scan_int.h"
+#include "storage/seg_text.h"
+#include "storage/table_grow.h"
 
 /* Fewer than one row of so many are decoded alone. */
 enum { FEW_OF = 16 };
@@ -275,5 +277,56 @@ err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, ui
         out[i] = t ? (struct column_key){ t->cols[i].scope, t->cols[i].type, t->cols[i].name }
                    : (struct column_key){ r->cols[i].scope, r->cols[i].type, r->cols[i].name };
     *keys = out;
+    return arena_check(a);
+}
+
+/* -- finding text ----------------------------------------------------------------------------------------------------- */
+
+/* The rows of the selection and of `among`, by their numbers in the group; NULL when that is all of it. */
+static err_t rows_asked(struct rowset_impl *im, const struct rowset *rs, const uint64_t *among, const uint32_t **rows, uint32_t *n)
+{
+    *rows = NULL;
+    *n = rs->nrows;
+    if (!im->packed && !rs->sel && !among) return OK;
+    uint32_t *v = ARENA_RAW(&im->scan->rowset, uint32_t, (size_t)rs->nsel + 1);
+    TRY(arena_check(&im->scan->rowset));
+    *n = 0;
+    for (uint32_t i = 0; i < rs->nsel; i++) {
+        uint32_t row = rs->sel ? rs->sel[i] : i;
+        if (!among || among[row / 64] >> (row % 64) & 1) v[(*n)++] = im->packed ? im->packed[row] : row;
+    }
+    if (im->packed || *n < rs->nrows) *rows = v;
+    return OK;
+}
+
+/* The bits of a packed rowset's rows, out of those of the group. */
+static const uint64_t *pack_bits(struct rowset_impl *im, const uint64_t *bits)
+{
+    uint64_t *to = ARENA_ARRAY(&im->scan->rowset, uint64_t, im->npacked / 64 + 1);
+    for (uint32_t i = 0; i < im->npacked; i++)
+        to[i / 64] |= (bits[im->packed[i] / 64] >> (im->packed[i] % 64) & 1) << (i % 64);
+    return to;
+}
+
+err_t rowset_find(struct rowset *rs, const struct column_key *key, const struct text_cond *cond, const uint64_t *among,
+                  struct rows_text *out, bool *known)
+{
+    struct rowset_impl *im = rs->impl;
+    struct arena *a = &im->scan->rowset;
+    const struct seg_rel *r = &im->dir.rel[REL_ROWS];
+    struct seg_text_found found;
+    const uint32_t *rows;
+    uint32_t i = 0, n;
+    *known = false;
+    if (im->src->part || im->found || !col_is_dict(key->type)) return OK;
+    while (i < r->ncols && !(r->cols[i].type == key->type && rowset_is_named(r->cols[i].scope, r->cols[i].name, key->scope, key->name)))
+        i++;
+    if (i == r->ncols || im->loaded[REL_ROWS][i] || (im->packed && im->few[i])) return OK;
+    TRY(rows_asked(im, rs, among, &rows, &n));
+    TRY(seg_text_find(&im->from, r, &r->cols[i], rows, n, cond, a, &found));
+    im->scan->v->counts.bytes += r->cols[i].chunk.size;
+    *out = (struct rows_text){ found.has, found.holds };
+    if (im->packed) *out = (struct rows_text){ pack_bits(im, found.has), pack_bits(im, found.holds) };
+    *known = true;
     return arena_check(a);
 }

@@ -170,23 +170,47 @@ static err_t fixed_at(const struct parts *p, struct cur *head, const struct col_
     return OK;
 }
 
+/* The codes of the strings, and their blocks. */
+static err_t blocks_at(const struct parts *p, struct cur *head, const struct col_few *few, struct seg_cut_strings *out)
+{
+    struct col_dict *d = &out->d;
+    out->codes = ARENA_RAW(p->tmp, uint32_t, few->k);
+    out->k = few->k;
+    TRY(col_dict_head(head, few->n, p->tmp, d));
+    if (p->cut->dict_every != 1 || p->cut->ndict != d->nblocks)
+        return err_set(ERR_CORRUPT, "a dictionary of %u blocks in %u pieces", d->nblocks, p->cut->ndict);
+    out->blocks = ARENA_ARRAY(p->tmp, struct cur, d->nblocks);
+    TRY(arena_check(p->tmp));
+    TRY(values_at(p, few->n, d->count, few->at, few->k, sizeof *out->codes, (uint8_t *)out->codes));
+    for (uint32_t i = 0; i < few->k; i++) {
+        uint32_t b = col_dict_block_of(d, out->codes[i]);
+        if (!out->blocks[b].p) TRY(read_piece(p, 1 + b, &out->blocks[b]));
+    }
+    return OK;
+}
+
 static err_t strings_at(const struct parts *p, struct cur *head, const struct col_few *few, struct arena *a, struct dict *out)
 {
-    struct col_dict d;
-    uint32_t *codes = ARENA_RAW(p->tmp, uint32_t, few->k);
-    TRY(col_dict_head(head, few->n, p->tmp, &d));
-    if (p->cut->dict_every != 1 || p->cut->ndict != d.nblocks)
-        return err_set(ERR_CORRUPT, "a dictionary of %u blocks in %u pieces", d.nblocks, p->cut->ndict);
-    struct cur *blocks = ARENA_ARRAY(p->tmp, struct cur, d.nblocks);
-    TRY(arena_check(p->tmp));
-    TRY(values_at(p, few->n, d.count, few->at, few->k, sizeof *codes, (uint8_t *)codes));
+    struct seg_cut_strings s;
+    TRY(blocks_at(p, head, few, &s));
     for (uint32_t i = 0; i < few->k; i++)
         memcpy(few->data + i * sizeof i, &i, sizeof i);
-    for (uint32_t i = 0; i < few->k; i++) {
-        uint32_t b = col_dict_block_of(&d, codes[i]);
-        if (!blocks[b].p) TRY(read_piece(p, 1 + b, &blocks[b]));
-    }
-    return col_dict_pick(&d, blocks, codes, few->k, p->tmp, a, out);
+    return col_dict_pick(&s.d, s.blocks, s.codes, few->k, p->tmp, a, out);
+}
+
+err_t seg_cut_strings_at(const struct seg_reader *from, const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n,
+                         struct arena *a, struct seg_cut_strings *out)
+{
+    const struct parts p = { .from = from, .c = c, .cut = &c->cut, .tmp = a };
+    struct column none = { .type = c->type, .width = c->width };
+    struct cur head;
+    struct col_few few;
+    *out = (struct seg_cut_strings){ 0 };
+    TRY(read_piece(&p, 0, &head));
+    TRY(col_few_begin(&head, nrows, rows, n, a, a, &none, &few));
+    if (few.n != c->nvalid) return err_set(ERR_CORRUPT, "%u values where the directory says %u", few.n, c->nvalid);
+    out->has = few.k < n ? few.has : NULL;
+    return few.k ? blocks_at(&p, &head, &few, out) : OK;
 }
 
 static err_t column_at(const struct parts *p, uint32_t nrows, const uint32_t *rows, uint32_t n, struct arena *a, struct column *out)

@@ -30,6 +30,15 @@ MUST_CHECK err_t seg_cut_parse(struct cur *c, uint32_t nvalid, struct seg_cut *o
 /* Rows[0..n), ascending, of a cut column of nrows: a column of n rows, as from col_column_decode_at. */
 MUST_CHECK err_t seg_cut_column_at(const struct seg_reader *from, const struct seg_col *c, uint32_t nrows, const uint32_t *rows,
                                    uint32_t n, struct arena *a, struct column *out) MAY_YIELD;
+/* Of the strings of rows[0..n) of a cut column: whose entries of the dictionary they are, and the blocks that hold those. */
+struct seg_cut_strings {
+    struct col_dict d;
+    struct cur *blocks;  /* of the dictionary; p NULL: none of the rows' entries is in it */
+    uint32_t *codes, k;  /* of the rows that have a value */
+    const uint64_t *has; /* a bit a row; NULL: all have one */
+};
+MUST_CHECK err_t seg_cut_strings_at(const struct seg_reader *from, const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n,
+                                    struct arena *a, struct seg_cut_strings *out) MAY_YIELD;
 /* Calls add with the ranges that reading rows[0..n), ascending, will mostly need, as far as that is known without reading. */
 typedef void seg_range_fn(void *arg, uint64_t off, uint64_t n);
 void seg_cut_want(const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n, seg_range_fn *add, void *arg);

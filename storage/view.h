@@ -91,6 +91,16 @@ struct column_key { enum col_scope scope; enum col_type type; struct str name; }
  * of the answer is rows[i] where *packed, else all rows are there under their own numbers. */
 MUST_CHECK err_t rowset_column_at(struct rowset *rs, int rel, const struct column_key *key, const uint32_t *rows, uint32_t n,
                                   const struct column **col, bool *packed) MAY_YIELD;
+/* Which rows have a value in a column of text (COL_STR, COL_BYTES, COL_JSON), and one that satisfies a condition
+ * (col_text_find.h): of the rowset's selection, and of `among` (a bit a row, NULL: all); other rows' bits say nothing. What
+ * the column's templates tell is not decoded. *known is false where the column is decoded already or was never encoded:
+ * its dictionary tells faster. */
+struct text_cond;
+struct rows_text {
+    const uint64_t *has, *holds; /* a bit a row */
+};
+MUST_CHECK err_t rowset_find(struct rowset *rs, const struct column_key *key, const struct text_cond *cond, const uint64_t *among,
+                             struct rows_text *out, bool *known) MAY_YIELD;
 /* REL_RESOURCE, REL_SCOPE: row -> row of the sub-table; NULL when the rowset has none. */
 MUST_CHECK err_t rowset_dim(struct rowset *rs, int rel, const uint32_t **dim_row, uint32_t *dim_rows) MAY_YIELD;
 /* The same of rows[0..n) alone, ascending: row i of the answer is rows[i]'s. Few of many are cheaper than all. */

@@ -105,6 +105,7 @@ struct expr_exec {
     const struct expr *root;
     uint32_t nleaves;
     struct leaf_state *leaves;
+    const uint64_t *among; /* while it is bound: the rows that may still satisfy, NULL = all */
     struct arena mem;  /* of the binding: reset by the next */
     struct arena keep; /* of the executor */
 };

@@ -12,6 +12,7 @@ enum { DICT_EAGER_MAX = 4096 };
 struct col_state {
     const struct column *col;
     uint64_t *known, *holds; /* a bit a dictionary entry; known == NULL: all are */
+    const uint64_t *rows;    /* or, col being NULL: a bit a row of the rowset, of those in `among` at the binding */
     bool never;
 };
 struct ref_state {
@@ -307,6 +308,86 @@ static bool zone_settles(const struct leaf *l, struct leaf_state *ls, const stru
     return ls->never || ls->always;
 }
 
+/* -- text that is not decoded ----------------------------------------------------------------------------- */
+
+struct finding { /* of a leaf in a column */
+    const struct leaf *leaf;
+    const struct attr_ref *ref;
+    enum col_type type;
+    struct arena *mem;
+};
+
+static bool string_holds(void *arg, struct str s)
+{
+    struct finding *f = arg;
+    struct val v = { .type = COL_STR, .s = s };
+    if (f->type == COL_STR) return positive(f->leaf, &v);
+    struct arena_mark mark = arena_mark(f->mem);
+    struct val_list vs = json_path_values(s, f->ref->path, f->mem);
+    bool holds = false;
+    for (uint32_t i = 0; i < vs.n && !holds; i++)
+        holds = positive(f->leaf, &vs.v[i]);
+    arena_rollback(f->mem, mark);
+    return holds;
+}
+
+/* Do the strings of a column satisfy only when they hold a needle? */
+static bool may_seek(const struct leaf *l, const struct attr_ref *ref, enum col_type type)
+{
+    if (type == COL_JSON) return l->needles.json_safe && !negated(l);
+    return type == COL_STR && ref->path.n == 0;
+}
+
+static err_t seek_column(struct expr_exec *x, const struct leaf *l, const struct attr_ref *ref, struct rowset *rs,
+                         const struct column_key *key, struct col_state *cs, bool *known)
+{
+    struct finding f = { .leaf = l, .ref = ref, .type = key->type, .mem = &x->mem };
+    struct text_cond cond = { .holds = string_holds, .arg = &f };
+    struct rows_text t;
+    needles_cond(&l->needles, key->type, &cond, &x->mem);
+    TRY(rowset_find(rs, key, &cond, x->among, &t, known));
+    if (!*known) return OK;
+    uint32_t words = (rs->nrows + 63) / 64;
+    uint64_t *rows = ARENA_RAW(&x->mem, uint64_t, (size_t)words + MASK_WORDS), any = 0;
+    TRY(arena_check(&x->mem));
+    for (uint32_t w = 0; w < words; w++)
+        any |= rows[w] = negated(l) ? t.has[w] & ~t.holds[w] : t.holds[w];
+    cs->rows = rows;
+    cs->never = any == 0;
+    return OK;
+}
+
+/* Asks the rowset which rows satisfy, when its columns of the name are such that it can tell. False in *done: they must be
+ * read. */
+static err_t seek_ref(struct expr_exec *x, const struct leaf *l, const struct attr_ref *ref, const struct rows_src *src,
+                      struct ref_state *rs, bool *done)
+{
+    const struct column_key *keys;
+    uint32_t nkeys, n = 0;
+    *done = false;
+    if (!src->rs || ref->rel != REL_ROWS || ref->below || l->needles.n == 0) return OK;
+    TRY(rowset_keys(src->rs, REL_ROWS, &keys, &nkeys));
+    for (uint32_t i = 0; i < nkeys; i++) {
+        if (keys[i].scope != ref->scope || !str_eq(keys[i].name, ref->name)) continue;
+        if (ref->path.n && keys[i].type != COL_JSON) continue;
+        if (!leaf_applies(l, keys[i].type)) continue;
+        if (!may_seek(l, ref, keys[i].type)) return OK;
+        n++;
+    }
+    struct attr_reader none = { .rel = REL_ROWS, .path = ref->path, .rel_rows = src->rs->nrows, .mem = &x->mem };
+    rs->cols = ARENA_ARRAY(&x->mem, struct col_state, n + 1);
+    rs->r = none;
+    for (uint32_t i = 0; i < nkeys; i++) {
+        if (keys[i].scope != ref->scope || !str_eq(keys[i].name, ref->name)) continue;
+        if ((ref->path.n && keys[i].type != COL_JSON) || !leaf_applies(l, keys[i].type)) continue;
+        bool known;
+        TRY(seek_column(x, l, ref, src->rs, &keys[i], &rs->cols[rs->r.n++], &known));
+        if (!known) return OK;
+    }
+    *done = true;
+    return OK;
+}
+
 static err_t bind_leaf(struct expr_exec *x, const struct leaf *l, struct leaf_state *ls, const struct rows_src *src)
 {
     *ls = (struct leaf_state){ .leaf = l };
@@ -315,6 +396,11 @@ static err_t bind_leaf(struct expr_exec *x, const struct leaf *l, struct leaf_st
     ls->refs = ARENA_ARRAY(&x->mem, struct ref_state, l->nrefs ? l->nrefs : 1);
     for (uint32_t i = 0; i < l->nrefs; i++) {
         struct ref_state *rs = &ls->refs[i];
+        bool done;
+        TRY(seek_ref(x, l, &l->refs[i], src, rs, &done));
+        for (uint32_t c = 0; done && c < rs->r.n; c++)
+            ls->never &= rs->cols[c].never;
+        if (done) continue;
         TRY(attr_bind(src, &l->refs[i], &x->mem, &rs->r));
         rs->cols = ARENA_ARRAY(&x->mem, struct col_state, rs->r.n + 1);
         for (uint32_t c = 0; c < rs->r.n; c++) {
@@ -325,6 +411,59 @@ static err_t bind_leaf(struct expr_exec *x, const struct leaf *l, struct leaf_st
             if (!cs->never) ls->never = false;
         }
     }
+    return OK;
+}
+
+static bool seeks(const struct expr *e)
+{
+    if (e->kind == EXPR_LEAF) return e->leaf.needles.n && e->leaf.nrefs && e->leaf.refs[0].rel == REL_ROWS;
+    for (uint32_t i = 0; i < e->nkids; i++)
+        if (seeks(e->kids[i])) return true;
+    return false;
+}
+
+static void eval(struct expr_exec *x, const struct expr *e, uint32_t base, uint32_t n, const uint64_t *in,
+                 uint64_t *out);
+
+/* The rows for which the first n kids of a conjunction hold too, before dear ones are bound; whether there are any. */
+static err_t narrow(struct expr_exec *x, const struct expr *e, uint32_t n, const struct rows_src *src, bool *any)
+{
+    uint32_t rows = rows_src_count(src);
+    uint64_t *among = ARENA_RAW(&x->mem, uint64_t, (size_t)rows / 64 + MASK_WORDS), in[MASK_WORDS], out[MASK_WORDS], left = 0;
+    TRY(arena_check(&x->mem));
+    for (uint32_t from = 0; from < rows; from += VEC_MAX) {
+        uint32_t k = MIN((uint32_t)VEC_MAX, rows - from);
+        mask_fill(in, k);
+        for (uint32_t w = 0; x->among && w * 64 < k; w++)
+            in[w] &= x->among[from / 64 + w];
+        for (uint32_t i = 0; i < n && !mask_none(in); i++) {
+            eval(x, e->kids[i], from, k, in, out);
+            memcpy(in, out, sizeof in);
+        }
+        memcpy(among + from / 64, in, (k + 63) / 64 * sizeof *in);
+        for (uint32_t w = 0; w < MASK_WORDS; w++)
+            left |= in[w];
+    }
+    x->among = among;
+    *any = left;
+    return arena_check(&x->mem);
+}
+
+static err_t bind(struct expr_exec *x, const struct expr *e, const struct rows_src *src, enum expr_can *can);
+
+static err_t bind_and(struct expr_exec *x, const struct expr *e, const struct rows_src *src, enum expr_can *can)
+{
+    const uint64_t *among = x->among;
+    *can = EXPR_ALWAYS;
+    for (uint32_t i = 0; i < e->nkids && *can != EXPR_NEVER; i++) {
+        enum expr_can k;
+        bool any = true;
+        if (*can == EXPR_MAYBE && src->rs && seeks(e->kids[i])) TRY(narrow(x, e, i, src, &any));
+        if (any) TRY(bind(x, e->kids[i], src, &k));
+        else k = EXPR_NEVER;
+        if (k < *can) *can = k;
+    }
+    x->among = among;
     return OK;
 }
 
@@ -342,16 +481,7 @@ static err_t bind(struct expr_exec *x, const struct expr *e, const struct rows_s
         TRY(bind(x, e->kids[0], src, can));
         *can = *can == EXPR_NEVER ? EXPR_ALWAYS : *can == EXPR_ALWAYS ? EXPR_NEVER : EXPR_MAYBE;
         return OK;
-    case EXPR_AND: {
-        *can = EXPR_ALWAYS;
-        for (uint32_t i = 0; i < e->nkids; i++) {
-            enum expr_can k;
-            TRY(bind(x, e->kids[i], src, &k));
-            if (k < *can) *can = k;
-            if (*can == EXPR_NEVER) return OK;
-        }
-        return OK;
-    }
+    case EXPR_AND: return bind_and(x, e, src, can);
     case EXPR_OR:
     case EXPR_ATLEAST: {
         uint32_t may = 0, sure = 0, min = e->kind == EXPR_OR ? 1 : e->min;
@@ -371,6 +501,7 @@ static err_t bind(struct expr_exec *x, const struct expr *e, const struct rows_s
 err_t expr_exec_bind(struct expr_exec *x, const struct rows_src *src, enum expr_can *can)
 {
     arena_reset(&x->mem);
+    x->among = NULL;
     for (uint32_t i = 0; i < x->nleaves; i++)
         x->leaves[i] = (struct leaf_state){ .never = true };
     return bind(x, x->root, src, can);
@@ -486,6 +617,11 @@ static void mask_rel(struct expr_exec *x, const struct leaf *l, struct ref_state
     for (uint32_t c = 0; c < rs->r.n; c++) {
         const struct column *col = rs->cols[c].col;
         if (rs->cols[c].never) continue;
+        if (rs->cols[c].rows) {
+            for (uint32_t w = 0; w * 64 < n; w++)
+                out[w] |= rs->cols[c].rows[from / 64 + w] & in[w];
+            continue;
+        }
         uint64_t live[MASK_WORDS] = { 0 }, hit[MASK_WORDS] = { 0 };
         uint32_t words = (n + 63) / 64;
         for (uint32_t w = 0; w < words; w++)
@@ -563,9 +699,6 @@ static void eval_leaf(struct expr_exec *x, const struct expr *e, uint32_t base, 
 }
 
 /* -- the tree ---------------------------------------------------------------------------------------------- */
-
-static void eval(struct expr_exec *x, const struct expr *e, uint32_t base, uint32_t n, const uint64_t *in,
-                 uint64_t *out);
 
 static void eval_atleast(struct expr_exec *x, const struct expr *e, uint32_t base, uint32_t n, const uint64_t *in,
                          uint64_t *out)

@@ -47,6 +47,12 @@ static struct str longest_run(struct str pattern, struct arena *a)
     return best;
 }
 
+/* Is the pattern just that run between two stars? */
+static bool is_inside(struct str pattern, size_t run)
+{
+    return pattern.n == run + 2 && pattern.p[0] == '*' && pattern.p[pattern.n - 1] == '*';
+}
+
 static void add_words(struct adding *to, const struct leaf *l)
 {
     for (uint32_t i = 0; i < l->nlits; i++) {
@@ -118,6 +124,8 @@ struct needles needles_of(const struct leaf *l, struct arena *a)
     }
     if (to.failed) return (struct needles){ 0 };
     struct needles out = { .v = to.v, .n = to.n, .json_safe = true };
+    out.words = l->words || l->op == LEAF_PHRASE;
+    out.enough = !l->words && l->op == LEAF_WILDCARD && is_inside(l->lits[0].s, to.v[0].needle.n);
     for (uint32_t i = 0; i < out.n; i++)
         for (size_t k = 0; k < out.v[i].needle.n; k++) {
             char c = out.v[i].needle.p[k];
@@ -143,4 +151,17 @@ bool needles_candidates(const struct needles *n, const struct column *c, uint64_
     }
     arena_rollback(scratch, mark);
     return true;
+}
+
+void needles_cond(const struct needles *n, enum col_type type, struct text_cond *out, struct arena *a)
+{
+    out->needles = n->v;
+    out->n = n->n;
+    out->kind = type == COL_JSON ? TEXT_ANY : n->enough ? TEXT_HAS : n->words ? TEXT_WORDS : TEXT_ANY;
+    if (type != COL_JSON) return;
+    struct text_find *v = ARENA_RAW(a, struct text_find, (size_t)n->n + 1);
+    memcpy(v, n->v, n->n * sizeof *v);
+    text_find_init(&v[n->n], STR("\\u"), false);
+    out->needles = v;
+    out->n = n->n + 1;
 }

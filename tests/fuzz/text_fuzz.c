@@ -25,6 +25,7 @@ static void check_strings(char cut, const char *p, size_t size)
         ASSERT(col_text_decode(buf_view(&b), n, offset[n], 0, NULL, ends, to) == OK);
         ASSERT(memcmp(to, text.p, text.n) == 0);
         ASSERT(memcmp(ends, offset + 1, n * sizeof *ends) == 0);
+        check_finds(buf_view(&b), n, to, ends, (uint32_t)size * 2654435761u);
     }
     buf_deinit(&text);
     buf_deinit(&b);
@@ -45,7 +46,11 @@ static void check_block(uint32_t n, struct str block)
     arena_init(&a, &budget);
     for (uint32_t raw = 16; raw <= RAW; raw *= 16) {
         err_t all = col_text_decode(block, n, raw, 0, &budget, ends, to), few = col_text_decode_at(block, n, raw, &last, 1, &a, &one);
-        if (all != OK) continue;
+        if (all != OK) {
+            find_anything(block, n, raw, STR("1"));
+            continue;
+        }
+        check_finds(block, n, to, ends, raw + n);
         uint32_t from = last ? ends[last - 1] : 0;
         ASSERT(few == OK && str_eq(one, (struct str){ to + from, ends[last] - from }));
     }

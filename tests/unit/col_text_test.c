@@ -1,6 +1,7 @@
 #include "base/core/prng.h"
 #include "storage/col_text.h"
 #include "storage/col_text_int.h"
+#include "tests/unit/text_found.h"
 
 #include <criterion/criterion.h>
 #include <stdlib.h>
@@ -60,6 +61,8 @@ static size_t check(const struct list *l)
         cr_assert_eq(col_text_decode_at(str_n(exact, b.n), l->n, raw, few, k, &a, strings), OK, "%s", err_detail());
         for (uint32_t i = 0; i < k; i++)
             cr_assert(str_eq(strings[i], (struct str){ l->bytes.p + l->offset[few[i]], l->offset[few[i] + 1] - l->offset[few[i]] }));
+        for (uint32_t seed = 0; seed < 8; seed++)
+            check_finds(str_n(exact, b.n), l->n, l->bytes.p, l->offset + 1, seed * 77 + raw);
         free(exact);
         for (int round = 0; round < 60; round++) {
             size_t cut = round % 2 ? b.n : prng_below(&r, b.n);
@@ -70,6 +73,7 @@ static size_t check(const struct list *l)
             err_t ignored = col_text_decode(str_n(exact, cut), l->n, raw, 0, NULL, ends, to);
             ignored = col_text_decode_at(str_n(exact, cut), l->n, raw, few, k, &a, strings);
             (void)ignored;
+            find_anything(str_n(exact, cut), l->n, raw, str_n(l->bytes.p, MIN(raw, 1 + prng_below(&r, 9))));
             free(exact);
         }
         arena_deinit(&a);

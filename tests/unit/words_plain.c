@@ -43,6 +43,18 @@ static void put_text(struct prng *r, struct buf *b, unsigned most)
     }
 }
 
+/* What templates are made of. */
+static void put_shaped(struct prng *r, struct buf *b)
+{
+    char w[32];
+    unsigned n = (unsigned)prng_below(r, 3000);
+    switch (prng_below(r, 3)) {
+    case 0: buf_printf(b, "took %u ms, \"say %u of " STR_FMT "\" ", n, n % 7, STR_ARG(word(pick(r), w))); break;
+    case 1: buf_printf(b, "10.0.%u.%u - [2026-01-02T03:04:%02u] id=%016llx ", n % 256, n % 9, n % 60, (unsigned long long)hash_u64(n)); break;
+    default: buf_printf(b, "GET /w%x/%u took:%u.%02u ", n % 50, n, n % 20, n % 100); break;
+    }
+}
+
 static void put_json(struct prng *r, struct buf *b, bool hidden)
 {
     buf_z(b, "{\"a\":\"");
@@ -68,6 +80,7 @@ static struct table *some_table(struct prng *r, uint64_t *number)
         table_row(t);
         table_set_i64(t, SC_SELF, STR("time"), (int64_t)*number * 1000);
         buf_clear(&b);
+        if (prng_below(r, 3) == 0) put_shaped(r, &b);
         put_text(r, &b, wide && prng_below(r, 4) == 0 ? LONG_ROW / 20 : 8);
         if (prng_below(r, 20)) table_set_str(t, SC_SELF, STR("body"), COL_STR, buf_view(&b));
         if (prng_below(r, 3) == 0) {
@@ -115,6 +128,30 @@ static struct str some_words(struct prng *r, struct arena *a, unsigned most)
     return s;
 }
 
+/* Out of the shapes, over the borders of their parts. */
+static struct str some_piece(struct prng *r, struct arena *a)
+{
+    struct buf b;
+    buf_init(&b, 4096, NULL);
+    put_shaped(r, &b);
+    uint64_t from = prng_below(r, b.n), n = 1 + prng_below(r, prng_below(r, 3) ? 6 : 30);
+    struct str s = arena_str(a, str_sub(buf_view(&b), from, from + n));
+    buf_deinit(&b);
+    return s;
+}
+
+static const char *const regexes[] = { "took ", "ms, .say ", "w", "id=", "10\\.0\\.1", "(GET|say) " };
+static const struct attr_ref time_ref = { .scope = SC_SELF, .name = { "time", 4 } };
+
+static const struct val_range *some_range(struct prng *r, struct arena *a, bool of_time)
+{
+    struct val_range *g = ARENA_NEW(a, struct val_range);
+    int64_t lo = (int64_t)prng_below(r, of_time ? TABLES * ROWS_MAX / 2 * 1000 : 9);
+    g->lo = (struct val){ .type = COL_I64, .i64 = lo };
+    if (prng_below(r, 2)) g->hi = (struct val){ .type = COL_I64, .i64 = lo + (int64_t)prng_below(r, of_time ? ROWS_MAX * 1000 : 2) };
+    return g;
+}
+
 static struct expr *some_leaf(struct prng *r, struct expr_builder *b)
 {
     static const struct attr_ref refs[] = {
@@ -128,7 +165,7 @@ static struct expr *some_leaf(struct prng *r, struct expr_builder *b)
     *lit = (struct val){ .type = COL_STR };
     l.lits = lit;
     l.nlits = 1;
-    switch (prng_below(r, 6)) {
+    switch (prng_below(r, 9)) {
     case 0:
     case 1:
         l.op = LEAF_PHRASE;
@@ -147,7 +184,25 @@ static struct expr *some_leaf(struct prng *r, struct expr_builder *b)
         break;
     case 4:
         l.op = LEAF_WILDCARD;
-        lit->s = arena_printf(b->mem, "*" STR_FMT "*", STR_ARG(some_words(r, b->mem, 2)));
+        l.fold = prng_below(r, 2);
+        lit->s = arena_printf(b->mem, "*" STR_FMT "*", STR_ARG(prng_below(r, 2) ? some_piece(r, b->mem) : some_words(r, b->mem, 2)));
+        break;
+    case 5:
+        l.op = LEAF_WILDCARD;
+        l.words = true;
+        lit->s = arena_printf(b->mem, "*" STR_FMT "*", STR_ARG(text_lower(b->mem, some_piece(r, b->mem))));
+        break;
+    case 6:
+        l.op = prng_below(r, 3) ? LEAF_REGEX : LEAF_NREGEX;
+        l.words = prng_below(r, 3) == 0;
+        CHECK(expr_regex(b, arena_printf(b->mem, ".*%s[0-9a-f].*", regexes[prng_below(r, ARRAY_LEN(regexes))]), &l.re) == OK);
+        break;
+    case 7: /* cheap: the rows that others are asked about */
+        l.refs = prng_below(r, 2) ? &time_ref : &refs[1];
+        l.op = LEAF_RANGE;
+        l.nlits = 0;
+        l.ranges = some_range(r, b->mem, l.refs == &time_ref);
+        l.nranges = 1;
         break;
     default:
         l.op = LEAF_PREFIX;
