@@ -280,9 +280,13 @@ static void merged(const struct driver *d, const struct job *j, mono_ns began)
     metric_add(M_MERGED_SEGMENTS, j->n);
     metric_add(M_MERGE_BYTES_IN, (int64_t)bytes);
     metric_add(M_MERGE_BYTES_OUT, (int64_t)j->out.bytes);
+    metric_add(M_MERGE_GROUPS_COPIED, j->merge.groups_copied);
+    metric_add(M_MERGE_GROUPS_DROPPED, j->merge.groups_dropped);
+    metric_add(M_MERGE_ROWS_DROPPED, (int64_t)j->merge.rows_dropped);
     log_info("store.merged", "core=%u segments=%u level=%u generations=%" PRIu64 "-%" PRIu64 " bytes_in=%" PRIu64 " bytes_out=%" PRIu64
-             " rows=%" PRIu64 " samples=%" PRIu64 " ms=%lld", d->core, j->n, j->out.level, j->out.generation_first, j->out.generation, bytes,
-             j->out.bytes, j->merge.rows, j->merge.samples, (long long)((rt_now().ns - began.ns) / NS_PER_MS));
+             " rows=%" PRIu64 " samples=%" PRIu64 " groups_copied=%u rows_dropped=%" PRIu64 " ms=%lld", d->core, j->n, j->out.level,
+             j->out.generation_first, j->out.generation, bytes, j->out.bytes, j->merge.rows, j->merge.samples, j->merge.groups_copied, j->merge.rows_dropped,
+             (long long)((rt_now().ns - began.ns) / NS_PER_MS));
 }
 
 static enum outcome finish(struct driver *d, struct job *j, err_t e, mono_ns began)

@@ -46,9 +46,11 @@ struct seg_writer {
     struct seg_ids_build ids;
     uint32_t first_row; /* of the group written last */
     struct seg_tokens_build tokens;
-    struct buf sections;  /* of words: those that are complete */
-    uint32_t nsections;
-    uint64_t section_from; /* in the file, where the groups of the next begin */
+    struct seg_ids *sections; /* of words: those that are complete, and a place for that which is made, if `making` */
+    uint32_t nsections, sections_cap, making; /* its number, from 1 */
+    uint64_t section_from; /* in the file, where the groups of the next begin; moved on by what is copied in between */
+    uint64_t group_end;    /* in the file, of the last group */
+    struct buf places;     /* seg_tokens.h */
 };
 
 err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer **out)
@@ -59,7 +61,7 @@ err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer 
     w->ids.budget = budget;
     w->ids.low_bits = SEG_IDS_LOW;
     w->ids.rows = true;
-    seg_tokens_begin(&w->tokens, budget, 0);
+    seg_tokens_begin(&w->tokens, budget);
     w->dir = strdup(dir);
     ASSERT(w->dir);
     w->salt = rt_random();
@@ -67,7 +69,7 @@ err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer 
     w->tmax_ns = INT64_MIN;
     buf_init(&w->out, (size_t)WRITE_BYTES + 4096, NULL);
     buf_init(&w->groups, GROUPS_BYTES_MAX, NULL);
-    buf_init(&w->sections, GROUPS_BYTES_MAX, NULL);
+    buf_init(&w->places, GROUPS_BYTES_MAX, NULL);
     char name[40];
     snprintf(name, sizeof name, "%016" PRIx64 ".tmp", w->salt);
     char *path = path_of(dir, name);
@@ -113,6 +115,28 @@ err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32_t raw_size
     return append(w, bytes);
 }
 
+static uint32_t new_section(struct seg_writer *w)
+{
+    if (w->nsections == w->sections_cap) {
+        w->sections_cap = w->sections_cap ? w->sections_cap * 2 : 8;
+        w->sections = realloc(w->sections, w->sections_cap * sizeof *w->sections);
+        ASSERT(w->sections);
+    }
+    w->sections[w->nsections] = (struct seg_ids){ 0 };
+    return ++w->nsections;
+}
+
+static void place_words(struct seg_writer *w, const struct seg_group *g)
+{
+    if (g->tokens_section) {
+        w->section_from += w->off - MAX(w->group_end, w->section_from);
+        seg_tokens_place(g, &w->places);
+        return;
+    }
+    if (!w->making) w->making = new_section(w);
+    seg_tokens_keep(&w->tokens, g->nrows, w->making, &w->places);
+}
+
 err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g)
 {
     if (g->meta.n > SEG_META_MAX)
@@ -123,8 +147,9 @@ err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g)
         return err_set(ERR_TOO_LARGE, "a segment of more than %u rows", UINT32_MAX);
     seg_group_put(g, &w->groups);
     TRY(buf_check(&w->groups));
-    if (seg_tokens_cover(g->signal)) seg_tokens_keep(&w->tokens, g->nrows);
+    if (seg_tokens_cover(g->signal)) place_words(w, g);
     w->ngroups++;
+    w->group_end = w->off;
     w->first_row = first_row;
     w->tmin_ns = MIN(w->tmin_ns, g->tmin_ns);
     w->tmax_ns = MAX(w->tmax_ns, g->tmax_ns);
@@ -198,18 +223,60 @@ out:
 
 static err_t write_section(struct seg_writer *w)
 {
-    struct seg_ids ids;
     struct budget *budget = w->tokens.pairs.budget;
     w->tokens.pairs.n = w->tokens.kept; /* a table that was added and not written is none */
-    err_t e = write_pages(w, &w->tokens.pairs, w->off - w->section_from, &ids);
-    if (e == OK) seg_tokens_put(&w->tokens, w->ngroups, &ids, &w->sections);
-    if (e == OK) e = buf_check(&w->sections);
-    free(ids.end);
+    err_t e = write_pages(w, &w->tokens.pairs, w->off - w->section_from, &w->sections[w->making - 1]);
     seg_ids_build_deinit(&w->tokens.pairs);
-    seg_tokens_begin(&w->tokens, budget, w->ngroups);
+    seg_tokens_begin(&w->tokens, budget);
     w->section_from = w->off;
-    w->nsections++;
+    w->making = 0;
     return e;
+}
+
+/* Pages [page, *to) of an index, some at once. */
+static err_t copy_pages(struct seg_writer *w, struct seg *from, const struct seg_ids *ids, uint32_t page, uint32_t *to)
+{
+    uint32_t begin = page ? ids->end[page - 1] : 0, end = page + 1;
+    while (end < ids->npages && ids->end[end] - begin <= WRITE_BYTES / 2)
+        end++;
+    *to = end;
+    struct arena a;
+    struct str bytes = { NULL, ids->end[end - 1] - begin };
+    if (bytes.n == 0) return OK;
+    arena_init_sized(&a, w->ids.budget, bytes.n + 64);
+    char *p = arena_alloc(&a, bytes.n);
+    bytes.p = p;
+    err_t e;
+    TRY_OUT(e, arena_check(&a));
+    TRY_OUT(e, seg_read_raw(from, &(struct file_range){ .to = p, .n = bytes.n, .off = ids->off + begin }, 1));
+    for (; page < end; page++) {
+        uint32_t at = (page ? ids->end[page - 1] : 0) - begin;
+        e = seg_ids_check(ids, str_sub(bytes, at, ids->end[page] - begin), page);
+        if (e == ERR_CORRUPT) e = seg_wrong_checksum(from, ids->off + begin + at, ids->end[page] - begin - at);
+        if (e != OK) goto out;
+    }
+    e = append(w, bytes);
+out:
+    arena_deinit(&a);
+    return e;
+}
+
+err_t seg_writer_section(struct seg_writer *w, struct seg *from, uint32_t section, uint32_t *number)
+{
+    const struct seg_ids *ids = &seg_tokens(from)->v[section - 1].ids;
+    uint64_t before = w->off;
+    *number = new_section(w);
+    struct seg_ids *to = &w->sections[*number - 1];
+    *to = *ids;
+    to->off = w->off;
+    to->end = malloc(((size_t)ids->npages + 1) * sizeof *to->end);
+    ASSERT(to->end);
+    if (ids->npages) memcpy(to->end, ids->end, ids->npages * sizeof *to->end);
+    for (uint32_t page = 0; page < ids->npages;)
+        TRY(copy_pages(w, from, ids, page, &page));
+    w->section_from += w->off - before;
+    w->group_end = w->off;
+    return OK;
 }
 
 struct tokens_job {
@@ -228,7 +295,7 @@ static err_t add_tokens(void *arg)
 err_t seg_writer_tokens(struct seg_writer *w, const struct table *t, bool *covered)
 {
     struct tokens_job j = { &w->tokens, t, covered };
-    if (seg_tokens_full(&w->tokens)) TRY(write_section(w));
+    if (w->making && seg_tokens_full(&w->tokens)) TRY(write_section(w));
     return work(add_tokens, &j);
 }
 
@@ -236,12 +303,14 @@ err_t seg_writer_tokens(struct seg_writer *w, const struct table *t, bool *cover
 static err_t write_indexes(struct seg_writer *w, struct buf *out)
 {
     struct seg_ids ids;
-    if (w->tokens.pairs.nblocks) TRY(write_section(w));
+    if (w->making) TRY(write_section(w));
     err_t e = write_pages(w, &w->ids, 0, &ids);
     if (e == OK) seg_ids_put(&ids, out);
     free(ids.end);
     buf_varint(out, w->nsections);
-    buf_str(out, buf_view(&w->sections));
+    for (uint32_t i = 0; i < w->nsections; i++)
+        seg_ids_put(&w->sections[i], out);
+    buf_str(out, buf_view(&w->places));
     return e == OK ? buf_check(out) : e;
 }
 
@@ -277,7 +346,10 @@ static void writer_free(struct seg_writer *w)
 {
     buf_deinit(&w->out);
     buf_deinit(&w->groups);
-    buf_deinit(&w->sections);
+    buf_deinit(&w->places);
+    for (uint32_t i = 0; i < w->nsections; i++)
+        free(w->sections[i].end);
+    free(w->sections);
     seg_ids_build_deinit(&w->ids);
     seg_ids_build_deinit(&w->tokens.pairs);
     free(w->dir);

@@ -18,7 +18,7 @@
 #include "base/rt/file.h"
 #include "storage/signal.h"
 
-enum { SEG_VERSION = 5, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
+enum { SEG_VERSION = 6, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
 
 struct seg_chunk { /* where a chunk lies; stored inside group metas, little-endian, 24 bytes */
     uint64_t off;
@@ -51,12 +51,17 @@ struct seg_info { /* what the catalog keeps of a segment */
 /* 32 lower-case hex digits and ".seg": what seg_writer_finish gives. Anything else is no name of a file of ours. */
 bool seg_name_valid(const char name[40]);
 
+struct seg;
 struct seg_writer;
 /* `budget` is charged for what the index of ids gathers: at most 16 bytes a row that has one (24 while they are sorted). */
 MUST_CHECK err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer **out) MAY_YIELD;
 MUST_CHECK err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32_t raw_size,
                                   struct seg_chunk *out) MAY_YIELD;
-MUST_CHECK err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g); /* copies */
+/* Copies. Of logs and documents, tokens_section 0: its words were added by seg_writer_tokens; else they are where tokens_* say, in a
+ * section that came with seg_writer_section. */
+MUST_CHECK err_t seg_writer_group(struct seg_writer *w, const struct seg_group *g);
+/* Copies a section of words of another segment, every page verified; its number here, from 1. */
+MUST_CHECK err_t seg_writer_section(struct seg_writer *w, struct seg *from, uint32_t section, uint32_t *number) MAY_YIELD;
 uint32_t seg_writer_groups(const struct seg_writer *w); /* written so far */
 /* The trace id of a row of the group written last, rows ascending; a group of seg_ids_cover(signal). */
 void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id);

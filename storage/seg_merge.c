@@ -1,16 +1,20 @@
-/* See seg_merge.h. Here: the whole, and rows. */
+/* See seg_merge.h. Here: the whole, and what becomes of which group. */
 #include "storage/seg_merge.h"
 
 #include "base/core/assert.h"
-#include "storage/keep_rows.h"
-#include "storage/mem_rows.h"
-#include "storage/rows_out.h"
+#include "storage/seg_copy.h"
 #include "storage/seg_dead.h"
 #include "storage/seg_table.h"
+#include "storage/seg_tokens.h"
+#include "storage/shard.h"
 
 #include <stdlib.h>
 
-enum { CHECK_EVERY = 1024, WINDOW_BYTES = 32 << 20, SEG_METRIC_BYTES = 6 << 20 /* pages and chunks of an input at hand */ };
+enum {
+    WINDOW_BYTES = 32 << 20, SEG_METRIC_BYTES = 6 << 20 /* pages and chunks of an input at hand */,
+    FULL_ROWS = TABLE_ROWS_MAX / 4 * 3, FULL_BYTES = WINDOW_BYTES / 2,
+    SECTION_SHARE = 4, /* a section of words is copied when a fourth of its rows, or more, are */
+};
 
 err_t seg_merge_check(const struct seg_merge *m)
 {
@@ -18,199 +22,7 @@ err_t seg_merge_check(const struct seg_merge *m)
     return rt_in_fiber() ? rt_checkpoint() : OK;
 }
 
-/* -- rows of one tenant, signal and index ------------------------------------------------------------------- */
-
-struct row_key { /* what rows are sorted by; a string that a row has not is {NULL, 0} and comes first */
-    struct str service, name;
-    uint64_t stream;
-    int64_t time;
-};
-
-struct run { /* the sorted rows of a group */
-    const struct seg_merge_in *in;
-    const struct merge_group *groups;
-    uint32_t ngroups, next; /* group to be read next */
-    struct rows_source from; /* .table: the group at hand; NULL at the end */
-    uint32_t *live, nlive;   /* its rows that are not deleted; NULL: all nlive */
-    uint32_t at, row;        /* which of them; its number */
-    struct row_key key;      /* of that row */
-    const struct column *service, *name, *time;
-    const uint64_t *stream;
-    struct arena a; /* of the group at hand */
-};
-
-struct rows_merge {
-    struct seg_merge *m;
-    enum signal signal;
-    struct run *runs;
-    uint32_t n;
-    uint32_t steps;
-};
-
-static struct str string_at(const struct column *c, uint32_t row)
-{
-    return c && column_has(c, row) ? column_str(c, row) : STR_NONE;
-}
-
-static int compare_str(struct str a, struct str b)
-{
-    if (!a.p || !b.p) return (a.p != NULL) - (b.p != NULL);
-    return str_cmp(a, b);
-}
-
-static int compare(const struct row_key *a, const struct row_key *b)
-{
-    int c = compare_str(a->service, b->service);
-    if (c == 0) c = compare_str(a->name, b->name);
-    if (c) return c;
-    if (a->stream != b->stream) return a->stream < b->stream ? -1 : 1;
-    return (a->time > b->time) - (a->time < b->time);
-}
-
-static void key_here(struct run *r)
-{
-    const struct table *t = r->from.table;
-    r->row = r->live ? r->live[r->at] : r->at;
-    r->key = (struct row_key){ .name = string_at(r->name, r->row) };
-    if (r->service) r->key.service = string_at(r->service, t->dim_row[DIM_RESOURCE][r->row]);
-    if (r->stream) r->key.stream = r->stream[r->row];
-    if (r->time && column_has(r->time, r->row)) r->key.time = r->time->i64[r->row];
-}
-
-/* What is too old by matchers. */
-static err_t drop_expired(const struct rows_merge *x, struct run *r, const struct seg_group *g)
-{
-    struct keep_rows k;
-    if (!keep_rows_init(&k, x->m->keep, g, x->m->keep_now_ns, &r->a)) return arena_check(&r->a);
-    uint32_t *live = ARENA_RAW(&r->a, uint32_t, g->nrows);
-    TRY(arena_check(&r->a));
-    r->nlive = keep_rows_live(&k, r->from.table, r->live, r->nlive, &r->a, live);
-    r->live = live;
-    return arena_check(&r->a);
-}
-
-/* Reads a group, if it has rows that live. */
-static err_t read_group(const struct rows_merge *x, struct run *r, const struct merge_group *g)
-{
-    uint32_t dead = seg_dead_count(r->in->dead, g->group), n = g->g->nrows;
-    r->live = NULL;
-    r->nlive = n;
-    TRY(seg_merge_check(x->m));
-    if (dead == n) return OK;
-    if (x->signal == SIG_DOCS && tomb_set_drops_index(x->m->tombs, seg_info(r->in->seg)->generation, g->g->tenant, g->g->index)) return OK;
-    TRY(seg_table_read(r->in->seg, g->g, x->m->budget, &r->from.table));
-    if (dead) {
-        r->live = ARENA_RAW(&r->a, uint32_t, n);
-        TRY(arena_check(&r->a));
-        r->nlive = seg_dead_live(r->in->dead, g->group, NULL, n, r->live);
-    }
-    TRY(drop_expired(x, r, g->g));
-    if (r->nlive) return OK;
-    table_put(r->from.table);
-    r->from.table = NULL;
-    return OK;
-}
-
-/* The next group that has rows; at the end .table is NULL. */
-static err_t next_group(const struct rows_merge *x, struct run *r)
-{
-    table_put(r->from.table);
-    r->from = (struct rows_source){ 0 };
-    r->at = 0;
-    arena_reset(&r->a);
-    while (!r->from.table && r->next < r->ngroups)
-        TRY(read_group(x, r, &r->groups[r->next++]));
-    const struct table *t = r->from.table;
-    if (!t) return OK;
-    const struct table *res = t->dim[DIM_RESOURCE];
-    bool by_service = x->signal == SIG_SPANS || x->signal == SIG_LOGS;
-    r->time = table_column(t, SC_SELF, signal_time_column(x->signal), COL_I64);
-    r->service = by_service && res ? table_column(res, SC_ATTR, STR("service.name"), COL_STR) : NULL;
-    r->name = x->signal == SIG_SPANS ? table_column(t, SC_SELF, STR("name"), COL_STR) : NULL;
-    r->stream = x->signal == SIG_LOGS ? rows_stream_hashes(t, &r->a) : NULL;
-    TRY(arena_check(&r->a));
-    key_here(r);
-    return OK;
-}
-
-/* Of runs that are not at their end the one whose row is first, apart from `but`; NULL when there is none. */
-static struct run *first_run(struct rows_merge *x, const struct run *but)
-{
-    struct run *best = NULL;
-    for (uint32_t i = 0; i < x->n; i++) {
-        struct run *r = &x->runs[i];
-        if (r == but || !r->from.table) continue;
-        if (!best || compare(&r->key, &best->key) < 0) best = r;
-    }
-    return best;
-}
-
-/* Takes rows of r as long as they come before the next row of `other`. Of equal ones the older group's are first. */
-static err_t take_rows(struct rows_merge *x, struct rows_out *o, struct run *r, const struct run *other)
-{
-    int limit = other && r < other ? 0 : -1;
-    while (r->from.table && (!other || compare(&r->key, &other->key) <= limit)) {
-        TRY(rows_out_add(o, &r->from, r->row));
-        x->m->rows++;
-        if (++x->steps % CHECK_EVERY == 0) TRY(seg_merge_check(x->m));
-        if (++r->at < r->nlive)
-            key_here(r);
-        else
-            TRY(next_group(x, r));
-    }
-    return OK;
-}
-
-static err_t merge_sorted(struct rows_merge *x, struct rows_out *o)
-{
-    for (uint32_t i = 0; i < x->n; i++)
-        TRY(next_group(x, &x->runs[i]));
-    for (struct run *r; (r = first_run(x, NULL));)
-        TRY(take_rows(x, o, r, first_run(x, r)));
-    return rows_out_finish(o);
-}
-
-/* Groups that together fill one at most. */
-static err_t merge_window(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n)
-{
-    struct rows_merge x = { .m = m, .signal = g->g->signal, .n = n };
-    struct rows_out o;
-    x.runs = calloc(n, sizeof *x.runs);
-    ASSERT(x.runs);
-    for (uint32_t i = 0; i < n; i++) {
-        x.runs[i] = (struct run){ .in = &m->in[g[i].input], .groups = g + i, .ngroups = 1 };
-        arena_init(&x.runs[i].a, m->budget);
-    }
-    rows_out_init(&o, w, g->g->tenant, g->g->signal, g->g->index, m->budget);
-    err_t e = merge_sorted(&x, &o);
-    rows_out_deinit(&o);
-    for (uint32_t i = 0; i < x.n; i++) {
-        table_put(x.runs[i].from.table);
-        arena_deinit(&x.runs[i].a);
-    }
-    free(x.runs);
-    return e;
-}
-
-/* Groups of one input stand together, in their order. */
-static err_t merge_rows(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n)
-{
-    for (uint32_t i = 0, k; i < n; i = k) {
-        uint64_t rows = 0, bytes = 0;
-        for (k = i; k < n; k++) {
-            uint64_t size;
-            TRY(seg_table_size(g[k].g, &size));
-            uint32_t live = g[k].g->nrows - seg_dead_count(m->in[g[k].input].dead, g[k].group);
-            if (k > i && (rows + live > TABLE_ROWS_MAX || bytes + size > WINDOW_BYTES)) break;
-            rows += live;
-            bytes += size;
-        }
-        TRY(merge_window(m, w, g + i, k - i));
-    }
-    return OK;
-}
-
-/* -- the whole ------------------------------------------------------------------------------------------------ */
+/* -- which groups there are ----------------------------------------------------------------------------------- */
 
 static int compare_streams(const struct seg_group *a, const struct seg_group *b)
 {
@@ -239,20 +51,162 @@ static struct merge_group *all_groups(const struct seg_merge *m, uint32_t *n)
     *n = 0;
     for (uint32_t i = 0; i < m->n; i++)
         for (uint32_t k = 0; k < seg_ngroups(m->in[i].seg); k++)
-            g[(*n)++] = (struct merge_group){ seg_group(m->in[i].seg, k), i, k };
+            g[(*n)++] = (struct merge_group){ .g = seg_group(m->in[i].seg, k), .input = i, .group = k };
     if (*n > 1) qsort(g, *n, sizeof *g, by_stream);
     return g;
 }
 
-static err_t merge_all(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n)
+/* Those of which something is read. */
+static uint32_t leave_out_gone(struct seg_merge *m, struct merge_group *g, uint32_t n)
 {
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        const struct seg_merge_in *in = &m->in[g[i].input];
+        const struct outside o = { m->tombs, m->keep, m->keep_now_ns, in->dead };
+        if (!group_gone(&o, in->seg, g[i].group)) {
+            g[kept++] = g[i];
+            continue;
+        }
+        m->groups_dropped++;
+        if (g[i].g->signal != SIG_METRICS) m->rows_dropped += g[i].g->nrows;
+    }
+    return kept;
+}
+
+/* -- what becomes of them ---------------------------------------------------------------------------------------- */
+
+struct window { /* being filled */
+    uint32_t number; /* from 1; 0: there is none */
+    uint64_t rows, bytes;
+};
+
+/* Are some of its rows too old by matchers, perhaps? Who knows must look at them. */
+static bool may_expire(const struct seg_merge *m, const struct seg_group *g)
+{
+    struct keep_class c;
+    if (!m->keep || g->tmin_ns > g->tmax_ns) return false;
+    keep_class_of(m->keep, g, &c);
+    return keep_class_splits(&c, g->tmax_ns, m->keep_now_ns);
+}
+
+/* Rows of one tenant, signal and index, in the order in which they came: groups that together fill one at most get the same window; one
+ * that is full has its own, and does not keep its neighbours apart. */
+static err_t cut_windows(const struct seg_merge *m, struct merge_group *g, uint32_t n, uint32_t *last)
+{
+    struct window open = { 0 };
+    for (uint32_t i = 0; i < n; i++) {
+        uint64_t size;
+        uint32_t dead = seg_dead_count(m->in[g[i].input].dead, g[i].group);
+        TRY(seg_table_size(g[i].g, &size));
+        g[i].live = g[i].g->nrows - dead;
+        g[i].whole = dead == 0 && !may_expire(m, g[i].g);
+        if (g[i].whole && (g[i].live >= FULL_ROWS || size >= FULL_BYTES)) {
+            g[i].window = ++*last;
+            continue;
+        }
+        if (!open.number || open.rows + g[i].live > TABLE_ROWS_MAX || open.bytes + size > WINDOW_BYTES) open = (struct window){ .number = ++*last };
+        open.rows += g[i].live;
+        open.bytes += size;
+        g[i].window = open.number;
+    }
+    return OK;
+}
+
+static int by_window(const void *x, const void *y)
+{
+    const struct merge_group *a = x, *b = y;
+    if (a->window != b->window) return a->window < b->window ? -1 : 1;
+    if (a->input != b->input) return a->input < b->input ? -1 : 1;
+    return (a->group > b->group) - (a->group < b->group);
+}
+
+static bool is_alone(const struct merge_group *g, uint32_t n, uint32_t i)
+{
+    return (i == 0 || g[i - 1].window != g[i].window) && (i + 1 == n || g[i + 1].window != g[i].window);
+}
+
+/* Which sections of words are worth copying, by the rows that their groups have and that are to be copied. */
+struct sections { /* of one input */
+    uint32_t *number;    /* in the new segment; 0: not copied yet */
+    uint64_t *all, *copied;
+};
+
+static struct sections *list_sections(const struct seg_merge *m, const struct merge_group *g, uint32_t n, struct arena *a)
+{
+    struct sections *s = ARENA_ARRAY(a, struct sections, m->n);
+    for (uint32_t i = 0; i < m->n; i++) {
+        struct seg *seg = m->in[i].seg;
+        uint32_t count = seg_tokens(seg)->n + 1;
+        s[i] = (struct sections){ ARENA_ARRAY(a, uint32_t, count), ARENA_ARRAY(a, uint64_t, count), ARENA_ARRAY(a, uint64_t, count) };
+        for (uint32_t k = 0; k < seg_ngroups(seg); k++)
+            s[i].all[seg_group(seg, k)->tokens_section] += seg_group(seg, k)->nrows;
+    }
+    for (uint32_t i = 0; i < n; i++)
+        if (g[i].copy) s[g[i].input].copied[g[i].g->tokens_section] += g[i].g->nrows;
+    return s;
+}
+
+/* A group that is alone in its window, with all its rows, is copied. */
+static struct sections *choose_copies(const struct seg_merge *m, struct merge_group *g, uint32_t n, struct arena *a)
+{
+    for (uint32_t i = 0; i < n; i++)
+        g[i].copy = g[i].whole && is_alone(g, n, i);
+    struct sections *s = list_sections(m, g, n, a);
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t section = g[i].g->tokens_section;
+        const struct sections *in = &s[g[i].input];
+        if (section && in->copied[section] < in->all[section] / SECTION_SHARE) g[i].copy = false;
+    }
+    return s;
+}
+
+static err_t plan(const struct seg_merge *m, struct merge_group *g, uint32_t n, struct arena *a, struct sections **out)
+{
+    uint32_t window = 0;
     for (uint32_t i = 0, k; i < n; i = k) {
         for (k = i; k < n && compare_streams(g[k].g, g[i].g) == 0;)
             k++;
+        if (g[i].g->signal != SIG_METRICS) {
+            TRY(cut_windows(m, g + i, k - i, &window));
+            continue;
+        }
+        window++;
+        for (uint32_t j = i; j < k; j++)
+            g[j].window = window;
+    }
+    if (n > 1) qsort(g, n, sizeof *g, by_window);
+    *out = choose_copies(m, g, n, a);
+    return arena_check(a);
+}
+
+/* -- the whole ------------------------------------------------------------------------------------------------ */
+
+static err_t copy(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, struct sections *s)
+{
+    struct seg *from = m->in[g->input].seg;
+    uint32_t section = g->g->tokens_section, *number = &s[g->input].number[section];
+    TRY(seg_merge_check(m));
+    if (section && !*number) TRY(seg_writer_section(w, from, section, number));
+    TRY(seg_copy_rows(w, from, g->g, *number, m->budget));
+    m->groups_copied++;
+    m->rows += g->g->nrows;
+    return OK;
+}
+
+static err_t merge_all(struct seg_merge *m, struct seg_writer *w, struct merge_group *g, uint32_t n, struct arena *a)
+{
+    struct sections *s;
+    n = leave_out_gone(m, g, n);
+    TRY(plan(m, g, n, a, &s));
+    for (uint32_t i = 0, k; i < n; i = k) {
+        for (k = i; k < n && g[k].window == g[i].window;)
+            k++;
         if (g[i].g->signal == SIG_METRICS)
             TRY(seg_merge_metrics(m, w, g + i, k - i));
+        else if (g[i].copy)
+            TRY(copy(m, w, &g[i], s));
         else
-            TRY(merge_rows(m, w, g + i, k - i));
+            TRY(seg_merge_rows(m, w, g + i, k - i));
     }
     return OK;
 }
@@ -260,12 +214,16 @@ static err_t merge_all(struct seg_merge *m, struct seg_writer *w, const struct m
 err_t seg_merge(struct seg_merge *m, struct seg_info *info)
 {
     struct seg_writer *w;
+    struct arena a;
     uint32_t n;
-    m->rows = m->samples = 0;
+    m->rows = m->samples = m->rows_dropped = 0;
+    m->groups_copied = m->groups_dropped = 0;
     TRY(seg_writer_open(m->dir, m->budget, &w));
+    arena_init(&a, m->budget);
     struct merge_group *g = all_groups(m, &n);
-    err_t e = merge_all(m, w, g, n);
+    err_t e = merge_all(m, w, g, n, &a);
     free(g);
+    arena_deinit(&a);
     m->empty = e == OK && seg_writer_groups(w) == 0;
     if (e == OK && !m->empty) return seg_writer_finish(w, info);
     struct err_record why = *err_record();

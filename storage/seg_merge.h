@@ -1,17 +1,20 @@
-/* Merging segments: what several hold, in one, in the order in which a seal would have put it.
+/* Merging segments: what several hold, in one.
  *
- * Rows of a tenant, signal and index keep to short windows of time, in the order in which they came: neighbouring row groups that
- * together fill one (65,536 rows, 32 MiB in memory) become one, sorted as a seal would have it; that much is in memory at a
- * time. Measured (bench_merge: 160,000 rows, 8 a trace; bytes a span, a log row; CPU of reading a trace by its id among spans,
- * among logs): sealed in 16 segments 24.6 B, 25.0 B, 0.7 ms, 1.2 ms; merged into one 24.0, 26.8, 1.6, 6.0; merged
- * and sorted by service and name as a whole 24.9, 28.1, 2.9, 11.2: a trace's rows, and its ids, are in several groups then.
- * A search of the last quarter of an hour reads one group in each of the first two. Merging costs 0.5 us of CPU a span, 1.4 us a
- * log row.
+ * Row groups of a tenant, signal and index, in the order in which they came:
+ *   left out  when nothing of them is read any more: all rows deleted (seg_dead.h, tombstone.h), or too old (retention_rules.h)
+ *   copied    byte for byte (seg_copy.h), when they are full, three quarters of what a group may have, or when there is
+ *             nothing to join them with; all rows must be alive, and of words (seg_tokens.h) a fourth of their section's rows
+ *             must be copied with them, or the section is made anew
+ *   joined    neighbours that together fill one group at most (65,536 rows, 32 MiB in memory; that much is in memory at a time).
+ *             Inside, their rows are sorted as a seal would have it in runs of 16,384 rows at most, one run behind another.
+ * Why runs: sorted by service and name as a whole, the rows of an hour that belong together lie all over the group, and
+ * times, trace ids and the index of them take more than they did. Measured (bench_merge: 160,000 rows, 8 a trace, sealed in 16
+ * segments; bytes a span, a log row): sealed 24.6, 25.0; merged into one in runs 24.6, 25.9, sorted within groups 24.0, 26.8.
+ *
  * Series of metrics are merged label set by label
  * set, a page and the chunks it needs of each input at a time: samples are settled (a later input wins at equal
- * times) and cut into full blocks again; of the metadata of a family the latest stays. Indexes, filters and zones are made
- * anew. What is deleted (seg_dead.h, tombstone.h) is left out. Inputs are not changed; nothing here knows of catalogs and
- * shards (compact_run.c does). */
+ * times) and cut into full blocks again; of the metadata of a family the latest stays. What is not copied gets its indexes, filters
+ * and zones anew. Inputs are not changed; nothing here knows of catalogs and shards' lists (compact_run.c does). */
 #ifndef STORAGE_SEG_MERGE_H
 #define STORAGE_SEG_MERGE_H
 
@@ -33,6 +36,8 @@ struct seg_merge {
     struct budget *budget;
     const _Atomic bool *stop; /* ends it with ERR_CANCELED when set; may be NULL */
     uint64_t rows, samples;   /* set: what was written */
+    uint64_t rows_dropped;    /* set: deleted or too old; series are not counted */
+    uint32_t groups_copied, groups_dropped; /* set: as they were; not at all */
     bool empty;               /* set: nothing is left, and no file was written */
 };
 
@@ -41,12 +46,16 @@ MUST_CHECK err_t seg_merge(struct seg_merge *m, struct seg_info *info) MAY_YIELD
 /* About how much memory it takes, from the directories of the inputs. */
 MUST_CHECK err_t seg_merge_memory(const struct seg_merge_in *in, uint32_t n, uint64_t *bytes) MAY_YIELD;
 
-/* -- between seg_merge.c and seg_merge_metric.c ----------------------------------------------------------- */
+/* -- between seg_merge.c, seg_merge_rows.c and seg_merge_metric.c ----------------------------------------------------------- */
 struct merge_group {
     const struct seg_group *g;
     uint32_t input, group; /* of in[input] */
+    uint32_t window, live; /* those of one window become one group; rows that are not deleted */
+    bool whole, copy;      /* rows: all of them stay; it is copied */
 };
 MUST_CHECK err_t seg_merge_check(const struct seg_merge *m) MAY_YIELD; /* to be called often */
+/* Row groups of one tenant, signal and index that together fill one at most, oldest first. */
+MUST_CHECK err_t seg_merge_rows(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n) MAY_YIELD;
 /* The metrics of one tenant, from at most one group of each input. */
 MUST_CHECK err_t seg_merge_metrics(struct seg_merge *m, struct seg_writer *w, const struct merge_group *g, uint32_t n) MAY_YIELD;
 

@@ -148,12 +148,10 @@ static err_t write_link(struct seg_writer *w, const struct table *t, int rel, st
     return write_chunk(w, work, t->nrows * sizeof(uint32_t), meta);
 }
 
-/* What the index of trace ids learns of the group written last. */
-static err_t add_ids(struct seg_writer *w, const struct table *t)
+err_t seg_rows_ids(struct seg_writer *w, const struct column *id)
 {
-    const struct column *id = table_column(t, SC_SELF, STR("trace_id"), COL_FIX);
     if (!id || id->width != 16) return OK;
-    for (uint32_t r = 0; r < t->nrows; r++) {
+    for (uint32_t r = 0; r < id->nrows; r++) {
         if (column_has(id, r)) seg_writer_id(w, r, str_n(id->fix + (size_t)r * id->width, id->width));
         if (r % 8192 == 0 && rt_in_fiber()) TRY(rt_checkpoint());
     }
@@ -193,7 +191,7 @@ err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal
     struct seg_group group = { .tenant = tenant, .index = index, .signal = signal, .nrows = t->nrows,
                                .tmin_ns = t->tmin_ns, .tmax_ns = t->tmax_ns, .meta = buf_view(&g.meta) };
     TRY_OUT(e, seg_writer_group(w, &group));
-    if (seg_ids_cover(signal)) e = add_ids(w, t);
+    if (seg_ids_cover(signal)) e = seg_rows_ids(w, table_column(t, SC_SELF, STR("trace_id"), COL_FIX));
 out:
     free(tokens);
     buf_deinit(&g.data);
@@ -205,15 +203,26 @@ out:
 
 /* -- parsing ------------------------------------------------------------------------------------------------ */
 
-static err_t parse_chunk(struct cur *c, struct seg_chunk *chunk)
+struct refs { /* where the references of chunks stand */
+    struct arena *a;
+    const uint8_t *base;
+    uint32_t *at, n;
+    size_t cap;
+};
+
+static err_t parse_chunk(struct cur *c, struct refs *refs, struct seg_chunk *chunk)
 {
     const uint8_t *p;
     TRY(cur_take(c, SEG_CHUNK_BYTES, &p));
+    if (refs) {
+        refs->at = arena_grow(refs->a, refs->at, refs->n, &refs->cap, refs->n + 1, sizeof *refs->at);
+        refs->at[refs->n++] = (uint32_t)(p - refs->base);
+    }
     *chunk = seg_chunk_get(p);
     return OK;
 }
 
-static err_t parse_zone(struct cur *c, struct seg_col *col)
+static err_t parse_zone(struct cur *c, struct refs *refs, struct seg_col *col)
 {
     if (col->flags & SEG_COL_INT) {
         uint64_t min, max;
@@ -233,11 +242,11 @@ static err_t parse_zone(struct cur *c, struct seg_col *col)
         TRY(cur_str(c, ZONE_PREFIX, &col->smin));
         TRY(cur_str(c, ZONE_PREFIX, &col->smax));
     }
-    if (col->flags & SEG_COL_BLOOM) TRY(parse_chunk(c, &col->bloom));
+    if (col->flags & SEG_COL_BLOOM) TRY(parse_chunk(c, refs, &col->bloom));
     return OK;
 }
 
-static err_t parse_column(struct cur *c, uint32_t nrows, struct seg_col *col)
+static err_t parse_column(struct cur *c, struct refs *refs, uint32_t nrows, struct seg_col *col)
 {
     uint8_t type, scope, width, flags;
     TRY(cur_u8(c, &type));
@@ -247,7 +256,7 @@ static err_t parse_column(struct cur *c, uint32_t nrows, struct seg_col *col)
         return err_set(ERR_CORRUPT, "a column of type %u, scope %u, width %u", type, scope, width);
     *col = (struct seg_col){ .type = type, .scope = scope, .width = width };
     TRY(cur_str(c, TABLE_NAME_MAX, &col->name));
-    TRY(parse_chunk(c, &col->chunk));
+    TRY(parse_chunk(c, refs, &col->chunk));
     TRY(cur_count(c, nrows, &col->nvalid));
     TRY(cur_u8(c, &flags));
     unsigned zone = col_is_dict(col->type)     ? SEG_COL_STR
@@ -257,11 +266,11 @@ static err_t parse_column(struct cur *c, uint32_t nrows, struct seg_col *col)
     if (flags >> 5 || (flags & (SEG_COL_INT | SEG_COL_F64 | SEG_COL_STR) & ~zone))
         return err_set(ERR_CORRUPT, "flags %u of a column of type %u", flags, type);
     col->flags = flags;
-    TRY(parse_zone(c, col));
+    TRY(parse_zone(c, refs, col));
     return seg_cut_parse(c, col->nvalid, &col->cut);
 }
 
-static err_t parse_relation(struct cur *c, int rel, uint32_t nrows, struct arena *a, struct seg_rel *out)
+static err_t parse_relation(struct cur *c, struct refs *refs, int rel, uint32_t nrows, struct arena *a, struct seg_rel *out)
 {
     uint8_t present;
     TRY(cur_u8(c, &present));
@@ -271,16 +280,16 @@ static err_t parse_relation(struct cur *c, int rel, uint32_t nrows, struct arena
     TRY(cur_count(c, max, &out->nrows));
     if (rel == REL_ROWS && (!present || out->nrows != nrows))
         return err_set(ERR_CORRUPT, "a group of %u rows with a directory of %u", nrows, out->nrows);
-    if (rel != REL_ROWS) TRY(parse_chunk(c, &out->link));
+    if (rel != REL_ROWS) TRY(parse_chunk(c, refs, &out->link));
     TRY(cur_count(c, TABLE_COLS_MAX, &out->ncols));
     out->cols = ARENA_RAW(a, struct seg_col, out->ncols);
     TRY(arena_check(a));
     for (uint32_t i = 0; i < out->ncols; i++)
-        TRY(parse_column(c, out->nrows, &out->cols[i]));
+        TRY(parse_column(c, refs, out->nrows, &out->cols[i]));
     return OK;
 }
 
-err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a, struct seg_rows *out)
+static err_t parse(struct str meta, uint32_t nrows, struct arena *a, struct refs *refs, struct seg_rows *out)
 {
     *out = (struct seg_rows){ 0 };
     struct cur c = cur_of(meta);
@@ -288,9 +297,21 @@ err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a, struct se
     TRY(cur_u8(&c, &version));
     if (version != META_VERSION) return err_set(ERR_CORRUPT, "a row group of version %u", version);
     for (int rel = 0; rel < SEG_RELS; rel++)
-        TRY(parse_relation(&c, rel, nrows, a, &out->rel[rel]));
+        TRY(parse_relation(&c, refs, rel, nrows, a, &out->rel[rel]));
     if (c.p != c.end) return err_set(ERR_CORRUPT, "bytes behind the directory of a row group");
     return OK;
+}
+
+err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a, struct seg_rows *out) { return parse(meta, nrows, a, NULL, out); }
+
+err_t seg_rows_refs(struct str meta, uint32_t nrows, struct arena *a, uint32_t **at, uint32_t *n)
+{
+    struct refs refs = { .a = a, .base = (const uint8_t *)meta.p };
+    struct seg_rows rows;
+    TRY(parse(meta, nrows, a, &refs, &rows));
+    *at = refs.at;
+    *n = refs.n;
+    return arena_check(a);
 }
 
 /* -- reading -------------------------------------------------------------------------------------------------- */

@@ -57,9 +57,14 @@ struct seg_rows {
 
 /* Pure. Names and prefixes are views into meta. nrows: the group's. */
 MUST_CHECK err_t seg_rows_parse(struct str meta, uint32_t nrows, struct arena *a, struct seg_rows *out);
+/* Where in meta the references of its chunks stand, SEG_CHUNK_BYTES each, in the order of the chunks in the file: for who copies a
+ * group to another place. */
+MUST_CHECK err_t seg_rows_refs(struct str meta, uint32_t nrows, struct arena *a, uint32_t **at, uint32_t *n);
 /* Writes t as one group. */
 MUST_CHECK err_t seg_rows_write(struct seg_writer *w, struct str tenant, enum signal signal, struct str index,
                                 const struct table *t) MAY_YIELD;
+/* What the index of trace ids learns of the group written last; id: its column, or NULL. */
+MUST_CHECK err_t seg_rows_ids(struct seg_writer *w, const struct column *id) MAY_YIELD;
 MUST_CHECK err_t seg_rows_column(const struct seg_reader *from, const struct seg_rel *rel, const struct seg_col *c, struct arena *a,
                                  struct column *out) MAY_YIELD;
 /* Of rows[0..n) alone, ascending: a column of n rows, see col_column_decode_at. */

@@ -7,9 +7,9 @@ enum { LEFT_OUT = 128 };
 
 /* -- writing ----------------------------------------------------------------------------------------------- */
 
-void seg_tokens_begin(struct seg_tokens_build *b, struct budget *budget, uint32_t first_group)
+void seg_tokens_begin(struct seg_tokens_build *b, struct budget *budget)
 {
-    *b = (struct seg_tokens_build){ .pairs = { .budget = budget, .low_bits = SEG_TOKENS_LOW_MAX }, .first_group = first_group };
+    *b = (struct seg_tokens_build){ .pairs = { .budget = budget, .low_bits = SEG_TOKENS_LOW_MAX } };
 }
 
 struct text {
@@ -115,14 +115,24 @@ void seg_tokens_add(struct seg_tokens_build *b, const struct table *t, bool *cov
     arena_deinit(&a);
 }
 
-void seg_tokens_keep(struct seg_tokens_build *b, uint32_t nrows)
+void seg_tokens_place(const struct seg_group *g, struct buf *places)
+{
+    buf_varint(places, g->tokens_section);
+    buf_varint(places, g->tokens_block);
+    buf_byte(places, (uint8_t)(g->tokens_log2 | (g->tokens_partial ? LEFT_OUT : 0)));
+}
+
+void seg_tokens_keep(struct seg_tokens_build *b, uint32_t nrows, uint32_t section, struct buf *places)
 {
     ASSERT(b->added && b->ngroups < SEG_TOKENS_SECTION_GROUPS); /* its columns say that they are here */
+    const struct seg_group g = { .tokens_section = section, .tokens_block = b->pairs.nblocks, .tokens_log2 = b->log2,
+                                 .tokens_partial = b->leaves_out };
+    seg_tokens_place(&g, places);
     b->added = false;
     b->kept = b->pairs.n;
     b->pairs.nblocks += seg_tokens_blocks(nrows, b->log2);
     ASSERT(b->pairs.nblocks <= SEG_IDS_BLOCKS_MAX);
-    b->groups[b->ngroups++] = (uint8_t)(b->log2 | (b->leaves_out ? LEFT_OUT : 0));
+    b->ngroups++;
 }
 
 unsigned seg_tokens_low_bits(const struct seg_ids_build *pairs, uint64_t bytes)
@@ -137,47 +147,29 @@ unsigned seg_tokens_low_bits(const struct seg_ids_build *pairs, uint64_t bytes)
     return (unsigned)MIN(MAX(low, least), (uint64_t)SEG_TOKENS_LOW_MAX);
 }
 
-void seg_tokens_put(const struct seg_tokens_build *b, uint32_t ngroups, const struct seg_ids *ids, struct buf *out)
-{
-    buf_varint(out, b->first_group);
-    buf_varint(out, ngroups - b->first_group);
-    buf_put(out, b->groups, b->ngroups);
-    seg_ids_put(ids, out);
-}
-
 /* -- the directory ------------------------------------------------------------------------------------------ */
 
-/* Gives the groups their blocks, from 0; how many there are. */
-static err_t parse_groups(struct cur *c, uint32_t number, struct seg_group *groups, uint32_t n, uint64_t *blocks)
+static err_t parse_section(struct cur *c, struct arena *a, struct seg_ids *ids)
 {
-    uint8_t v;
-    *blocks = 0;
-    for (struct seg_group *g = groups; g < groups + n; g++) {
-        if (!seg_tokens_cover(g->signal)) continue;
-        TRY(cur_u8(c, &v));
-        g->tokens_section = number + 1;
-        g->tokens_block = (uint32_t)*blocks;
-        g->tokens_log2 = v & (LEFT_OUT - 1);
-        g->tokens_partial = v & LEFT_OUT;
-        if (g->tokens_log2 > SEG_TOKENS_LOG2) return err_set(ERR_CORRUPT, "blocks of 2^%u rows", g->tokens_log2);
-        *blocks += seg_tokens_blocks(g->nrows, g->tokens_log2);
-        if (*blocks > SEG_IDS_BLOCKS_MAX) return err_set(ERR_CORRUPT, "a section of words of more than %d blocks", SEG_IDS_BLOCKS_MAX);
-    }
-    return OK;
+    TRY(seg_ids_parse(c, a, ids));
+    return ids->npages && ids->rows ? err_set(ERR_CORRUPT, "a section of words that names rows") : OK;
 }
 
-static err_t parse_section(struct cur *c, uint32_t number, struct seg_group *groups, uint32_t from, uint32_t ngroups,
-                           struct arena *a, struct seg_tokens_section *s)
+static err_t parse_place(struct cur *c, const struct seg_tokens *t, uint32_t *next, struct seg_group *g)
 {
-    uint64_t blocks;
-    TRY(cur_count(c, ngroups, &s->first_group));
-    TRY(cur_count(c, ngroups - s->first_group, &s->ngroups));
-    if (s->first_group < from || s->ngroups == 0)
-        return err_set(ERR_CORRUPT, "a section of words of %u groups from %u, behind %u", s->ngroups, s->first_group, from);
-    TRY(parse_groups(c, number, groups + s->first_group, s->ngroups, &blocks));
-    TRY(seg_ids_parse(c, a, &s->ids));
-    if (s->ids.npages && (s->ids.rows || s->ids.nblocks != blocks))
-        return err_set(ERR_CORRUPT, "a section of words for %u blocks of %u", s->ids.nblocks, (uint32_t)blocks);
+    uint8_t v;
+    TRY(cur_count(c, t->n, &g->tokens_section));
+    TRY(cur_count(c, SEG_IDS_BLOCKS_MAX, &g->tokens_block));
+    TRY(cur_u8(c, &v));
+    g->tokens_log2 = v & (LEFT_OUT - 1);
+    g->tokens_partial = v & LEFT_OUT;
+    if (g->tokens_section == 0 || g->tokens_log2 > SEG_TOKENS_LOG2)
+        return err_set(ERR_CORRUPT, "blocks of 2^%u rows in section %u of words", g->tokens_log2, g->tokens_section);
+    const struct seg_ids *ids = &t->v[g->tokens_section - 1].ids;
+    uint64_t end = (uint64_t)g->tokens_block + seg_tokens_blocks(g->nrows, g->tokens_log2);
+    if (g->tokens_block < next[g->tokens_section - 1] || end > (ids->npages ? ids->nblocks : SEG_IDS_BLOCKS_MAX))
+        return err_set(ERR_CORRUPT, "blocks %u to %u of %u in a section of words", g->tokens_block, (uint32_t)end, ids->nblocks);
+    next[g->tokens_section - 1] = (uint32_t)end;
     return OK;
 }
 
@@ -186,11 +178,12 @@ err_t seg_tokens_parse(struct cur *c, struct seg_group *groups, uint32_t ngroups
     *out = (struct seg_tokens){ 0 };
     TRY(cur_count(c, ngroups, &out->n));
     out->v = ARENA_ARRAY(a, struct seg_tokens_section, out->n);
+    uint32_t *next = ARENA_ARRAY(a, uint32_t, (size_t)out->n + 1); /* behind the groups so far */
     TRY(arena_check(a));
-    for (uint32_t i = 0, from = 0; i < out->n; i++) {
-        TRY(parse_section(c, i, groups, from, ngroups, a, &out->v[i]));
-        from = out->v[i].first_group + out->v[i].ngroups;
-    }
+    for (uint32_t i = 0; i < out->n; i++)
+        TRY(parse_section(c, a, &out->v[i].ids));
+    for (uint32_t i = 0; i < ngroups; i++)
+        if (seg_tokens_cover(groups[i].signal)) TRY(parse_place(c, out, next, &groups[i]));
     return OK;
 }
 

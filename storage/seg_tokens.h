@@ -8,12 +8,14 @@
  *
  * A segment has sections of whole groups, of about a million (word, block) pairs each: that bounds what a writer holds (at
  * most SEG_TOKENS_SECTION pairs and those of a group, 8 bytes each, while they are sorted twice that), and numbers blocks with
- * few bits. A section is an index of seg_ids.h, its pages stand between the chunks of the groups. A word that is not there is
+ * few bits. A section is an index of seg_ids.h, its pages stand between the chunks of the groups. A merge that copies groups
+ * copies their section too, as it is: it may name blocks that no group has (those of groups that were not copied), which
+ * is why a group says where its blocks begin. A word that is not there is
  * taken for one that is once in 16 to 64 times, mostly for one of a single block; as rarely as an index allows that takes a
  * twelfth of the bytes of its groups (of less than 256 KiB: or more often). In the footer:
- *   tokens  = varint nsections | section*
- *   section = varint first group | varint ngroups (of all signals) | a byte for each group of logs or documents, whose blocks
- *             are numbered from 0: log2 of the rows of its blocks, 128 more where a column is left out | directory of an index
+ *   tokens  = varint nsections | directory of an index* | place* of each group of logs or documents
+ *   place   = varint section, from 1 | varint its first block there | u8 log2 of the rows of its blocks, 128 more where a column
+ *             is left out; places of one section ascend
  *
  * bench/words.c: 5.1 % of the bytes of a segment of Apache's access lines, 4.6 % of Kafka's; 12.5 % (2.0 bytes a line) of generated
  * lines whose bytes are mostly those of a random id each, 10.1 % when they have trace ids, too. An id in one block takes 11
@@ -39,31 +41,28 @@ static inline bool seg_tokens_column(const struct column *c) { return c->type ==
 struct seg_tokens_build { /* of one section */
     struct seg_ids_build pairs;
     size_t kept;          /* pairs of groups that were written */
-    uint32_t first_group;
-    uint8_t groups[SEG_TOKENS_SECTION_GROUPS]; /* as in the footer */
     uint32_t ngroups;
     bool added;           /* a table that is not kept yet: */
     uint8_t log2;
     bool leaves_out;
 };
-void seg_tokens_begin(struct seg_tokens_build *b, struct budget *budget, uint32_t first_group);
+void seg_tokens_begin(struct seg_tokens_build *b, struct budget *budget);
 /* Adds the words of the table that will be the next group, in the place of one that was added and not kept; covered[i]: column
  * i is not left out. Some 200 ns a row: to be called off the reactor. */
 void seg_tokens_add(struct seg_tokens_build *b, const struct table *t, bool *covered);
-/* The table added last is a group now. */
-void seg_tokens_keep(struct seg_tokens_build *b, uint32_t nrows);
+/* The table added last is a group now, of the section that has that number, from 1. Appends its place. */
+void seg_tokens_keep(struct seg_tokens_build *b, uint32_t nrows, uint32_t section, struct buf *places);
+/* Appends the place of a group whose tokens_* are known. */
+void seg_tokens_place(const struct seg_group *g, struct buf *places);
 static inline bool seg_tokens_full(const struct seg_tokens_build *b)
 {
     return b->kept >= SEG_TOKENS_SECTION || b->ngroups == SEG_TOKENS_SECTION_GROUPS;
 }
 /* How many bits a word of an index that stands beside so many bytes of groups; its pairs are sorted. */
 unsigned seg_tokens_low_bits(const struct seg_ids_build *pairs, uint64_t bytes);
-/* Appends the section of the groups up to ngroups, whose index is `ids`. */
-void seg_tokens_put(const struct seg_tokens_build *b, uint32_t ngroups, const struct seg_ids *ids, struct buf *out);
 
 /* -- reading ----------------------------------------------------------------------------------------------- */
 struct seg_tokens_section {
-    uint32_t first_group, ngroups;
     struct seg_ids ids;
 };
 struct seg_tokens {

@@ -3,11 +3,15 @@
 #include "base/core/log.h"
 #include "base/core/prng.h"
 #include "base/rt/file.h"
+#include "storage/col_bloom.h"
 #include "storage/mem_metric.h"
 #include "storage/mem_rows.h"
+#include "storage/seg_dead.h"
+#include "storage/seg_map.h"
 #include "storage/seg_merge.h"
 #include "storage/seg_metric.h"
 #include "storage/seg_table.h"
+#include "storage/seg_tokens.h"
 #include "tests/unit/check.h"
 
 #include <math.h>
@@ -298,6 +302,56 @@ static void check_ids(struct seg *s, uint64_t k)
     arena_deinit(&a);
 }
 
+/* The blocks of a log group that may hold the word, by the segment's index. */
+static uint32_t blocks_of_word(struct seg *s, const struct seg_group *g, const char *word)
+{
+    struct hash_set set = { 0 };
+    struct seg_tokens_found *found;
+    struct arena a;
+    uint64_t bytes, hash = 0;
+    uint32_t n = 0;
+    tokens_add(&set, str_of(word), false);
+    for (uint32_t i = 0; i <= set.mask; i++)
+        if (set.slots[i]) hash = set.slots[i];
+    hash_set_deinit(&set);
+    arena_init(&a, NULL);
+    bool *wanted = ARENA_ARRAY(&a, bool, seg_tokens(s)->n + 1);
+    CHECK(g->tokens_section > 0 && g->tokens_section <= seg_tokens(s)->n);
+    wanted[g->tokens_section - 1] = true;
+    CHECK(seg_tokens_find(s, &hash, 1, wanted, &a, &found, &bytes) == OK);
+    const struct seg_tokens_found *f = &found[g->tokens_section - 1];
+    for (uint32_t i = 0; i < f->n; i++)
+        n += f->blocks[i] >= g->tokens_block && f->blocks[i] < g->tokens_block + seg_tokens_blocks(g->nrows, g->tokens_log2);
+    arena_deinit(&a);
+    return n;
+}
+
+/* Every word of every body is named where it stands; words that no row has are mostly not. */
+static void check_words(struct seg *s)
+{
+    uint32_t lies = 0, groups = 0;
+    for (uint32_t i = 0; i < seg_ngroups(s); i++) {
+        const struct seg_group *g = seg_group(s, i);
+        struct table *t;
+        char word[64];
+        if (g->signal != SIG_LOGS) continue;
+        CHECK(seg_table_read(s, g, &budget, &t) == OK);
+        const struct column *body = table_column(t, SC_SELF, STR("body"), COL_STR);
+        for (uint32_t r = 0; r < t->nrows; r += 37) {
+            struct str v = column_str(body, r);
+            snprintf(word, sizeof word, STR_FMT, STR_ARG(str_sub(v, sizeof "something happened to " - 1, v.n)));
+            CHECK(blocks_of_word(s, g, word) > 0);
+        }
+        for (uint32_t k = 0; k < 20; k++) {
+            snprintf(word, sizeof word, "absent%u", k);
+            lies += blocks_of_word(s, g, word);
+        }
+        groups++;
+        table_put(t);
+    }
+    CHECK(groups > 0 && lies < groups * 10);
+}
+
 static void make_inputs(struct prng *r, struct seg **in, unsigned names)
 {
     for (uint32_t i = 0; i < INPUTS; i++) {
@@ -400,6 +454,160 @@ static void test_wide(void)
         drop(in[i]);
 }
 
+/* Groups that have nothing to be joined with are copied: their chunks are the same bytes, and both indexes know them. */
+static void test_copies(void)
+{
+    struct prng r;
+    struct seg *in[INPUTS];
+    prng_init(&r, 15);
+    for (uint32_t i = 0; i < INPUTS; i++) {
+        struct mem_rows *m = mem_rows_new(&budget);
+        char tenant[8];
+        insert(m, &r, "all", SIG_LOGS, "", 700, 30);
+        insert(m, &r, "all", SIG_SPANS, "", 300, 30);
+        snprintf(tenant, sizeof tenant, "t%u", i % 4); /* the last one's and the first one's are joined */
+        insert(m, &r, tenant, SIG_LOGS, "", 900, 30);
+        insert(m, &r, tenant, SIG_SPANS, "", 900, 30);
+        if (i == 2) insert(m, &r, "little", SIG_LOGS, "", 20, 30);
+        in[i] = seal(m, NULL);
+        mem_rows_free(m);
+    }
+    struct seg_merge m = { .dir = dir, .in = inputs(in, INPUTS), .n = INPUTS, .budget = &budget };
+    struct seg_info info = { .cores = 1 };
+    struct seg *out;
+    CHECK(seg_merge(&m, &info) == OK && seg_open(dir, &info, &out) == OK);
+    CHECK(m.groups_copied == 3 + 3 + 1 && m.rows_dropped == 0 && seg_ngroups(out) == 2 + 8 + 1);
+    CHECK(seg_tokens(out)->n == 1 + 3); /* of what was merged, and those that came with copies */
+    same_rows(in, INPUTS, out);
+    check_words(out);
+    for (uint64_t k = 0; k < 20; k++)
+        check_ids(out, k);
+    CHECK(seg_verify_indexes(out, NULL, NULL) == OK);
+    /* All of it alone is copied, words of groups that were merged before included. */
+    struct seg_merge whole = { .dir = dir, .in = inputs(&out, 1), .n = 1, .budget = &budget };
+    struct seg *again;
+    CHECK(seg_merge(&whole, &info) == OK && seg_open(dir, &info, &again) == OK);
+    CHECK(whole.groups_copied == seg_ngroups(out) && seg_ngroups(again) == seg_ngroups(out) && seg_tokens(again)->n == seg_tokens(out)->n);
+    for (uint32_t i = 0; i < seg_ngroups(again); i++) {
+        const struct seg_group *a = seg_group(out, i), *b = seg_group(again, i);
+        struct arena mem;
+        struct seg_place *x, *y;
+        uint32_t nx, ny;
+        arena_init(&mem, NULL);
+        CHECK(str_eq(a->tenant, b->tenant) && a->signal == b->signal && a->nrows == b->nrows && a->tmin_ns == b->tmin_ns);
+        CHECK(seg_map_group(a, &mem, &x, &nx) == OK && seg_map_group(b, &mem, &y, &ny) == OK && nx == ny);
+        for (uint32_t k = 0; k < nx; k++)
+            CHECK(x[k].chunk.hash == y[k].chunk.hash && x[k].chunk.size == y[k].chunk.size && x[k].chunk.raw_size == y[k].chunk.raw_size);
+        CHECK(seg_verify_group(again, i, NULL, NULL) == OK);
+        arena_deinit(&mem);
+    }
+    same_rows(&out, 1, again);
+    check_words(again);
+    for (uint64_t k = 0; k < 20; k++)
+        check_ids(again, k);
+    drop(again);
+    drop(out);
+    for (uint32_t i = 0; i < INPUTS; i++)
+        drop(in[i]);
+}
+
+/* Flips a bit of a file, or flips it back. */
+static void flip(struct seg *s, uint64_t at)
+{
+    char path[128], byte;
+    snprintf(path, sizeof path, "%s/%s", dir, seg_info(s)->name);
+    FILE *f = fopen(path, "r+b");
+    CHECK(f && fseek(f, (long)at, SEEK_SET) == 0 && fread(&byte, 1, 1, f) == 1);
+    byte ^= 4;
+    CHECK(fseek(f, (long)at, SEEK_SET) == 0 && fwrite(&byte, 1, 1, f) == 1 && fclose(f) == 0);
+}
+
+/* Whatever byte is wrong of what would be copied (a column, a filter, a page of words): it is not copied. */
+static void test_damaged_copies(void)
+{
+    struct prng r;
+    struct seg *in;
+    struct mem_rows *rows = mem_rows_new(&budget);
+    prng_init(&r, 16);
+    insert(rows, &r, "a", SIG_LOGS, "", 900, 30);
+    insert(rows, &r, "a", SIG_SPANS, "", 900, 30);
+    in = seal(rows, NULL);
+    mem_rows_free(rows);
+    struct seg_merge m = { .dir = dir, .in = inputs(&in, 1), .n = 1, .budget = &budget };
+    struct seg_info info;
+    struct arena a;
+    arena_init(&a, NULL);
+    unsigned tried = 0;
+    for (uint32_t i = 0; i < seg_ngroups(in); i++) {
+        struct seg_place *v;
+        uint32_t n;
+        CHECK(seg_map_group(seg_group(in, i), &a, &v, &n) == OK);
+        for (uint32_t k = 0; k < n; k += 3, tried++) {
+            uint64_t at = v[k].chunk.off + prng_below(&r, v[k].chunk.size);
+            flip(in, at);
+            CHECK(seg_merge(&m, &info) == ERR_CORRUPT && strstr(err_detail(), seg_info(in)->name));
+            flip(in, at);
+        }
+    }
+    CHECK(tried > 10);
+    const struct seg_ids *words = &seg_tokens(in)->v[0].ids;
+    CHECK(words->npages > 0);
+    uint64_t at = words->off + words->end[words->npages - 1] / 2;
+    flip(in, at);
+    CHECK(seg_merge(&m, &info) == ERR_CORRUPT && strstr(err_detail(), seg_info(in)->name));
+    flip(in, at);
+    struct seg *out;
+    info = (struct seg_info){ .cores = 1 };
+    CHECK(seg_merge(&m, &info) == OK && m.groups_copied == 2 && seg_open(dir, &info, &out) == OK);
+    drop(out);
+    drop(in);
+    arena_deinit(&a);
+}
+
+/* Groups that are too old, or deleted as a whole, are left out; of others the deleted rows. */
+static void test_left_out(void)
+{
+    struct prng r;
+    struct seg *in;
+    struct mem_rows *rows = mem_rows_new(&budget);
+    prng_init(&r, 17);
+    insert(rows, &r, "a", SIG_LOGS, "", 500, 30);
+    insert(rows, &r, "b", SIG_LOGS, "", 400, 30);
+    insert(rows, &r, "c", SIG_LOGS, "", 300, 30);
+    insert(rows, &r, "d", SIG_LOGS, "", 200, 30);
+    in = seal(rows, NULL);
+    mem_rows_free(rows);
+    uint32_t dead[300];
+    struct seg_dead *marks = NULL;
+    for (uint32_t i = 0; i < ARRAY_LEN(dead); i++)
+        dead[i] = i;
+    for (uint32_t group = 2; group < 4; group++) { /* all of c, 50 rows of d */
+        struct seg_dead *more;
+        struct buf b;
+        buf_init(&b, SEG_DEAD_BYTES_MAX, NULL);
+        seg_dead_encode(dead, group == 2 ? 300 : 50, seg_group(in, group)->nrows, &b);
+        CHECK(seg_dead_with(marks, group, seg_group(in, group)->nrows, buf_view(&b), &more) == OK);
+        buf_deinit(&b);
+        seg_dead_put(marks);
+        marks = more;
+    }
+    const struct keep_rule old = { .tenant = STR("a"), .age_ns = 1000 };
+    struct keep_rules *keep;
+    CHECK(keep_rules_new(&old, 1, 0, &keep) == OK);
+    struct seg_merge_in one = { in, marks };
+    struct seg_merge m = { .dir = dir, .in = &one, .n = 1, .budget = &budget, .keep = keep, .keep_now_ns = seg_info(in)->tmax_ns + 2000 };
+    struct seg_info info = { .cores = 1 };
+    struct seg *out;
+    CHECK(seg_merge(&m, &info) == OK && seg_open(dir, &info, &out) == OK);
+    CHECK(seg_ngroups(out) == 2 && str_is(seg_group(out, 0)->tenant, "b") && seg_group(out, 0)->nrows == 400);
+    CHECK(str_is(seg_group(out, 1)->tenant, "d") && seg_group(out, 1)->nrows == 150);
+    CHECK(m.rows == 550 && m.rows_dropped == 850 && m.groups_dropped == 2 && m.groups_copied == 1);
+    drop(out);
+    drop(in);
+    seg_dead_put(marks);
+    keep_rules_put(keep);
+}
+
 static void test_failures(void)
 {
     struct prng r;
@@ -413,13 +621,8 @@ static void test_failures(void)
     stop = false;
     /* A flipped bit anywhere is noticed, and nothing is left behind. */
     for (unsigned k = 0; k < 12; k++) {
-        char path[128], byte;
-        snprintf(path, sizeof path, "%s/%s", dir, seg_info(in[2])->name);
-        FILE *f = fopen(path, "r+b");
-        long at = 16 + (long)prng_below(&r, seg_info(in[2])->bytes / 2);
-        CHECK(f && fseek(f, at, SEEK_SET) == 0 && fread(&byte, 1, 1, f) == 1);
-        byte ^= 4;
-        CHECK(fseek(f, at, SEEK_SET) == 0 && fwrite(&byte, 1, 1, f) == 1 && fclose(f) == 0);
+        uint64_t at = 16 + prng_below(&r, seg_info(in[2])->bytes / 2);
+        flip(in[2], at);
         err_t e = seg_merge(&m, &info);
         CHECK(e == OK || (e == ERR_CORRUPT && strstr(err_detail(), seg_info(in[2])->name)));
         if (e == OK) { /* a filter or padding: merging needs them not */
@@ -427,9 +630,7 @@ static void test_failures(void)
             CHECK(seg_open(dir, &info, &out) == OK);
             drop(out);
         }
-        f = fopen(path, "r+b");
-        byte ^= 4;
-        CHECK(f && fseek(f, at, SEEK_SET) == 0 && fwrite(&byte, 1, 1, f) == 1 && fclose(f) == 0);
+        flip(in[2], at);
     }
     for (uint32_t i = 0; i < INPUTS; i++)
         drop(in[i]);
@@ -577,6 +778,9 @@ static err_t all(void *arg)
     test_rows();
     test_retention();
     test_wide();
+    test_copies();
+    test_damaged_copies();
+    test_left_out();
     test_failures();
     test_metrics();
     return OK;
