@@ -1,7 +1,7 @@
 /* struct io: the operating system as the reactor sees it. A table of functions with three implementations:
  *   io_uring.c  the kernel's ring; the fast one
  *   io_epoll.c  readiness + plain system calls; files on a small thread pool; runs everywhere
- *   io_sim.c    virtual time and a disk in memory, for the simulator (see sim.h)
+ *   io_sim.c    virtual time, a disk and a network in memory, for the simulator (see sim.h)
  * Only base/rt includes this header.
  *
  * Rules
@@ -16,6 +16,7 @@
 
 #include "base/core/err.h"
 #include "base/core/types.h"
+#include "base/rt/addr.h"
 
 struct io;
 struct reactor;
@@ -113,8 +114,32 @@ struct io_accept {
     struct io_event gone; /* as above */
 };
 
+/* A socket of datagrams; embedded in struct dgram. */
+struct io_dgram {
+    int fd;
+    bool stopping;
+    /* One datagram, borrowed during the call; from the reactor's loop. */
+    void (*on_datagram)(struct io_dgram *d, const struct io_addr *from, const uint8_t *bytes, size_t n);
+    struct io_event gone; /* runs after stop, when nothing refers to the socket any more; fd is closed */
+};
+
+/* Making sockets, and what else is asked of them: nothing here waits. Errors of the int functions: a negative errno. */
+struct io_net {
+    err_t (*listen)(struct io *io, const struct io_addr *a, uint16_t *port, int *fd); /* shared by reactors; *port is what was bound */
+    err_t (*stream)(struct io *io, const struct io_addr *a, int *fd); /* unconnected */
+    int (*end_output)(struct io *io, int fd);      /* the peer reads to the end */
+    void (*reset_on_close)(struct io *io, int fd); /* and all that is unsent goes */
+    bool (*settled)(struct io *io, int fd);        /* the peer's kernel has all that was sent */
+    bool (*peer)(struct io *io, int fd, struct io_addr *out);
+    void (*close)(struct io *io, int fd);          /* of a socket that nobody took */
+    err_t (*datagrams)(struct io *io, const struct io_addr *a, uint16_t *port, struct io_dgram *d); /* and receives from then on */
+    void (*datagram_send)(struct io *io, struct io_dgram *d, const struct io_addr *to, const uint8_t *bytes, size_t n); /* or not */
+    void (*datagram_stop)(struct io *io, struct io_dgram *d); /* closes fd, then queues d->gone */
+};
+
 struct io_ops {
     const char *name;
+    const struct io_net *net;
     mono_ns (*now)(struct io *io);
     unix_ns (*wall)(struct io *io);
     uint64_t (*random)(struct io *io);
@@ -152,16 +177,18 @@ mono_ns io_real_now(struct io *io);
 unix_ns io_real_wall(struct io *io);
 uint64_t io_real_random(struct io *io);
 
-/* -- sockets' set-up, plain non-blocking system calls ------------------------------------------------ */
-struct io_addr {
-    _Alignas(8) unsigned char bytes[32]; /* sockaddr_in or sockaddr_in6 */
-    unsigned n;
-};
-MUST_CHECK err_t io_addr_parse(const char *addr, uint16_t port, struct io_addr *out);
-void io_addr_name(const struct io_addr *a, char *to, size_t n);
-/* A listening socket with SO_REUSEPORT; *port is what was bound. */
-MUST_CHECK err_t io_listen(const char *addr, uint16_t *port, int *fd);
-MUST_CHECK err_t io_stream(const struct io_addr *a, int *fd); /* unconnected, TCP_NODELAY */
+/* -- real sockets (io_net.c) --------------------------------------------------------------------------- */
+err_t io_net_listen(struct io *io, const struct io_addr *a, uint16_t *port, int *fd);
+err_t io_net_stream(struct io *io, const struct io_addr *a, int *fd);
+err_t io_net_datagrams(const struct io_addr *a, uint16_t *port, int *fd);
+int io_net_end_output(struct io *io, int fd);
+void io_net_reset_on_close(struct io *io, int fd);
+bool io_net_settled(struct io *io, int fd);
+bool io_net_peer(struct io *io, int fd, struct io_addr *out);
+void io_net_close(struct io *io, int fd);
+void io_net_datagram_send(struct io *io, struct io_dgram *d, const struct io_addr *to, const uint8_t *bytes, size_t n);
+/* Gives what the kernel holds to on_datagram, up to a bound; true: there may be more. */
+bool io_net_datagram_read(struct io_dgram *d, uint8_t *buf, size_t n);
 void io_nodelay(int fd);
 
 #endif

@@ -21,7 +21,7 @@ enum {
 };
 
 /* Low bits of epoll's user data. */
-enum { TAG_SOCK = 0, TAG_ACCEPT = 1, TAG_WAKE = 2, TAG_MASK = 7 };
+enum { TAG_SOCK = 0, TAG_ACCEPT = 1, TAG_WAKE = 2, TAG_DGRAM = 3, TAG_MASK = 7 };
 
 struct io_epoll {
     struct io base;
@@ -240,6 +240,7 @@ static void accept_some(struct io_epoll *x, struct io_accept *a)
     for (unsigned i = 0; i < ACCEPTS && !a->stopping; i++) {
         int fd = accept4(a->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
         if (fd >= 0) {
+            io_nodelay(fd);
             a->on_accept(a, fd);
             continue;
         }
@@ -251,6 +252,25 @@ static void accept_some(struct io_epoll *x, struct io_accept *a)
         a->on_accept(a, -e);
         return;
     }
+}
+
+/* -- datagrams: level-triggered ------------------------------------------------------------------------ */
+static err_t epoll_datagrams(struct io *io, const struct io_addr *a, uint16_t *port, struct io_dgram *d)
+{
+    TRY(io_net_datagrams(a, port, &d->fd));
+    struct epoll_event ev = { .events = EPOLLIN, .data.ptr = (char *)d + TAG_DGRAM };
+    if (epoll_ctl(self(io)->ep, EPOLL_CTL_ADD, d->fd, &ev) == 0) return OK;
+    int e = errno;
+    close(d->fd);
+    return err_set_errno(e, "epoll_ctl");
+}
+
+static void epoll_datagram_stop(struct io *io, struct io_dgram *d)
+{
+    d->stopping = true;
+    close(d->fd);
+    d->fd = -1;
+    io_queue_push(&io->done, &d->gone);
 }
 
 /* -- waiting ------------------------------------------------------------------------------------------ */
@@ -271,6 +291,10 @@ static void on_event(struct io_epoll *x, const struct epoll_event *ev)
     if (tag == TAG_ACCEPT) {
         struct io_accept *a = (struct io_accept *)(p - TAG_ACCEPT);
         if (!a->stopping) accept_some(x, a);
+        return;
+    }
+    if (tag == TAG_DGRAM) {
+        (void)io_net_datagram_read((struct io_dgram *)(p - TAG_DGRAM), x->buf, RECV_BYTES);
         return;
     }
     struct io_sock *s = (struct io_sock *)p;
@@ -328,8 +352,22 @@ static void epoll_free(struct io *io)
     free(x);
 }
 
+static const struct io_net epoll_net = {
+    .listen = io_net_listen,
+    .stream = io_net_stream,
+    .end_output = io_net_end_output,
+    .reset_on_close = io_net_reset_on_close,
+    .settled = io_net_settled,
+    .peer = io_net_peer,
+    .close = io_net_close,
+    .datagrams = epoll_datagrams,
+    .datagram_send = io_net_datagram_send,
+    .datagram_stop = epoll_datagram_stop,
+};
+
 static const struct io_ops epoll_ops = {
     .name = "epoll",
+    .net = &epoll_net,
     .now = io_real_now,
     .wall = io_real_wall,
     .random = io_real_random,

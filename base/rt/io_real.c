@@ -1,19 +1,14 @@
-/* What the two real backends share: clocks, randomness, files by plain system calls, sockets' set-up. */
+/* What the two real backends share: clocks, randomness, files by plain system calls (sockets: io_net.c). */
 #include "base/rt/file.h"
 #include "base/rt/reactor.h"
-#include "base/rt/sock.h"
 
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/random.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -155,99 +150,4 @@ void io_file_run(struct io_op *op)
     default: UNREACHABLE();
     }
     op->result = n;
-}
-
-/* -- sockets --------------------------------------------------------------------------------------- */
-err_t io_addr_parse(const char *addr, uint16_t port, struct io_addr *out)
-{
-    struct sockaddr_in v4 = { .sin_family = AF_INET, .sin_port = htons(port) };
-    struct sockaddr_in6 v6 = { .sin6_family = AF_INET6, .sin6_port = htons(port) };
-    _Static_assert(sizeof v6 <= sizeof out->bytes, "either address fits");
-    if (inet_pton(AF_INET, addr, &v4.sin_addr) == 1) {
-        memcpy(out->bytes, &v4, out->n = sizeof v4);
-        return OK;
-    }
-    if (inet_pton(AF_INET6, addr, &v6.sin6_addr) == 1) {
-        memcpy(out->bytes, &v6, out->n = sizeof v6);
-        return OK;
-    }
-    return err_set(ERR_INVALID, "'%s' is not a numeric IPv4 or IPv6 address", addr);
-}
-
-void io_addr_name(const struct io_addr *a, char *to, size_t n)
-{
-    char host[INET6_ADDRSTRLEN] = "?";
-    const struct sockaddr *sa = (const void *)a->bytes;
-    if (sa->sa_family == AF_INET6) {
-        const struct sockaddr_in6 *v6 = (const void *)sa;
-        inet_ntop(AF_INET6, &v6->sin6_addr, host, sizeof host);
-        snprintf(to, n, "[%s]:%u", host, ntohs(v6->sin6_port));
-    } else {
-        const struct sockaddr_in *v4 = (const void *)sa;
-        inet_ntop(AF_INET, &v4->sin_addr, host, sizeof host);
-        snprintf(to, n, "%s:%u", host, ntohs(v4->sin_port));
-    }
-}
-
-void io_nodelay(int fd)
-{
-    int one = 1;
-    (void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
-}
-
-err_t io_stream(const struct io_addr *a, int *fd)
-{
-    const struct sockaddr *sa = (const void *)a->bytes;
-    *fd = socket(sa->sa_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-    if (*fd < 0) return err_set_errno(errno, "socket");
-    io_nodelay(*fd);
-    return OK;
-}
-
-static err_t address_error(int os, const char *step, const struct io_addr *a)
-{
-    char name[64];
-    io_addr_name(a, name, sizeof name);
-    return err_set_errno(os, "cannot %s %s%s", step, name,
-                         os == EADDRINUSE ? " (another program listens there; choose another port)" : "");
-}
-
-err_t sock_port_free(const char *addr, uint16_t port)
-{
-    struct io_addr a;
-    int fd, one = 1, os = 0;
-    TRY(io_addr_parse(addr, port, &a));
-    TRY(io_stream(&a, &fd));
-    (void)setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    if (bind(fd, (struct sockaddr *)(void *)a.bytes, a.n) != 0) os = errno;
-    close(fd);
-    return os ? address_error(os, "bind to", &a) : OK;
-}
-
-err_t io_listen(const char *addr, uint16_t *port, int *fd)
-{
-    struct io_addr a;
-    TRY(io_addr_parse(addr, *port, &a));
-    TRY(io_stream(&a, fd));
-    struct sockaddr *sa = (void *)a.bytes;
-    int one = 1;
-    (void)setsockopt(*fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
-    (void)setsockopt(*fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof one);
-    const char *step = "bind to";
-    int bad = bind(*fd, sa, a.n);
-    if (bad == 0) {
-        step = "listen on";
-        bad = listen(*fd, 4096);
-    }
-    socklen_t len = sizeof a.bytes;
-    if (bad == 0) bad = getsockname(*fd, sa, &len);
-    if (bad != 0) {
-        int e = errno;
-        close(*fd);
-        *fd = -1;
-        return address_error(e, step, &a);
-    }
-    /* The port stands at the same place in both address forms. */
-    *port = ntohs(((struct sockaddr_in *)(void *)a.bytes)->sin_port);
-    return OK;
 }

@@ -1,5 +1,5 @@
-/* The simulated io table: operations take seeded virtual time, take effect when they end, and fail as
- * sim_opts.faults says. Effects and order: sim.h. */
+/* The simulated io table: operations on files take seeded virtual time, take effect when they end, and fail as
+ * sim_opts.faults says. Effects and order: sim.h. Sockets: sim_net.c. */
 #include "base/core/hash.h"
 #include "base/rt/file.h"
 #include "base/rt/sim_in.h"
@@ -14,37 +14,46 @@ struct io_sim {
     struct sim *sim;
 };
 
-static struct sim *sim_of(struct io *io)
+struct sim *sim_of_io(struct io *io)
 {
     return ((struct io_sim *)io)->sim;
 }
 
 static bool chance(struct sim *s, double p, uint64_t *counter)
 {
-    if (p <= 0 || !prng_chance(&s->random, p)) return false;
-    ++*counter;
-    return true;
+    return sim_chance(s->world, p, counter);
 }
 
 /* -- descriptors -------------------------------------------------------------------------------------- */
 enum { FD_BASE = 1000 }; /* never a real descriptor's number by accident */
 
-static struct sim_fd *fd_of(struct sim *s, int fd)
+static bool is_open(const struct sim_fd *f)
 {
-    size_t i = (size_t)(fd - FD_BASE);
-    return fd >= FD_BASE && i < s->nfds && s->fds[i].node ? &s->fds[i] : NULL;
+    return f->node || f->end || f->listener;
 }
 
-static int fd_new(struct sim *s, struct sim_node *node, int flags)
+struct sim_fd *io_sim_fd_of(struct sim *s, int fd)
+{
+    size_t i = (size_t)(fd - FD_BASE);
+    return fd >= FD_BASE && i < s->nfds && is_open(&s->fds[i]) ? &s->fds[i] : NULL;
+}
+
+static struct sim_fd *fd_of(struct sim *s, int fd) /* of a file */
+{
+    struct sim_fd *f = io_sim_fd_of(s, fd);
+    return f && f->node ? f : NULL;
+}
+
+int io_sim_fd(struct sim *s, struct sim_fd f)
 {
     size_t i = 0;
-    while (i < s->nfds && s->fds[i].node)
+    while (i < s->nfds && is_open(&s->fds[i]))
         i++;
     if (i == s->nfds) {
         s->fds = realloc(s->fds, ++s->nfds * sizeof *s->fds);
         ASSERT(s->fds);
     }
-    s->fds[i] = (struct sim_fd){ node, flags };
+    s->fds[i] = f;
     return FD_BASE + (int)i;
 }
 
@@ -79,7 +88,7 @@ static int64_t do_open(struct sim *s, const struct io_op *op)
     struct sim_node *n;
     if ((op->flags & O_CREAT) && chance(s, s->opts.faults.enospc, &s->stats.enospc)) return -ENOSPC;
     int e = sim_disk_open(s->disk, op->path, op->flags, &n);
-    return e ? e : fd_new(s, n, op->flags);
+    return e ? e : io_sim_fd(s, (struct sim_fd){ .node = n, .flags = op->flags });
 }
 
 static int64_t do_close(struct sim *s, const struct io_op *op)
@@ -100,7 +109,7 @@ static int64_t do_read(struct sim *s, const struct io_op *op)
     if (chance(s, s->opts.faults.eio_read, &s->stats.eio_read)) return -EIO;
     size_t n = op->n, unit = (f->flags & O_DIRECT) ? FILE_ALIGN : 1;
     if (n > unit && chance(s, s->opts.faults.short_read, &s->stats.short_read))
-        n = (1 + (size_t)prng_below(&s->random, n / unit - 1)) * unit;
+        n = (1 + (size_t)prng_below(&s->world->random, n / unit - 1)) * unit;
     return (int64_t)sim_node_read(f->node, op->off, op->buf, n);
 }
 
@@ -114,11 +123,11 @@ static int64_t do_write(struct sim *s, const struct io_op *op)
     if (e) return e;
     size_t n = op->n, unit = (f->flags & O_DIRECT) ? FILE_ALIGN : 1;
     if (chance(s, s->opts.faults.eio_write, &s->stats.eio_write)) {
-        sim_node_write(f->node, op->off, op->buf, (size_t)prng_below(&s->random, n / unit + 1) * unit);
+        sim_node_write(f->node, op->off, op->buf, (size_t)prng_below(&s->world->random, n / unit + 1) * unit);
         return -EIO;
     }
     if (n > unit && chance(s, s->opts.faults.short_write, &s->stats.short_write))
-        n = (1 + (size_t)prng_below(&s->random, n / unit - 1)) * unit;
+        n = (1 + (size_t)prng_below(&s->world->random, n / unit - 1)) * unit;
     sim_node_write(f->node, op->off, op->buf, n);
     return (int64_t)n;
 }
@@ -233,18 +242,24 @@ static int64_t latency(struct sim *s, enum io_kind kind)
         return s->opts.faults.slow_ns ? s->opts.faults.slow_ns : NS_PER_S;
     bool syncs = kind == IO_SYNC || kind == IO_WRITE_SYNC || kind == IO_SYNC_DIR;
     int64_t least = syncs ? 100000 : 10000, more = syncs ? 4000000 : 200000;
-    return least + (int64_t)prng_below(&s->random, (uint64_t)more);
+    return least + (int64_t)prng_below(&s->world->random, (uint64_t)more);
 }
 
 static void sim_submit(struct io *io, struct io_op *op)
 {
-    struct sim *s = sim_of(io);
+    struct sim *s = sim_of_io(io);
+    if (op->kind == IO_SEND || op->kind == IO_CONNECT) {
+        if (op->kind == IO_SEND) sim_net_send(s, op);
+        else sim_net_connect(s, op);
+        return;
+    }
+    ASSERT(s->disk);
     if (s->nflights == s->cap) {
         s->cap = MAX(2 * s->cap, 64);
         s->flights = realloc(s->flights, s->cap * sizeof *s->flights);
         ASSERT(s->flights);
     }
-    struct sim_flight f = { op, io, s->now + latency(s, op->kind), s->seq++, sim_tape_length(s->opts.tape) };
+    struct sim_flight f = { op, io, s->world->now + latency(s, op->kind), s->world->seq++, sim_tape_length(s->opts.tape) };
     size_t i = s->nflights++;
     for (; i > 0; i--) {
         const struct sim_flight *before = &s->flights[i - 1];
@@ -261,12 +276,12 @@ int64_t io_sim_next_due(const struct sim *s)
 
 void io_sim_complete_due(struct sim *s)
 {
-    while (!s->crashed && io_sim_next_due(s) <= s->now) {
+    while (!s->crashed && io_sim_next_due(s) <= s->world->now) {
         struct sim_flight f = s->flights[--s->nflights];
         struct io_op *op = f.op;
         uint64_t data = op->kind == IO_WRITE || op->kind == IO_WRITE_SYNC ? hash64(str_n(op->buf, op->n)) : 0;
         op->result = perform(s, op);
-        if (s->opts.tape) sim_tape_put(s->opts.tape, op, f.tape_at, s->wall_start + s->now);
+        if (s->opts.tape) sim_tape_put(s->opts.tape, op, f.tape_at, s->wall_start + s->world->now);
         s->stats.ops++;
         sim_step(s, op->kind, f.io->reactor->core, op->result, data);
         io_queue_push(&f.io->done, &op->event);
@@ -277,8 +292,8 @@ void io_sim_crash(struct sim *s)
 {
     while (s->nflights) {
         struct io_op *op = s->flights[--s->nflights].op;
-        if (prng_below(&s->random, 2)) continue;
-        if (op->kind == IO_WRITE_SYNC && prng_below(&s->random, 2)) op->kind = IO_WRITE;
+        if (prng_below(&s->world->random, 2)) continue;
+        if (op->kind == IO_WRITE_SYNC && prng_below(&s->world->random, 2)) op->kind = IO_WRITE;
         if (op->kind != IO_READ && op->kind != IO_LIST && op->kind != IO_SPACE) (void)effect(s, op);
     }
     free(s->flights);
@@ -288,17 +303,17 @@ void io_sim_crash(struct sim *s)
 
 static mono_ns sim_now(struct io *io)
 {
-    return (mono_ns){ sim_of(io)->now };
+    return (mono_ns){ sim_of_io(io)->world->now };
 }
 
 static unix_ns sim_wall(struct io *io)
 {
-    return (unix_ns){ sim_of(io)->wall_start + sim_of(io)->now };
+    return (unix_ns){ sim_of_io(io)->wall_start + sim_of_io(io)->world->now };
 }
 
 static uint64_t sim_random(struct io *io)
 {
-    return prng_next(&sim_of(io)->entropy);
+    return prng_next(&sim_of_io(io)->entropy);
 }
 
 static void sim_reap(struct io *io, mono_ns until)
@@ -318,15 +333,21 @@ static void sim_free(struct io *io)
     free(io);
 }
 
-/* No sockets: sock.c refuses before it comes here. */
 static const struct io_ops sim_ops = {
     .name = "sim",
+    .net = &sim_net_ops,
     .now = sim_now,
     .wall = sim_wall,
     .random = sim_random,
     .submit = sim_submit,
     .reap = sim_reap,
     .wake = sim_wake,
+    .recv_start = sim_net_recv_start,
+    .recv_pause = sim_net_recv_pause,
+    .recv_resume = sim_net_recv_resume,
+    .sock_stop = sim_net_sock_stop,
+    .accept_start = sim_net_accept_start,
+    .accept_stop = sim_net_accept_stop,
     .free = sim_free,
 };
 

@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <liburing.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -43,11 +44,12 @@ enum {
     BATCH = 64,            /* completions copied at once */
     BATCHES_A_TURN = 64,
     WORKERS = 4,           /* kernel threads for files, a reactor */
+    DATAGRAM_BYTES = 2048, /* a longer one is cut */
     SETUP_FLAGS = IORING_SETUP_SINGLE_ISSUER | IORING_SETUP_DEFER_TASKRUN | IORING_SETUP_COOP_TASKRUN
                   | IORING_SETUP_TASKRUN_FLAG | IORING_SETUP_CQSIZE | IORING_SETUP_SUBMIT_ALL,
 };
 
-enum { TAG_OP = 0, TAG_RECV = 1, TAG_ACCEPT = 2, TAG_BELL = 3, TAG_HALF = 4, TAG_MASK = 7 };
+enum { TAG_OP = 0, TAG_RECV = 1, TAG_ACCEPT = 2, TAG_BELL = 3, TAG_HALF = 4, TAG_DGRAM = 5, TAG_MASK = 7 };
 
 struct io_uring_backend {
     struct io base;
@@ -268,6 +270,41 @@ static void uring_accept_stop(struct io *io, struct io_accept *a)
     cancel(self(io), a, TAG_ACCEPT);
 }
 
+/* -- datagrams: a poll that is armed again and again says when to read ------------------------------------ */
+static void arm_datagrams(struct io_uring_backend *x, struct io_dgram *d)
+{
+    struct io_uring_sqe *sqe = get_sqe(x);
+    io_uring_prep_poll_add(sqe, d->fd, POLLIN);
+    set_tag(sqe, d, TAG_DGRAM);
+}
+
+static err_t uring_datagrams(struct io *io, const struct io_addr *a, uint16_t *port, struct io_dgram *d)
+{
+    ASSERT(((uintptr_t)d & TAG_MASK) == 0);
+    TRY(io_net_datagrams(a, port, &d->fd));
+    arm_datagrams(self(io), d);
+    return OK;
+}
+
+static void uring_datagram_stop(struct io *io, struct io_dgram *d)
+{
+    d->stopping = true;
+    cancel(self(io), d, TAG_DGRAM);
+}
+
+static void on_datagrams(struct io_uring_backend *x, struct io_dgram *d)
+{
+    uint8_t buf[DATAGRAM_BYTES];
+    if (!d->stopping) (void)io_net_datagram_read(d, buf, sizeof buf);
+    if (!d->stopping) {
+        arm_datagrams(x, d);
+        return;
+    }
+    close(d->fd);
+    d->fd = -1;
+    io_queue_push(&x->base.done, &d->gone);
+}
+
 /* -- completions ----------------------------------------------------------------------------------- */
 struct answer {
     uint64_t data;
@@ -317,6 +354,7 @@ static void on_accept(struct io_uring_backend *x, struct io_accept *l, const str
 {
     if (!(a->flags & IORING_CQE_F_MORE)) l->armed = false;
     if (a->res >= 0) {
+        io_nodelay(a->res);
         l->on_accept(l, a->res);
     } else if (!l->stopping && a->res != -ECONNABORTED && a->res != -EINTR && a->res != -EAGAIN) {
         l->on_accept(l, a->res);
@@ -390,6 +428,7 @@ static void dispatch(struct io_uring_backend *x, const struct answer *a)
     case TAG_RECV: on_recv(x, p, a); break;
     case TAG_ACCEPT: on_accept(x, p, a); break;
     case TAG_BELL: arm_bell(x); break;
+    case TAG_DGRAM: on_datagrams(x, p); break;
     case TAG_HALF: {
         struct io_op *op = p;
         op->part = a->res;
@@ -461,8 +500,22 @@ static void uring_free(struct io *io)
     free(x);
 }
 
+static const struct io_net uring_net = {
+    .listen = io_net_listen,
+    .stream = io_net_stream,
+    .end_output = io_net_end_output,
+    .reset_on_close = io_net_reset_on_close,
+    .settled = io_net_settled,
+    .peer = io_net_peer,
+    .close = io_net_close,
+    .datagrams = uring_datagrams,
+    .datagram_send = io_net_datagram_send,
+    .datagram_stop = uring_datagram_stop,
+};
+
 static const struct io_ops uring_ops = {
     .name = "io_uring",
+    .net = &uring_net,
     .now = io_real_now,
     .wall = io_real_wall,
     .random = io_real_random,
@@ -558,7 +611,8 @@ static bool probe_ops(struct io_uring *ring, char *why, size_t n)
         { IORING_OP_CLOSE, "close" }, { IORING_OP_RENAMEAT, "renameat" },
         { IORING_OP_UNLINKAT, "unlinkat" }, { IORING_OP_MKDIRAT, "mkdirat" },
         { IORING_OP_ACCEPT, "accept" }, { IORING_OP_CONNECT, "connect" }, { IORING_OP_RECV, "recv" },
-        { IORING_OP_SENDMSG, "sendmsg" }, { IORING_OP_ASYNC_CANCEL, "async_cancel" },
+        { IORING_OP_SENDMSG, "sendmsg" }, { IORING_OP_POLL_ADD, "poll_add" },
+        { IORING_OP_ASYNC_CANCEL, "async_cancel" },
     };
     struct io_uring_probe *p = io_uring_get_probe_ring(ring);
     if (!p) return refuse(why, n, "io_uring_register(probe)", EINVAL);

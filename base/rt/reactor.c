@@ -242,11 +242,12 @@ void reactor_begin_stop(struct reactor *r)
     timer_arm(&r->stop_timer, mono_add(r->io->ops->now(r->io), RT_STOP_S * NS_PER_S), on_stop_late);
     fiber_cancel_waiting(r);
     sock_stop_all(r);
+    dgram_stop_all(r);
 }
 
 bool reactor_drained(struct reactor *r)
 {
-    return r->live == 0 && sock_none(r) && !reactor_busy(r);
+    return r->live == 0 && sock_none(r) && !r->dgrams && !reactor_busy(r);
 }
 
 /* Counts this reactor in or out of the idle ones; true when all are. */

@@ -88,6 +88,7 @@ struct timers {
     uint32_t n, cap;
 };
 
+struct dgram;
 struct runtime;
 extern struct runtime *rt_running; /* of rt_run, for foreign threads */
 struct sim;
@@ -118,6 +119,7 @@ struct reactor {
     const void *loop_stack;
     size_t loop_stack_size;
     void *socks; /* sock.c's own */
+    struct dgram *dgrams;
     uint64_t switches;
     _Atomic uint64_t turns;              /* read by the watchdog, like the next */
     _Atomic(const char *) running;       /* name of the running fiber, NULL = callbacks or waiting */
@@ -204,6 +206,9 @@ bool sock_dirty(struct reactor *r);
 void sock_stop_all(struct reactor *r);
 bool sock_none(struct reactor *r);
 void sock_deinit(struct reactor *r);
+
+/* dgram.c */
+void dgram_stop_all(struct reactor *r);
 
 /* sim.c: hooks of the simulator, called when rt->sim */
 void sim_on_switch(struct reactor *r);

@@ -1,7 +1,7 @@
 /* The simulator: the production code above struct io, unchanged, on 1..N reactors in ONE thread, with virtual time,
  * a seeded order of everything that may happen in any order, and a disk in memory that loses, tears
- * and refuses what a real disk may lose, tear and refuse. Same seed, same options, same program = same
- * run: sim_result.trace_hash is equal. There is no network yet: sockets answer ERR_UNAVAILABLE.
+ * and refuses what a real disk may lose, tear and refuse; with sim_world_run several hosts and a network between them.
+ * Same seed, same options, same program = same run: sim_result.trace_hash is equal.
  *
  * A test of recovery:
  *     struct sim_disk *d = sim_disk_new(capacity);
@@ -26,7 +26,7 @@
  * A crash abandons all fibers: their stacks go without unwinding, memory that the node got from malloc
  * leaks. Under ASan leak checking therefore ignores what is allocated inside sim_run.
  *
- * What is not simulated: the network, CPU time (a fiber switch costs 100 ns of virtual time), memory exhaustion. */
+ * What is not simulated: CPU time (a fiber switch costs 100 ns of virtual time), memory exhaustion. */
 #ifndef BASE_RT_SIM_H
 #define BASE_RT_SIM_H
 
@@ -141,5 +141,45 @@ void sim_crash(void);            /* the node loses power now; does not return wh
 void sim_set_faults(const struct sim_faults *f);
 const struct sim_stats *sim_stats_now(void);
 void sim_step_wall(int64_t by_ns); /* somebody sets the clock */
+
+/* -- several hosts ------------------------------------------------------------------------------------- *
+ * The script is the main function of host 0, which has one core and no disk: it makes hosts, starts, kills and separates them,
+ * and is their client. The world ends with it; what still runs then is killed. Host h has the address sim_host_addr; on every host
+ * 127.0.0.1 is itself.
+ *
+ * The network
+ *  1. A stream delivers its bytes in order, in pieces cut by the seed, or breaks. At most 256 KiB are under way. What is sent over
+ *     a cut waits; after 60 s the connection breaks on the side that sent (ETIMEDOUT). A connect that meets silence
+ *     fails after 20 s, one that meets no listener at once.
+ *  2. A host that loses power says nothing: its peers learn by silence, or by a reset from its next life. One that is killed, or ends,
+ *     resets or ends its connections at once.
+ *  3. A datagram arrives once, twice, later, or never.
+ * A host that is paused does nothing, while the network and its disk go on. */
+enum { SIM_HOSTS_MAX = 64, SIM_ADDR_MAX = 32 };
+struct sim_net { /* probabilities, 0..1 */
+    double loss, twice, late; /* of a datagram; late: it takes late_ns more */
+    double reset, slow;       /* of a packet of a stream: the connection breaks; it and those behind it take late_ns more */
+    int64_t late_ns;          /* 0 = 1 s; drawn evenly below it */
+};
+struct sim_net_stats {
+    uint64_t connects, refused, packets, datagrams, lost, twice, late, resets, slow, over_cuts, timeouts;
+};
+/* out: of the script. time_max_ns as in sim_opts. `net` may be NULL. */
+void sim_world_run(uint64_t seed, int64_t time_max_ns, err_t (*script)(void *arg), void *arg, struct sim_result *out,
+                   struct sim_net_stats *net);
+/* Inside the script. A host that is off; crash_at counts in each of its lives. The disk stays the caller's. */
+unsigned sim_host_new(struct sim_disk *d, const struct sim_opts *o);
+void sim_host_start(unsigned host, unsigned cores, err_t (*main_fn)(void *arg), void *arg);
+bool sim_host_on(unsigned host);
+const struct sim_result *sim_host_last(unsigned host); /* of its last life; the host is off */
+/* It is off when sim_host_on says so, a turn later. */
+void sim_host_crash(unsigned host); /* power: the disk loses what is not synced */
+void sim_host_kill(unsigned host);  /* the process alone */
+void sim_host_pause(unsigned host, int64_t ns);
+void sim_host_step_wall(unsigned host, int64_t by_ns);
+void sim_host_faults(unsigned host, const struct sim_faults *f);
+void sim_host_addr(unsigned host, char *to); /* SIM_ADDR_MAX bytes */
+void sim_net_set(const struct sim_net *n);
+void sim_net_cut(unsigned from, unsigned to, bool cut); /* one way */
 
 #endif

@@ -109,10 +109,10 @@ void sim_tape_put(struct sim_tape *t, const struct io_op *op, size_t at, int64_t
 
 void sim_tape_note(uint64_t value)
 {
-    struct sim *s = sim_here;
+    struct sim *s = rt_self ? rt_self->rt->sim : NULL;
     if (!s || !s->opts.tape) return;
     struct sim_tape *t = s->opts.tape;
-    put(t, (struct tape_op){ .kind = TAPE_NOTE, .off = value, .submitted = t->n, .wall_ns = s->wall_start + s->now });
+    put(t, (struct tape_op){ .kind = TAPE_NOTE, .off = value, .submitted = t->n, .wall_ns = s->wall_start + s->world->now });
 }
 
 /* -- the player ------------------------------------------------------------------------------------- */

@@ -20,14 +20,11 @@
 #include "base/rt/reactor.h"
 
 #include <errno.h>
-#include <linux/sockios.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
-#include <unistd.h>
 
 enum {
     SEG_BYTES = 4096 - 64,   /* room of a copied segment */
@@ -92,6 +89,11 @@ struct socks { /* of a reactor */
     struct sender *free_senders;
     unsigned nfree;
 };
+
+static const struct io_net *net_of(struct reactor *r)
+{
+    return r->io->ops->net;
+}
 
 static struct socks *socks_of(struct reactor *r)
 {
@@ -452,7 +454,7 @@ static void on_close_late(struct timer *t)
 
 static void linger(struct sock *s)
 {
-    if (s->eof || s->idle_close || shutdown(s->io.fd, SHUT_WR) != 0) {
+    if (s->eof || s->idle_close || net_of(s->r)->end_output(s->r->io, s->io.fd) != 0) {
         stop(s, 0);
         return;
     }
@@ -494,16 +496,14 @@ void sock_close_idle(struct sock *s)
 
 bool sock_settled(const struct sock *s)
 {
-    int left = 0;
-    return !s->out && !s->sending && ioctl(s->io.fd, SIOCOUTQ, &left) == 0 && left == 0;
+    return !s->out && !s->sending && net_of(s->r)->settled(s->r->io, s->io.fd);
 }
 
 void sock_abort(struct sock *s)
 {
     ASSERT(s->r == rt_self);
     if (s->state == SOCK_STOPPING) return;
-    struct linger reset = { .l_onoff = 1, .l_linger = 0 };
-    (void)setsockopt(s->io.fd, SOL_SOCKET, SO_LINGER, &reset, sizeof reset);
+    net_of(s->r)->reset_on_close(s->r->io, s->io.fd);
     stop(s, ECANCELED);
 }
 
@@ -514,9 +514,8 @@ bool sock_closing(const struct sock *s)
 
 void sock_peer_name(struct sock *s, char *to)
 {
-    struct io_addr a = { .n = sizeof a.bytes };
-    socklen_t len = sizeof a.bytes;
-    if (s->io.fd < 0 || getpeername(s->io.fd, (struct sockaddr *)(void *)a.bytes, &len) != 0) {
+    struct io_addr a;
+    if (s->io.fd < 0 || !net_of(s->r)->peer(s->r->io, s->io.fd, &a)) {
         snprintf(to, SOCK_NAME_MAX, "?");
         return;
     }
@@ -552,10 +551,9 @@ err_t sock_connect(const char *addr, uint16_t port, const struct sock_ops *ops, 
     struct reactor *r = rt_here();
     struct io_addr a;
     int fd;
-    if (r->rt->sim) return err_set(ERR_UNAVAILABLE, "the simulator has no network");
     if (r->stopping) return err_set(ERR_CANCELED, "the runtime is stopping");
     TRY(io_addr_parse(addr, port, &a));
-    TRY(io_stream(&a, &fd));
+    TRY(net_of(r)->stream(r->io, &a, &fd));
     struct sock *s = sock_make(r, fd, SOCK_CONNECTING);
     sock_set(s, ops, user);
     struct dial *d = malloc(sizeof *d);
@@ -586,10 +584,9 @@ static void on_accept(struct io_accept *io, int fd)
         return;
     }
     if (l->io.stopping) {
-        close(fd);
+        net_of(l->r)->close(l->r->io, fd);
         return;
     }
-    io_nodelay(fd);
     struct sock *s = sock_make(l->r, fd, SOCK_OPEN);
     l->on_accept(s, l->ctx);
     if (s->state == SOCK_STOPPING) return;
@@ -614,10 +611,11 @@ err_t sock_listen(const char *addr, uint16_t port, sock_accept_fn *accept_fn, vo
                   struct sock_listener **out)
 {
     struct reactor *r = rt_here();
+    struct io_addr a;
     int fd;
-    if (r->rt->sim) return err_set(ERR_UNAVAILABLE, "the simulator has no network");
     if (r->stopping) return err_set(ERR_CANCELED, "the runtime is stopping");
-    TRY(io_listen(addr, &port, &fd));
+    TRY(io_addr_parse(addr, port, &a));
+    TRY(net_of(r)->listen(r->io, &a, &port, &fd));
     struct sock_listener *l = calloc(1, sizeof *l);
     ASSERT(l);
     *l = (struct sock_listener){ .r = r, .on_accept = accept_fn, .ctx = ctx, .port = port,

@@ -2,7 +2,6 @@
 #include "base/core/log.h"
 #include "base/rt/file.h"
 #include "base/rt/sim.h"
-#include "base/rt/sock.h"
 #include "tests/unit/check.h"
 
 #include <errno.h>
@@ -307,8 +306,6 @@ static err_t use_names(void *arg)
     CHECK(fs_list("/x/q", &a, &names, &n) == ERR_NOT_FOUND);
     TRY(fs_unlink("/x/y/f1"));
     TRY(fs_unlink("/x/y/f1"));
-    struct sock_listener *l;
-    CHECK(sock_listen("127.0.0.1", 0, NULL, NULL, &l) == ERR_UNAVAILABLE);
     CHECK(strcmp(rt_backend_name(), "sim") == 0);
     arena_deinit(&a);
     return OK;
