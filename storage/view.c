@@ -63,22 +63,6 @@ void view_counts(const struct view *v, struct view_counts *out)
 
 /* -- what cannot be read ------------------------------------------------------------------------------------------- */
 
-static bool has_rows_of(const struct seg *g, struct str tenant, enum signal signal)
-{
-    for (uint32_t i = 0; i < seg_ngroups(g); i++)
-        if (seg_group(g, i)->signal == signal && str_eq(seg_group(g, i)->tenant, tenant)) return true;
-    return false;
-}
-
-void view_note_missing(struct view *v, enum signal signal, int64_t tmin_ns, int64_t tmax_ns)
-{
-    v->counts.lost += lost_overlaps(v, signal, tmin_ns, tmax_ns);
-    for (uint32_t i = 0; i < v->naway; i++) {
-        const struct seg_info *info = seg_info(v->away[i]);
-        if (info->tmin_ns <= tmax_ns && info->tmax_ns >= tmin_ns) v->counts.away += has_rows_of(v->away[i], v->tenant, signal);
-    }
-}
-
 /* What failed since `failures`, and all that the bucket alone has where `all`. */
 static void leave_out(struct view *v, uint64_t failures, bool all)
 {

@@ -117,8 +117,8 @@ static void cut_column(const uint8_t *data, size_t size, struct arena *a)
     if (nrows < 3 || seg_cut_parse(&cur, c.nvalid, &c.cut) != OK || c.cut.npieces == 0) return;
     cut_chunk = str_n(cur.p, (size_t)(cur.end - cur.p));
     c.chunk.size = (uint32_t)cut_chunk.n;
-    seg_cut_want(&c, nrows, nrows / 2, nrows, count_range, &ranges);
     const uint32_t rows[] = { 0, nrows / 2u, nrows - 1u };
+    seg_cut_want(&c, nrows, rows, 3, count_range, &ranges);
     struct seg_reader from = { 0 };
     struct column out;
     if (seg_cut_column_at(&from, &c, nrows, rows, 3, a, &out) != OK) return;

@@ -3,6 +3,7 @@
  * take comes back to the byte. */
 #include "base/core/assert.h"
 #include "storage/col_text.h"
+#include "tests/unit/text_found.h"
 
 #include <stdlib.h>
 
