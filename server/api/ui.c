@@ -246,6 +246,7 @@ const struct http_route ui_page_routes[] = {
     PAGE("/trace/{id}"),
     PAGE("/services"),
     PAGE("/services/{name}"),
+    PAGE("/storage"),
     PAGE("/rum"),
     PAGE("/rum/{rest*}"),
     { HTTP_GET, "/assets/{rest*}", asset, RT_QUERY },

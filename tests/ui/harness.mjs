@@ -44,12 +44,12 @@ export async function until(check, what, seconds = 20) {
   throw new Error(`not within ${seconds} s: ${what}`, { cause: last });
 }
 
-/** A running node on ports of its own, with its data in a new folder. */
-export async function startNode() {
+/** A running node on ports of its own, with its data in a new folder; settings as "key=value". */
+export async function startNode(...settings) {
   const folder = mkdtempSync(join(tmpdir(), "tercet-ui-"));
   const offset = await freeOffset();
   const log = openSync(join(folder, "log"), "a");
-  const args = ["serve", "--data", join(folder, "data"), "--port-offset", String(offset), "--set", "node.pin=false"];
+  const args = ["serve", "--data", join(folder, "data"), "--port-offset", String(offset), "--set", "node.pin=false", ...settings.flatMap((s) => ["--set", s])];
   const child = spawn(binary, args, { stdio: ["ignore", log, log] });
   const node = {
     offset,

@@ -23,6 +23,8 @@ function pages(summary) {
     service: "/services/orders",
     rum: "/rum",
     session: `/rum/sessions/${session}`,
+    storage: "/storage",
+    "storage-attributes": "/storage?tab=attributes&sort=distinct",
   };
 }
 
@@ -46,7 +48,7 @@ for (const [kind, args] of [["shop", ["--minutes", "20", "--seed", "1"]], ["host
   describe(`a node with ${kind} data`, () => {
     let node, summary;
     before(async () => {
-      node = await startNode();
+      node = await startNode("storage.seal_age=2s");
       if (args) summary = sendShop(node, ...args);
     });
     after(() => node.stop());

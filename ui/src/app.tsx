@@ -8,7 +8,7 @@ import { Link } from "./components/Link";
 import { openPalette, Palette } from "./components/Palette";
 import { TimeRange } from "./components/TimeRange";
 import { useShortcut } from "./lib/keys";
-import { toHome, toLogs, toMetrics, toRum, toServices, toTraces } from "./lib/links";
+import { toHome, toLogs, toMetrics, toRum, toServices, toStorage, toTraces } from "./lib/links";
 import { shift, zoomOut } from "./lib/range";
 import { nextTheme, theme } from "./lib/theme";
 import { follow, place } from "./lib/url";
@@ -24,6 +24,7 @@ const routes: Route[] = [
   { pattern: "/services", title: "Services", page: () => import("./pages/services/Services") },
   { pattern: "/services/:name", title: "Service", page: () => import("./pages/services/Service") },
   { pattern: "/rum", title: "Real users", page: () => import("./pages/rum/Rum") },
+  { pattern: "/storage", title: "Storage", page: () => import("./pages/storage/Storage") },
   { pattern: "/rum/sessions/:id", title: "Session", page: () => import("./pages/rum/Session") },
 ];
 
@@ -43,6 +44,7 @@ const places: Place[] = [
   { label: "Traces", icon: "traces", key: "t", root: "explore/traces", to: () => toTraces() },
   { label: "Services", icon: "services", key: "s", root: "services", to: toServices },
   { label: "Users", icon: "users", key: "r", root: "rum", to: () => toRum() },
+  { label: "Storage", icon: "storage", key: "b", root: "storage", to: toStorage },
 ];
 
 function isHere(p: Place): boolean {

@@ -23,4 +23,5 @@ export const toTrace = (id: string, span?: string) => href(`/trace/${encodeURICo
 export const toServices = () => href("/services");
 export const toService = (name: string) => href(`/services/${encodeURIComponent(name)}`);
 export const toRum = (tab?: string) => href("/rum", { tab });
+export const toStorage = () => href("/storage");
 export const toSession = (id: string) => href(`/rum/sessions/${encodeURIComponent(id)}`);
