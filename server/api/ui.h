@@ -16,6 +16,14 @@ struct ui_recent {
     _Atomic int64_t polled_ns, counted_ns; /* monotonic; 0 = never */
 };
 
+/* How long has something been so at every poll, of polls that are at most UI_POLLS_S apart? Of a thing that comes and goes
+ * between polls that is a guess: what is told of it says since when it was seen. */
+enum { UI_POLLS_S = 60 };
+struct ui_lasting {
+    _Atomic int64_t polled_ns, since_ns; /* monotonic; since 0 = it is not so */
+};
+int64_t ui_lasts_ns(struct ui_lasting *l, bool is_so, int64_t now_ns);
+
 struct ui_ctx {
     const struct ui_bundle *bundle;
     const char *dir;                 /* "" = the bundle is served */
@@ -24,6 +32,7 @@ struct ui_ctx {
     struct budget *bodies, *queries; /* of all requests: look-ups are charged to queries, refusals are told of */
     struct { const char *name; uint16_t port; } ports[6];
     struct ui_recent ingest_refused, queries_refused;
+    struct ui_lasting merges_wait;
 };
 
 /* GET /, /explore/..., /trace/ID, ... and /assets/...; also while the log is replayed. */
@@ -33,7 +42,8 @@ void ui_page_on_error(const struct http_request *rq, int status, err_t code, con
 
 /* GET /api/ui/status, also while the log is replayed:
  *   { version, backend, ready, ports: {name: port}, data: {spans, logs, series: does the tenant have any; null while it is
- *     not known}, banners: [{level: "warn" | "error", text}] } */
+ *     not known}, merges: {running, waiting: cores of which a merge is due and waits, done, failed: since the start},
+ *     banners: [{level: "warn" | "error", text}] } */
 extern const struct http_route ui_status_routes[];
 extern const uint32_t ui_status_nroutes;
 

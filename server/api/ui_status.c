@@ -11,6 +11,7 @@
 
 enum {
     RECENT_S = 60,
+    MERGES_LATE_S = 300, /* a merge may well wait for the memory of others */
     STATUS_S = 5, /* for the look at the data: the next poll asks again */
     SIGNALS_SHOWN = 1u << SIG_SPANS | 1u << SIG_LOGS | 1u << SIG_METRICS,
 };
@@ -45,6 +46,16 @@ static bool recently(struct ui_recent *r, int64_t count)
     if (count != before && polled && now - polled <= window) atomic_store(&r->counted_ns, now);
     int64_t counted = atomic_load(&r->counted_ns);
     return counted && now - counted <= window;
+}
+
+int64_t ui_lasts_ns(struct ui_lasting *l, bool is_so, int64_t now_ns)
+{
+    int64_t before = atomic_exchange(&l->polled_ns, now_ns), since = atomic_load(&l->since_ns);
+    bool again = since && now_ns - before <= UI_POLLS_S * NS_PER_S;
+    if (!is_so) since = 0;
+    else if (!again) since = now_ns;
+    atomic_store(&l->since_ns, since);
+    return since ? now_ns - since : 0;
 }
 
 /* One refusal may count twice; what matters is that it counts. */
@@ -91,10 +102,26 @@ static void store_banners(const struct ui_ctx *c, const struct store_stats *st, 
                (unsigned long long)st->wal_rotten);
 }
 
+/* Merges that are due and do not run: segments gather, and what reads many of them gets slower. */
+static void merge_banner(struct ui_ctx *c, const struct store_stats *st, struct json_out *j)
+{
+    double pause = config_share(c->config, CFG_STORAGE_PAUSE_SHARE);
+    int64_t waiting = metric_sum(M_MERGES_WAITING), late = ui_lasts_ns(&c->merges_wait, waiting > 0, rt_now().ns);
+    if (waiting <= 0) return;
+    if (pause > 0 && st->disk_used >= pause)
+        banner(j, "warn", "Merges of segments are due and wait: the disk is %.1f %% full, from %.0f %% on they pause. Queries over many segments "
+               "get slower.", 100 * st->disk_used, 100 * pause);
+    else if (late >= MERGES_LATE_S * NS_PER_S)
+        banner(j, "warn", "Merges of segments have been due and waiting for %lld minutes, for memory (storage.merge_memory), room on the disk, or "
+               "after a failure (%lld since the start; the node's log says why). Queries over many segments get slower.",
+               (long long)(late / NS_PER_S / 60), (long long)metric_sum(M_MERGES_FAILED));
+}
+
 static void banners(struct ui_ctx *c, const struct store_stats *st, struct arena *a, struct json_out *j)
 {
     if (!c->admin->ready) starting_banner(c->admin, j);
     if (c->admin->store) store_banners(c, st, a, j);
+    if (c->admin->store) merge_banner(c, st, j);
     if (recently(&c->ingest_refused, refusals(M_INGEST_REFUSED, c->bodies)))
         banner(j, "warn", "Ingest was refused within the last minute: the node was overloaded, or its disk full. Senders retry.");
     if (recently(&c->queries_refused, refusals(M_QUERIES_REFUSED, c->queries)))
@@ -153,6 +180,20 @@ static void put_data(struct json_out *j, bool known, unsigned found)
     json_obj_end(j);
 }
 
+static void put_merges(struct json_out *j)
+{
+    static const struct { const char *name; enum metric_id id; } rows[] = {
+        { "running", M_MERGES_RUNNING }, { "waiting", M_MERGES_WAITING }, { "done", M_MERGES }, { "failed", M_MERGES_FAILED },
+    };
+    json_keyz(j, "merges");
+    json_obj(j);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        json_keyz(j, rows[i].name);
+        json_i64(j, metric_sum(rows[i].id));
+    }
+    json_obj_end(j);
+}
+
 static err_t status(struct http_request *rq, struct http_response *rs)
 {
     struct ui_ctx *c = rq->user;
@@ -183,6 +224,7 @@ static err_t status(struct http_request *rq, struct http_response *rs)
     }
     json_obj_end(&j);
     put_data(&j, known, found);
+    put_merges(&j);
     json_keyz(&j, "banners");
     json_arr(&j);
     banners(c, &st, rq->arena, &j);

@@ -159,6 +159,23 @@ def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
     assert "warn: Ingest was refused within the last minute" in texts(status(node))
 
 
+def test_status_tells_of_merges_and_those_that_wait(make_node):
+    node = make_node(args=["--set", "node.cores=1", "--set", "storage.seal_age=100ms", "--set", "storage.pause_share=0.0001",
+                           "--set", "storage.refuse_share=1", "--set", "storage.read_only_share=1"]).start()
+    for i in range(60):
+        assert node.post("otlp", "/v1/logs", otlp.logs("shop", range(i * 100, i * 100 + 100)).SerializeToString(), otlp.PROTO).status == 200
+        if status(node)["merges"]["waiting"]:
+            break
+        time.sleep(0.15)
+    assert "warn: Merges of segments are due and wait: the disk is" in texts(status(node))
+    assert status(node)["merges"]["done"] == 0
+    node.stop()
+    node.args += ["--set", "storage.pause_share=0"]
+    node.start()
+    assert eventually(lambda: status(node)["merges"]["done"] > 0)
+    assert "Merges" not in texts(status(node)) and status(node)["merges"]["failed"] == 0
+
+
 def test_status_tells_of_refusals(make_node):
     node = make_node(args=["--set", "ingest.bodies=16MiB", "--set", "query.memory_one=1MiB"]).start()
     for i in range(4):

@@ -50,6 +50,20 @@ static char *file(const char *path)
     return bytes;
 }
 
+Test(ui, what_lasts)
+{
+    struct ui_lasting l = { 0 };
+    const int64_t s = NS_PER_S;
+    cr_assert_eq(ui_lasts_ns(&l, false, 100 * s), 0);
+    cr_assert_eq(ui_lasts_ns(&l, true, 110 * s), 0);
+    cr_assert_eq(ui_lasts_ns(&l, true, 125 * s), 15 * s);
+    cr_assert_eq(ui_lasts_ns(&l, true, 185 * s), 75 * s);
+    cr_assert_eq(ui_lasts_ns(&l, true, 246 * s), 0, "nobody looked for over a minute");
+    cr_assert_eq(ui_lasts_ns(&l, true, 250 * s), 4 * s);
+    cr_assert_eq(ui_lasts_ns(&l, false, 251 * s), 0);
+    cr_assert_eq(ui_lasts_ns(&l, true, 252 * s), 0);
+}
+
 Test(ui, pack)
 {
     static const struct { const char *path; bool gzip; } want[] = {

@@ -8,6 +8,7 @@ export interface Status {
   ready: boolean;
   ports: { otlp_grpc: number; otlp_http: number; prometheus: number; tempo: number; quickwit: number; ui: number };
   data: { spans: number | boolean; logs: number | boolean; series: number | boolean };
+  merges: { running: number; waiting: number; done: number; failed: number };
   banners: { level: "warn" | "error"; text: string }[];
 }
 
