@@ -49,7 +49,8 @@ static err_t plan_sort(struct plan *p, struct arena *a)
             by_doc = true;
             continue;
         }
-        if (!log_field_resolve(p->ix, name, a, &p->key[p->nkeys])) p->key[p->nkeys] = (struct log_field){ .kind = LF_OBJECT };
+        if (!log_field_resolve(p->ix, name, a, &p->key[p->nkeys]))
+            return err_set(ERR_INVALID, "unknown field used in `sort by`: " STR_FMT, (int)MIN(name.n, 200u), name.p);
         t->desc[p->nkeys] = s->sort[i].desc;
         if (p->nkeys == 0 && !by_doc) t->addr_desc = s->sort[i].desc;
         p->nkeys++;

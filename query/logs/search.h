@@ -10,7 +10,7 @@
 enum { LOG_HITS_MAX = 10000, LOG_INDEXES_MAX = 256 };
 
 struct log_sort {
-    struct str field;   /* a field; or _doc, _shard_doc: the tie-break; _score: no order */
+    struct str field;   /* a field, ERR_INVALID when an index has none of that name; or _doc, _shard_doc: the tie-break; _score: no order */
     bool desc;
 };
 struct log_search {

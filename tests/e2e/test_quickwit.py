@@ -235,6 +235,14 @@ def test_user_index(node):
     newest = search("strictly", "*", sort_by="ts", max_hits=3)["hits"]
     assert [h["size"] for h in newest] == [29, 28, 27]
     assert search("loose,strictly", "size:29")["num_hits"] == 2
+    # What is sorted by must be a field; in a dynamic index everything may be one, and without a name there is no order to be had.
+    unknown = {"message": "unknown field used in `sort by`: nothing"}
+    assert search("strictly", "*", sort_by="-nothing") == unknown == search("otel-logs-v0_9", "*", sort_by="nothing,timestamp_nanos")
+    assert node.get("quickwit", "/api/v1/strictly/search", params={"query": "*", "sort_by": "nothing"}).status == 400
+    assert search("loose", "*", sort_by="nothing")["num_hits"] == 30 == search("strictly", "*", sort_by="_score")["num_hits"]
+    a = node.post("quickwit", "/api/v1/_elastic/strictly/_search", {"sort": [{"nothing": {"order": "desc"}}]})
+    assert a.status == 400 and a.json["error"]["reason"] == unknown["message"], a
+    assert node.post("quickwit", "/api/v1/_elastic/strictly/_search", {"sort": ["_doc", {"size": "asc"}]}).status == 200
 
 
 def test_what_is_not_there(node):
