@@ -7,6 +7,7 @@
 #include "server/api/admin.h"
 #include "server/bucket.h"
 #include "server/doors.h"
+#include "server/limits.h"
 #include "storage/disk.h"
 #include "storage/store.h"
 
@@ -232,6 +233,7 @@ err_t node_run(const struct config *c)
                          .offload_threads = 2 + bucket_threads(c, reactors_of(c)),
                          .pin = config_num(c, CFG_NODE_PIN) != 0 };
     node.config = c;
+    TRY(limits_check());
     TRY(backend_of(config_text(c, CFG_NODE_BACKEND), &o.backend));
     budget_init(&node.bodies, "ingest.bodies", NULL, config_num(c, CFG_INGEST_BODIES), ERR_OVERLOAD);
     budget_init(&node.answers, "answers", NULL, config_num(c, CFG_QUERY_MEMORY), ERR_OVERLOAD);

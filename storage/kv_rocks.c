@@ -53,9 +53,10 @@ static err_t rocks_error(const char *what, char *message)
 {
     err_t code = strstr(message, "No space left") ? ERR_NOSPC
         : strncmp(message, "Result incomplete", 17) == 0 ? ERR_UNAVAILABLE
-        : strncmp(message, "Corruption", 10) == 0 ? ERR_CORRUPT
+        : strncmp(message, "Corruption", 10) == 0 || strstr(message, "not a directory") ? ERR_CORRUPT
                                                   : ERR_IO;
-    err_set(code, "catalog: %s: %s", what, message);
+    const char *todo = code == ERR_CORRUPT ? "; without it the segments beside it cannot be read: put the folder back from a copy" : "";
+    err_set(code, "catalog: %s: %.360s%s", what, message, todo);
     rocksdb_free(message);
     return code;
 }

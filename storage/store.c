@@ -123,26 +123,6 @@ static err_t shard_quiet_here(void *arg)
 
 /* -- open ---------------------------------------------------------------------------------------------------- */
 
-/* Segment files that the catalog does not name were on their way at a crash, or their deletion was. */
-static err_t remove_orphans(struct store *s)
-{
-    struct arena a;
-    arena_init(&a, NULL);
-    struct str *names;
-    size_t n;
-    err_t e = fs_list(s->seg_dir, &a, &names, &n);
-    for (size_t i = 0; e == OK && i < n; i++) {
-        bool named = false;
-        for (uint32_t k = 0; k < s->ninfos && !named; k++)
-            named = str_is(names[i], s->infos[k].name);
-        if (named) continue;
-        log_info("store.orphan", "file=" STR_FMT, STR_ARG(names[i]));
-        e = fs_unlink(arena_printf(&a, "%s/" STR_FMT, s->seg_dir, STR_ARG(names[i])).p);
-    }
-    arena_deinit(&a);
-    return e;
-}
-
 static err_t open_all(struct store *s, void *const *args)
 {
     TRY(fs_mkdirs(s->wal_dir));
@@ -151,7 +131,7 @@ static err_t open_all(struct store *s, void *const *args)
     store_call_all(s, shard_open_here, args);
     TRY(tier_open(s));
     TRY(catalog_load(s));
-    TRY(remove_orphans(s));
+    TRY(store_orphans(s));
     TRY(tier_sort_out(s));
     TRY(deletes_load(s));
     TRY(keep_load(s));

@@ -154,6 +154,7 @@ static err_t load_partitions(struct store *s)
     bool there;
     TRY(load_number(kv, KEY_PARTITIONS, &s->partitions, sizeof s->partitions, &there));
     if (!there) {
+        TRY(store_orphans_none(s));
         s->partitions = s->o.partitions;
         const struct kv_op op = { KEY_PARTITIONS, str_n(&s->partitions, sizeof s->partitions) };
         return kv->write(kv, &op, 1);

@@ -252,6 +252,11 @@ MUST_CHECK err_t catalog_commit(struct store *s, struct catalog_batch *b) MAY_YI
 void catalog_add_info(struct store *s, const struct seg_info *i); /* replaces the one of the same place */
 void catalog_remove_info(struct store *s, const struct seg_info *i);
 
+/* store_orphans.c */
+/* ERR_CORRUPT: there are segments. For a catalog that is empty. */
+MUST_CHECK err_t store_orphans_none(struct store *s) MAY_YIELD;
+MUST_CHECK err_t store_orphans(struct store *s) MAY_YIELD; /* when the catalog is loaded */
+
 /* store_swap.c */
 struct seg_swap {
     const struct seg_info *out; /* in infos */

@@ -328,17 +328,30 @@ err_t fs_unlink(const char *path)
     return r == -ENOENT ? OK : check(r, "remove", path);
 }
 
+static err_t rename_file(const char *from, const char *to)
+{
+    struct io_op op = { .kind = IO_RENAME, .path = from, .path2 = to };
+    int64_t r = io_await(&op);
+    if (r < 0) return err_set_errno((int)-r, "rename %s to %s", from, to);
+    return OK;
+}
+
 err_t fs_publish(struct file *temp, const char *to)
 {
     TRY(file_sync(temp));
-    struct io_op op = { .kind = IO_RENAME, .path = temp->path, .path2 = to };
-    int64_t r = io_await(&op);
-    if (r < 0) return err_set_errno((int)-r, "rename %s to %s", temp->path, to);
+    TRY(rename_file(temp->path, to));
     char *now = strdup(to);
     ASSERT(now);
     free(temp->path);
     temp->path = now;
     return sync_parent(to);
+}
+
+err_t fs_rename(const char *from, const char *to)
+{
+    TRY(rename_file(from, to));
+    TRY(sync_parent(to));
+    return sync_parent(from);
 }
 
 static int by_name(const void *a, const void *b)

@@ -52,6 +52,8 @@ MUST_CHECK err_t file_size(struct file *f, uint64_t *size) MAY_YIELD;
 MUST_CHECK err_t fs_mkdirs(const char *path) MAY_YIELD;
 MUST_CHECK err_t fs_unlink(const char *path) MAY_YIELD;  /* missing is OK */
 MUST_CHECK err_t fs_sync_dir(const char *path) MAY_YIELD;
+/* Durable. Replaces what is at `to`. */
+MUST_CHECK err_t fs_rename(const char *from, const char *to) MAY_YIELD;
 /* The one durable publish: fdatasync of the open temp file, rename to `to`, fsync of its directory. */
 MUST_CHECK err_t fs_publish(struct file *temp, const char *to) MAY_YIELD;
 /* Names (no . and ..) in a directory, sorted; in the arena. A missing directory is ERR_NOT_FOUND. */
