@@ -40,7 +40,7 @@ test("the bar, the list and the tables say what the node says", async () => {
   const shares = [...bar.matchAll(/([\d.]+) %/g)].reduce((n, m) => n + Number(m[1]), 0);
   assert.ok(shares > 98.5 && shares < 101.5, `shares add up to ${shares}`);
   assert.deepEqual((await names(page)).slice(0, 5), said.metrics.top.slice(0, 5).map((m) => m.name));
-  await shot(page, "storage-metrics-dark");
+  await shot(page, "storage-first");
   await close(page);
 });
 
@@ -105,6 +105,24 @@ test("all tenants, retention and deletions are told", async () => {
   await page.getByRole("checkbox", { name: "All tenants" }).check();
   await until(async () => (await page.locator("tbody").innerText()).includes("second"), "the other tenant's rows");
   await close(page);
+});
+
+test("growth is drawn where somebody collects the node's metrics", async () => {
+  const page = await open();
+  assert.equal(await page.getByRole("heading", { name: "Growth" }).count(), 0);
+  await close(page);
+  const now = Math.floor(Date.now() / 1000);
+  const points = Array.from({ length: 40 }, (_, i) => ({ timeUnixNano: `${now - i * 15}000000000`, asDouble: 1e6 * (60 - i) }));
+  const metrics = ["tercet_segment_bytes", "tercet_memtable_bytes"].map((name) => ({ name, gauge: { dataPoints: points } }));
+  const a = await fetch(`${node.otlp}/v1/metrics`, { method: "POST", headers: { "content-type": "application/json" }, body: JSON.stringify({ resourceMetrics: [{ scopeMetrics: [{ metrics }] }] }) });
+  assert.equal(a.status, 200);
+  const drawn = await open();
+  await drawn.getByRole("heading", { name: "Growth" }).waitFor();
+  await drawn.locator("canvas").first().waitFor();
+  await drawn.getByRole("heading", { name: "Growth" }).scrollIntoViewIfNeeded();
+  await shot(drawn, "storage-growth");
+  assert.deepEqual(await violations(drawn), []);
+  await close(drawn);
 });
 
 for (const colorScheme of ["dark", "light"])

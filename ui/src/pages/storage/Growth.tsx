@@ -3,6 +3,7 @@ import { Chart } from "../../components/Chart";
 import type { Answer } from "../../lib/api/prometheus";
 import { setAbsolute } from "../../lib/range";
 import type { Interval } from "../../lib/time";
+import "./Growth.css";
 
 export const growthQuery = '{__name__=~"tercet_segment_bytes|tercet_memtable_bytes"}';
 
@@ -16,12 +17,19 @@ export function Growth(p: { answer: Answer; over: Interval; step: number }) {
       if (s.labels["__name__"] === name) s.times.forEach((t, i) => at.set(Math.round(t), (at.get(Math.round(t)) ?? 0) + s.values[i]!));
     return times.map((t) => at.get(Math.round(t)) ?? null);
   };
+  const series = [
+    { label: "Segments", colour: "#4e9ae8", values: sum("tercet_segment_bytes") },
+    { label: "In memory", colour: "#e8833a", values: sum("tercet_memtable_bytes") },
+  ];
   return (
     <section class="card">
-      <h2>Growth</h2>
+      <div class="row">
+        <h2>Growth</h2>
+        {series.map((s) => <span key={s.label} class="growth-name quiet"><i style={{ background: s.colour }} aria-hidden="true" />{s.label}</span>)}
+      </div>
       <Chart
         label="Bytes of segments and of memory over time" times={times} unit="bytes" kind="area" stacked height={180} over={p.over} onZoom={setAbsolute}
-        series={[{ label: "Segments", colour: "#4e9ae8", values: sum("tercet_segment_bytes") }, { label: "In memory", colour: "#e8833a", values: sum("tercet_memtable_bytes") }]}
+        series={series}
       />
     </section>
   );
