@@ -11,8 +11,9 @@
 enum {
     PART_MAX = 63,       /* of a longer needle so many bytes are looked for, and what has them is put together */
     ALIGN_NEEDS_MAX = 6, /* slots that a needle goes over, and */
-    ALIGNS_MAX = 4096,   /* ways to place it in a block, and steps to find those of a template: beyond, its strings are put */
-    STEPS_MAX = 4096,    /* together */
+    ALIGNS_MAX = 4096,   /* ways to place it in a block, and */
+    STEPS_MAX = 4096,    /* steps to find those of a template: beyond, its strings are put together */
+    NUMBERS = 256,       /* that are written at once */
 };
 
 struct part { /* bytes that are looked for */
@@ -31,7 +32,7 @@ struct strings { /* the parts of a class, as far as they are unpacked */
 struct finder { /* an opened block */
     struct text_reader r;
     struct text_writer w;   /* w.to: NULL until a string is put together */
-    char *room;
+    char *room, *numbers;
     const struct text_cond *cond; /* of the kind TEXT_WORDS, else NULL */
     bool apart;             /* words begin where its strings do, and end there */
     struct strings *strings;
@@ -406,16 +407,16 @@ static err_t find_in_strings(struct search *s, struct need *x, const struct part
     struct text_find find;
     bool anywhere = !q->at_start && !q->at_end;
     if (q->n && text_has_lines(at) && memchr(q->p, '\n', q->n)) return OK;
-    TRY(unpack_strings(f, x->class, !anywhere));
+    TRY(unpack_strings(f, x->class, false));
+    struct strings *to = &f->strings[x->class];
+    text_find_init(&find, (struct str){ q->p, q->n }, q->fold);
+    if (text_find(&find, to->bytes, 0) == SIZE_MAX) return OK; /* as mostly: where they begin is not needed */
+    TRY(unpack_strings(f, x->class, true));
     if (!anywhere) {
         for (uint32_t i = 0; i < at->count; i++)
             if (has_part(entry_of(f, x->class, i), q)) bit_set(x->codes, i);
         return OK;
     }
-    struct strings *to = &f->strings[x->class];
-    text_find_init(&find, (struct str){ q->p, q->n }, q->fold);
-    if (!to->start && text_find(&find, to->bytes, 0) == SIZE_MAX) return OK;
-    TRY(unpack_strings(f, x->class, true));
     const struct dict d = { .count = at->count, .offset = to->start, .bytes = to->bytes.p };
     (void)text_find_entries(&find, &d, x->codes);
     for (uint32_t i = 0; x->sure && i < at->count; i++) {
@@ -449,11 +450,9 @@ static err_t settle_parts(struct search *s, struct need *x)
     return OK;
 }
 
-static bool number_has(const struct text_class *c, uint32_t i, const struct part *q)
+static uint32_t write_number(const struct text_class *c, uint32_t i, char *to)
 {
-    char to[TEXT_NUMBER_MAX];
-    uint32_t n = slot_is_hex(c->type) ? text_write_hex(c, i, to) : slot_write(c->type, c->a, c->b, c->values[i], to);
-    return has_part((struct str){ to, n }, q);
+    return slot_is_hex(c->type) ? text_write_hex(c, i, to) : slot_write(c->type, c->a, c->b, c->values[i], to);
 }
 
 /* The least number with so many digits. */
@@ -465,23 +464,47 @@ static uint64_t least_of(uint32_t digits)
     return v;
 }
 
+/* Writes numbers side by side and looks at all of them at once. */
+static err_t find_numbers(struct finder *f, const struct text_class *c, const struct part *q, uint64_t *values)
+{
+    uint32_t offset[NUMBERS + 1] = { 0 };
+    uint64_t least = c->type == SLOT_INT ? least_of(q->n) : 0, has[NUMBERS / 64];
+    bool anywhere = !q->at_start && !q->at_end;
+    struct text_find find;
+    if (!f->numbers) f->numbers = arena_alloc(f->r.a, (size_t)NUMBERS * TEXT_NUMBER_MAX);
+    TRY(arena_check(f->r.a));
+    text_find_init(&find, (struct str){ q->p, q->n }, q->fold);
+    for (uint32_t from = 0; from < c->n; from += NUMBERS) {
+        uint32_t n = MIN(c->n - from, (uint32_t)NUMBERS);
+        for (uint32_t i = 0; i < n; i++) {
+            bool may = slot_is_hex(c->type) || c->values[from + i] >= least;
+            offset[i + 1] = offset[i] + (may ? write_number(c, from + i, f->numbers + offset[i]) : 0);
+        }
+        const struct dict d = { .count = n, .offset = offset, .bytes = f->numbers };
+        if (anywhere) {
+            if (text_find_entries(&find, &d, has)) memcpy(values + from / 64, has, (n + 63) / 64 * sizeof *has);
+            continue;
+        }
+        for (uint32_t i = 0; i < n; i++)
+            if (has_part(dict_get(&d, i), q)) bit_set(values, from + i);
+    }
+    return OK;
+}
+
 /* Which values of its class satisfy the need; they may be none. */
 static err_t settle_values(struct search *s, struct need *x)
 {
     struct text_reader *r = &s->f->r;
     if (x->values) return OK;
     TRY(text_open_rows(r));
-    TRY(text_need_class(r, x->class));
+    TRY(text_need_values(r, x->class));
     const struct text_class *c = &r->plan.classes[x->class];
     const struct part q = piece_of(s->q, x);
     x->values = ARENA_ARRAY(r->a, uint64_t, words_of(c->n));
     TRY(arena_check(r->a));
-    uint64_t least = c->type == SLOT_INT ? least_of(q.n) : 0;
-    for (uint32_t i = 0; i < c->n; i++) {
-        bool has = x->codes ? bit_get(x->codes, (uint32_t)c->values[i])
-                            : (slot_is_hex(c->type) || c->values[i] >= least) && number_has(c, i, &q);
-        if (has) bit_set(x->values, i);
-    }
+    if (!x->codes) return find_numbers(s->f, c, &q, x->values);
+    for (uint32_t i = 0; i < c->n; i++)
+        x->values[i / 64] |= (uint64_t)bit_get(x->codes, (uint32_t)c->values[i]) << (i % 64);
     return OK;
 }
 

@@ -65,7 +65,7 @@ struct text_op { /* text, then a slot; the last one of a pattern has type 0: tex
 struct text_class {
     uint8_t type, a, b;
     uint32_t n;         /* values */
-    uint32_t *rows;     /* the string of each, ascending; NULL until text_plan_rows */
+    uint32_t *rows;     /* the string of each, ascending; NULL until text_plan_rows or _rows_of */
     uint64_t *values;   /* numbers; of string classes codes of `dict` */
     struct dict dict;   /* string classes: the parts; hex classes: the digits, one after another, in `values` order */
 };
@@ -76,12 +76,16 @@ struct text_plan {
     struct text_class *classes;
     char *text;
     uint64_t *template; /* of each string: u64, as it is coded like a class */
+    uint32_t alone;     /* classes that text_plan_rows_of has been asked for */
     uint32_t n;
 };
 /* n patterns, ends[i] = end of the ith in bytes. */
 MUST_CHECK err_t text_plan_make(struct str patterns, const uint32_t *ends, uint32_t n, struct arena *a, struct text_plan *out);
 /* Counts the classes' values and fills their rows from template[0..n); at most `limit` values in all. */
 MUST_CHECK err_t text_plan_rows(struct text_plan *p, const uint64_t *template, uint32_t n, uint64_t limit, struct arena *a);
+/* The counts alone; then the rows of one class, of the strings in p->template. */
+MUST_CHECK err_t text_plan_count(struct text_plan *p, const uint64_t *template, uint32_t n, uint64_t limit, struct arena *a);
+MUST_CHECK err_t text_plan_rows_of(struct text_plan *p, uint32_t class, struct arena *a);
 
 /* -- columns of numbers (col_text_num.c) ------------------------------------------------------------------------------ *
  *   numbers = u8 model, then
@@ -148,17 +152,19 @@ struct text_reader { /* a, n, raw and depth are given */
     struct arena *a;
     uint32_t n, raw; /* of the block */
     int depth;       /* in blocks */
+    bool whole;      /* all classes will be needed: their rows are found at once */
     struct text_plan plan; /* its `template` is NULL until text_open_rows */
     struct text_parts *at; /* of each class */
     struct cur meta, data, templates;
     uint32_t left;         /* bytes of parts that it may still have */
-    uint32_t *chain;       /* room for text_need_class: as many as there are classes */
+    uint32_t *chain;       /* room for text_need_values: as many as there are classes */
 };
 /* The block's bytes are borrowed. */
 MUST_CHECK err_t text_open(struct text_reader *r, struct str block);
 MUST_CHECK err_t text_open_rows(struct text_reader *r);
-/* After text_open_rows: decodes class k, and first those that its numbers lean on, each on one before it. */
-MUST_CHECK err_t text_need_class(struct text_reader *r, uint32_t k);
+/* After text_open_rows: decodes the numbers of class k (or codes, or digits), and first those that they lean on, each on
+ * ones before it; they have their rows then. */
+MUST_CHECK err_t text_need_values(struct text_reader *r, uint32_t k);
 /* The bytes of parts that are not of the kind TEXT, lines with their newlines; TEXT_SLACK bytes follow. */
 MUST_CHECK err_t text_unpack(struct text_reader *r, const struct text_parts *p, struct str *out);
 /* Where each of them begins there: count + 1. */

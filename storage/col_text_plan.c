@@ -3,6 +3,8 @@
 #include "storage/col_text_int.h"
 
 enum { CONTEXT_MAX = 40, ORDINAL_MAX = 63, OPS_MAX = 4 << 20 };
+/* Classes whose rows are found one by one; for more it is less work to find all. */
+enum { ROWS_ALONE_MAX = 4 };
 
 static bool is_letter_or_digit(uint8_t c) { return (c >= '0' && c <= '9') || ((c | 32) >= 'a' && (c | 32) <= 'z') || c == '_'; }
 
@@ -118,28 +120,59 @@ err_t text_plan_make(struct str patterns, const uint32_t *ends, uint32_t n, stru
     return e;
 }
 
-err_t text_plan_rows(struct text_plan *p, const uint64_t *template, uint32_t n, uint64_t limit, struct arena *a)
+err_t text_plan_count(struct text_plan *p, const uint64_t *template, uint32_t n, uint64_t limit, struct arena *a)
 {
-    uint32_t *uses = ARENA_ARRAY(a, uint32_t, p->ntemplates), *at = ARENA_ARRAY(a, uint32_t, (size_t)p->nclasses + 1);
+    uint32_t *uses = ARENA_ARRAY(a, uint32_t, (size_t)p->ntemplates + 1);
     uint64_t total = 0;
     TRY(arena_check(a));
     for (uint32_t i = 0; i < n; i++) {
         if (template[i] >= p->ntemplates) return err_set(ERR_CORRUPT, "template %llu of %u", (unsigned long long)template[i], p->ntemplates);
         uses[template[i]]++;
-        total += p->first_op[template[i] + 1] - p->first_op[template[i]] - 1;
     }
+    for (uint32_t t = 0; t < p->ntemplates; t++)
+        total += (uint64_t)uses[t] * (p->first_op[t + 1] - p->first_op[t] - 1);
     if (total > limit) return err_set(ERR_CORRUPT, "%llu values, at most %llu", (unsigned long long)total, (unsigned long long)limit);
     for (uint32_t t = 0; t < p->ntemplates; t++)
         for (uint32_t k = p->first_op[t]; k + 1 < p->first_op[t + 1]; k++)
             p->classes[p->ops[k].class].n += uses[t];
+    p->n = n;
+    return OK;
+}
+
+/* The rows of all classes, by what template the strings have. */
+static err_t fill_rows(struct text_plan *p, const uint64_t *template, struct arena *a)
+{
+    uint32_t *at = ARENA_ARRAY(a, uint32_t, (size_t)p->nclasses + 1);
     for (uint32_t k = 0; k < p->nclasses; k++)
         p->classes[k].rows = ARENA_RAW(a, uint32_t, p->classes[k].n);
     TRY(arena_check(a));
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < p->n; i++)
         for (uint32_t k = p->first_op[template[i]]; k + 1 < p->first_op[template[i] + 1]; k++) {
             uint32_t class = p->ops[k].class;
             p->classes[class].rows[at[class]++] = i;
         }
-    p->n = n;
+    return OK;
+}
+
+err_t text_plan_rows(struct text_plan *p, const uint64_t *template, uint32_t n, uint64_t limit, struct arena *a)
+{
+    TRY(text_plan_count(p, template, n, limit, a));
+    return fill_rows(p, template, a);
+}
+
+err_t text_plan_rows_of(struct text_plan *p, uint32_t class, struct arena *a)
+{
+    struct text_class *c = &p->classes[class];
+    if (c->rows) return OK;
+    if (p->alone++ >= ROWS_ALONE_MAX) return fill_rows(p, p->template, a);
+    uint32_t *uses = ARENA_ARRAY(a, uint32_t, (size_t)p->ntemplates + 1), *rows = ARENA_RAW(a, uint32_t, (size_t)c->n + 1), at = 0;
+    TRY(arena_check(a));
+    for (uint32_t t = 0; t < p->ntemplates; t++)
+        for (uint32_t k = p->first_op[t]; k + 1 < p->first_op[t + 1]; k++)
+            uses[t] += p->ops[k].class == class;
+    for (uint32_t i = 0; i < p->n; i++)
+        for (uint32_t left = uses[p->template[i]]; left > 0; left--)
+            rows[at++] = i;
+    c->rows = rows;
     return OK;
 }

@@ -122,10 +122,13 @@ static err_t find_parts(struct text_reader *r, const struct text_class *c, struc
     return get_field(r, &out->numbers);
 }
 
-static err_t decode_class(struct text_reader *r, uint32_t k)
+static bool has_values(const struct text_class *c) { return slot_is_hex(c->type) ? c->dict.bytes != NULL : c->values != NULL; }
+
+static err_t decode_values(struct text_reader *r, uint32_t k)
 {
     struct text_class *c = &r->plan.classes[k];
     struct text_parts *at = &r->at[k];
+    TRY(text_plan_rows_of(&r->plan, k, r->a));
     if (slot_is_hex(c->type)) {
         uint32_t width = c->type == SLOT_UUID ? 16 : c->a / 2u;
         uint8_t *to = arena_alloc(r->a, (size_t)c->n * width + 1);
@@ -136,20 +139,16 @@ static err_t decode_class(struct text_reader *r, uint32_t k)
     }
     uint64_t *values = ARENA_RAW(r->a, uint64_t, (size_t)c->n + 1);
     TRY(arena_check(r->a));
-    if (at->is_text) {
-        TRY(decode_strings(r, at, r->left, &c->dict));
-        r->left -= c->dict.offset[at->count];
-    }
     TRY(text_numbers_decode(&at->numbers, &r->plan, k, at->is_text, at->count, r->a, values));
     c->values = values;
     return at_end(&at->numbers);
 }
 
-err_t text_need_class(struct text_reader *r, uint32_t k)
+err_t text_need_values(struct text_reader *r, uint32_t k)
 {
     const struct text_class *classes = r->plan.classes;
     uint32_t *chain = r->chain, n = 0;
-    for (uint32_t next = k; next != TEXT_CLASS_TEMPLATE && !classes[next].values && !classes[next].dict.bytes;) {
+    for (uint32_t next = k; next != TEXT_CLASS_TEMPLATE && !has_values(&classes[next]);) {
         chain[n++] = next;
         uint32_t of = TEXT_CLASS_TEMPLATE;
         if (!slot_is_hex(classes[next].type)) TRY(text_numbers_needs(r->at[next].numbers, &r->plan, &of));
@@ -157,7 +156,18 @@ err_t text_need_class(struct text_reader *r, uint32_t k)
         next = of;
     }
     while (n > 0)
-        TRY(decode_class(r, chain[--n]));
+        TRY(decode_values(r, chain[--n]));
+    return OK;
+}
+
+/* All that is needed to write values of class k. */
+static err_t need_class(struct text_reader *r, uint32_t k)
+{
+    struct text_class *c = &r->plan.classes[k];
+    TRY(text_need_values(r, k));
+    if (!r->at[k].is_text || c->dict.offset) return OK;
+    TRY(decode_strings(r, &r->at[k], r->left, &c->dict));
+    r->left -= c->dict.offset[c->dict.count];
     return OK;
 }
 
@@ -183,10 +193,10 @@ uint32_t text_write_hex(const struct text_class *c, uint32_t i, char *to)
     const uint8_t *p = (const uint8_t *)c->dict.bytes + (size_t)i * width;
     const char *digits = c->b ? "0123456789ABCDEF" : "0123456789abcdef";
     char *at = to;
-    for (uint32_t k = 0; k < width; k++) {
+    for (uint32_t k = 0; k < width; k++, at += 2) {
         if (c->type == SLOT_UUID && (k == 4 || k == 6 || k == 8 || k == 10)) *at++ = '-';
-        *at++ = digits[p[k] >> 4];
-        *at++ = digits[p[k] & 15];
+        at[0] = digits[p[k] >> 4];
+        at[1] = digits[p[k] & 15];
     }
     return (uint32_t)(at - to);
 }
@@ -311,7 +321,7 @@ err_t text_open_rows(struct text_reader *r)
     TRY(text_numbers_decode(&r->templates, p, TEXT_CLASS_TEMPLATE, true, p->ntemplates, r->a, template));
     TRY(at_end(&r->templates));
     /* Every slot has at least a byte of text. */
-    TRY(text_plan_rows(p, template, r->n, r->raw, r->a));
+    TRY(r->whole ? text_plan_rows(p, template, r->n, r->raw, r->a) : text_plan_count(p, template, r->n, r->raw, r->a));
     for (uint32_t k = 0; k < p->nclasses; k++)
         if (r->at[k].count > p->classes[k].n) return err_set(ERR_CORRUPT, "%u parts of %u values", r->at[k].count, p->classes[k].n);
     p->template = template;
@@ -331,12 +341,12 @@ static err_t decode(struct str block, uint32_t n, uint32_t raw, uint32_t base, i
 {
     struct arena a;
     arena_init_sized(&a, budget, 1 << 18);
-    struct text_reader r = { .a = &a, .n = n, .raw = raw, .depth = depth };
+    struct text_reader r = { .a = &a, .n = n, .raw = raw, .depth = depth, .whole = true };
     struct text_writer w = { .to = to, .end = to + raw };
     err_t e;
     TRY_OUT(e, open_all(&r, block, &w));
     for (uint32_t k = 0; k < r.plan.nclasses; k++)
-        TRY_OUT(e, text_need_class(&r, k));
+        TRY_OUT(e, need_class(&r, k));
     e = write_all(&w, base, ends);
 out:
     arena_deinit(&a);
@@ -354,7 +364,7 @@ err_t text_write_at(struct text_reader *r, struct text_writer *w, uint32_t i)
     uint64_t template = p->template[i];
     for (uint32_t k = p->first_op[template]; k + 1 < p->first_op[template + 1]; k++) {
         uint32_t class = p->ops[k].class;
-        TRY(text_need_class(r, class));
+        TRY(need_class(r, class));
         w->at[class] = text_value_of(&p->classes[class], i);
     }
     return write_string(w, template);

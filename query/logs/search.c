@@ -104,7 +104,18 @@ static err_t plan_make(struct plan *p, const struct log_search *s, const struct 
 
 /* -- fragment --------------------------------------------------------------------------------------------------- */
 
-enum { ADDR_COLS_MAX = 6 };
+enum { ADDR_COLS_MAX = 6, TEXT_ROWS_MAX = 64, TEXT_TURNS_MAX = 8 };
+
+/* The texts of some rows of a chunk, decoded alone: few of a rowset's rows get in. Where many turns are needed all are. */
+struct some_texts {
+    uint32_t rows[TEXT_ROWS_MAX], n, turns; /* ascending or descending; turns in the current rowset */
+    struct text_col {
+        const struct column *col;
+        bool packed;
+    } cols[ATTR_COLS_MAX];
+    uint32_t ncols;
+};
+
 struct run { /* one fragment at work */
     const struct plan *p;
     struct partial *out;
@@ -116,6 +127,8 @@ struct run { /* one fragment at work */
     uint32_t naddr, addr_bound;       /* bound: a bit a field, on first need in a rowset */
     uint64_t bound_seq;
     bool hits;                        /* may the rowset hold hits that get in? Else it is only counted */
+    struct some_texts texts;
+    uint32_t at;                      /* the place in the order in which the chunk's rows are offered */
     const struct column *first;       /* the first sort key where it is a plain integer column, or NULL */
 };
 
@@ -124,13 +137,23 @@ struct run { /* one fragment at work */
 static const char *const addr_logs[] = { "time", "trace_id", "span_id", "severity_number", "body" };
 static const char *const addr_spans[] = { "start", "trace_id", "span_id" };
 static const char *const addr_docs[] = { "time", "source" };
-enum { ADDR_SPAN_ID = 2, ADDR_BODY = 4 };
+enum { ADDR_SPAN_ID = 2, ADDR_BODY = 4, ADDR_SOURCE = 1 };
+
+static const char *const *addr_names(const struct run *r)
+{
+    enum signal sig = r->p->ix->signal;
+    return sig == SIG_LOGS ? addr_logs : sig == SIG_SPANS ? addr_spans : addr_docs;
+}
+
+static bool is_text(const struct run *r, uint32_t i)
+{
+    enum signal sig = r->p->ix->signal;
+    return sig == SIG_LOGS ? i == ADDR_BODY : sig == SIG_DOCS && i == ADDR_SOURCE;
+}
 
 static err_t bind_addr(struct run *r, uint32_t i)
 {
-    enum signal sig = r->p->ix->signal;
-    const char *const *names = sig == SIG_LOGS ? addr_logs : sig == SIG_SPANS ? addr_spans : addr_docs;
-    struct attr_ref ref = { .rel = REL_ROWS, .scope = SC_SELF, .name = str_of(names[i]) };
+    struct attr_ref ref = { .rel = REL_ROWS, .scope = SC_SELF, .name = str_of(addr_names(r)[i]) };
     if (r->addr_bound >> i & 1) return OK;
     r->addr_bound |= 1u << i;
     return attr_bind(&r->scan.src, &ref, &r->bind, &r->addr[i]);
@@ -170,8 +193,66 @@ static err_t bind_run(struct run *r)
             TRY(attr_bind(&r->scan.src, &r->p->key[k].refs[i], &r->bind, &r->key[k][i]));
     r->first = r->hits ? first_key(r) : NULL;
     r->addr_bound = 0;
+    r->texts.n = r->texts.turns = 0;
     if (r->out->agg_open) TRY(op_agg_bind(&r->out->agg, &r->scan.src));
     r->bound_seq = r->scan.rowset_seq;
+    return OK;
+}
+
+/* The row that is offered at place i. */
+static uint32_t offered(const struct run *r, uint32_t i)
+{
+    const struct chunk *c = &r->scan.chunk;
+    uint32_t at = r->p->nkeys && r->p->top.desc[0] ? c->nsel - 1 - i : i;
+    return c->base + (c->sel ? c->sel[at] : at);
+}
+
+/* The texts of the row at hand and of those that are offered next. */
+static err_t read_texts(struct run *r, struct str name)
+{
+    struct some_texts *t = &r->texts;
+    const struct column_key *keys;
+    uint32_t nkeys, ascending[TEXT_ROWS_MAX];
+    t->turns++;
+    t->n = MIN(r->scan.chunk.nsel - r->at, (uint32_t)TEXT_ROWS_MAX);
+    t->ncols = 0;
+    for (uint32_t i = 0; i < t->n; i++)
+        t->rows[i] = offered(r, r->at + i);
+    bool down = t->n > 1 && t->rows[0] > t->rows[1];
+    for (uint32_t i = 0; i < t->n; i++)
+        ascending[i] = t->rows[down ? t->n - 1 - i : i];
+    memcpy(t->rows, ascending, t->n * sizeof *ascending);
+    TRY(rowset_keys(&r->scan.rowset, REL_ROWS, &keys, &nkeys));
+    for (uint32_t i = 0; i < nkeys && t->ncols < ATTR_COLS_MAX; i++) {
+        if (keys[i].scope != SC_SELF || !str_eq(keys[i].name, name)) continue;
+        struct text_col *c = &t->cols[t->ncols++];
+        TRY(rowset_column_at(&r->scan.rowset, REL_ROWS, &keys[i], t->rows, t->n, &c->col, &c->packed));
+    }
+    return OK;
+}
+
+static uint32_t place_of(const struct some_texts *t, uint32_t row)
+{
+    uint32_t i = 0;
+    while (i < t->n && t->rows[i] != row)
+        i++;
+    return i;
+}
+
+static err_t add_text(struct run *r, uint32_t i, uint32_t row, uint64_t *h)
+{
+    struct some_texts *t = &r->texts;
+    uint32_t at = place_of(t, row);
+    if (at == t->n && t->turns < TEXT_TURNS_MAX) {
+        TRY(read_texts(r, str_of(addr_names(r)[i])));
+        at = place_of(t, row);
+    }
+    bool some = at < t->n;
+    if (!some) TRY(bind_addr(r, i));
+    for (uint32_t c = 0; c < (some ? t->ncols : r->addr[i].n); c++) {
+        struct val v = some ? column_val(t->cols[c].col, t->cols[c].packed ? at : row) : column_val(r->addr[i].col[c], row);
+        if (v.type) *h = hash_u64(*h + val_hash(&v) + i);
+    }
     return OK;
 }
 
@@ -180,7 +261,10 @@ static err_t row_addr(struct run *r, uint32_t row, uint64_t *addr)
     uint64_t h = 0;
     bool has_span = false;
     for (uint32_t i = 0; i < r->naddr; i++) {
-        if (i == ADDR_BODY && has_span) break;
+        if (is_text(r, i)) {
+            if (!has_span) TRY(add_text(r, i, row, &h));
+            continue;
+        }
         TRY(bind_addr(r, i));
         for (uint32_t c = 0; c < r->addr[i].n; c++) {
             struct val v = column_val(r->addr[i].col[c], row);
@@ -227,7 +311,8 @@ static err_t offer_chunk(struct run *r)
     int64_t worst = 0;
     bool full = op_topn_worst_i64(&r->out->top, &worst);
     for (uint32_t i = 0; i < c->nsel; i++) {
-        uint32_t at = desc ? c->nsel - 1 - i : i, row = c->base + (c->sel ? c->sel[at] : at);
+        uint32_t row = offered(r, i);
+        r->at = i;
         if (full && r->first && column_has(r->first, row)) {
             int64_t v = r->first->i64[row];
             if (desc ? v < worst : v > worst) continue;
