@@ -210,17 +210,19 @@ static void log_tables(struct str in, struct arena *a)
 {
     rows(in, a, SIG_LOGS);
 }
+static struct rw_cache *cache;
 static void point_batch(struct str in, struct arena *a)
 {
     struct otlp_points p;
-    otlp_points_init(&p, a, NULL, in, (unix_ns){ 1 });
+    struct rw_generation *g = rw_cache_pin(cache);
+    otlp_points_init(&p, a, NULL, g, in, (unix_ns){ 1 });
     struct otlp_sink sink = otlp_points_sink(&p);
     ASSERT(otlp_metrics_walk(in, a, &sink) == OK && otlp_points_finish(&p) == OK);
     seen += metric_builder_finish(&p.builder)->nsamples;
     otlp_points_deinit(&p);
+    rw_cache_unpin(cache, g);
 }
 
-static struct rw_cache *cache;
 static void series_batch(struct str in, struct arena *a)
 {
     struct metric_builder b;

@@ -94,6 +94,11 @@ out:
     return e;
 }
 
+static struct rw_cache *cache_here(const struct ingest_ctx *c)
+{
+    return c->rw_cache[rt_in_fiber() ? rt_core() : 0];
+}
+
 /* A metric batch to the store; nothing when it is empty. */
 static err_t append_metrics(struct ingest_ctx *c, struct str tenant, struct metric_batch *m, hash128 content)
 {
@@ -109,8 +114,10 @@ static err_t ingest_points(struct ingest_ctx *c, bool json, struct str tenant, s
                            struct otlp_result *res)
 {
     struct otlp_points p;
+    struct rw_cache *cache = cache_here(c);
+    struct rw_generation *g = rw_cache_pin(cache);
     err_t e = OK;
-    otlp_points_init(&p, a, c->budget, json ? STR("") : body, rt_wall());
+    otlp_points_init(&p, a, c->budget, g, json ? STR("") : body, rt_wall());
     struct otlp_sink sink = otlp_points_sink(&p);
     TRY_OUT(e, walk(SIG_METRICS, json, body, a, &sink));
     TRY_OUT(e, otlp_points_finish(&p));
@@ -120,6 +127,7 @@ static err_t ingest_points(struct ingest_ctx *c, bool json, struct str tenant, s
     memcpy(res->why, p.why, sizeof res->why);
 out:
     otlp_points_deinit(&p);
+    rw_cache_unpin(cache, g);
     return e;
 }
 
@@ -324,7 +332,7 @@ static void written(struct http_request *rq, const char *name, uint64_t n, struc
 
 static err_t remote_write(struct ingest_ctx *c, struct http_request *rq, bool v2, struct arena *a, struct rw_stats *st)
 {
-    struct rw_cache *cache = c->rw_cache[rt_in_fiber() ? rt_core() : 0];
+    struct rw_cache *cache = cache_here(c);
     struct str request;
     TRY(rw_uncompress(rq->body, a, &request));
     struct rw_generation *g = rw_cache_pin(cache);

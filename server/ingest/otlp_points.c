@@ -17,11 +17,13 @@ enum {
     EXEMPLAR_CHARS_MAX = 128,  /* OpenMetrics: all labels of an exemplar together */
     CHECK_EVERY = 128,         /* points between two looks at the fiber's quota */
     TRACE_LABEL_CHARS = 63,    /* trace_id and span_id with their hex digits */
+    FLAT_FEW = 1024,           /* attributes of so many bytes are hashed from the stack */
 };
 
-void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct str request, unix_ns now)
+void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct rw_generation *known, struct str request,
+                      unix_ns now)
 {
-    *p = (struct otlp_points){ .arena = a, .request = request, .now_ms = now.ns / NS_PER_MS };
+    *p = (struct otlp_points){ .arena = a, .request = request, .known = known, .now_ms = now.ns / NS_PER_MS };
     metric_builder_init(&p->builder, a, budget);
 }
 
@@ -47,7 +49,69 @@ static err_t reject_metric(struct otlp_points *p, const char *why)
     return reject(p, "metric \"%.*s\": %s", (int)MIN(name.n, 100), name.p ? name.p : "", why);
 }
 
-/* -- series ----------------------------------------------------------------------------------------- */
+/* -- keys of the cache ------------------------------------------------------------------------------- */
+
+static struct rw_key key_with(struct rw_key k, struct str s)
+{
+    return rw_key_mix(k, rw_key_of(s));
+}
+
+/* Attributes as bytes, each field behind its length: no two lists of attributes have the same. */
+struct flat {
+    uint8_t *p, *end;
+};
+
+static void flat_put(struct flat *f, const void *bytes, uint32_t n)
+{
+    if ((size_t)(f->end - f->p) < sizeof n + n) return; /* never: flat_bytes */
+    memcpy(f->p, &n, sizeof n);
+    if (n) memcpy(f->p + sizeof n, bytes, n);
+    f->p += sizeof n + n;
+}
+
+static bool has_text(enum otlp_type type)
+{
+    return type != OTLP_NONE && type != OTLP_BOOL && type != OTLP_INT && type != OTLP_F64;
+}
+
+static size_t flat_bytes(const struct otlp_attrs *attrs)
+{
+    size_t n = 0;
+    for (uint32_t i = 0; i < attrs->n; i++) {
+        const struct otlp_value *v = &attrs->kv[i].value;
+        n += 3 * sizeof(uint32_t) + 1 + attrs->kv[i].key.n + (has_text(v->type) ? v->s.n : sizeof v->i);
+    }
+    return n;
+}
+
+static void flat_value(struct flat *f, const struct otlp_value *v)
+{
+    uint8_t type = (uint8_t)v->type;
+    flat_put(f, &type, 1);
+    if (has_text(v->type)) {
+        flat_put(f, v->s.p, (uint32_t)v->s.n);
+        return;
+    }
+    int64_t bits = v->type == OTLP_NONE ? 0 : v->type == OTLP_BOOL ? v->b : v->i;
+    flat_put(f, &bits, sizeof bits);
+}
+
+static struct rw_key key_of_point(const struct otlp_points *p, const struct otlp_attrs *attrs)
+{
+    uint8_t few[FLAT_FEW];
+    struct arena_mark mark = arena_mark(p->arena);
+    size_t n = flat_bytes(attrs);
+    struct flat f = { .p = n <= sizeof few ? few : arena_alloc_aligned(p->arena, n, 1) };
+    uint8_t *from = f.p;
+    f.end = f.p + n;
+    for (uint32_t i = 0; i < attrs->n; i++) {
+        flat_put(&f, attrs->kv[i].key.p, (uint32_t)attrs->kv[i].key.n);
+        flat_value(&f, &attrs->kv[i].value);
+    }
+    struct rw_key key = key_with(p->metric_key, str_n(from, (size_t)(f.p - from)));
+    arena_rollback(p->arena, mark);
+    return key;
+}
 
 static double stale(void)
 {
@@ -57,33 +121,92 @@ static double stale(void)
     return d;
 }
 
-/* The series of name + suffix with the point's labels and, when its name is not empty, one more label. */
-static err_t series(struct otlp_points *p, const char *suffix, struct label more, uint32_t *out)
+static err_t make_labels(struct otlp_points *p)
 {
-    struct arena *a = p->arena;
-    struct arena_mark mark = arena_mark(a);
-    struct labels ls = { .l = ARENA_RAW(a, struct label, p->nlabels + 2) };
-    if (p->nlabels) memcpy(ls.l, p->labels, p->nlabels * sizeof *ls.l);
-    ls.n = p->nlabels;
-    ls.l[ls.n++] = (struct label){ STR("__name__"),
-                                   *suffix ? arena_printf(a, STR_FMT "%s", STR_ARG(p->name), suffix) : p->name };
-    if (more.name.n) {
-        /* The point's own attribute of that name gives way. */
-        for (uint32_t i = 0; i < p->nlabels; i++)
-            if (str_eq(ls.l[i].name, more.name)) ls.l[i].value = STR("");
-        ls.l[ls.n++] = more;
+    TRY(otlp_labels(&p->point->attrs, NULL, (const uint8_t *)p->request.p, p->arena, &p->labels, &p->nlabels));
+    for (uint32_t k = 0; k < p->nidentity; k++) {
+        uint32_t i = 0;
+        while (i < p->nlabels && !str_eq(p->labels[i].name, p->identity[k].name))
+            i++;
+        if (i == p->nlabels) p->nlabels++;
+        p->labels[i] = p->identity[k];
     }
-    err_t e = labels_normalise(&ls);
-    if (e == ERR_INVALID) return ERR_LIMIT; /* the point's fault, not the request's */
-    TRY(e);
-    struct str canonical = labels_encode(&ls, a);
-    uint32_t before = p->builder.batch.nseries;
-    *out = metric_builder_series(&p->builder, series_id(canonical), canonical);
-    if (*out < before) arena_rollback(a, mark);
-    return arena_check(a);
+    return OK;
 }
 
-#define NO_LABEL ((struct label){ { NULL, 0 }, { NULL, 0 } })
+struct more { /* one more label, whose value is a number; name NULL: none */
+    const char *name;
+    double value;
+};
+
+/* name + suffix with the point's labels and one more. */
+static err_t labels_of(struct otlp_points *p, const char *suffix, struct more more, struct labels *ls)
+{
+    struct arena *a = p->arena;
+    if (!p->labels) TRY(make_labels(p));
+    *ls = (struct labels){ .n = p->nlabels, .l = ARENA_RAW(a, struct label, p->nlabels + 2) };
+    if (p->nlabels) memcpy(ls->l, p->labels, p->nlabels * sizeof *ls->l);
+    ls->l[ls->n++] = (struct label){ STR("__name__"),
+                                     *suffix ? arena_printf(a, STR_FMT "%s", STR_ARG(p->name), suffix) : p->name };
+    if (!more.name) return OK;
+    /* The point's own attribute of that name gives way. */
+    for (uint32_t i = 0; i < p->nlabels; i++)
+        if (str_is(ls->l[i].name, more.name)) ls->l[i].value = STR("");
+    ls->l[ls->n++] = (struct label){ str_of(more.name), float_text(more.value, a) };
+    return OK;
+}
+
+/* Of a series that the cache does not have, or without one. */
+static err_t new_series(struct otlp_points *p, const char *suffix, struct more more, struct rw_key key, uint32_t *out)
+{
+    struct labels ls;
+    TRY(labels_of(p, suffix, more, &ls));
+    uint32_t at;
+    struct str canonical = STR("");
+    err_t e = p->known ? rw_add(p->known, key, &ls, p->arena, &at) : labels_normalise(&ls);
+    if (e == ERR_INVALID) return ERR_LIMIT; /* the point's fault, not the request's */
+    TRY(e);
+    if (p->known) {
+        *out = metric_builder_series(&p->builder, p->known->series[at].id, p->known->series[at].canonical);
+    } else {
+        canonical = labels_encode(&ls, p->arena);
+        *out = metric_builder_series(&p->builder, series_id(canonical), canonical);
+    }
+    return arena_check(p->arena);
+}
+
+static struct rw_key key_of_part(const struct otlp_points *p, const char *suffix, struct more more)
+{
+    struct {
+        char suffix[16], name[16]; /* of ours alone, and shorter */
+        double value;
+    } part = { .value = more.name ? more.value : 0 };
+    strncpy(part.suffix, suffix, sizeof part.suffix - 1);
+    if (more.name) strncpy(part.name, more.name, sizeof part.name - 1);
+    return key_with(p->point_key, str_n(&part, sizeof part));
+}
+
+static err_t series(struct otlp_points *p, const char *suffix, struct more more, uint32_t *out)
+{
+    struct rw_key key = { 0 };
+    if (p->known) {
+        key = *suffix || more.name ? key_of_part(p, suffix, more) : p->point_key;
+        uint32_t at = rw_find(p->known, key);
+        if (at != UINT32_MAX) {
+            const struct rw_series *s = &p->known->series[at];
+            *out = metric_builder_series(&p->builder, s->id, s->canonical);
+            return arena_check(p->arena);
+        }
+    }
+    struct arena_mark mark = arena_mark(p->arena);
+    uint32_t before = p->builder.batch.nseries;
+    bool made = p->labels;
+    err_t e = new_series(p, suffix, more, key, out);
+    if (e == OK && *out < before && made) arena_rollback(p->arena, mark);
+    return e;
+}
+
+#define NO_MORE ((struct more){ NULL, 0 })
 
 static int64_t time_of(const struct otlp_points *p, const struct otlp_point *pt)
 {
@@ -98,7 +221,7 @@ static int64_t start_of(const struct otlp_points *p, const struct otlp_point *pt
     return st > 0 && st <= time_of(p, pt) ? st : ST_NONE;
 }
 
-static err_t put(struct otlp_points *p, const struct otlp_point *pt, const char *suffix, struct label more,
+static err_t put(struct otlp_points *p, const struct otlp_point *pt, const char *suffix, struct more more,
                  double value, uint32_t *out)
 {
     TRY(series(p, suffix, more, out));
@@ -144,7 +267,7 @@ static err_t put_number(struct otlp_points *p, const struct otlp_point *pt)
     uint32_t s;
     if (pt->value_type == OTLP_NONE && !(pt->flags & OTLP_FLAG_NO_VALUE))
         return err_set(ERR_LIMIT, "a point without a value");
-    TRY(put(p, pt, "", NO_LABEL, pt->value_type == OTLP_INT ? (double)pt->i : pt->f, &s));
+    TRY(put(p, pt, "", NO_MORE, pt->value_type == OTLP_INT ? (double)pt->i : pt->f, &s));
     return put_exemplars(p, pt, s);
 }
 
@@ -169,12 +292,11 @@ static err_t put_histogram(struct otlp_points *p, const struct otlp_point *pt)
     for (uint32_t i = 0; i < pt->nbounds; i++) {
         cumulative += pt->buckets[i];
         if (isinf(pt->bounds[i]) && pt->bounds[i] > 0) break; /* the last bucket by another name */
-        struct label le = { STR("le"), float_text(pt->bounds[i], p->arena) };
-        TRY(put(p, pt, "_bucket", le, (double)cumulative, &bucket[next++]));
+        TRY(put(p, pt, "_bucket", (struct more){ "le", pt->bounds[i] }, (double)cumulative, &bucket[next++]));
     }
-    TRY(put(p, pt, "_bucket", (struct label){ STR("le"), STR("+Inf") }, (double)pt->count, &bucket[next]));
-    TRY(put(p, pt, "_count", NO_LABEL, (double)pt->count, &s));
-    if (pt->has_sum) TRY(put(p, pt, "_sum", NO_LABEL, pt->sum, &s));
+    TRY(put(p, pt, "_bucket", (struct more){ "le", INFINITY }, (double)pt->count, &bucket[next]));
+    TRY(put(p, pt, "_count", NO_MORE, (double)pt->count, &s));
+    if (pt->has_sum) TRY(put(p, pt, "_sum", NO_MORE, pt->sum, &s));
     for (uint32_t i = 0; i < pt->nexemplars; i++) {
         uint32_t at = 0;
         while (at < next && pt->exemplars[i].value > pt->bounds[at])
@@ -197,7 +319,7 @@ static err_t put_exp_histogram(struct otlp_points *p, const struct otlp_point *p
         if (e == ERR_INVALID) return ERR_LIMIT;
         TRY(e);
     }
-    TRY(series(p, "", NO_LABEL, &s));
+    TRY(series(p, "", NO_MORE, &s));
     metric_builder_hist(&p->builder, s, time_of(p, pt), h, start_of(p, pt));
     return put_exemplars(p, pt, s);
 }
@@ -206,11 +328,10 @@ static err_t put_summary(struct otlp_points *p, const struct otlp_point *pt)
 {
     uint32_t s;
     if (pt->nquantiles > NHIST_BUCKETS_MAX) return err_set(ERR_LIMIT, "%u quantiles", pt->nquantiles);
-    TRY(put(p, pt, "_sum", NO_LABEL, pt->sum, &s));
-    TRY(put(p, pt, "_count", NO_LABEL, (double)pt->count, &s));
+    TRY(put(p, pt, "_sum", NO_MORE, pt->sum, &s));
+    TRY(put(p, pt, "_count", NO_MORE, (double)pt->count, &s));
     for (uint32_t i = 0; i < pt->nquantiles; i++) {
-        struct label q = { STR("quantile"), float_text(pt->quantiles[i].quantile, p->arena) };
-        TRY(put(p, pt, "", q, pt->quantiles[i].value, &s));
+        TRY(put(p, pt, "", (struct more){ "quantile", pt->quantiles[i].quantile }, pt->quantiles[i].value, &s));
     }
     return OK;
 }
@@ -277,6 +398,9 @@ static err_t on_resource(void *ctx, const struct otlp_resource *r)
         p->identity[p->nidentity++] = (struct label){ STR("job"), job };
     }
     if (instance.n > 0) p->identity[p->nidentity++] = (struct label){ STR("instance"), instance };
+    p->resource_key = (struct rw_key){ 0 };
+    for (uint32_t i = 0; p->known && i < p->nidentity; i++)
+        p->resource_key = key_with(key_with(p->resource_key, p->identity[i].name), p->identity[i].value);
     return target_labels(p, &r->attrs);
 }
 
@@ -306,22 +430,10 @@ static err_t on_metric(void *ctx, const struct otlp_metric *m)
                : has_temporality && m->temporality != OTLP_CUMULATIVE ? "its aggregation temporality is not set"
                                                                       : NULL;
     if (p->fault) return OK;
+    if (p->known) p->metric_key = key_with(p->resource_key, p->name);
     metric_builder_meta(&p->builder, &(struct metric_meta){ .family = p->name, .type = type_of(m),
                                                             .unit = prom_unit(m->unit, p->arena),
                                                             .help = text_mend(m->description, p->arena) });
-    return OK;
-}
-
-static err_t point_labels(struct otlp_points *p, const struct otlp_point *pt)
-{
-    TRY(otlp_labels(&pt->attrs, NULL, (const uint8_t *)p->request.p, p->arena, &p->labels, &p->nlabels));
-    for (uint32_t k = 0; k < p->nidentity; k++) {
-        uint32_t i = 0;
-        while (i < p->nlabels && !str_eq(p->labels[i].name, p->identity[k].name))
-            i++;
-        if (i == p->nlabels) p->nlabels++;
-        p->labels[i] = p->identity[k];
-    }
     return OK;
 }
 
@@ -334,8 +446,10 @@ static err_t on_point(void *ctx, const struct otlp_point *pt)
     };
     struct otlp_points *p = ctx;
     if (p->fault) return reject_metric(p, p->fault);
-    err_t e = point_labels(p, pt);
-    if (e == OK) e = kinds[p->metric.kind](p, pt);
+    p->point = pt;
+    p->labels = NULL;
+    if (p->known) p->point_key = key_of_point(p, &pt->attrs);
+    err_t e = kinds[p->metric.kind](p, pt);
     if (e == ERR_LIMIT) return reject_metric(p, err_detail());
     TRY(e);
     p->accepted++;

@@ -11,6 +11,9 @@
  * The flag "no recorded value" stores the staleness marker. Attributes that fall together under one label name are
  * joined with ';' in the order of their keys.
  *
+ * A series whose attributes, as they stand in the request, resource and metric were seen before is found in a cache (rw_cache.h)
+ * by their hashes: its labels are not made again.
+ *
  * Rejected, point by point: delta temporality and unset temporality, names of which nothing is left, counts
  * that do not fit the bounds, bounds not ascending, too many labels or too long ones. */
 #ifndef SERVER_INGEST_OTLP_POINTS_H
@@ -18,10 +21,12 @@
 
 #include "server/ingest/metric_builder.h"
 #include "server/ingest/otlp_view.h"
+#include "server/ingest/rw_cache.h"
 
 struct otlp_points {
     struct arena *arena;
     struct str request; /* for offsets in errors; empty for JSON */
+    struct rw_generation *known; /* pinned by the caller while the batch lives; NULL: no cache */
     int64_t now_ms;
     /* out */
     struct metric_builder builder;
@@ -30,18 +35,23 @@ struct otlp_points {
     /* own: the resource */
     struct label identity[2]; /* job, instance */
     uint32_t nidentity;
+    struct rw_key resource_key;
     struct str target; /* canonical bytes of target_info; n == 0: none */
     int64_t first_ms, last_ms;
     /* own: the metric */
     struct otlp_metric metric;
     struct str name;
+    struct rw_key metric_key; /* with the resource's */
     const char *fault; /* why all its points are rejected, or NULL */
     /* own: the point */
-    struct label *labels; /* sorted by name, with room for three more */
+    const struct otlp_point *point;
+    struct rw_key point_key; /* with the metric's */
+    struct label *labels; /* sorted by name, with room for three more; NULL: not made yet */
     uint32_t nlabels;
 };
 
-void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct str request, unix_ns now);
+void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct rw_generation *known, struct str request,
+                      unix_ns now);
 /* In a fiber, a walk into this sink yields when the fiber's quota is used up. */
 struct otlp_sink otlp_points_sink(struct otlp_points *p);
 /* Then metric_builder_finish(&p->builder) gives the batch. */

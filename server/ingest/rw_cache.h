@@ -1,5 +1,5 @@
-/* Known series of remote write, one cache a core: from the raw label bytes of a request to the canonical labels and
- * the series id, so that a series seen before is never parsed again.
+/* Known series of remote write and OTLP, one cache a core: from the raw label bytes of a request, or what stands for them
+ * (otlp_points.c), to the canonical labels and the series id, so that a series seen before is never parsed again.
  *
  * Keys are two 64-bit XXH3 hashes with secret seeds of this process: who writes cannot aim at another's entry. The
  * mapping is a pure function of the labels, so tenants share it. Bounded: when it holds more than max_bytes it

@@ -8,26 +8,51 @@
 
 static struct arena arena;
 
+static struct rw_cache *cache; /* of all requests of a test */
+static struct rw_generation *known;
+
 static void setup(void)
 {
     arena_init(&arena, NULL);
+    cache = rw_cache_new(NULL, 64 << 20);
+    known = rw_cache_pin(cache);
 }
 static void teardown(void)
 {
     arena_deinit(&arena);
+    rw_cache_unpin(cache, known);
+    rw_cache_free(cache);
 }
 TestSuite(otlp_metrics, .init = setup, .fini = teardown);
 
 static struct otlp_points points;
 
-static err_t decode(struct buf *rq, struct metric_batch **m)
+static err_t decode_with(struct rw_generation *g, struct buf *rq, struct metric_batch **m)
 {
-    otlp_points_init(&points, &arena, NULL, buf_view(rq), (unix_ns){ 7 * NS_PER_S });
+    otlp_points_init(&points, &arena, NULL, g, buf_view(rq), (unix_ns){ 7 * NS_PER_S });
     struct otlp_sink sink = otlp_points_sink(&points);
     TRY(otlp_metrics_walk(buf_view(rq), &arena, &sink));
     TRY(otlp_points_finish(&points));
     *m = metric_builder_finish(&points.builder);
     return OK;
+}
+
+/* Without a cache; then with one that has it perhaps, and has it for sure: the same batch. */
+static err_t decode(struct buf *rq, struct metric_batch **m)
+{
+    struct rw_generation *const with[] = { NULL, known, known };
+    struct buf bytes[ARRAY_LEN(with)];
+    err_t e = OK;
+    for (unsigned i = 0; i < ARRAY_LEN(with); i++) {
+        if (i) otlp_points_deinit(&points);
+        e = decode_with(with[i], rq, m);
+        buf_init(&bytes[i], SIZE_MAX, NULL);
+        if (e == OK) metric_batch_encode(*m, NULL, &bytes[i]);
+        cr_expect(str_eq(buf_view(&bytes[0]), buf_view(&bytes[i])));
+    }
+    for (unsigned i = 0; i < ARRAY_LEN(with); i++)
+        buf_deinit(&bytes[i]);
+    return e;
 }
 
 static void metric(struct buf *rows, const char *name, const char *unit, unsigned data_field, struct buf *data)
