@@ -3,6 +3,8 @@
 #include "base/core/assert.h"
 #include "storage/seg_ids.h"
 
+#include <stdlib.h>
+
 /* Of a group at most so much is fetched ahead; the rest is read when it is asked for. */
 enum { FETCH_BYTES_MAX = 2 << 20, FETCH_ROWS_MAX = 256, FEW_ROWS_MAX = 4096 };
 
@@ -47,7 +49,15 @@ static const struct seg_col *id_column(const struct seg_rel *r)
     return NULL;
 }
 
-static err_t compare(struct rows_found *f, const struct seg_col *c, const uint32_t *rows, uint32_t n, struct str id, struct arena *a)
+static int compare_ids(const void *x, const void *y) { return memcmp(x, y, 16); }
+
+static bool is_one_of(struct rows_ids ids, const uint8_t *id)
+{
+    if (ids.n == 1) return memcmp(id, ids.v[0], 16) == 0;
+    return bsearch(id, ids.v, ids.n, 16, compare_ids) != NULL;
+}
+
+static err_t compare(struct rows_found *f, const struct seg_col *c, const uint32_t *rows, uint32_t n, struct rows_ids want, struct arena *a)
 {
     struct arena tmp;
     struct column ids;
@@ -57,7 +67,7 @@ static err_t compare(struct rows_found *f, const struct seg_col *c, const uint32
     f->rows = ARENA_RAW(a, uint32_t, n);
     TRY_OUT(e, arena_check(a));
     for (uint32_t i = 0; i < n; i++)
-        if (memcmp(ids.fix + (size_t)i * 16, id.p, 16) == 0 && column_has(&ids, i)) f->rows[f->n++] = rows[i];
+        if (column_has(&ids, i) && is_one_of(want, ids.fix + (size_t)i * 16)) f->rows[f->n++] = rows[i];
 out:
     arena_deinit(&tmp);
     return e;
@@ -74,11 +84,10 @@ static err_t read_few(struct rows_found *f, struct arena *a)
     return OK;
 }
 
-err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *rows, uint32_t nrows, struct str id, bool whole,
+err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *rows, uint32_t nrows, struct rows_ids ids, bool whole,
                 struct arena *a, struct rows_found *out)
 {
     struct wants w = { .a = a };
-    ASSERT(id.n == 16);
     *out = (struct rows_found){ .from = { .seg = seg } };
     TRY(seg_rows_parse(g->meta, g->nrows, a, &out->dir));
     const struct seg_rel *r = &out->dir.rel[REL_ROWS];
@@ -87,12 +96,12 @@ err_t rows_find(struct seg *seg, const struct seg_group *g, const uint32_t *rows
     TRY(arena_check(a));
     if (!c) return OK;
     if (nrows <= FETCH_ROWS_MAX && whole) want_all(&w, &out->dir, rows, nrows);
-    else if (nrows <= FETCH_ROWS_MAX) seg_cut_want(c, r->nrows, rows, nrows, want, &w);
+    else seg_cut_want(c, r->nrows, rows, nrows, want, &w);
     TRY(arena_check(a));
     TRY(seg_fetch(&out->from, w.v, w.n, a));
     for (uint32_t i = 0; i < out->from.nhave; i++)
         out->bytes += out->from.have[i].n;
-    TRY(compare(out, c, rows, nrows, id, a));
+    TRY(compare(out, c, rows, nrows, ids, a));
     return whole && out->n <= FEW_ROWS_MAX && out->n ? read_few(out, a) : OK;
 }
 

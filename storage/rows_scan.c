@@ -116,7 +116,7 @@ static const struct scan_hint *id_hint(const struct rows_req *rq)
 
 static err_t ask(struct rows_scan *s, struct asked *q)
 {
-    TRY(seg_find_id(q->seg, s->id->value, &s->mem, &q->rows, &q->n));
+    TRY(seg_find_ids(q->seg, s->ids.v, s->ids.n, &s->mem, &q->rows, &q->n));
     q->answered = true;
     return OK;
 }
@@ -164,14 +164,35 @@ static err_t keep_named(struct rows_scan *s, struct asking *q)
     return OK;
 }
 
+/* Reading a page of an index costs about as much as reading the ids of so many rows and comparing them. */
+enum { PAGE_ROWS = 300 };
+
+/* All rows of a trace belong to one core. Keeps the ids of this one; false when there are none. */
+static bool keep_ours(struct rows_scan *s)
+{
+    uint8_t (*ours)[16] = (void *)ARENA_RAW(&s->mem, uint8_t, (size_t)s->ids.n * 16);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->ids.n; i++)
+        if (partition_of(s->v->tenant, hash64(str_n(s->ids.v[i], 16)), s->v->partitions) % s->v->cores == s->v->core)
+            memcpy(ours[n++], s->ids.v[i], 16);
+    if (n) s->ids = (struct rows_ids){ (const uint8_t (*)[16])ours, n };
+    return n > 0;
+}
+
 static err_t look_up(struct rows_scan *s)
 {
-    struct asking q = { .s = s, .v = ARENA_ARRAY(&s->mem, struct asked, s->n) };
-    /* All rows of a trace belong to one core. */
-    bool ours = partition_of(s->v->tenant, hash64(s->id->value), s->v->partitions) % s->v->cores == s->v->core;
+    struct asking q = { .s = s, .v = ARENA_ARRAY(&s->mem, struct asked, s->n + 1) };
+    uint64_t rows = 0;
+    bool ours = keep_ours(s);
+    TRY(arena_check(&s->mem));
     for (uint32_t i = 0; i < s->n; i++) {
         struct seg *seg = s->sources[i].seg;
+        if (seg) rows += s->sources[i].group->nrows;
         if (seg && (q.n == 0 || q.v[q.n - 1].seg != seg)) q.v[q.n++] = (struct asked){ .seg = seg, .answered = !ours };
+    }
+    if (s->ids.n > 1 && (uint64_t)s->ids.n * q.n * PAGE_ROWS > rows) {
+        s->ids.n = 0;
+        return OK;
     }
     if (ours && q.n > 1) TRY(rows_in_fibers(q.n, ask_fiber, &q));
     return keep_named(s, &q);
@@ -215,7 +236,9 @@ static err_t open_sources(struct rows_scan *s)
         list_seg(s, i);
     view_note_missing(s->v, rq->signal, rq->tmin_ns, rq->tmax_ns);
     s->id = id_hint(rq);
-    if (s->id) TRY(look_up(s));
+    if (s->id) s->ids = (struct rows_ids){ (const void *)s->id->value.p, 1 };
+    else if (seg_ids_cover(rq->signal)) s->ids = (struct rows_ids){ rq->ids, rq->nids };
+    if (s->ids.n) TRY(look_up(s));
     else rows_words_init(&s->words, &s->rq);
     if (s->words.n) TRY(look_up_words(s));
     if (rq->newest_first && s->n > 1) qsort(s->sources, s->n, sizeof *s->sources, newest_first);
@@ -241,6 +264,7 @@ err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **ou
     }
     s->rq.hints = hints;
     s->rq.index = arena_str(&s->mem, rq->index);
+    s->rq.ids = arena_dup(&s->mem, rq->ids, rq->nids * sizeof *rq->ids);
     err_t e = open_sources(s);
     if (e == OK)
         *out = s;
@@ -514,7 +538,7 @@ struct finding {
 static err_t find(struct rows_scan *s, const struct source *src, struct arena *a, struct rows_found **out)
 {
     struct rows_found *f = ARENA_NEW(a, struct rows_found);
-    TRY(rows_find(src->seg, src->group, src->named, src->nnamed, s->id->value, s->rq.whole, a, f));
+    TRY(rows_find(src->seg, src->group, src->named, src->nnamed, s->ids, s->rq.whole, a, f));
     s->v->counts.bytes += f->bytes;
     *out = f;
     return OK;
@@ -617,7 +641,7 @@ err_t rows_next(struct rows_scan *s, struct rowset *rs, bool *more)
     while (s->at < s->n) {
         if (rt_in_fiber()) TRY(rt_checkpoint());
         arena_reset(&s->rowset);
-        if (s->id && s->at >= s->ahead_to) TRY(look_ahead(s));
+        if (s->ids.n && s->at >= s->ahead_to) TRY(look_ahead(s));
         TRY(begin_rowset(s, &s->sources[s->at++], rs));
         if (rs->nsel == 0) {
             s->v->counts.groups_skipped++;

@@ -42,7 +42,8 @@ struct rows_scan {
     struct arena mem;    /* of the scan */
     struct arena rowset; /* of the current rowset */
     struct arena ahead;  /* of what is found ahead */
-    const struct scan_hint *id; /* a trace id to look up, or NULL */
+    const struct scan_hint *id; /* that is of a trace id, or NULL */
+    struct rows_ids ids;        /* to look up; of the hint, or of the request */
     struct rows_words words;    /* to look up when there is no id */
     struct source *sources;
     uint32_t n, at;

@@ -703,21 +703,67 @@ err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n)
     return err_set(ERR_CORRUPT, "%s: the checksum of %" PRIu64 " bytes at %" PRIu64 " is wrong", s->path, n, off);
 }
 
-err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **rows, uint32_t *n)
+/* -- traces -- */
+enum { FIND_AT_ONCE = 64 };
+
+struct ids_found {
+    struct arena *a;
+    uint32_t *rows, n;
+    size_t cap;
+};
+
+/* At most FIND_AT_ONCE of them: their pages are read together. */
+static err_t find_some(struct seg *s, const uint8_t (*of)[16], uint32_t n, struct arena *tmp, struct ids_found *to)
 {
     const struct seg_ids *ids = &s->footer.ids;
-    *n = 0;
-    if (ids->npages == 0) return OK;
-    uint64_t hash = seg_ids_hash(id);
-    uint32_t page = seg_ids_page_of(ids, hash), from = page ? ids->end[page - 1] : 0, size = ids->end[page] - from;
+    struct file_range *r = ARENA_ARRAY(tmp, struct file_range, n);
+    uint64_t *hash = ARENA_RAW(tmp, uint64_t, n);
+    uint32_t nreads = 0, *rows, k;
+    struct str *page = ARENA_ARRAY(tmp, struct str, n);
+    TRY(arena_check(tmp));
+    for (uint32_t i = 0; i < n; i++) {
+        hash[i] = seg_ids_hash(str_n(of[i], 16));
+        uint32_t number = seg_ids_page_of(ids, hash[i]), from = number ? ids->end[number - 1] : 0, size = ids->end[number] - from;
+        if (size == 0) continue;
+        char *p = arena_alloc(tmp, size);
+        TRY(arena_check(tmp));
+        page[i] = (struct str){ p, size };
+        r[nreads++] = (struct file_range){ .to = p, .n = size, .off = ids->off + from };
+    }
+    if (nreads) TRY(read_ranges(s, r, nreads));
+    for (uint32_t i = 0; i < n; i++) {
+        TRY(in_file(seg_ids_find_rows(ids, page[i], hash[i], s->footer.nrows, tmp, &rows, &k), s->path));
+        if (k == 0) continue;
+        to->rows = arena_grow(to->a, to->rows, to->n, &to->cap, to->n + k, sizeof *rows);
+        TRY(arena_check(to->a));
+        memcpy(to->rows + to->n, rows, k * sizeof *rows);
+        to->n += k;
+    }
+    return OK;
+}
+
+static int ascending(const void *x, const void *y)
+{
+    uint32_t a = *(const uint32_t *)x, b = *(const uint32_t *)y;
+    return (a > b) - (a < b);
+}
+
+err_t seg_find_ids(struct seg *s, const uint8_t (*ids)[16], uint32_t n, struct arena *a, uint32_t **rows, uint32_t *nrows)
+{
+    struct ids_found found = { .a = a };
     struct arena tmp;
-    arena_init_sized(&tmp, a->budget, (size_t)size + 64);
-    char *p = arena_alloc(&tmp, (size_t)size + 1);
-    err_t e;
-    TRY_OUT(e, arena_check(&tmp));
-    if (size) TRY_OUT(e, read_one(s, p, size, ids->off + from));
-    e = in_file(seg_ids_find_rows(ids, (struct str){ p, size }, hash, s->footer.nrows, a, rows, n), s->path);
-out:
+    err_t e = OK;
+    arena_init(&tmp, a->budget);
+    for (uint32_t i = 0; e == OK && i < n && s->footer.ids.npages; i += FIND_AT_ONCE) {
+        e = find_some(s, ids + i, MIN(n - i, (uint32_t)FIND_AT_ONCE), &tmp, &found);
+        arena_reset(&tmp);
+    }
     arena_deinit(&tmp);
-    return e;
+    TRY(e);
+    if (n > 1 && found.n > 1) qsort(found.rows, found.n, sizeof *found.rows, ascending);
+    *rows = found.rows;
+    *nrows = 0;
+    for (uint32_t i = 0; i < found.n; i++)
+        if (i == 0 || found.rows[i] != found.rows[*nrows - 1]) found.rows[(*nrows)++] = found.rows[i];
+    return OK;
 }

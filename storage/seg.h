@@ -110,9 +110,9 @@ void seg_usage_set(struct seg *s, struct seg_usage *u);
 const struct seg_info *seg_info(const struct seg *s);
 uint32_t seg_ngroups(const struct seg *s);
 const struct seg_group *seg_group(const struct seg *s, uint32_t i); /* lives as long as s */
-/* The rows (seg_group.first_row + row) that may be of a trace, ascending, into the arena: a row that is not named is of
- * none. Reads one page of the index. */
-MUST_CHECK err_t seg_find_id(struct seg *s, struct str id, struct arena *a, uint32_t **rows, uint32_t *n) MAY_YIELD;
+/* The rows (seg_group.first_row + row) that may be of one of the n traces, ascending, into the arena: a row that is not named
+ * is of none. Reads a page of the index for each. */
+MUST_CHECK err_t seg_find_ids(struct seg *s, const uint8_t (*ids)[16], uint32_t n, struct arena *a, uint32_t **rows, uint32_t *nrows) MAY_YIELD;
 struct seg_tokens;
 const struct seg_tokens *seg_tokens(const struct seg *s); /* lives as long as s */
 /* A hint that chunks of [from, to) will be read soon; at most SEG_AHEAD_MAX bytes of it are fetched. */

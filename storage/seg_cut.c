@@ -231,18 +231,6 @@ static err_t column_at(const struct parts *p, uint32_t nrows, const uint32_t *ro
     return OK;
 }
 
-err_t seg_cut_column_at(const struct seg_reader *from, const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n,
-                        struct arena *a, struct column *out)
-{
-    struct arena tmp;
-    arena_init(&tmp, a->budget);
-    const struct parts p = { .from = from, .c = c, .cut = &c->cut, .tmp = &tmp };
-    *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .name = c->name };
-    err_t e = column_at(&p, nrows, rows, n, a, out);
-    arena_deinit(&tmp);
-    return e;
-}
-
 /* -- what will be read ---------------------------------------------------------------------------------------- */
 
 static void want_pieces(const struct seg_col *c, uint32_t from, uint32_t to, seg_range_fn *add, void *arg)
@@ -280,4 +268,49 @@ void seg_cut_want(const struct seg_col *c, uint32_t nrows, const uint32_t *rows,
     if (col_is_dict(c->type) && cut->ndict && piece_end(cut, cut->ndict) - piece_end(cut, 0) <= DICT_AHEAD_MAX)
         want_pieces(c, 1, 1 + cut->ndict, add, arg);
     want_values(c, nrows, rows, n, add, arg);
+}
+
+/* -- few rows ------------------------------------------------------------------------------------------------- */
+enum { FETCH_MAX = 1 << 20 };
+
+struct ranges {
+    struct arena *a;
+    struct seg_range *v;
+    uint32_t n;
+    size_t cap;
+    uint64_t bytes;
+};
+
+static void add_range(void *arg, uint64_t off, uint64_t n)
+{
+    struct ranges *r = arg;
+    if (n == 0 || r->bytes + n > FETCH_MAX) return; /* it is read when it is needed */
+    r->v = arena_grow(r->a, r->v, r->n, &r->cap, r->n + 1, sizeof *r->v);
+    r->v[r->n++] = (struct seg_range){ .off = off, .n = n };
+    r->bytes += n;
+}
+
+/* Reads the pieces together, unless somebody has. */
+static err_t fetch_pieces(struct seg_reader *from, const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n, struct arena *tmp)
+{
+    struct ranges want = { .a = tmp };
+    if (seg_reader_has(from, c->chunk.off, piece_end(&c->cut, 0))) return OK;
+    seg_cut_want(c, nrows, rows, n, add_range, &want);
+    TRY(arena_check(tmp));
+    *from = (struct seg_reader){ .seg = from->seg };
+    return seg_fetch(from, want.v, want.n, tmp);
+}
+
+err_t seg_cut_column_at(const struct seg_reader *from, const struct seg_col *c, uint32_t nrows, const uint32_t *rows, uint32_t n,
+                        struct arena *a, struct column *out)
+{
+    struct arena tmp;
+    struct seg_reader reader = *from;
+    arena_init(&tmp, a->budget);
+    const struct parts p = { .from = &reader, .c = c, .cut = &c->cut, .tmp = &tmp };
+    *out = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .name = c->name };
+    err_t e = n > 1 ? fetch_pieces(&reader, c, nrows, rows, n, &tmp) : OK;
+    if (e == OK) e = column_at(&p, nrows, rows, n, a, out);
+    arena_deinit(&tmp);
+    return e;
 }

@@ -5,13 +5,21 @@
 
 #include <stdlib.h>
 
+static const struct seg_range *at_hand(const struct seg_reader *r, uint64_t off, uint64_t n)
+{
+    for (uint32_t i = 0; i < r->nhave; i++)
+        if (off >= r->have[i].off && off + n <= r->have[i].off + r->have[i].n) return &r->have[i];
+    return NULL;
+}
+
+bool seg_reader_has(const struct seg_reader *r, uint64_t off, uint64_t n) { return at_hand(r, off, n) != NULL; }
+
 /* n bytes at off, at hand or from the file. */
 static err_t bytes_at(const struct seg_reader *r, uint64_t off, uint32_t n, struct arena *a, struct str *out)
 {
     TRY(seg_check_range(r->seg, off, n));
-    for (uint32_t i = 0; i < r->nhave; i++) {
-        const struct seg_range *h = &r->have[i];
-        if (off < h->off || off + n > h->off + h->n) continue;
+    const struct seg_range *h = at_hand(r, off, n);
+    if (h) {
         *out = (struct str){ h->p + (off - h->off), n };
         return OK;
     }

@@ -18,6 +18,8 @@ struct seg_reader {
 /* Fetches the ranges (in any order) at once into the arena; those that lie close together with what lies between them.
  * Once a reader. */
 MUST_CHECK err_t seg_fetch(struct seg_reader *r, struct seg_range *wanted, uint32_t n, struct arena *a) MAY_YIELD;
+/* Are these bytes at hand? */
+bool seg_reader_has(const struct seg_reader *r, uint64_t off, uint64_t n);
 /* As seg_read; *out may be a view of what is at hand. */
 MUST_CHECK err_t seg_reader_chunk(const struct seg_reader *r, const struct seg_chunk *c, struct arena *a, struct str *out) MAY_YIELD;
 /* Bytes [from, to) of a chunk, whose XXH3 has that lower half. */

@@ -1,6 +1,7 @@
 /* Reading the logs of an earlier life into memtables, generation by generation, each core its share of the log
- * directories. The generations stay apart and closed, so that they are sealed in their order; when memory
- * runs short they are sealed on the way.
+ * directories. The generations stay apart and closed, so that they are sealed in their order; where memory
+ * runs short they are sealed before the next one is read: half of the memtables' memory and one generation, which is itself about
+ * half of it, are the most that they take.
  *
  * What fails its checksum is never passed over in silence: it is logged as an error, counted in the stats, and the
  * file is copied to <dir>/bad before the seal deletes it. */
@@ -241,12 +242,13 @@ static err_t replay_generations(struct store *s, const struct wal_log *logs, uin
     ASSERT(args != NULL);
     err_t e = OK;
     while (next_generation(logs, nlogs, generation, &generation)) {
+        /* For the one to come. What is there at the end is sealed when the node serves. */
+        if (atomic_load(&s->mem.used) > s->o.mem_bytes / 2) TRY_OUT(e, seal_on_the_way(s));
         struct replay_call c = { s, logs, nlogs, generation };
         for (unsigned i = 0; i < s->cores; i++)
             args[i] = &c;
         TRY_OUT(e, rt_call_all(RT_INGEST, replay_here, args, NULL));
         store_closed_add(s, generation);
-        if (atomic_load(&s->mem.used) > s->o.mem_bytes / 2) TRY_OUT(e, seal_on_the_way(s));
     }
     atomic_store(&s->generation, generation + 1);
 out:

@@ -56,6 +56,10 @@ struct rows_req {
     bool oldest_first;    /* or by tmin ascending */
     uint64_t upto_generation; /* > 0: of segments of this generation and older ones alone: what was acked when it was sealed */
     bool whole;           /* of a trace_id's rows (HINT_FIX_EQ) all columns will be asked for: they are read together */
+    /* Only rows of these traces are looked at, ascending as bytes: others may be left out, and are where looking the ids up costs
+     * less than reading all ids. Instead of a hint. */
+    const uint8_t (*ids)[16];
+    uint32_t nids;
 };
 struct rows_scan;
 struct rowset {

@@ -6,14 +6,19 @@
 
 #include <stdlib.h>
 
-/* Candidates are gathered in batches that grow, so that few answers cost little and many candidates few passes over
- * the ids: a pass reads the trace id column of the window. */
+/* Rowsets are scanned newest first. Where one filter (or none) decides, what lies above the next rowset's newest row is in its
+ * order, and gathered before the scan goes on: a search for few traces ends where it has them.
+ *
+ * Candidates are gathered in batches that grow, so that few answers cost little and many candidates few passes over the ids: a pass
+ * looks ids up in the indexes of segments, or, where they are many, reads the trace id column of the window. */
+enum { FEW_HITS = 16 /* of a chunk: their ids and times are read alone */ };
 enum { GATHER_FIRST = 64, GATHER_GROWTH = 4, GATHER_MAX = 16384, GATHER_SPANS = 200000 };
 
 struct candidate {
     uint8_t id[16];
     uint32_t hits;      /* bit a filter */
     bool inside;        /* a hit inside the window */
+    bool taken;         /* handed out, or not to be */
     int64_t newest_ns;  /* start of the newest span that hit */
 };
 struct walk {
@@ -27,6 +32,13 @@ struct walk {
     uint32_t n;
     struct arena mem;   /* of the candidates */
     struct gather_need need;
+    uint32_t *rows;     /* of a chunk: VEC_MAX */
+    candidate_fn *fn;
+    void *ctx;
+    uint32_t batch;     /* to be gathered at once */
+    bool enough;
+    uint32_t untaken;
+    uint64_t looked_at; /* rows that the scan had seen when candidates were looked through */
 };
 
 int64_t saturating_add(int64_t a, int64_t b)
@@ -91,67 +103,79 @@ static void hit(struct walk *s, const uint8_t *id, int64_t start_ns, uint32_t bi
     c->hits = bit;
     c->inside = inside;
     c->newest_ns = start_ns;
+    c->taken = false;
+    s->untaken++;
     htab_insert(&s->by_id, h, s->n++);
 }
 
-static err_t scan_filter(struct walk *s, const struct expr *filter, uint32_t bit)
+/* The ids and starts of a chunk's hits. */
+static err_t add_hits(struct walk *s, struct op_scan *scan, uint32_t bit, int64_t tmin, int64_t tmax)
 {
-    static const struct scan_spec cols[] = {
-        { REL_ROWS, SC_SELF, { "trace_id", 8 }, COL_FIX },
-        { REL_ROWS, SC_SELF, { "start", 5 }, COL_I64 },
-    };
+    static const struct column_key id_key = { SC_SELF, COL_FIX, { "trace_id", 8 } }, start_key = { SC_SELF, COL_I64, { "start", 5 } };
+    const struct chunk *c = &scan->chunk;
+    uint32_t *rows = s->rows;
+    const struct column *id, *start;
+    bool id_few = false, start_few = false;
+    for (uint32_t i = 0; i < c->nsel; i++)
+        rows[i] = c->base + (c->sel ? c->sel[i] : i);
+    if (c->nsel <= FEW_HITS) {
+        TRY(rowset_column_at(&scan->rowset, REL_ROWS, &id_key, rows, c->nsel, &id, &id_few));
+        TRY(rowset_column_at(&scan->rowset, REL_ROWS, &start_key, rows, c->nsel, &start, &start_few));
+    } else {
+        TRY(rowset_column(&scan->rowset, REL_ROWS, SC_SELF, id_key.name, COL_FIX, &id));
+        TRY(rowset_column(&scan->rowset, REL_ROWS, SC_SELF, start_key.name, COL_I64, &start));
+    }
+    if (!id || id->width != 16) return OK;
+    for (uint32_t i = 0; i < c->nsel; i++) {
+        uint32_t id_row = id_few ? i : rows[i], start_row = start_few ? i : rows[i];
+        int64_t at = start && column_has(start, start_row) ? start->i64[start_row] : 0;
+        if (at >= tmin && at <= tmax && column_has(id, id_row)) hit(s, id->fix + (size_t)id_row * 16, at, bit);
+    }
+    return arena_check(&s->mem);
+}
+
+static err_t hand_out(struct walk *s, bool all, int64_t above_ns, uint32_t least) MAY_YIELD;
+
+/* At the beginning of a rowset that, as all that follow, has nothing newer than its tmax: candidates newer than that are in
+ * their order. Looking for them costs less than the scan did since. */
+static err_t hand_out_settled(struct walk *s, const struct op_scan *scan)
+{
+    if (s->untaken < s->batch || scan->rows_seen - s->looked_at < s->n) return OK;
+    s->looked_at = scan->rows_seen;
+    return hand_out(s, false, scan->rowset.tmax_ns, s->batch);
+}
+
+/* The only filter's candidates are handed out while it is scanned. */
+static err_t scan_filter(struct walk *s, const struct expr *filter, uint32_t bit, bool only)
+{
     int64_t slack = s->w->around && !s->plan->scan_all ? TRACE_SLACK_NS : 0;
     int64_t tmin = saturating_add(s->w->tmin_ns, -slack), tmax = saturating_add(s->w->tmax_ns, slack);
-    struct scan_opts o = { .req = { .signal = SIG_SPANS, .tmin_ns = tmin, .tmax_ns = tmax },
-                           .filter = filter, .builder = &s->plan->builder, .cols = cols, .ncols = 2 };
+    struct scan_opts o = { .req = { .signal = SIG_SPANS, .tmin_ns = tmin, .tmax_ns = tmax, .newest_first = only },
+                           .filter = filter, .builder = &s->plan->builder };
     struct op_scan scan;
+    uint64_t seq = 0;
     err_t e;
     TRY_OUT(e, op_scan_open(&scan, s->v, &o, s->q->budget));
-    for (;;) {
+    while (!s->enough) {
         enum op_status status;
         TRY_OUT(e, op_scan_next(&scan, &status));
         if (status == OP_FINISHED) break;
-        const struct chunk *c = &scan.chunk;
-        const struct vec *id = &c->cols[0], *start = &c->cols[1];
-        if (id->form != VEC_FLAT || id->width != 16) continue;
-        for (uint32_t i = 0; i < c->nsel; i++) {
-            uint32_t row = c->sel ? c->sel[i] : i;
-            int64_t at = start->form == VEC_CONST ? start->i64[0] : start->i64[row];
-            if (at >= tmin && at <= tmax) hit(s, id->fix + (size_t)row * 16, at, bit);
-        }
-        TRY_OUT(e, arena_check(&s->mem));
+        if (only && scan.rowset_seq != seq) TRY_OUT(e, hand_out_settled(s, &scan));
+        seq = scan.rowset_seq;
+        if (!s->enough) TRY_OUT(e, add_hits(s, &scan, bit, tmin, tmax));
     }
 out:
     op_scan_close(&scan);
     return e;
 }
 
-static int newest_first(const void *pa, const void *pb)
-{
-    const struct candidate *a = pa, *b = pb;
-    if (a->newest_ns != b->newest_ns) return a->newest_ns > b->newest_ns ? -1 : 1;
-    return memcmp(a->id, b->id, 16);
-}
-
 static err_t find_candidates(struct walk *s)
 {
     const struct candidate_plan *p = s->plan;
-    const struct tql_stage *first = p->q->pipeline->first;
-    /* A span that no filter sees may be asked for: {A} >> {}. */
-    bool unseen = false;
-    uint32_t kept = 0;
-    if (p->scan_all) TRY(scan_filter(s, NULL, 0));
-    for (uint32_t i = 0; i < p->q->nfilters && !p->scan_all; i++) {
-        if (p->filters[i]) TRY(scan_filter(s, p->filters[i], 1u << i));
-        else unseen = true;
-    }
-    for (uint32_t i = 0; i < s->n; i++) {
-        const struct candidate *c = &s->c[i];
-        bool may = p->scan_all || first->kind != TST_SPANSET || may_match(p, first->spanset, c->hits);
-        if (may && (c->inside || unseen)) s->c[kept++] = *c;
-    }
-    s->n = kept;
-    if (kept) qsort(s->c, kept, sizeof *s->c, newest_first);
+    bool only = p->scan_all || (p->q->nfilters == 1 && p->filters[0]);
+    if (p->scan_all) return scan_filter(s, NULL, 0, only);
+    for (uint32_t i = 0; i < p->q->nfilters; i++)
+        if (p->filters[i]) TRY(scan_filter(s, p->filters[i], 1u << i, only));
     return OK;
 }
 
@@ -181,11 +205,12 @@ static int by_trace(const void *pa, const void *pb)
     return memcmp(a->trace_id, b->trace_id, 16);
 }
 
-static err_t gather(struct walk *s, uint32_t from, uint32_t n, struct arena *a, struct tspans *spans)
+static err_t gather(struct walk *s, const struct candidate *c, uint32_t n, struct arena *a, struct tspans *spans)
 {
     uint8_t (*ids)[16] = (void *)ARENA_RAW(a, uint8_t, (size_t)n * 16);
+    TRY(arena_check(a));
     for (uint32_t i = 0; i < n; i++)
-        memcpy(ids[i], s->c[from + i].id, 16);
+        memcpy(ids[i], c[i].id, 16);
     TRY(trace_gather(s->v, (const uint8_t (*)[16])ids, n, saturating_add(s->w->tmin_ns, -TRACE_SLACK_NS),
                      saturating_add(s->w->tmax_ns, TRACE_SLACK_NS), TRACE_SPANS_MAX, s->w->whole ? NULL : &s->need, a, spans));
     if (spans->n) qsort(spans->s, spans->n, sizeof *spans->s, by_trace);
@@ -213,24 +238,23 @@ static uint32_t next_batch(uint32_t batch, uint32_t spans)
     return (uint32_t)MAX(1, MIN(MIN((uint64_t)batch * GATHER_GROWTH, GATHER_MAX), GATHER_SPANS / each));
 }
 
-static err_t gather_all(struct walk *s, candidate_fn *fn, void *ctx)
+static err_t gather_all(struct walk *s, const struct candidate *c, uint32_t n)
 {
     struct arena mem;
     err_t e = OK;
-    bool enough = false;
-    uint32_t at = 0, batch = GATHER_FIRST;
+    uint32_t at = 0;
     arena_init_sized(&mem, s->q->budget, 1 << 20);
-    while (e == OK && at < s->n && !enough) {
+    while (e == OK && at < n && !s->enough) {
         struct tspans spans;
-        uint32_t take = MIN(batch, s->n - at);
-        e = gather(s, at, take, &mem, &spans);
+        uint32_t take = MIN(s->batch, n - at);
+        e = gather(s, c + at, take, &mem, &spans);
         if (e == ERR_LIMIT && take > 1) { /* traces much bigger than those before: fewer at once */
-            batch = MAX(1, take / 8);
+            s->batch = MAX(1, take / 8);
             e = OK;
         } else if (e == OK) {
-            e = visit(&spans, &mem, fn, ctx, &enough);
+            e = visit(&spans, &mem, s->fn, s->ctx, &s->enough);
             at += take;
-            batch = next_batch(take, spans.n);
+            s->batch = next_batch(take, spans.n);
         }
         arena_reset(&mem);
     }
@@ -238,16 +262,63 @@ static err_t gather_all(struct walk *s, candidate_fn *fn, void *ctx)
     return e;
 }
 
+static int newest_first(const void *pa, const void *pb)
+{
+    const struct candidate *a = pa, *b = pb;
+    if (a->newest_ns != b->newest_ns) return a->newest_ns > b->newest_ns ? -1 : 1;
+    return memcmp(a->id, b->id, 16);
+}
+
+/* May the candidate's trace match, by what is known of it? */
+static bool is_candidate(const struct walk *s, const struct candidate *c)
+{
+    const struct candidate_plan *p = s->plan;
+    const struct tql_stage *first = p->q->pipeline->first;
+    bool unseen = false; /* a span that no filter sees may be asked for: {A} >> {} */
+    for (uint32_t i = 0; i < p->q->nfilters && !p->scan_all; i++)
+        unseen |= !p->filters[i];
+    bool may = p->scan_all || first->kind != TST_SPANSET || may_match(p, first->spanset, c->hits);
+    return may && (c->inside || unseen);
+}
+
+/* Gathers the candidates that were not yet, all or those newer than that, newest first, if there are so many. */
+static err_t hand_out(struct walk *s, bool all, int64_t above_ns, uint32_t least)
+{
+    struct arena mem;
+    uint32_t n = 0;
+    arena_init(&mem, s->q->budget);
+    uint32_t *at = ARENA_RAW(&mem, uint32_t, (size_t)s->untaken + 1);
+    struct candidate *some = ARENA_RAW(&mem, struct candidate, (size_t)s->untaken + 1);
+    err_t e;
+    TRY_OUT(e, arena_check(&mem));
+    for (uint32_t i = 0; i < s->n; i++)
+        if (!s->c[i].taken && (all || s->c[i].newest_ns > above_ns) && is_candidate(s, &s->c[i])) {
+            some[n] = s->c[i];
+            at[n++] = i;
+        }
+    if (n < least) goto out;
+    for (uint32_t i = 0; i < n; i++)
+        s->c[at[i]].taken = true;
+    s->untaken -= n;
+    if (n) qsort(some, n, sizeof *some, newest_first);
+    e = gather_all(s, some, n);
+out:
+    arena_deinit(&mem);
+    return e;
+}
+
 err_t candidates_each(struct query *q, struct view *v, const struct candidate_plan *p,
                       const struct candidate_window *w, candidate_fn *fn, void *ctx)
 {
-    struct walk s = { .q = q, .v = v, .plan = p, .w = w };
+    struct walk s = { .q = q, .v = v, .plan = p, .w = w, .fn = fn, .ctx = ctx, .batch = GATHER_FIRST };
     err_t e;
     arena_init(&s.mem, q->budget);
     htab_init(&s.by_id, q->budget);
-    TRY_OUT(e, find_candidates(&s));
     find_need(&s);
-    TRY_OUT(e, gather_all(&s, fn, ctx));
+    s.rows = ARENA_RAW(&s.mem, uint32_t, VEC_MAX);
+    TRY_OUT(e, arena_check(&s.mem));
+    TRY_OUT(e, find_candidates(&s));
+    if (!s.enough) TRY_OUT(e, hand_out(&s, true, 0, 0));
 out:
     htab_deinit(&s.by_id);
     arena_deinit(&s.mem);

@@ -3,6 +3,8 @@
 #include "base/core/assert.h"
 #include "base/core/hash.h"
 
+#include <stdlib.h>
+
 struct gather {
     struct arena *a;
     const uint8_t (*ids)[16];
@@ -328,6 +330,8 @@ static err_t gather_rowset(struct gather *g, struct rowset *rs)
     return take_rows(g, rs, row_ids, rows, n);
 }
 
+static int by_bytes(const void *a, const void *b) { return memcmp(a, b, 16); }
+
 err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t n, int64_t tmin_ns,
                    int64_t tmax_ns, uint32_t spans_max, const struct gather_need *need, struct arena *a,
                    struct tspans *out)
@@ -337,6 +341,13 @@ err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t n, int64_t
                               .name = STR("trace_id"), .value = str_n(n ? ids[0] : NULL, 16) };
     struct rows_req rq = { .signal = SIG_SPANS, .tmin_ns = tmin_ns, .tmax_ns = tmax_ns,
                            .hints = &hint, .nhints = n == 1, .whole = !need };
+    if (n > 1) {
+        uint8_t (*sorted)[16] = arena_dup(a, ids, n * sizeof *ids);
+        TRY(arena_check(a));
+        qsort(sorted, n, sizeof *sorted, by_bytes);
+        rq.ids = (const uint8_t (*)[16])sorted;
+        rq.nids = n;
+    }
     struct rows_scan *scan = NULL;
     *out = (struct tspans){ 0 };
     htab_init(&g.by_id, a->budget);

@@ -332,3 +332,33 @@ def test_late_spans_join_after_a_seal(make_node):
     # Sent twice (a retry after a lost answer): each span once.
     send(node, 0xA1, SHOP, base)
     check_queries(node)
+
+
+def test_a_search_for_few_gives_the_newest_of_many_segments(make_node):
+    """The walk from new to old ends early: nothing newer hides behind it, in whatever order traces came."""
+    node = make_node(args=["--set", "node.cores=2", "--set", "storage.seal_age=150ms", "--set", "storage.merge=false"]).start()
+    base = (time.time_ns() // 10**9 - 3000) * 10**9
+    started = {}
+    for r in [5, 9, 0, 7, 2, 11, 4, 1, 10, 3, 8, 6]:
+        for i in range(40):
+            n, rare = 1 + r * 40 + i, i % 10 == 3
+            at = base + r * 100 * 10**9 + (i * 37 % 40) * 10**9
+            send(node, n, {"many": [(n, 0, "root", 2, 0, 5, {"rare": "yes" if rare else "no"}, False)]}, at)
+            started[n] = (at, rare)
+        time.sleep(0.3)
+    window = {"start": base // 10**9 - 10, "end": base // 10**9 + 3000}
+
+    def found(q, limit):
+        return [int(t["traceID"], 16) for t in node.search(q, limit=limit, spss=1, **window)]
+
+    def wanted(limit, rare_only):
+        return sorted((n for n, (_, rare) in started.items() if rare or not rare_only), key=lambda n: -started[n][0])[:limit]
+
+    for limit in (1, 4, 20, 100, 500):
+        assert found('{ span.rare = "yes" }', limit) == wanted(limit, True), limit
+        assert found("{ }", limit) == wanted(limit, False), limit
+    for n in (3, 170, 333):  # late spans of old traces
+        send(node, n, {"late": [(100000 + n, n, "late", 2, 2000 * 1000 + n, 5, {"late": "yes"}, False)]}, base)
+    assert sorted(found('{ span.late = "yes" }', 3)) == [3, 170, 333]
+    assert sorted(found('{ span.late = "yes" } && { resource.service.name = "many" }', 100)) == [3, 170, 333]
+    assert sorted(found('{ span.late = "yes" } && { span.rare = "yes" }', 100)) == [n for n in (3, 170, 333) if started[n][1]]

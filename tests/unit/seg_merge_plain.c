@@ -283,7 +283,7 @@ static void check_ids(struct seg *s, uint64_t k)
     struct arena a;
     uint32_t *rows, n;
     arena_init(&a, NULL);
-    CHECK(seg_find_id(s, str_n(id, 16), &a, &rows, &n) == OK);
+    CHECK(seg_find_ids(s, (const uint8_t (*)[16])id, 1, &a, &rows, &n) == OK);
     for (uint32_t i = 0; i < seg_ngroups(s); i++) {
         const struct seg_group *g = seg_group(s, i);
         struct table *t;

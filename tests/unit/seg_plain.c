@@ -188,6 +188,55 @@ static void check_hints(struct view *v, struct seen *seen)
         CHECK(seen->count[i] == 1);
 }
 
+/* -- many traces at once -- */
+enum { TRACES = 8 };
+
+static int by_bytes(const void *a, const void *b) { return memcmp(a, b, 16); }
+
+/* Every 53rd row's trace, and some that are none's. */
+static void some_traces(const struct seen *seen, uint8_t ids[TRACES][16])
+{
+    for (uint32_t i = 0; i < TRACES; i++) {
+        uint64_t id[2];
+        trace_of(i * 53 % seen->max, id);
+        if (i == 5) id[0] ^= 1;
+        memcpy(ids[i], id, 16);
+    }
+    qsort(ids, TRACES, 16, by_bytes);
+}
+
+static bool is_asked(uint8_t (*ids)[16], uint32_t n, uint64_t row)
+{
+    uint64_t id[2];
+    trace_of(row, id);
+    return bsearch(id, ids, n, 16, by_bytes) != NULL;
+}
+
+/* Of the traces asked for every row comes, of a segment none but theirs; too many at once are all rows. */
+static void check_traces(struct view *v, struct seen *seen, bool sealed)
+{
+    uint8_t ids[TRACES][16], (*all)[16] = calloc(seen->max, 16);
+    struct rows_req rq = all_rows(SIG_SPANS);
+    some_traces(seen, ids);
+    rq.ids = (const uint8_t (*)[16])ids;
+    rq.nids = TRACES;
+    scan(v, &rq, seen);
+    for (uint64_t i = 0; i < seen->max; i++)
+        CHECK(is_asked(ids, TRACES, i) ? seen->count[i] == 1 : seen->count[i] <= !sealed);
+    CHECK(all);
+    for (uint64_t i = 0; i < seen->max; i++) {
+        uint64_t id[2];
+        trace_of(i, id);
+        memcpy(all[i], id, 16);
+    }
+    qsort(all, seen->max, 16, by_bytes);
+    rq.ids = (const uint8_t (*)[16])all;
+    rq.nids = (uint32_t)seen->max;
+    scan(v, &rq, seen);
+    CHECK(seen->rows == seen->max);
+    free(all);
+}
+
 static void check_tokens(struct view *v, struct seen *seen, bool sealed)
 {
     struct scan_hint h = { .kind = HINT_TOKEN, .value = STR("timeout") };
@@ -265,6 +314,7 @@ static void test_one_core(struct seen *seen)
     check_all_once(&v, SIG_SPANS, seen);
     check_all_once(&v, SIG_LOGS, seen);
     check_hints(&v, seen);
+    check_traces(&v, seen, false);
     check_tokens(&v, seen, false);
     struct seg *s = seal(m, 0, 1);
     check_all_once(&v, SIG_SPANS, seen); /* readable as before */
@@ -274,6 +324,7 @@ static void test_one_core(struct seen *seen)
     check_all_once(&v, SIG_SPANS, seen);
     check_all_once(&v, SIG_LOGS, seen);
     check_hints(&v, seen);
+    check_traces(&v, seen, true);
     check_tokens(&v, seen, true);
     CHECK(v.counts.groups_skipped > 0 && v.counts.bytes > 0);
     CHECK((double)seg_info(s)->bytes / (double)seen->max < 150);
@@ -310,6 +361,22 @@ static void test_other_core_counts(struct seen *seen)
             for (uint64_t i = 0; i < seen->max; i++)
                 CHECK(sum.count[i] == 1);
         }
+    uint8_t ids[TRACES][16];
+    some_traces(seen, ids);
+    memset(sum.count, 0, seen->max);
+    for (uint32_t core = 0; core < 2; core++) { /* each finds its own */
+        struct view v = view_of(NULL, segs, core, 2);
+        v.nsegs = 3;
+        struct rows_req rq = all_rows(SIG_SPANS);
+        rq.ids = (const uint8_t (*)[16])ids;
+        rq.nids = 2;
+        scan(&v, &rq, seen);
+        for (uint64_t i = 0; i < seen->max; i++)
+            sum.count[i] = (uint8_t)(sum.count[i] + seen->count[i]);
+        arena_deinit(&v.mem);
+    }
+    for (uint64_t i = 0; i < seen->max; i++)
+        CHECK(sum.count[i] == is_asked(ids, 2, i));
     free(sum.count);
     for (int c = 0; c < 3; c++) {
         seg_doom(segs[c]);
