@@ -82,7 +82,7 @@ static struct seg *seal_part(enum signal signal, uint64_t from, uint64_t to)
     struct seg_info info = { .cores = 1 };
     struct seg *s;
     need(seg_writer_open(dir, &budget, &w));
-    need(mem_rows_seal(m, w));
+    need(mem_rows_seal(m, NULL, w));
     need(seg_writer_finish(w, &info));
     need(seg_open(dir, &info, &s));
     mem_rows_free(m);

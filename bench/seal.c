@@ -178,7 +178,7 @@ static void run(enum signal signal)
     double t2 = cpu_ns();
     struct seg_writer *w;
     need(seg_writer_open(dir, &budget, &w));
-    need(mem_rows_seal(m, w));
+    need(mem_rows_seal(m, NULL, w));
     double t3 = cpu_ns();
     printf("%s: make %.0f, insert %.0f, seal %.0f ns/row\n", signal == SIG_LOGS ? "logs" : "spans", (t1 - t0) / nrows,
            (t2 - t1) / nrows, (t3 - t2) / nrows);

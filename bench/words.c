@@ -59,7 +59,7 @@ static void report(const char *name, struct lines *l)
     flush(l);
     double began = cpu_s();
     need(seg_writer_open(dir, &budget, &w));
-    need(mem_rows_seal(l->rows, w));
+    need(mem_rows_seal(l->rows, NULL, w));
     need(seg_writer_finish(w, &info));
     double took = cpu_s() - began;
     need(seg_open(dir, &info, &s));

@@ -143,6 +143,7 @@ static err_t open_storage(void)
         .object_takeover = config_num(c, CFG_OBJECT_TAKEOVER) != 0,
         .object_cache_bytes = config_num(c, CFG_OBJECT_CACHE),
         .object_grace_ms = config_num(c, CFG_OBJECT_GRACE),
+        .object_upload_after_ms = config_num(c, CFG_OBJECT_UPLOAD_AFTER),
         .on_failed = disk_failed,
         .on_progress = replay_progress,
     };

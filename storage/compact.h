@@ -1,6 +1,6 @@
 /* Which segments are merged next: a pure function of what the catalog says.
  *
- * Only neighbours are merged: segments of one core, with no other of that core in between in the order of generations,
+ * Only neighbours are merged: segments of one lane (a core and a class), with no other of that lane in between in the order of generations,
  * so that a later arrival of a sample stays later. Segments written by another number of cores are left as they are until
  * retention takes them, and nothing is merged across them.
  *
@@ -23,7 +23,7 @@
 enum { COMPACT_FAN = 4, COMPACT_FAN_MAX = 8, COMPACT_MANY = 256, COMPACT_SMALL_BYTES = 256 << 10 /* smaller ones count as such */ };
 
 struct compact_rule {
-    uint32_t core, cores;  /* whose segments, of how many cores */
+    uint32_t lane, cores;  /* whose segments (seg_lane), of how many cores */
     uint64_t bytes_max;    /* of a merged segment: the sum of what goes in */
     int64_t window_ns;
     int64_t keep_from_ns;  /* segments without a newer row are left: retention will take them soon. INT64_MIN: none */

@@ -19,6 +19,7 @@
 #include "base/core/metric.h"
 #include "storage/compact.h"
 #include "storage/disk.h"
+#include "storage/object_tier.h"
 #include "storage/retention.h"
 #include "storage/seg_dead.h"
 #include "storage/seg_merge.h"
@@ -168,7 +169,7 @@ static void keep_from(const struct store *s, struct compact_rule *r, struct seg_
     r->keep_from_ns = gone > 0 && infos[gone - 1].tmax_ns < INT64_MAX ? infos[gone - 1].tmax_ns + 1 : INT64_MIN;
 }
 
-/* What failed before, what cannot be read, if only in part, and what is not on this disk. */
+/* What failed before, what cannot be read, if only in part, what is not on this disk, and what the object tier wants to rest. */
 static struct seg_info *left_now(struct driver *d, uint32_t *n)
 {
     struct store *s = d->all->s;
@@ -177,7 +178,7 @@ static struct seg_info *left_now(struct driver *d, uint32_t *n)
     *n = d->nleft;
     if (*n) memcpy(left, d->left, *n * sizeof *left);
     for (uint32_t i = 0; i < s->ninfos; i++)
-        if (s->infos[i].remote || (atomic_load(&s->lost.all) > 0 && lost_any(&s->lost, &s->infos[i]))) left[(*n)++] = s->infos[i];
+        if (s->infos[i].remote || tier_rests(s, &s->infos[i]) || (atomic_load(&s->lost.all) > 0 && lost_any(&s->lost, &s->infos[i]))) left[(*n)++] = s->infos[i];
     return left;
 }
 
@@ -192,11 +193,14 @@ static void pick(struct driver *d, struct job *j)
     if (n) memcpy(infos, s->infos, n * sizeof *infos);
     for (uint32_t i = 0; i < n; i++)
         if (infos[i].remote) infos[i].bytes = 0; /* of this disk's share it takes nothing */
-    struct compact_rule r = { .core = d->core, .cores = s->cores, .bytes_max = (uint64_t)s->o.merge_bytes, .left = left, .nleft = nleft,
+    struct compact_rule r = { .cores = s->cores, .bytes_max = (uint64_t)s->o.merge_bytes, .left = left, .nleft = nleft,
                               .splits = splits, .nsplits = splits_of(s, splits) };
     if (__builtin_mul_overflow(s->o.merge_window_ms, (int64_t)NS_PER_MS, &r.window_ns)) r.window_ns = INT64_MAX;
     keep_from(s, &r, infos, n);
-    j->n = compact_pick(&r, infos, n, &first);
+    for (uint32_t class = 0; class < 2 && j->n == 0; class++) {
+        r.lane = d->core << 1 | class;
+        j->n = compact_pick(&r, infos, n, &first);
+    }
     memcpy(j->info, infos + first, j->n * sizeof *infos);
     free(left);
     free(splits);
@@ -232,9 +236,12 @@ static err_t check_and_swap(struct driver *d, struct job *j)
     j->out.generation_first = j->info[0].generation_first;
     j->out.generation = j->info[j->n - 1].generation;
     j->out.core = d->core;
+    j->out.object = j->info[0].object;
+    j->out.sealed_ms = j->info[0].sealed_ms;
     j->out.cores = s->cores;
     for (uint32_t i = 0; i < j->n; i++) {
         j->out.level = MAX(j->out.level, j->info[i].level + 1);
+        j->out.sealed_ms = MIN(j->out.sealed_ms, j->info[i].sealed_ms);
         if (!store_has_seg(s, &j->info[i])) e = err_set(ERR_NOT_FOUND, "%s is gone", j->info[i].name);
     }
     if (store_delete_splits(s, j->out.generation_first, j->out.generation)) e = err_set(ERR_NOT_FOUND, "a deletion began meanwhile");

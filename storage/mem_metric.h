@@ -14,6 +14,6 @@ void mem_metric_insert(struct mem_metric *m, struct str tenant, const struct met
 void mem_metric_meta(struct mem_metric *m, struct str tenant, const struct metric_meta *meta, uint32_t n);
 bool mem_metric_empty(const struct mem_metric *m);
 /* One group a tenant: series table, postings, blocks. Readable meanwhile. */
-MUST_CHECK err_t mem_metric_seal(struct mem_metric *m, struct seg_writer *w) MAY_YIELD;
+MUST_CHECK err_t mem_metric_seal(struct mem_metric *m, const struct tenant_pick *pick, struct seg_writer *w) MAY_YIELD;
 
 #endif

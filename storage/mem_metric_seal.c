@@ -52,7 +52,7 @@ static int by_tenant(const void *a, const void *b)
     return str_cmp((*(struct mem_tenant *const *)a)->tenant, (*(struct mem_tenant *const *)b)->tenant);
 }
 
-err_t mem_metric_seal(struct mem_metric *m, struct seg_writer *w)
+err_t mem_metric_seal(struct mem_metric *m, const struct tenant_pick *pick, struct seg_writer *w)
 {
     /* Uncounted: the memtable that is being freed may have filled the budget, and this holds little. */
     struct seg_metric_writer *x = seg_metric_writer_new(w, NULL);
@@ -65,7 +65,7 @@ err_t mem_metric_seal(struct mem_metric *m, struct seg_writer *w)
     qsort(sorted, n, sizeof(*sorted), by_tenant);
     err_t e = OK;
     for (uint32_t i = 0; e == OK && i < n; i++) {
-        e = seal_tenant(x, sorted[i], &a);
+        if (tenant_picked(pick, sorted[i]->tenant)) e = seal_tenant(x, sorted[i], &a);
         arena_reset(&a);
     }
     arena_deinit(&a);

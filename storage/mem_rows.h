@@ -22,7 +22,7 @@ bool mem_rows_empty(const struct mem_rows *m);
 /* Writes everything as sorted row groups: spans by service, name, start; logs by service, resource and scope,
  * time; documents and exemplars by time. Groups hold at most TABLE_ROWS_MAX rows and TABLE_COLS_MAX columns. The
  * memtable stays as it is and may be read meanwhile. */
-MUST_CHECK err_t mem_rows_seal(struct mem_rows *m, struct seg_writer *w) MAY_YIELD;
+MUST_CHECK err_t mem_rows_seal(struct mem_rows *m, const struct tenant_pick *pick, struct seg_writer *w) MAY_YIELD;
 
 /* -- for scans (rows_scan.c) and the seal (mem_seal.c) ------------------------------------------------- */
 struct mem_part {

@@ -198,7 +198,7 @@ static int by_tenant(const void *x, const void *y)
     return c ? c : str_cmp(a->index, b->index);
 }
 
-err_t mem_rows_seal(struct mem_rows *m, struct seg_writer *w)
+err_t mem_rows_seal(struct mem_rows *m, const struct tenant_pick *pick, struct seg_writer *w)
 {
     uint32_t n = mem_rows_streams(m);
     const struct mem_stream **order = malloc(((size_t)n + 1) * sizeof *order);
@@ -208,7 +208,7 @@ err_t mem_rows_seal(struct mem_rows *m, struct seg_writer *w)
     if (n > 1) qsort(order, n, sizeof *order, by_tenant);
     err_t e = OK;
     for (uint32_t i = 0; i < n && e == OK; i++)
-        e = seal_stream(order[i], w, mem_rows_budget(m));
+        if (tenant_picked(pick, order[i]->tenant)) e = seal_stream(order[i], w, mem_rows_budget(m));
     free(order);
     return e;
 }

@@ -64,26 +64,27 @@ static int by_age(const void *x, const void *y)
     return (a->generation > b->generation) - (a->generation < b->generation);
 }
 
-/* Wanted, neither listed nor on the way to be: malloc'd, oldest first. */
+/* Wanted and due, neither listed nor on the way to be: malloc'd, oldest first. */
 static uint32_t backlog(struct tier *t, struct seg_info **out)
 {
     const struct store *s = t->s;
     struct seg_info *v = malloc(((size_t)s->ninfos + 1) * sizeof *v);
     ASSERT(v != NULL);
-    uint32_t n = 0;
-    int64_t bytes = 0;
+    uint32_t n = 0, all = 0;
+    int64_t bytes = 0, age_s = 0;
     for (uint32_t i = 0; i < s->ninfos; i++) {
         const char *name = s->infos[i].name;
-        if (!segnames_have(&t->wanted, name) || tier_listed(t, name) || segnames_have(&t->present, name)) continue;
-        v[n++] = s->infos[i];
+        if (!segnames_have(&t->wanted, name) || tier_listed(t, name)) continue;
+        age_s = MAX(age_s, tier_age_s(t, &s->infos[i]));
+        if (segnames_have(&t->present, name)) continue;
+        all++;
         bytes += (int64_t)s->infos[i].bytes;
+        if (tier_due(t, &s->infos[i])) v[n++] = s->infos[i];
     }
     if (n > 1) qsort(v, n, sizeof *v, by_age);
-    if (n == 0 && t->present.n == 0) t->behind_since = (mono_ns){ 0 };
-    else if (t->behind_since.ns == 0) t->behind_since = rt_now();
-    metric_set(M_OBJECT_BACKLOG, n);
+    metric_set(M_OBJECT_BACKLOG, all);
     metric_set(M_OBJECT_BACKLOG_BYTES, bytes);
-    metric_set(M_OBJECT_BACKLOG_AGE, t->behind_since.ns ? (rt_now().ns - t->behind_since.ns) / NS_PER_S : 0);
+    metric_set(M_OBJECT_BACKLOG_AGE, age_s);
     *out = v;
     return n;
 }

@@ -9,7 +9,16 @@
  *   - A segment counts as uploaded when the catalog object lists it. A merge's inputs leave the catalog object in the write that
  *     lists its output; until that is uploaded they stay in it. Deletions (tombstones, marks) and the documents of
  *     indexes travel with every write of it, which happens within TIER_LOOK_S.
- *   - A segment is a whole: rows of `local` tenants that share one with an `object` tenant are uploaded with it.
+ *   - Classes lie apart: a seal writes the rows of `object` and of `local` tenants to segments of their own, and a merge joins
+ *     those of one class only (seg_info.object). A segment keeps the class of its seal. When a tenant's class is changed (settings, so at
+ *     a start), segments that are sealed from then on follow the new one; what lies in segments of before
+ *       local -> object  goes to the bucket too where all tenants of the segment are `object` now, and is not merged any more; where a
+ *                        `local` tenant has rows in it, it stays on this disk alone (tercet_object_mixed_segments)
+ *       object -> local  stays in the bucket, or still goes there: it was sealed to
+ *   - Uploads wait. What is merged is written again, and would be uploaded again each time. So a segment waits until its oldest
+ *     rows were sealed object_upload_after_ms ago; what is uploaded then is not merged until its window of time is over
+ *     (tier_rests), and what comes of that is uploaded when merging is done with it, while the bucket keeps the ones before. Nothing waits
+ *     when the disk is tight, near its share, or merging done (a segment of half the largest size).
  *
  * Ownership. The prefix in the bucket belongs to one data directory: its random id stands in the catalog object, whose every
  * write is conditional on the one before. Who finds another's write there stops uploading for good (fenced), says so, and never
@@ -47,6 +56,12 @@ void tier_stop(struct store *s) MAY_YIELD;
 
 /* seg_open, or from the bucket. On any core. */
 MUST_CHECK err_t tier_open_seg(struct store *s, const struct seg_info *info, struct seg **out) MAY_YIELD;
+
+/* A tenant's class; ctx is the store. Any core. */
+bool tier_object_tenant(const void *ctx, struct str tenant);
+bool tier_local_tenant(const void *ctx, struct str tenant);
+/* Core 0. Should merging leave it alone? */
+bool tier_rests(const struct store *s, const struct seg_info *info);
 
 /* Core 0. Is it in the bucket for sure? */
 bool tier_has(const struct store *s, const struct seg_info *info);

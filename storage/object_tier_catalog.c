@@ -231,7 +231,7 @@ out:
 
 static bool overlap(const struct seg_info *a, const struct seg_info *b)
 {
-    return a->core == b->core && a->cores == b->cores && a->generation_first <= b->generation && b->generation_first <= a->generation;
+    return seg_lane(a) == seg_lane(b) && a->cores == b->cores && a->generation_first <= b->generation && b->generation_first <= a->generation;
 }
 
 struct plan {

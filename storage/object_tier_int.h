@@ -56,8 +56,9 @@ struct tier {
 
     struct segnames wanted;  /* of store.infos: those that belong in the bucket */
     struct segnames present; /* in the bucket, not listed yet */
+    uint32_t mixed;          /* segments that stay for the sake of local tenants' rows in them */
     uint64_t wanted_version; /* store.infos_version that it is of */
-    mono_ns written_at, behind_since, retry_at, look_at, collect_at;
+    mono_ns written_at, retry_at, look_at, collect_at;
     int64_t pause_ms;
     struct seen *seen;
     uint32_t nseen, seen_cap;
@@ -72,6 +73,11 @@ void segnames_add(struct segnames *l, const char name[40]);
 bool segnames_have(const struct segnames *l, const char name[40]);
 MUST_CHECK err_t class_rules_parse(struct tier *t, const char *durable, const char *tenants);
 MUST_CHECK err_t tier_wanted(struct tier *t) MAY_YIELD; /* brings t->wanted up to date */
+
+/* object_tier_due.c: when */
+bool tier_due(const struct tier *t, const struct seg_info *i);
+/* Seconds for which it has held rows that the bucket has not, if it is not in the bucket; 0 where older segments there have them. */
+int64_t tier_age_s(const struct tier *t, const struct seg_info *i);
 
 /* object_tier_catalog.c: the catalog object */
 MUST_CHECK err_t tier_recover(struct tier *t) MAY_YIELD; /* at start */

@@ -1,4 +1,6 @@
 #include "base/core/assert.h"
+#include "base/core/log.h"
+#include "base/core/metric.h"
 #include "storage/object_tier_int.h"
 
 #include <stdlib.h>
@@ -83,13 +85,27 @@ struct gather_call { /* on a core */
     struct tier *t;
     struct name40 *v;
     uint32_t n, cap;
+    uint32_t mixed; /* segments, counted by the core that wrote them */
 };
 
-static bool belongs(const struct tier *t, const struct seg *g)
+bool tier_object_tenant(const void *ctx, struct str tenant)
 {
+    return class_of(((const struct store *)ctx)->tier, tenant);
+}
+
+bool tier_local_tenant(const void *ctx, struct str tenant)
+{
+    return !tier_object_tenant(ctx, tenant);
+}
+
+/* By its seal, or because all of its tenants are of the class now. *mixed: some are. */
+static bool belongs(const struct tier *t, const struct seg *g, bool *mixed)
+{
+    uint32_t n = 0;
     for (uint32_t i = 0; i < seg_ngroups(g); i++)
-        if (class_of(t, seg_group(g, i)->tenant)) return true;
-    return false;
+        n += class_of(t, seg_group(g, i)->tenant);
+    *mixed = !seg_info(g)->object && n > 0 && n < seg_ngroups(g);
+    return seg_info(g)->object || (n > 0 && n == seg_ngroups(g));
 }
 
 /* Without a yield, and nothing is left of a first run when it runs again. */
@@ -97,9 +113,11 @@ static err_t gather_here(void *arg)
 {
     struct gather_call *c = arg;
     const struct shard *sh = shard_here(c->t->s);
-    c->n = 0;
+    c->n = c->mixed = 0;
     for (uint32_t i = 0; i < sh->nsegs; i++) {
-        if (!belongs(c->t, sh->segs[i])) continue;
+        bool mixed, belong = belongs(c->t, sh->segs[i], &mixed);
+        c->mixed += mixed && seg_info(sh->segs[i])->core == sh->core;
+        if (!belong) continue;
         c->v = store_grow(c->v, &c->cap, c->n + 1, sizeof *c->v);
         memcpy(c->v[c->n++].text, seg_info(sh->segs[i])->name, 40);
     }
@@ -121,16 +139,28 @@ static void add_listed(struct tier *t, struct segnames *l)
     }
 }
 
+static void tell_mixed(struct tier *t, uint32_t mixed)
+{
+    if (mixed > 0 && t->mixed == 0)
+        log_warn("object.mixed", "segments=%u effect=\"they stay on this disk alone: tenants that are of the object class now share them with "
+                 "local ones\"", mixed);
+    t->mixed = mixed;
+    metric_set(M_OBJECT_MIXED, mixed);
+}
+
 static void take_all(struct tier *t, const struct gather_call *calls)
 {
     struct segnames all = { 0 };
+    uint32_t mixed = 0;
     for (unsigned c = 0; c < t->s->cores; c++) {
+        mixed += calls[c].mixed;
         all.v = store_grow(all.v, &all.cap, all.n + calls[c].n, sizeof *all.v);
         if (calls[c].n) memcpy(all.v + all.n, calls[c].v, calls[c].n * sizeof *all.v);
         all.n += calls[c].n;
     }
     add_listed(t, &all);
     if (all.n > 1) qsort(all.v, all.n, sizeof *all.v, by_text);
+    tell_mixed(t, mixed);
     segnames_free(&t->wanted);
     t->wanted = all; /* one of several cores stands in it several times, which does no harm */
 }

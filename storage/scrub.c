@@ -11,7 +11,7 @@
 
 enum { SAVED_VERSION = 1, SAVE_S = 60, IDLE_MS = 500, TRIES = 3 };
 struct saved {
-    uint32_t version, core;
+    uint32_t version, lane;
     int64_t began_ms;
     uint64_t generation;
     uint64_t over;
@@ -34,7 +34,7 @@ static void load(struct store *s)
         if (r.version == SAVED_VERSION) {
             c->began_ms = r.began_ms;
             c->generation = r.generation;
-            c->core = r.core;
+            c->lane = r.lane;
             c->over = r.over != 0;
         }
     }
@@ -45,16 +45,16 @@ static void load(struct store *s)
 static void save(struct store *s, bool now)
 {
     struct scrub *c = &s->scrub;
-    const struct saved r = { .version = SAVED_VERSION, .core = c->core, .began_ms = c->began_ms, .generation = c->generation, .over = c->over };
+    const struct saved r = { .version = SAVED_VERSION, .lane = c->lane, .began_ms = c->began_ms, .generation = c->generation, .over = c->over };
     const struct kv_op op = { KEY_SCRUB, str_n(&r, sizeof r) };
     if (!now && rt_now().ns < c->saved_at.ns + SAVE_S * NS_PER_S) return;
     c->saved_at = rt_now();
     if (store_writable(s) == OK && s->o.kv->write(s->o.kv, &op, 1) != OK) log_debug("scrub.save", "error=\"%s\"", err_detail());
 }
 
-static bool place_after(const struct seg_info *i, uint64_t generation, uint32_t core)
+static bool place_after(const struct seg_info *i, uint64_t generation, uint32_t lane)
 {
-    return i->generation != generation ? i->generation > generation : i->core > core;
+    return i->generation != generation ? i->generation > generation : seg_lane(i) > lane;
 }
 
 /* The first segment behind the last one that is done; what is in the bucket is the bucket's to keep. */
@@ -64,8 +64,8 @@ static bool next_segment(const struct store *s, struct seg_info *out)
     const struct seg_info *best = NULL;
     for (uint32_t i = 0; i < s->ninfos; i++) {
         const struct seg_info *k = &s->infos[i];
-        bool behind = !k->remote && (c->generation == 0 || place_after(k, c->generation, c->core));
-        if (behind && (!best || place_after(best, k->generation, k->core))) best = k;
+        bool behind = !k->remote && (c->generation == 0 || place_after(k, c->generation, c->lane));
+        if (behind && (!best || place_after(best, k->generation, seg_lane(k)))) best = k;
     }
     if (best) *out = *best;
     return best != NULL;
@@ -169,7 +169,7 @@ static void begin_pass(struct store *s, int64_t now_ms)
     if (c->began_ms) metric_add(M_SCRUB_PASSES, 1);
     c->began_ms = now_ms;
     c->generation = 0;
-    c->core = 0;
+    c->lane = 0;
     c->over = false;
     save(s, true);
 }
@@ -192,7 +192,7 @@ static void step(struct store *s)
         c->rate = MAX((int64_t)SCRUB_RATE_MIN, (int64_t)((double)atomic_load(&s->segment_bytes) / ((double)s->o.scrub_ms / 1000)));
         if (!check_segment(s, &i)) return;
         c->generation = i.generation;
-        c->core = i.core;
+        c->lane = seg_lane(&i);
         save(s, false);
         return;
     }

@@ -42,12 +42,19 @@ struct seg_info { /* what the catalog keeps of a segment */
     uint64_t bytes;
     int64_t tmin_ns, tmax_ns;
     /* The generations of its core that it holds, both inclusive: all that core wrote in them. A sealed one has one, a
-     * merge joins neighbours. Its place in the catalog is (generation, core). */
+     * merge joins neighbours. Its place in the catalog is (generation, lane). */
     uint64_t generation_first, generation;
     uint32_t core, cores; /* the share of keys it holds: partition % cores == core */
     uint32_t level;       /* 0: as sealed; n: rows were merged at most n times */
     bool remote;          /* its file may be gone: the bytes are in the bucket (object_tier.h) */
+    bool object;          /* of tenants of the class `object`, as that was at the seal; never with rows of others */
+    int64_t sealed_ms;    /* wall clock of the seal of the oldest rows in it */
 };
+/* Its core and class: segments of one lane follow each other by generation, those of two share no series and no trace. */
+static inline uint32_t seg_lane(const struct seg_info *i)
+{
+    return i->core << 1 | i->object;
+}
 /* 32 lower-case hex digits and ".seg": what seg_writer_finish gives. Anything else is no name of a file of ours. */
 bool seg_name_valid(const char name[40]);
 

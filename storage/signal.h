@@ -19,6 +19,16 @@ enum { TENANT_MAX = 150 };
 #define TENANT_DEFAULT STR("anonymous")
 MUST_CHECK err_t tenant_check(struct str tenant);
 
+/* Some of the tenants; a NULL pick is all of them. */
+struct tenant_pick {
+    bool (*in)(const void *ctx, struct str tenant);
+    const void *ctx;
+};
+static inline bool tenant_picked(const struct tenant_pick *p, struct str tenant)
+{
+    return !p || p->in(p->ctx, tenant);
+}
+
 /* partition = hash(tenant, key) of a fixed number of partitions (a power of two, fixed when the data
  * directory is made); the key is the trace id of spans, exemplars and logs that have one, the stream (hash
  * of resource + scope) of logs without, the label set of series, the bytes of a document. Computed,

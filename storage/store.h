@@ -49,6 +49,7 @@ struct store_opts {
     bool object_takeover;
     int64_t object_cache_bytes; /* what was read from the bucket, on the local disk, of all cores */
     int64_t object_grace_ms;    /* for objects that nothing refers to */
+    int64_t object_upload_after_ms; /* segments wait for merges so long; 0 = they do not */
     void (*on_failed)(const char *why); /* see invariant 3 */
     void (*on_progress)(uint64_t done_bytes, uint64_t total_bytes); /* replay; may be NULL */
 };

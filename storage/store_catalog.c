@@ -1,11 +1,11 @@
 /* What the catalog says about a node's data. Keys, with numbers in hex so that they sort:
  *   _store/partitions               u32
  *   _store/sealed                   u64 generation
- *   _store/seg/<generation>/<core>  struct seg_record
+ *   _store/seg/<generation>/<core>[o]  struct seg_record; o: of the class object
  *   _store/object/owner             who we are to the bucket (object_tier_catalog.c)
  *   _store/dead/, _store/tomb/, _store/deletes/  what was deleted (store_delete.c, store_tomb.c)
  *   _store/dedup/<generation>/<core> the requests of a sealed generation, 32 bytes each (store_dedup.c)
- * A segment's place is its newest generation and its core: a seal that is tried again overwrites what it wrote before. */
+ * A segment's place is its newest generation and its lane (core and class): a seal that is tried again overwrites what it wrote before. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "storage/store_int.h"
@@ -13,16 +13,17 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RECORD_VERSION = 3 };
+enum { RECORD_VERSION = 4 };
 struct seg_record {
     uint32_t version, core, cores, level;
     uint64_t bytes;
     int64_t tmin_ns, tmax_ns;
     uint64_t generation_first, generation;
     char name[40];
-    uint32_t remote, zero;
+    uint32_t remote, object;
+    int64_t sealed_ms;
 };
-_Static_assert(sizeof(struct seg_record) == 104, "no padding");
+_Static_assert(sizeof(struct seg_record) == 112, "no padding");
 
 static const struct str SEG_PREFIX = { "_store/seg/", 11 }, DEDUP_PREFIX = { "_store/dedup/", 13 };
 #define KEY_SEALED STR("_store/sealed")
@@ -50,18 +51,25 @@ static struct str place_key(struct arena *a, struct str prefix, uint64_t generat
     return arena_printf(a, STR_FMT "%016" PRIx64 "/%04x", STR_ARG(prefix), generation, core);
 }
 
+static struct str seg_key(struct arena *a, const struct seg_info *i)
+{
+    struct str key = place_key(a, SEG_PREFIX, i->generation, i->core);
+    return i->object ? arena_printf(a, STR_FMT "o", STR_ARG(key)) : key;
+}
+
 void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i)
 {
     struct seg_record *r = ARENA_NEW(&b->a, struct seg_record);
     *r = (struct seg_record){ .version = RECORD_VERSION, .core = i->core, .cores = i->cores, .level = i->level,
                               .bytes = i->bytes, .tmin_ns = i->tmin_ns, .tmax_ns = i->tmax_ns,
-                              .generation_first = i->generation_first, .generation = i->generation, .remote = i->remote };
+                              .generation_first = i->generation_first, .generation = i->generation, .remote = i->remote,
+                              .object = i->object, .sealed_ms = i->sealed_ms };
     memcpy(r->name, i->name, sizeof r->name);
-    add_op(b, place_key(&b->a, SEG_PREFIX, i->generation, i->core), str_n(r, sizeof *r));
+    add_op(b, seg_key(&b->a, i), str_n(r, sizeof *r));
 }
 void catalog_del_seg(struct catalog_batch *b, const struct seg_info *i)
 {
-    add_op(b, place_key(&b->a, SEG_PREFIX, i->generation, i->core), STR_NONE);
+    add_op(b, seg_key(&b->a, i), STR_NONE);
 }
 void catalog_put_sealed(struct catalog_batch *b, uint64_t generation)
 {
@@ -111,7 +119,7 @@ static void account(struct store *s)
 static struct seg_info *info_at(struct store *s, const struct seg_info *i)
 {
     for (uint32_t k = 0; k < s->ninfos; k++)
-        if (s->infos[k].generation == i->generation && s->infos[k].core == i->core) return &s->infos[k];
+        if (s->infos[k].generation == i->generation && seg_lane(&s->infos[k]) == seg_lane(i)) return &s->infos[k];
     return NULL;
 }
 
@@ -176,12 +184,12 @@ err_t catalog_parse_seg(struct str key, struct str value, struct arena *a, struc
                        STR_ARG(key), r.version, RECORD_VERSION);
     if (value.n != sizeof r) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(key), value.n);
     memcpy(&r, value.p, sizeof r);
-    struct str at = place_key(a, SEG_PREFIX, r.generation, r.core);
-    if (!seg_name_valid(r.name) || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation || !str_eq(at, key))
-        return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(key));
     *out = (struct seg_info){ .bytes = r.bytes, .tmin_ns = r.tmin_ns, .tmax_ns = r.tmax_ns, .generation_first = r.generation_first,
-                              .generation = r.generation, .core = r.core, .cores = r.cores, .level = r.level, .remote = r.remote != 0 };
+                              .generation = r.generation, .core = r.core, .cores = r.cores, .level = r.level, .remote = r.remote != 0,
+                              .object = r.object != 0, .sealed_ms = r.sealed_ms };
     memcpy(out->name, r.name, sizeof out->name);
+    if (!seg_name_valid(r.name) || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation || !str_eq(seg_key(a, out), key))
+        return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(key));
     return OK;
 }
 

@@ -27,6 +27,7 @@
 #include <stdatomic.h>
 
 enum {
+    SEAL_SEGS = 2, /* of a core: one a durable class */
     SEG_INFOS_MAX = 1 << 20,
     DEDUP_MAX = 1 << 20,                /* requests remembered on a node */
     DEDUP_MS = 10 * 60 * 1000,
@@ -98,7 +99,8 @@ struct shard {
     uint32_t nmems, mems_cap;
     struct seg **segs;       /* by generation, then by core */
     uint32_t nsegs, segs_cap;
-    struct seg *sealing;     /* written and opened, not yet in the catalog */
+    struct seg *sealing[SEAL_SEGS]; /* written and opened, not yet in the catalog */
+    uint32_t nsealing;
     struct seg **coming;     /* likewise, of a swap under way */
     uint32_t ncoming, coming_cap;
     struct wal *wal;

@@ -2,7 +2,8 @@
  *
  *   switch   every core sends new appends to generation g + 1 and shuts its gate of g: waits for those in flight
  *            there. When all cores have answered, no row enters g any more, on any core: g is closed.
- *   write    every core writes its memtable of g to a segment and opens it
+ *   write    every core writes its memtable of g to a segment and opens it; with an object tier to two, one for each class of
+ *            tenants
  *   commit   one synced catalog batch: the segments, the request keys of g, sealed = g
  *   publish  every core swaps memtable for segment, without a yield between, and drops its logs <= g
  * Commit and publish happen with s->changing held, the rest without it.
@@ -14,6 +15,7 @@
 #include "base/core/errinj.h"
 #include "base/core/log.h"
 #include "base/core/metric.h"
+#include "storage/object_tier.h"
 #include "storage/retention.h"
 
 #include <inttypes.h>
@@ -25,8 +27,9 @@ enum { TICK_MS = 100, WATERMARK_MS = 1000, RETRY_MS = 1000 };
 struct part { /* one core's part in a seal */
     struct store *s;
     uint64_t generation;
-    bool has, drop_file;
-    struct seg_info info;
+    bool drop_file;
+    struct seg_info infos[SEAL_SEGS];
+    uint32_t ninfos;
     struct buf keys;
     int64_t keys_wall_ms;
 };
@@ -52,25 +55,41 @@ static err_t switch_here(void *arg)
     return OK;
 }
 
-static err_t write_segment(struct part *p, struct mem *m, unsigned core)
+/* The rows of the tenants that `pick` picks, in a segment of their own, if there are any. */
+static err_t write_segment(struct part *p, struct mem *m, const struct tenant_pick *pick, bool object)
 {
     struct store *s = p->s;
+    struct shard *sh = shard_here(s);
     struct seg_writer *w;
+    struct seg_info *info = &p->infos[p->ninfos];
     TRY(seg_writer_open(s->seg_dir, &s->mem, &w));
-    err_t e = mem_rows_empty(m->rows) ? OK : mem_rows_seal(m->rows, w);
-    if (e == OK && !mem_metric_empty(m->metrics)) e = mem_metric_seal(m->metrics, w);
-    if (e != OK) {
+    err_t e = mem_rows_empty(m->rows) ? OK : mem_rows_seal(m->rows, pick, w);
+    if (e == OK && !mem_metric_empty(m->metrics)) e = mem_metric_seal(m->metrics, pick, w);
+    if (e != OK || (pick && seg_writer_groups(w) == 0)) {
         struct err_record why = *err_record();
         seg_writer_abandon(w);
         *err_record() = why;
         return e;
     }
-    TRY(seg_writer_finish(w, &p->info));
-    p->info.generation_first = p->info.generation = p->generation;
-    p->info.core = core;
-    p->info.cores = s->cores;
-    p->has = true;
-    return seg_open(s->seg_dir, &p->info, &shard_here(s)->sealing);
+    TRY(seg_writer_finish(w, info));
+    info->generation_first = info->generation = p->generation;
+    info->core = sh->core;
+    info->cores = s->cores;
+    info->object = object;
+    info->sealed_ms = rt_wall().ns / NS_PER_MS;
+    p->ninfos++;
+    TRY(seg_open(s->seg_dir, info, &sh->sealing[sh->nsealing]));
+    sh->nsealing++;
+    return OK;
+}
+
+/* One segment, or one for each durable class of tenants. */
+static err_t write_segments(struct part *p, struct mem *m)
+{
+    if (!p->s->tier) return write_segment(p, m, NULL, false);
+    const struct tenant_pick local = { tier_local_tenant, p->s }, object = { tier_object_tenant, p->s };
+    TRY(write_segment(p, m, &local, false));
+    return write_segment(p, m, &object, true);
 }
 
 static err_t write_here(void *arg)
@@ -82,18 +101,18 @@ static err_t write_here(void *arg)
     if (!m) return OK;
     m->frozen = true;
     if (mem_rows_empty(m->rows) && mem_metric_empty(m->metrics)) return OK;
-    return write_segment(p, m, sh->core);
+    return write_segments(p, m);
 }
 
 static err_t abandon_here(void *arg)
 {
     const struct part *p = arg;
     struct shard *sh = shard_here(p->s);
-    struct seg *g = sh->sealing;
-    sh->sealing = NULL;
-    if (!g) return OK;
-    if (p->drop_file) seg_doom(g);
-    seg_put(g);
+    while (sh->nsealing > 0) {
+        struct seg *g = sh->sealing[--sh->nsealing];
+        if (p->drop_file) seg_doom(g);
+        seg_put(g);
+    }
     return OK;
 }
 
@@ -108,8 +127,9 @@ static err_t publish_here(void *arg)
         memmove(sh->mems + i, sh->mems + i + 1, (--sh->nmems - i) * sizeof(struct mem *));
         break;
     }
-    if (sh->sealing) shard_seg_add(sh, sh->sealing);
-    sh->sealing = NULL;
+    for (uint32_t i = 0; i < sh->nsealing; i++)
+        shard_seg_add(sh, sh->sealing[i]);
+    sh->nsealing = 0;
     /* The swap is done: yields are welcome again. */
     if (m) mem_put(m);
     if (sh->wal) wal_drop(sh->wal, p->generation, !disk_tight(p->s));
@@ -145,7 +165,8 @@ static err_t commit(struct store *s, uint64_t generation, const struct part *par
     struct catalog_batch b;
     catalog_batch_init(&b);
     for (unsigned c = 0; c < s->cores; c++)
-        if (parts[c].has) catalog_put_seg(&b, &parts[c].info);
+        for (uint32_t i = 0; i < parts[c].ninfos; i++)
+            catalog_put_seg(&b, &parts[c].infos[i]);
     put_keys(s, &b, parts);
     catalog_put_sealed(&b, generation);
     s->commit_tried = true;
@@ -173,9 +194,9 @@ static void drop_old_logs(struct store *s, uint64_t generation)
 static void sealed(struct store *s, uint64_t generation, const struct part *parts, void *const *args)
 {
     for (unsigned c = 0; c < s->cores; c++)
-        if (parts[c].has) {
-            catalog_add_info(s, &parts[c].info);
-            metric_add(M_SEALED_BYTES, (int64_t)parts[c].info.bytes);
+        for (uint32_t i = 0; i < parts[c].ninfos; i++) {
+            catalog_add_info(s, &parts[c].infos[i]);
+            metric_add(M_SEALED_BYTES, (int64_t)parts[c].infos[i].bytes);
         }
     memmove(s->closed, s->closed + 1, --s->nclosed * sizeof *s->closed);
     s->commit_tried = false;

@@ -11,7 +11,8 @@ from bucket import times
 from node import BINARY, eventually
 from test_disk import metric
 
-QUICK = {"storage.seal_age": "300ms", "storage.durable": "object", "storage.retention_share": "0", "object.grace": "1h", "object.timeout": "5s"}
+QUICK = {"storage.seal_age": "300ms", "storage.durable": "object", "storage.retention_share": "0", "object.grace": "1h", "object.timeout": "5s",
+         "object.upload_after": "0"}
 NO_ROOM = {"storage.retention_share": "0.000000001"}  # everything that is uploaded is evicted
 
 
@@ -122,6 +123,7 @@ def test_classes_by_tenant(object_node, bucket):
     time.sleep(1.5)
     assert bucket.names("seg/") == [] and metric(node, "tercet_object_backlog_segments") == 0
     send(node, 0, 10, tenant="kept")
+    send(node, 10, 10, tenant="other")  # sealed together, and not into one segment
     sealed(node)
     assert eventually(lambda: metric(node, "tercet_object_segments") >= 1 and metric(node, "tercet_object_backlog_age_seconds") == 0, 20)
     time.sleep(1)  # the backlog is looked at every half second
@@ -130,7 +132,73 @@ def test_classes_by_tenant(object_node, bucket):
     wipe(node)
     node = object_node(**{"object.takeover": "true"}).start()
     assert seen(node, tenant="kept") == (10, 10, 10)
-    assert seen(node) == (0, 0, 0)
+    assert seen(node) == (0, 0, 0) and seen(node, tenant="other") == (0, 0, 0)
+
+
+def test_a_class_that_is_changed(object_node, bucket):
+    def restart(**settings):
+        assert node.stop() == 0
+        return object_node(**{"storage.merge": "false", "node.cores": "1", "storage.seal_age": "3s", **settings}).start()
+    node = object_node(**{"storage.durable": "local", "node.cores": "1", "storage.seal_age": "3s", "storage.merge": "false"}).start()
+    send(node, 0, 10, tenant="moves")
+    send(node, 0, 10, tenant="stays")
+    sealed(node)
+    together = set(files(node))
+    send(node, 10, 10, tenant="moves")
+    sealed(node)
+    assert bucket.names("seg/") == []
+    # What the tenant has alone goes to the bucket, what it shares with a local one does not.
+    node = restart(**{"storage.durable": "local", "storage.durable_tenants": "moves=object"})
+    alone = set(files(node)) - together
+    assert eventually(lambda: {n[4:] for n in bucket.names("seg/")} == alone, 20), (bucket.names("seg/"), alone)
+    assert metric(node, "tercet_object_mixed_segments") >= 1 and "object.mixed" in node.log_text()
+    assert seen(node, tenant="moves") == (20, 20, 20) and seen(node, tenant="stays") == (10, 10, 10)
+    # Everybody is: all goes.
+    node = restart()
+    assert eventually(lambda: {n[4:] for n in bucket.names("seg/")} == together | alone, 20)
+    assert eventually(lambda: metric(node, "tercet_object_mixed_segments") == 0, 5)
+    # Nobody is any more: what is there stays there, and nothing follows.
+    node = restart(**{"storage.durable": "local"})
+    send(node, 20, 10, tenant="moves")
+    sealed(node)
+    time.sleep(1.5)
+    assert {n[4:] for n in bucket.names("seg/")} == together | alone
+    assert metric(node, "tercet_object_segments") == len(together | alone)
+    assert seen(node, tenant="moves") == (30, 30, 30) and seen(node, tenant="stays") == (10, 10, 10)
+
+
+def test_uploads_wait_for_merges(object_node, bucket):
+    node = object_node(**{"node.cores": "1", "object.upload_after": "12s"}).start()
+    began = time.monotonic()
+    for i in range(4):
+        send(node, i * 10, 10)
+        sealed(node)
+    assert metric(node, "tercet_object_backlog_segments") >= 1
+    assert time.monotonic() - began > 12 or bucket.names("seg/") == []
+    assert eventually(lambda: metric(node, "tercet_merges_total") >= 1, 20)
+    assert eventually(lambda: metric(node, "tercet_object_backlog_age_seconds") >= 3, 10)
+    uploaded(node)
+    assert time.monotonic() - began > 12
+    assert metric(node, "tercet_object_uploads_total") < metric(node, "tercet_seals_total")
+    # Not merged, and uploaded again, before the window is over.
+    uploads = metric(node, "tercet_object_uploads_total")
+    listed = set(bucket.names("seg/"))
+    for i in range(4, 8):
+        send(node, i * 10, 10)
+        sealed(node)
+    uploaded(node, 2)
+    assert listed <= set(bucket.names("seg/")) and metric(node, "tercet_object_uploads_total") > uploads
+    # A disk that has no room does not wait.
+    assert node.stop() == 0
+    node = object_node(**{"node.cores": "1", "object.upload_after": "1h", **NO_ROOM}).start()
+    send(node, 80, 10)
+    sealed(node)
+    assert eventually(lambda: not files(node), 20)
+    assert seen(node) == (90, 90, 90)
+    assert node.stop() == 0
+    wipe(node)
+    node = object_node(**{"object.takeover": "true"}).start()
+    assert seen(node) == (90, 90, 90)
 
 
 def partial(node, local=None):

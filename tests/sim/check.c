@@ -264,6 +264,9 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
         if (r->seen > 1 && !again) wrong("%s %u is there %u times (request %u)", names[r->kind], i, r->seen, r->request);
         bool expired = keep_expired(m, i);
         if (d.gone && r->seen) wrong("%s %u is back: it was deleted (request %u)", names[r->kind], i, r->request);
+        bool local = m->local == m->requests[r->request].tenant + 1;
+        if (local && m->recovered && r->seen) wrong("%s %u of the local tenant came out of the bucket (request %u)", names[r->kind], i, r->request);
+        if (local && (m->recovered || m->room)) continue;
         m->rows_rotten += acked && r->seen == 0 && !expired && !d.may_go;
         if (acked && r->seen == 0 && !m->rot && !expired && !c.lost && !d.may_go) wrong("acked %s %u is lost (request %u)", names[r->kind], i, r->request);
         if (r->seen && m->requests[r->request].outcome == NEW) wrong("%s %u was never sent", names[r->kind], i);

@@ -35,7 +35,7 @@ const char *__asan_default_options(void)
     return "detect_leaks=0";
 }
 
-enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600, CORES_MAX = 8 };
+enum { LIVES_MAX = 6, CLIENTS_MAX = 4, REQUESTS_MAX = 40, PATIENCE = 600, SETTLED_S = 30, CORES_MAX = 8 };
 /* Steps of the clock that a retry survives (it is known for ten minutes), and those that it does not. */
 #define STEP_SMALL_NS (4 * 60 * NS_PER_S)
 #define STEP_LARGE_NS (400 * 24 * 3600 * NS_PER_S)
@@ -55,6 +55,9 @@ struct world { /* of a seed */
     struct object_store *bucket; /* NULL: no object tier */
     bool evict;                  /* what is uploaded goes from the disk */
     bool takeover;               /* the disk is lost: the last check is of another directory */
+    bool flush;                  /* uploads do not wait */
+    int64_t upload_after_ms;
+    uint32_t local;              /* the tenant that is of the local class; TENANTS = none */
     int64_t clock_off_ns; /* the wall clock against what it should be */
     struct model m;
     int64_t mem_bytes, seal_age_ms, merge_bytes, merge_memory;
@@ -84,6 +87,8 @@ static void on_failed(const char *why)
     life_now->failed = true;
 }
 
+static const char *const LOCAL[TENANTS] = { "alpha=local", "beta=local", "gamma=local" };
+
 static void open_opts(const struct life *l, struct store_opts *o)
 {
     *o = (struct store_opts){ .dir = l->w->dir ? l->w->dir : "/data", .kv = l->w->kv, .partitions = 16, .mem_bytes = l->w->mem_bytes,
@@ -94,7 +99,8 @@ static void open_opts(const struct life *l, struct store_opts *o)
     if (!l->w->bucket) return;
     o->object = l->w->bucket;
     o->durable = "object";
-    o->durable_tenants = "";
+    o->durable_tenants = l->w->local < TENANTS ? LOCAL[l->w->local] : "";
+    o->object_upload_after_ms = l->w->flush ? 0 : l->w->upload_after_ms;
     o->object_cache_bytes = 1 << 20;
     o->object_grace_ms = 3000;
     o->retention_share = l->w->evict ? 1e-8 : 0;
@@ -325,7 +331,8 @@ static err_t upload_main(void *arg)
     must(store_seal(l->s), "seal");
     for (unsigned k = 0;; k++) {
         store_stats(l->s, &st);
-        if (metric_sum(M_OBJECT_SEGMENTS) == st.segments && metric_sum(M_OBJECT_BACKLOG) == 0) break;
+        bool listed = l->w->local < TENANTS ? k > SETTLED_S : metric_sum(M_OBJECT_SEGMENTS) == st.segments;
+        if (listed && metric_sum(M_OBJECT_BACKLOG) == 0) break;
         if (k == PATIENCE) wrong("%u segments, the bucket lists %d", st.segments, (int)metric_sum(M_OBJECT_SEGMENTS));
         must(fiber_sleep(NS_PER_S), "sleep");
     }
@@ -358,10 +365,12 @@ static void run_bucket(struct world *w, unsigned cores, struct report *rep)
     struct sim_opts o = { .wall_start_ns = w->wall_ns + w->clock_off_ns, .time_max_ns = 24 * 3600 * NS_PER_S };
     struct sim_result res;
     object_mem_faults(w->bucket, &(struct object_faults){ 0 });
+    w->flush = true;
     life_now = &l;
     sim_run(prng_next(&w->rnd), cores, w->disk, &o, upload_main, &l, &res);
     if (res.stuck || res.result != OK) wrong("uploads are stuck");
     w->takeover = true;
+    w->m.recovered = true;
     w->kv = kv_mem_new();
     sim_run(prng_next(&w->rnd), draw_cores(&w->rnd), w->disk, &o, takeover_main, &l, &res);
     if (res.stuck || res.result != OK) wrong("no takeover");
@@ -498,6 +507,11 @@ static void draw_bucket(struct world *w, uint64_t seed)
     if (w->small_disk || w->rot || !prng_chance(&r, 0.3)) return;
     w->bucket = object_mem_new();
     w->evict = prng_chance(&r, 0.6);
+    w->upload_after_ms = prng_chance(&w->outages, 0.5) ? (int64_t)prng_below(&w->outages, 20000) : 0;
+    w->local = (uint32_t)prng_below(&w->outages, 2 * TENANTS);
+    w->local = MIN(w->local, (uint32_t)TENANTS);
+    if (w->local < TENANTS) w->m.local = w->local + 1;
+    w->m.room = w->evict;
 }
 
 static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report *rep)

@@ -45,6 +45,8 @@ struct model {
     uint64_t acked, checks;
     bool rot;                    /* the disk was given flipped bits: acked rows may be missing, all else holds */
     uint64_t rows_rotten;        /* acked rows missing at the last check */
+    uint32_t local;              /* 1 + the tenant whose rows never go to the bucket; 0 = none */
+    bool room, recovered;        /* its rows may have been deleted for room; the disk was lost, and they are gone */
     bool jumped;                 /* the wall clock left the ten minutes in which retries are known: they may count again */
     int64_t retention_ns;        /* rows older than this may be missing; 0 = none */
     uint64_t clock;              /* of deletions' begins and ends */

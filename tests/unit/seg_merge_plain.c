@@ -94,8 +94,8 @@ static struct seg *seal(struct mem_rows *rows, struct mem_metric *metrics)
     struct seg_info info = { .cores = 1 };
     struct seg *s;
     CHECK(seg_writer_open(dir, &budget, &w) == OK);
-    if (rows) CHECK(mem_rows_seal(rows, w) == OK);
-    if (metrics) CHECK(mem_metric_seal(metrics, w) == OK);
+    if (rows) CHECK(mem_rows_seal(rows, NULL, w) == OK);
+    if (metrics) CHECK(mem_metric_seal(metrics, NULL, w) == OK);
     CHECK(seg_writer_finish(w, &info) == OK);
     CHECK(seg_open(dir, &info, &s) == OK);
     return s;

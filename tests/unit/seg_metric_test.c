@@ -52,7 +52,7 @@ static void fake_seal(struct mem_metric *m, struct seg *s)
     *s = (struct seg){ .info = { .core = 0, .cores = 1 } };
     buf_init(&s->w.bytes, SIZE_MAX, NULL);
     arena_init(&s->w.mem, NULL);
-    cr_assert_eq(mem_metric_seal(m, &s->w), OK, "%s", err_detail());
+    cr_assert_eq(mem_metric_seal(m, NULL, &s->w), OK, "%s", err_detail());
 }
 static void fake_free(struct seg *s)
 {

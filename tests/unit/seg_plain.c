@@ -292,7 +292,7 @@ static struct seg *seal(struct mem_rows *m, uint32_t core, uint32_t cores)
     struct seg_info info = { .generation = 1, .core = core, .cores = cores };
     struct seg *s;
     CHECK(seg_writer_open(dir, &budget, &w) == OK);
-    CHECK(mem_rows_seal(m, w) == OK);
+    CHECK(mem_rows_seal(m, NULL, w) == OK);
     CHECK(seg_writer_finish(w, &info) == OK);
     CHECK(seg_open(dir, &info, &s) == OK);
     return s;

@@ -85,8 +85,8 @@ static struct seg *make_segment(void)
     insert_samples(metrics, "a", SERIES);
     insert_samples(metrics, "b", 50);
     CHECK(seg_writer_open(dir, &budget, &w) == OK);
-    CHECK(mem_rows_seal(rows, w) == OK);
-    CHECK(mem_metric_seal(metrics, w) == OK);
+    CHECK(mem_rows_seal(rows, NULL, w) == OK);
+    CHECK(mem_metric_seal(metrics, NULL, w) == OK);
     CHECK(seg_writer_finish(w, &info) == OK);
     CHECK(seg_open(dir, &info, &s) == OK);
     mem_rows_free(rows);
