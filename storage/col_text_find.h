@@ -8,7 +8,8 @@
  * that stands nowhere costs its columns' dictionaries, not their codes and numbers. Only strings that have a needle, and of
  * which that is not enough to know, are put together.
  *
- * bench/text.c, lines of three kinds of logs (apache, kafka, nginx json), one core, GB/s of raw text: see README, Measured. */
+ * bench/seek.c, lines of three kinds of logs (apache, kafka, nginx json), one core, GB/s of raw text: 10-40 when it stands
+ * nowhere, 2-6 for frequent words, 1-2 for digits, which number columns may hold; 0.7-1.1 by decoding. */
 #ifndef STORAGE_COL_TEXT_FIND_H
 #define STORAGE_COL_TEXT_FIND_H
 
