@@ -1,5 +1,6 @@
 /* What merging segments costs and gains, one core.
- *   bench_merge [rows [segments]]    (160,000 and 16) spans of 14 columns, 8 a trace, over four hours, then as many logs
+ *   bench_merge [rows [segments [file]]]    (160,000 and 16) spans of 14 columns, 8 a trace, over four hours, then as many logs, whose
+ *                                           bodies are the lines of the file, over and over, instead of generated ones
  * The rows are sealed as so many segments and merged, eight at a time, until one is left. Prints bytes a row before and
  * after each step, CPU ns a row of sealing and of each merge, and of reading, before and after: a trace by its id (the whole
  * rows), and a search for one operation in the last quarter of an hour (CPU, groups read). */
@@ -22,6 +23,7 @@ static const int64_t START = INT64_C(1800000000000000000), SPAN = INT64_C(4) * 3
 static struct budget budget;
 static char dir[64];
 static uint32_t nrows = 160000, nsegs = 16;
+static struct str lines;
 
 static void put(struct table_builder *b, enum col_scope scope, const char *key, const char *stem, uint64_t n)
 {
@@ -48,6 +50,14 @@ static void row(struct table_builder *b, struct prng *r, enum signal signal, uin
     table_set_fix(b, SC_SELF, STR("span_id"), &own, 8);
     table_set_i64(b, SC_SELF, signal_time_column(signal), START + (int64_t)((double)i / nrows * (double)SPAN));
     put(b, SC_ATTR, "thread.name", "worker-", prng_below(r, 32));
+    if (signal == SIG_LOGS && lines.n) {
+        static struct str rest;
+        struct str line;
+        if (rest.n == 0) rest = lines;
+        if (!str_cut(&rest, '\n', &line)) line = STR("");
+        table_set_str(b, SC_SELF, STR("body"), COL_STR, line);
+        return;
+    }
     if (signal == SIG_LOGS) {
         char body[128];
         int n = snprintf(body, sizeof body, "request %08x from 10.%u.%u.%u handled in %u ms by worker %u", (unsigned)prng_next(r),
@@ -184,6 +194,16 @@ static void run(enum signal signal)
     seg_put(segs[0]);
 }
 
+static struct str read_file(const char *path)
+{
+    static char text[64 << 20];
+    FILE *f = fopen(path, "rb");
+    if (!f) exit(1);
+    size_t n = fread(text, 1, sizeof text, f);
+    fclose(f);
+    return str_n(text, n);
+}
+
 static err_t all(void *arg)
 {
     (void)arg;
@@ -197,6 +217,7 @@ int main(int argc, char **argv)
     uint64_t rows = nrows, segments = nsegs;
     if (argc > 1 && (!str_to_u64(str_of(argv[1]), &rows) || rows < 1000 || rows > 100000000)) return 2;
     if (argc > 2 && (!str_to_u64(str_of(argv[2]), &segments) || segments == 0 || segments > SEGMENTS_MAX)) return 2;
+    if (argc > 3) lines = read_file(argv[3]);
     nrows = (uint32_t)rows;
     nsegs = (uint32_t)segments;
     snprintf(dir, sizeof dir, "/tmp/bench_merge.XXXXXX");

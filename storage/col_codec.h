@@ -16,7 +16,11 @@
 
 _Static_assert(__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__, "formats are little-endian and so are we");
 
-enum col_level { COL_LIGHT, /* fast; bytes as they are: something above compresses */ COL_SEAL /* zstd-1 */ };
+enum col_level {
+    COL_LIGHT, /* fast; bytes as they are: something above compresses */
+    COL_SEAL,  /* zstd-1 */
+    COL_MERGE, /* zstd-6, and texts cut finer where that costs little (col_str.c): written once, read long */
+};
 
 /* -- cursor ----------------------------------------------------------------------------------------- */
 struct cur {

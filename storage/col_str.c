@@ -6,7 +6,12 @@
  *     ZSTD  lengths of the entries (col_code) | their bytes, zstd
  *     TEXT  templates and columns (col_text.h): sealed text, where that is smaller
  * Raw: the sum of a block's lengths, at most COL_STR_BLOCK (TEXT: COL_TEXT_BLOCK) unless it has a single entry. Block size and level are the
- * measured sweet spot for telemetry text: zstd-1 at 256 KiB is within 2 % of 1 MiB, and zstd-3 gains nothing. */
+ * measured sweet spot for telemetry text: zstd-1 at 256 KiB is within 2 % of 1 MiB, and zstd-3 gains nothing.
+ *
+ * How long a block of text should be depends on the text: to read one string the columns of its block are decoded, and what
+ * strings have in common is stored once a block. Blocks of 1 MiB instead of 4 make Apache's access lines 21 % larger, Kafka's 19 %; lines
+ * of random ids not at all (bench/text.c), and a row of these is read in a third of the time (bench/merge.c). COL_MERGE looks which kind
+ * it is at the first MiB: what shrinks less than TEXT_POOR times is cut by the MiB. */
 #include "base/core/assert.h"
 #include "storage/col_codec.h"
 #include "storage/col_text.h"
@@ -15,7 +20,8 @@
 #include <stdlib.h>
 
 enum { KIND_RAW, KIND_ZSTD, KIND_TEXT };
-enum { TEXT_BYTES_MIN = 4096, TEXT_ENTRIES_MIN = 32 };
+enum { TEXT_BYTES_MIN = 4096, TEXT_ENTRIES_MIN = 32, TEXT_FINE = 1 << 20, TEXT_POOR = 12 };
+enum { ZSTD_SEAL = 1, ZSTD_MERGE = 6 };
 
 /* zstd says 128 KiB with four bytes at best: claims that the bytes at hand cannot keep are refused before memory is taken. */
 enum { RAW_PER_BYTE_MAX = 32768 };
@@ -48,7 +54,8 @@ static void put_block(const struct dict *d, uint32_t i, uint32_t n, enum col_lev
     buf_init(&b, COL_DICT_BYTES_MAX, out->budget);
     put_lengths(d->offset + i, n, &b);
     size_t head = b.n;
-    unsigned kind = level == COL_SEAL && col_zstd_pack(raw, 1, &b) ? KIND_ZSTD : KIND_RAW;
+    bool packed = level != COL_LIGHT && col_zstd_pack(raw, level == COL_MERGE ? ZSTD_MERGE : ZSTD_SEAL, &b);
+    unsigned kind = packed ? KIND_ZSTD : KIND_RAW;
     buf_varint(out, (uint64_t)(kind == KIND_RAW ? head + raw.n : b.n) << 2 | kind);
     buf_str(out, buf_view(&b));
     if (kind == KIND_RAW) buf_str(out, raw);
@@ -85,23 +92,23 @@ static void put_plain(const struct dict *d, uint32_t i, uint32_t end, enum col_l
 }
 
 /* What zstd would make of n entries, by their first block. */
-static size_t zstd_estimate(const struct dict *d, uint32_t i, uint32_t n)
+static size_t zstd_estimate(const struct dict *d, uint32_t i, uint32_t n, enum col_level level)
 {
     struct buf b;
     uint32_t k = block_entries(d, i, i + n, COL_STR_BLOCK), first = d->offset[i + k] - d->offset[i], all = d->offset[i + n] - d->offset[i];
     buf_init(&b, COL_DICT_BYTES_MAX, NULL);
-    put_block(d, i, k, COL_SEAL, &b);
+    put_block(d, i, k, level, &b);
     size_t size = (size_t)((double)b.n * all / MAX(first, 1));
     buf_deinit(&b);
     return size;
 }
 
-static bool put_text(const struct dict *d, uint32_t i, uint32_t n, struct blocks *to)
+static bool put_text(const struct dict *d, uint32_t i, uint32_t n, enum col_level level, struct blocks *to)
 {
     struct buf b;
     if (n < TEXT_ENTRIES_MIN || d->offset[i + n] - d->offset[i] < TEXT_BYTES_MIN) return false;
     buf_init(&b, COL_DICT_BYTES_MAX, to->bytes.budget);
-    bool better = col_text_encode(d->bytes, d->offset + i, n, &b) && b.n < zstd_estimate(d, i, n);
+    bool better = col_text_encode(d->bytes, d->offset + i, n, &b) && b.n < zstd_estimate(d, i, n, level);
     if (better) {
         buf_varint(&to->bytes, (uint64_t)b.n << 2 | KIND_TEXT);
         buf_str(&to->bytes, buf_view(&b));
@@ -111,15 +118,29 @@ static bool put_text(const struct dict *d, uint32_t i, uint32_t n, struct blocks
     return better;
 }
 
+/* The first block, if it is one of text that shrinks so little that all are to be as short; its entries, or 0. */
+static uint32_t put_fine(const struct dict *d, struct blocks *to)
+{
+    uint32_t n = block_entries(d, 0, d->count, TEXT_FINE);
+    if (!put_text(d, 0, n, COL_MERGE, to)) return 0;
+    if (to->bytes.n * TEXT_POOR >= d->offset[n]) return n;
+    buf_clear(&to->bytes);
+    to->n = 0;
+    return 0;
+}
+
 void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out, struct col_marks *m)
 {
     struct blocks b = { 0 };
+    uint32_t all = d->count ? d->offset[d->count] : 0;
     buf_init(&b.bytes, COL_DICT_BYTES_MAX, out->budget);
     /* What fits one block is one; more is cut finer, so that few entries of many cost less. */
-    uint32_t max = d->count && d->offset[d->count] > COL_TEXT_BLOCK ? COL_TEXT_BLOCK / 2 : COL_TEXT_BLOCK;
-    for (uint32_t i = 0, n; i < d->count && !b.bytes.failed; i += n) {
-        n = level == COL_SEAL ? block_entries(d, i, d->count, max) : d->count;
-        if (level != COL_SEAL || !put_text(d, i, n, &b)) put_plain(d, i, i + n, level, &b);
+    uint32_t max = all > COL_TEXT_BLOCK ? COL_TEXT_BLOCK / 2 : COL_TEXT_BLOCK;
+    uint32_t fine = level == COL_MERGE && all > TEXT_FINE ? put_fine(d, &b) : 0;
+    if (fine) max = TEXT_FINE;
+    for (uint32_t i = fine, n; i < d->count && !b.bytes.failed; i += n) {
+        n = level == COL_LIGHT ? d->count : block_entries(d, i, d->count, max);
+        if (level == COL_LIGHT || !put_text(d, i, n, level, &b)) put_plain(d, i, i + n, level, &b);
     }
     buf_varint(out, d->count);
     if (b.n) buf_varint(out, b.n);

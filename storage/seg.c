@@ -36,6 +36,7 @@ bool seg_name_valid(const char name[40])
 
 struct seg_writer {
     char *dir;
+    bool for_long;
     struct file f;
     struct buf out;     /* not yet written */
     uint64_t off;       /* in the file, of the end of out */
@@ -84,6 +85,9 @@ err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer 
     *out = w;
     return OK;
 }
+
+void seg_writer_for_long(struct seg_writer *w) { w->for_long = true; }
+bool seg_writer_is_for_long(const struct seg_writer *w) { return w->for_long; }
 
 static err_t flush(struct seg_writer *w)
 {

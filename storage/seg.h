@@ -62,6 +62,9 @@ struct seg;
 struct seg_writer;
 /* `budget` is charged for what the index of ids gathers: at most 16 bytes a row that has one (24 while they are sorted). */
 MUST_CHECK err_t seg_writer_open(const char *dir, struct budget *budget, struct seg_writer **out) MAY_YIELD;
+/* What it writes is the outcome of a merge: columns are encoded for long (COL_MERGE). */
+void seg_writer_for_long(struct seg_writer *w);
+bool seg_writer_is_for_long(const struct seg_writer *w);
 MUST_CHECK err_t seg_writer_chunk(struct seg_writer *w, struct str bytes, uint32_t raw_size,
                                   struct seg_chunk *out) MAY_YIELD;
 /* Copies. Of logs and documents, tokens_section 0: its words were added by seg_writer_tokens; else they are where tokens_* say, in a

@@ -219,6 +219,7 @@ err_t seg_merge(struct seg_merge *m, struct seg_info *info)
     m->rows = m->samples = m->rows_dropped = 0;
     m->groups_copied = m->groups_dropped = 0;
     TRY(seg_writer_open(m->dir, m->budget, &w));
+    seg_writer_for_long(w);
     arena_init(&a, m->budget);
     struct merge_group *g = all_groups(m, &n);
     err_t e = merge_all(m, w, g, n, &a);

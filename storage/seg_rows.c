@@ -85,6 +85,7 @@ static err_t write_chunk(struct seg_writer *w, struct buf *bytes, size_t raw_siz
  * log bodies takes tens of milliseconds, during which the reactor has others to serve. */
 struct encode_job {
     const struct column *c;
+    enum col_level level;
     bool filter;
     struct buf *data, *filter_bytes, *cut;
     unsigned zone_flags, filter_flags;
@@ -95,7 +96,7 @@ static err_t encode_column(void *arg)
 {
     struct encode_job *j = arg;
     struct col_marks marks = { 0 };
-    col_column_encode(j->c, COL_SEAL, j->data, &marks);
+    col_column_encode(j->c, j->level, j->data, &marks);
     if (!j->data->failed) seg_cut_put(&marks, buf_view(j->data), j->c->type, j->cut);
     col_marks_deinit(&marks);
     j->zone_flags = zone_flags(j->c);
@@ -117,7 +118,8 @@ static err_t write_column(struct seg_writer *w, const struct column *c, unsigned
     buf_lstr(meta, c->name);
     size_t raw = (size_t)c->nrows * col_value_size(c->type, c->width);
     if (col_is_dict(c->type)) raw += c->dict.offset[c->dict.count] + c->dict.count * sizeof(uint32_t);
-    struct encode_job j = { .c = c, .filter = by == SEG_COL_BLOOM, .data = &g->data, .filter_bytes = &g->filter, .cut = &g->cut };
+    enum col_level level = seg_writer_is_for_long(w) ? COL_MERGE : COL_SEAL;
+    struct encode_job j = { .c = c, .level = level, .filter = by == SEG_COL_BLOOM, .data = &g->data, .filter_bytes = &g->filter, .cut = &g->cut };
     TRY(rt_in_fiber() && raw > OFFLOAD_BYTES ? rt_offload(encode_column, &j) : encode_column(&j));
     TRY(write_chunk(w, &g->data, raw, meta));
     buf_varint(meta, c->nvalid);

@@ -211,7 +211,7 @@ static void round_trip_dict(struct arena *a, uint32_t count, size_t len, enum co
 
 Test(codec, dictionaries_round_trip)
 {
-    for (int level = COL_LIGHT; level <= COL_SEAL; level++) {
+    for (int level = COL_LIGHT; level <= COL_MERGE; level++) {
         struct arena a;
         arena_init(&a, NULL);
         round_trip_dict(&a, 0, 0, level);
@@ -221,6 +221,48 @@ Test(codec, dictionaries_round_trip)
         round_trip_dict(&a, 5000, 100, level);
         arena_deinit(&a);
     }
+}
+
+/* Lines of 80 bytes, with random ids or without; how many blocks they take at that level, and how many bytes. */
+static uint32_t text_blocks(bool random, enum col_level level, size_t *size)
+{
+    enum { LINES = 30000 };
+    static char bytes[LINES * 80];
+    static uint32_t offset[LINES + 1];
+    struct prng r;
+    struct arena a;
+    prng_init(&r, 5);
+    for (uint32_t i = 0; i < LINES; i++) {
+        uint64_t id = random ? prng_next(&r) : 7;
+        int n = snprintf(bytes + offset[i], 80, "request %016llx of worker %u was handled in %u ms, nothing else to say",
+                         (unsigned long long)id, i % 16, i % 500);
+        offset[i + 1] = offset[i] + (uint32_t)n;
+    }
+    struct dict d = { LINES, offset, bytes }, back;
+    struct col_dict head;
+    struct buf b;
+    buf_init(&b, SIZE_MAX, NULL);
+    arena_init(&a, NULL);
+    col_dict_encode(&d, level, &b, NULL);
+    *size = b.n;
+    struct cur c = cur_of(buf_view(&b)), again = c;
+    cr_assert(col_dict_head(&c, LINES, &a, &head) == OK);
+    cr_assert(col_dict_decode(&again, LINES, &a, &back) == OK && again.p == again.end);
+    cr_assert(back.count == LINES && memcmp(back.offset, offset, sizeof offset) == 0 && memcmp(back.bytes, bytes, offset[LINES]) == 0);
+    uint32_t n = head.nblocks;
+    buf_deinit(&b);
+    arena_deinit(&a);
+    return n;
+}
+
+/* A merge cuts text finer where that costs next to nothing, and only there. */
+Test(codec, fine_text)
+{
+    size_t sealed, merged;
+    cr_expect(text_blocks(true, COL_SEAL, &sealed) == 1);
+    cr_expect(text_blocks(true, COL_MERGE, &merged) == 3);
+    cr_expect(merged < sealed * 101 / 100);
+    cr_expect(text_blocks(false, COL_MERGE, &merged) == 1);
 }
 
 /* Codes in order of first appearance, as dictionaries have them: what is new costs next to nothing, what is not its distance. */
