@@ -101,6 +101,30 @@ static void try_from(const struct compact_rule *r, const struct seg_info *v, con
     }
 }
 
+static const struct compact_worn *worn_of(const struct compact_rule *r, const struct seg_info *i)
+{
+    for (uint32_t k = 0; k < r->nworn; k++)
+        if (memcmp(r->worn[k].name, i->name, sizeof i->name) == 0) return &r->worn[k];
+    return NULL;
+}
+
+/* That of which the largest share is gone; one that is gone as a whole retention takes as it is. */
+static bool pick_worn(const struct compact_rule *r, const struct seg_info *v, uint32_t n, uint32_t *at)
+{
+    double most = 1.0 / COMPACT_WORN_SHARE;
+    bool some = false;
+    for (uint32_t i = 0; r->nworn && i < n; i++) {
+        const struct compact_worn *w = worn_of(r, &v[i]);
+        if (!w || w->gone >= w->bytes || v[i].tmax_ns < r->keep_from_ns) continue;
+        double share = (double)w->gone / (double)w->bytes;
+        if (share < most || (some && share == most)) continue;
+        most = share;
+        *at = i;
+        some = true;
+    }
+    return some;
+}
+
 uint32_t compact_pick(const struct compact_rule *r, struct seg_info *infos, uint32_t ninfos, uint32_t *first)
 {
     uint32_t *part = malloc(((size_t)ninfos + 1) * sizeof *part);
@@ -111,6 +135,10 @@ uint32_t compact_pick(const struct compact_rule *r, struct seg_info *infos, uint
     uint32_t n = gather(r, infos, ninfos, part);
     /* A window is over when what was sealed last, and all that was before, has none of it to come: rows that are late open
      * it again, for a merge or two. */
+    if (pick_worn(r, infos, n, first)) {
+        free(part);
+        return 1;
+    }
     if (n) newest = window_of(r, &infos[n - 1]);
     for (uint32_t i = 0; i < n; i++)
         try_from(r, infos, part, n, i, newest, &best);

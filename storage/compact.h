@@ -10,6 +10,8 @@
  *     written again ends in a segment that much larger, about log(n) times for n seals;
  *   - when there is nothing of that kind, in a window that is over (the last segment's newest rows are in a later one):
  *     any two, as many as there are, so that one segment is left of it.
+ * One alone is written anew when a fifth of its bytes or more are of what nobody reads any more (deleted, too old): that goes before,
+ * and so what was deleted is off the disk a bounded time later. Each such byte costs writing four at most.
  * The smallest ones first, on average. When clocks go mad, or rows of all times come together, windows would keep neighbours
  * apart: with more than COMPACT_MANY segments of a core, windows do not count.
  *
@@ -20,8 +22,12 @@
 
 #include "storage/seg.h"
 
-enum { COMPACT_FAN = 4, COMPACT_FAN_MAX = 8, COMPACT_MANY = 256, COMPACT_SMALL_BYTES = 256 << 10 /* smaller ones count as such */ };
+enum { COMPACT_WORN_SHARE = 5, COMPACT_FAN = 4, COMPACT_FAN_MAX = 8, COMPACT_MANY = 256, COMPACT_SMALL_BYTES = 256 << 10 /* smaller ones count as such */ };
 
+struct compact_worn { /* of a segment, how much nobody reads any more */
+    char name[40];
+    uint64_t gone, bytes; /* of its chunks: those of dead rows and groups; all */
+};
 struct compact_rule {
     uint32_t lane, cores;  /* whose segments (seg_lane), of how many cores */
     uint64_t bytes_max;    /* of a merged segment: the sum of what goes in */
@@ -31,9 +37,12 @@ struct compact_rule {
     uint32_t nsplits;
     const struct seg_info *left; /* these are not merged, and nothing across them */
     uint32_t nleft;
+    const struct compact_worn *worn; /* in any order; segments that are not named are whole */
+    uint32_t nworn;
 };
 
-/* Sorts infos. The neighbours to be merged are infos[*first .. *first + n), oldest first; n = 0: nothing to do. */
+/* Sorts infos. The neighbours to be merged are infos[*first .. *first + n), oldest first; n = 1: it is to be written anew; n = 0:
+ * nothing to do. */
 uint32_t compact_pick(const struct compact_rule *r, struct seg_info *infos, uint32_t ninfos, uint32_t *first);
 
 #endif

@@ -6,6 +6,7 @@
  *   merge    on the core itself, whose segments they are: it holds the inputs and their marks of dead rows meanwhile
  *   swap     on core 0, with s->changing held: if the inputs are still there and their marks are the same, they are swapped
  *            for the output. Else the output is thrown away, and the picking begins anew
+ * Every half a minute it looks, on that core, which segments have much that nobody reads any more (compact_worn).
  * So a core merges one thing at a time, cores merge side by side, and a seal waits for a merge only while one swaps.
  *
  * Memory: a merge reserves about what it will take of merge_memory and waits when others have it; what is more than all of
@@ -22,12 +23,13 @@
 #include "storage/object_tier.h"
 #include "storage/retention.h"
 #include "storage/seg_dead.h"
+#include "storage/seg_map.h"
 #include "storage/seg_merge.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { LOOK_MS = 10000, WAIT_MS = 1000, WAIT_MAX_MS = 600000, FAILURES_MAX = 5, LEFT_MAX = 1024, OUTPUT_BYTES = 64 << 20 };
+enum { LOOK_MS = 10000, WORN_MS = 30000, WAIT_MS = 1000, WAIT_MAX_MS = 600000, FAILURES_MAX = 5, LEFT_MAX = 1024, OUTPUT_BYTES = 64 << 20 };
 enum outcome { NOTHING, MERGED, AGAIN, WAIT };
 
 struct driver {
@@ -37,6 +39,9 @@ struct driver {
     uint32_t failures; /* one after another */
     struct seg_info *left; /* that are not tried any more */
     uint32_t nleft, left_cap;
+    struct compact_worn *worn; /* as it was when it was looked at last */
+    uint32_t nworn, worn_cap;
+    mono_ns worn_at;           /* when it is looked at next */
 };
 
 struct compaction {
@@ -79,7 +84,7 @@ static err_t reserve(struct job *j, bool *ok)
         uint64_t bytes;
         TRY(seg_merge_memory(j->in, j->n, &bytes));
         j->reserved = (int64_t)MIN(bytes, (uint64_t)INT64_MAX / 2) + OUTPUT_BYTES;
-        if (j->reserved <= limit || j->n == 2) break;
+        if (j->reserved <= limit || j->n <= 2) break;
         seg_dead_put(j->in[j->n - 1].dead);
         seg_put(j->in[j->n - 1].seg);
     }
@@ -145,6 +150,85 @@ static err_t release_here(void *arg)
     return OK;
 }
 
+/* -- what nobody reads any more: looked for now and then, in directories alone, of segments that have such -- */
+
+static err_t group_bytes(const struct seg_group *g, uint64_t *bytes)
+{
+    struct arena a;
+    struct seg_place *v;
+    uint32_t n;
+    *bytes = g->meta.n;
+    arena_init(&a, NULL);
+    err_t e = seg_map_group(g, &a, &v, &n);
+    for (uint32_t i = 0; e == OK && i < n; i++)
+        *bytes += v[i].chunk.size;
+    arena_deinit(&a);
+    return e == OK && rt_in_fiber() ? rt_checkpoint() : e;
+}
+
+static bool has_gone(const struct outside *o, const struct seg *g)
+{
+    bool some = o->dead != NULL;
+    for (uint32_t i = 0; !some && i < seg_ngroups(g); i++)
+        some = group_gone(o, g, i);
+    return some;
+}
+
+static err_t measure(const struct outside *o, const struct seg *g, struct compact_worn *w)
+{
+    memcpy(w->name, seg_info(g)->name, sizeof w->name);
+    for (uint32_t i = 0; i < seg_ngroups(g); i++) {
+        const struct seg_group *x = seg_group(g, i);
+        uint64_t bytes;
+        TRY(group_bytes(x, &bytes));
+        w->bytes += bytes;
+        if (group_gone(o, g, i)) w->gone += bytes;
+        else if (x->signal != SIG_METRICS && x->nrows) w->gone += bytes * seg_dead_count(o->dead, i) / x->nrows;
+    }
+    return OK;
+}
+
+/* The list may change while one is measured: it is gone through by name, what comes or goes meanwhile is for the next time. */
+static err_t worn_here(void *arg)
+{
+    struct driver *d = arg;
+    struct store *s = d->all->s;
+    const struct shard *sh = shard_here(s);
+    struct tomb_set *tombs = tomb_set_get(sh->tombs);
+    struct keep_rules *keep = keep_rules_get(sh->keep);
+    struct seg **segs = malloc(((size_t)sh->nsegs + 1) * sizeof(struct seg *));
+    uint32_t n = sh->nsegs;
+    err_t e = OK;
+    ASSERT(segs);
+    d->nworn = 0;
+    for (uint32_t i = 0; i < n; i++)
+        segs[i] = seg_get(sh->segs[i]);
+    for (uint32_t i = 0; i < n; i++) {
+        struct seg_dead *dead = seg_dead_get(seg_dead_of(segs[i]));
+        const struct outside o = { tombs, keep, atomic_load(&s->keep_now_ns), dead };
+        struct compact_worn w = { .bytes = 0 };
+        if (e == OK && !atomic_load(&d->all->stop) && has_gone(&o, segs[i])) {
+            e = measure(&o, segs[i], &w);
+            d->worn = store_grow(d->worn, &d->worn_cap, d->nworn + 1, sizeof *d->worn);
+            d->worn[d->nworn++] = w;
+        }
+        seg_dead_put(dead);
+        seg_put(segs[i]);
+    }
+    free(segs);
+    keep_rules_put(keep);
+    tomb_set_put(tombs);
+    return e;
+}
+
+/* Not known for some reason: whole. */
+static void look_for_worn(struct driver *d)
+{
+    if (rt_now().ns < d->worn_at.ns) return;
+    d->worn_at = mono_add(rt_now(), (int64_t)WORN_MS * NS_PER_MS);
+    if (rt_call(d->core, RT_MAINTENANCE, worn_here, d) != OK) d->nworn = 0;
+}
+
 /* -- picking -------------------------------------------------------------------------------------------------------- */
 
 static uint32_t splits_of(const struct store *s, uint64_t *out)
@@ -194,7 +278,7 @@ static void pick(struct driver *d, struct job *j)
     for (uint32_t i = 0; i < n; i++)
         if (infos[i].remote) infos[i].bytes = 0; /* of this disk's share it takes nothing */
     struct compact_rule r = { .cores = s->cores, .bytes_max = (uint64_t)s->o.merge_bytes, .left = left, .nleft = nleft,
-                              .splits = splits, .nsplits = splits_of(s, splits) };
+                              .splits = splits, .nsplits = splits_of(s, splits), .worn = d->worn, .nworn = d->nworn };
     if (__builtin_mul_overflow(s->o.merge_window_ms, (int64_t)NS_PER_MS, &r.window_ns)) r.window_ns = INT64_MAX;
     keep_from(s, &r, infos, n);
     for (uint32_t class = 0; class < 2 && j->n == 0; class++) {
@@ -321,6 +405,7 @@ static enum outcome step(struct driver *d)
     struct job *j = calloc(1, sizeof *j);
     ASSERT(j);
     j->all = d->all;
+    look_for_worn(d);
     pick(d, j);
     enum outcome out = NOTHING;
     if (j->n > 0 && !room_on_disk(j)) {
@@ -390,6 +475,13 @@ void compaction_wake(struct store *s)
         event_signal(&s->compaction->drivers[i].wake);
 }
 
+void compaction_clean(struct store *s)
+{
+    for (unsigned i = 0; s->compaction && i < s->cores; i++)
+        s->compaction->drivers[i].worn_at = rt_now();
+    compaction_wake(s);
+}
+
 void compaction_stop(struct store *s)
 {
     struct compaction *c = s->compaction;
@@ -399,8 +491,10 @@ void compaction_stop(struct store *s)
     err_t e = scope_join(&c->scope);
     ASSERT(e == OK);
     scope_deinit(&c->scope);
-    for (unsigned i = 0; i < s->cores; i++)
+    for (unsigned i = 0; i < s->cores; i++) {
         free(c->drivers[i].left);
+        free(c->drivers[i].worn);
+    }
     s->compaction = NULL;
     free(c);
 }

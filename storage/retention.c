@@ -105,6 +105,7 @@ static err_t clean_here(void *arg)
     TRY(sem_take(&s->changing, 1));
     err_t e = delete_dead(s);
     sem_give(&s->changing, 1);
+    compaction_clean(s);
     return e;
 }
 
@@ -126,6 +127,7 @@ err_t retention_run(struct store *s)
     TRY(sem_take(&s->changing, 1));
     err_t e = delete_dead(s);
     if (e == OK && (r.age_ns != 0 || r.bytes_max != 0)) e = delete_by(s, &r);
+    tombs_tick(s);
     sem_give(&s->changing, 1);
     return e;
 }

@@ -25,7 +25,8 @@
 
 enum { DELETES_OPEN_MAX = 100, DELETES_KEPT_MAX = 1000, DELETE_DOC_MAX = 256 << 10, DEAD_BYTES_MAX = 256 << 20 };
 
-/* Drops the files that hold nothing but what was deleted, now rather than within half a minute. */
+/* Drops the files that hold nothing but what was deleted, now rather than within half a minute, and has merges begin of those of which
+ * it is a fifth. */
 MUST_CHECK err_t store_clean(struct store *s) MAY_YIELD;
 
 /* ERR_LIMIT: there are TOMBSTONES_MAX already. */

@@ -179,6 +179,8 @@ struct store {
     struct catalog_batch undo;   /* see catalog_commit */
     struct tomb_set *tombs;      /* every core has a reference too */
     uint64_t tomb_last;          /* id */
+    uint64_t tomb_young, tomb_aged; /* ids up to which they were there a turn ago, two turns ago, in this life */
+    mono_ns tomb_turn;
     struct keep_rules *keep;     /* likewise */
     struct trusted_clock clock;
     mono_ns clock_at;            /* when it is written down next */
@@ -298,12 +300,15 @@ void keep_tick(struct store *s) MAY_YIELD; /* of the maintenance fiber */
 /* store_tomb.c */
 MUST_CHECK err_t deletes_load(struct store *s) MAY_YIELD;
 void deletes_free(struct store *s);
+/* Retires tombstones that no segment needs any more. By the holder of s->changing. */
+void tombs_tick(struct store *s) MAY_YIELD;
 /* Does an unfinished deletion cover the generations up to one in [first, last), but not `last`? Such segments are not merged. */
 bool store_delete_splits(const struct store *s, uint64_t first, uint64_t last);
 
 /* compact_run.c: a fiber of core 0 for each core that looks for what to merge of it and has it merged there. */
 MUST_CHECK err_t compaction_start(struct store *s) MAY_YIELD;
 void compaction_wake(struct store *s); /* there are other segments than before */
+void compaction_clean(struct store *s); /* looks at once for what nobody reads any more */
 void compaction_stop(struct store *s) MAY_YIELD;
 
 /* store_replay.c */

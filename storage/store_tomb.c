@@ -132,6 +132,48 @@ err_t store_tombstone(struct store *s, const struct tombstone_spec *spec)
     return rt_call(0, RT_MAINTENANCE, tomb_here, &c);
 }
 
+/* A tombstone is over when all segments are newer than it: the others are gone, or in merges with newer ones, which left out what it
+ * deleted. Not before its retries are forgotten everywhere (deletes_load makes `forgotten` of those that there are): two turns
+ * of what is remembered of requests. */
+static uint32_t mark_over(const struct store *s, struct catalog_batch *b, bool *over)
+{
+    uint64_t oldest = UINT64_MAX;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->ninfos; i++)
+        oldest = MIN(oldest, s->infos[i].generation);
+    for (uint32_t i = 0; i < s->tombs->n; i++) {
+        const struct tombstone *t = s->tombs->t[i];
+        over[i] = t->id <= s->tomb_aged && t->generation < oldest;
+        if (!over[i]) continue;
+        catalog_put(b, id_key(&b->a, TOMB_PREFIX, t->id), STR_NONE);
+        n++;
+    }
+    return n;
+}
+
+void tombs_tick(struct store *s)
+{
+    if (rt_now().ns >= s->tomb_turn.ns) {
+        s->tomb_turn = mono_add(rt_now(), 2 * DEDUP_MS * (int64_t)NS_PER_MS);
+        s->tomb_aged = s->tomb_young;
+        s->tomb_young = s->tomb_last;
+    }
+    if (!s->tombs || s->tombs->n == 0 || s->tombs->t[0]->id > s->tomb_aged) return;
+    struct catalog_batch b;
+    catalog_batch_init(&b);
+    bool *over = ARENA_ARRAY(&b.a, bool, s->tombs->n);
+    uint32_t n = mark_over(s, &b, over);
+    err_t e = n ? catalog_commit(s, &b) : OK; /* one that may have happened is no harm: nothing needs them */
+    if (e == OK && n) {
+        use_tombs(s, tomb_set_edit(s->tombs, NULL, over));
+        metric_add(M_TOMBSTONES_OVER, n);
+        log_info("delete.over", "tombstones=%u left=%u", n, s->tombs->n);
+    } else if (e != OK) {
+        log_warn("delete.over", "error=%s", err_detail());
+    }
+    catalog_batch_deinit(&b);
+}
+
 static err_t load_tombs(struct store *s, struct arena *a)
 {
     struct kv_item *items;

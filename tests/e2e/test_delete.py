@@ -1,5 +1,6 @@
 """Deleting series, rows and indexes through the APIs: seen at once, exact, and still gone after a kill -9."""
 import json
+import os
 import subprocess
 import time
 
@@ -267,6 +268,23 @@ def test_a_deleted_index_frees_its_bytes(node):
     assert found(node, "books") == [1]
     assert node.request("PUT", "quickwit", "/api/v1/indexes/books/clear").status == 200
     assert found(node, "books") == []
+
+
+def test_a_segment_with_much_deleted_is_written_anew(node):
+    make_index(node, "worn")
+    body = "".join(json.dumps({"n": n, "kind": "odd" if n % 2 else "even", "pad": os.urandom(200).hex()}) + "\n" for n in range(1000))
+    assert node.post("quickwit", "/api/v1/worn/ingest", body, NDJSON).status == 200
+    assert node.post("quickwit", "/api/v1/worn/delete-tasks", {"query": "kind:even"}).status == 200
+    assert eventually(lambda: found(node, "worn") == list(range(1, 1000, 2)))
+    assert metric(node, "tercet_dead_rows") == 500
+    before = metric(node, "tercet_segment_bytes")
+    assert node.post("prom", "/api/v1/admin/tsdb/clean_tombstones", b"").status == 204
+    assert eventually(lambda: metric(node, "tercet_merge_rows_dropped_total") == 500 and metric(node, "tercet_dead_rows") == 0)
+    assert eventually(lambda: metric(node, "tercet_segment_bytes") < before * 0.7)
+    assert found(node, "worn") == list(range(1, 1000, 2))
+    node.kill()
+    node.start()
+    assert found(node, "worn") == list(range(1, 1000, 2)) and metric(node, "tercet_dead_rows") == 0
 
 
 def test_promtool_sees_the_deletion(node):

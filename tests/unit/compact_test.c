@@ -207,3 +207,35 @@ Test(compact, cores_come_and_go)
         free(l);
     }
 }
+
+/* One of which a fifth is gone goes before all merges, the most worn first; never one that failed, is of others, or is gone as a whole. */
+Test(compact, worn)
+{
+    struct life *l = life_new();
+    struct compact_worn worn[6] = { { .gone = 19, .bytes = 100 }, { .gone = 40, .bytes = 100 }, { .gone = 300, .bytes = 400 },
+                                    { .gone = 7, .bytes = 7 }, { .gone = 99, .bytes = 100 }, { .gone = 98, .bytes = 100 } };
+    uint32_t first;
+    for (uint32_t i = 0; i < 6; i++) {
+        struct seg_info s = sealed(i + 1, i == 4, i == 4 ? 2 : 1, 64 << 20, (int64_t)(i + 1) * SECOND);
+        snprintf(s.name, sizeof s.name, "%u", i);
+        memcpy(worn[i].name, s.name, sizeof s.name);
+        add(l, s);
+    }
+    struct seg_info failed = l->v[5];
+    l->rule.left = &failed;
+    l->rule.nleft = 1;
+    cr_assert_eq(compact_pick(&l->rule, l->v, l->n, &first), 4); /* whole ones are merged as ever */
+    l->rule.worn = worn;
+    l->rule.nworn = 6;
+    cr_assert(compact_pick(&l->rule, l->v, l->n, &first) == 1 && strcmp(l->v[first].name, "2") == 0);
+    worn[2].gone = 79;
+    cr_assert(compact_pick(&l->rule, l->v, l->n, &first) == 1 && strcmp(l->v[first].name, "1") == 0);
+    worn[1].gone = 20;
+    cr_assert(compact_pick(&l->rule, l->v, l->n, &first) == 1 && strcmp(l->v[first].name, "1") == 0);
+    l->rule.keep_from_ns = 3 * SECOND; /* retention takes it soon */
+    cr_assert_neq(compact_pick(&l->rule, l->v, l->n, &first), 1);
+    l->rule.keep_from_ns = INT64_MIN;
+    worn[1].gone = 19;
+    cr_assert_eq(compact_pick(&l->rule, l->v, l->n, &first), 4);
+    free(l);
+}

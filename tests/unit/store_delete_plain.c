@@ -2,6 +2,7 @@
  * numbers of cores between; then single properties. (Crashes and faults: tests/sim.) */
 #include "base/core/assert.h"
 #include "base/core/log.h"
+#include "base/core/metric.h"
 #include "base/core/prng.h"
 #include "base/rt/sim.h"
 #include "storage/seg_dead.h"
@@ -517,19 +518,52 @@ static err_t single(void *arg)
     return OK;
 }
 
+/* Tombstones stay as long as a segment is as old as they are, and as long as a request from before may be repeated. */
+static err_t tombstones_end(void *arg)
+{
+    (void)arg;
+    const struct keep_rule all = { .age_ns = 3600 * NS_PER_S };
+    const struct tombstone_spec t = { .tenant = STR("anonymous"), .signal = SIG_DOCS, .index = STR("over:1") };
+    struct store_stats stats;
+    open_store();
+    append_docs(STR("kept:1"), 0, 10, 0);
+    must(store_tombstone(st, &t), "tombstone");
+    ASSERT(metric_sum(M_TOMBSTONES) > 0);
+    must(fiber_sleep(7200 * NS_PER_S), "sleep");
+    ASSERT(metric_sum(M_TOMBSTONES) > 0);
+    must(store_keep_edit(st, &(struct keep_edit){ all, false }, 1, NULL, 0), "rule");
+    must(fiber_sleep(61 * NS_PER_S), "sleep");
+    store_stats(st, &stats);
+    ASSERT(stats.segments == 0 && metric_sum(M_TOMBSTONES) == 0);
+    append_docs(STR("over:1"), 0, 3, 4712);
+    must(store_tombstone(st, &t), "tombstone");
+    must(fiber_sleep(600 * NS_PER_S), "sleep");
+    ASSERT(metric_sum(M_TOMBSTONES) == 1);
+    store_close(st);
+    open_store();
+    ASSERT(metric_sum(M_TOMBSTONES) == 1);
+    must(fiber_sleep(7200 * NS_PER_S), "sleep");
+    ASSERT(metric_sum(M_TOMBSTONES) == 0);
+    store_close(st);
+    open_store();
+    ASSERT(metric_sum(M_TOMBSTONES) == 0);
+    store_close(st);
+    return OK;
+}
+
 int main(void)
 {
     log_init(LOG_ERROR, false);
     for (uint64_t seed = 1; seed <= 6; seed++) {
         struct sim_disk *disk = sim_disk_new(INT64_C(1) << 30);
         struct sim_result res;
-        const struct sim_opts o = { .wall_start_ns = INT64_C(1767225600) * NS_PER_S };
+        const struct sim_opts o = { .wall_start_ns = INT64_C(1767225600) * NS_PER_S, .time_max_ns = 12 * 3600 * NS_PER_S };
         kv = kv_mem_new();
         prng_init(&rnd, seed);
         nrows = next_step = 0;
         memset(alive, 0, sizeof alive);
         memset(sample_alive, 0, sizeof sample_alive);
-        err_t (*const parts[])(void *) = { walk, walk, walk, single, corrupt_records };
+        err_t (*const parts[])(void *) = { walk, walk, walk, single, corrupt_records, tombstones_end };
         for (unsigned k = 0; k < ARRAY_LEN(parts); k++) {
             sim_run(seed * 100 + k, 1 + (unsigned)prng_below(&rnd, 3), disk, &o, parts[k], NULL, &res);
             ASSERT(!res.crashed && !res.stuck && res.result == OK);
