@@ -78,25 +78,38 @@ static void ids_page(const uint8_t *data, size_t size, struct arena *a)
         ASSERT(blocks[i] < ids.nblocks && (i == 0 || blocks[i] > blocks[i - 1]));
 }
 
-/* In place of storage/seg_reader.c: the chunk is `cut_chunk`, and what a piece holds is believed. */
+/* In place of storage/seg_reader.c's (the linker's --wrap): the chunk is `cut_chunk`, and what a piece holds is believed. */
 static struct str cut_chunk;
-err_t seg_reader_piece(const struct seg_reader *r, const struct seg_chunk *c, uint32_t from, uint32_t to, uint32_t check,
-                       struct arena *a, struct str *out)
+err_t __wrap_seg_reader_piece(const struct seg_reader *r, const struct seg_chunk *c, uint32_t from, uint32_t to, uint32_t check,
+                              struct arena *a, struct str *out);
+err_t __wrap_seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out);
+err_t __wrap_seg_reader_chunk(const struct seg_reader *r, const struct seg_chunk *c, struct arena *a, struct str *out);
+err_t __wrap_seg_fetch(struct seg_reader *r, struct seg_range *wanted, uint32_t n, struct arena *a);
+err_t __wrap_seg_reader_piece(const struct seg_reader *r, const struct seg_chunk *c, uint32_t from, uint32_t to, uint32_t check,
+                              struct arena *a, struct str *out)
 {
     (void)r, (void)c, (void)check;
     if (from > to || to > cut_chunk.n) return err_set(ERR_CORRUPT, "outside");
     *out = str_n(arena_dup(a, cut_chunk.p + from, to - from), to - from); /* its own block: reads behind it are seen */
     return OK;
 }
-err_t seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out)
+err_t __wrap_seg_read(struct seg *s, const struct seg_chunk *c, struct arena *a, struct str *out)
 {
     (void)s, (void)c, (void)a, (void)out;
     return err_set(ERR_CORRUPT, "not asked for");
 }
-err_t seg_reader_chunk(const struct seg_reader *r, const struct seg_chunk *c, struct arena *a, struct str *out)
+err_t __wrap_seg_reader_chunk(const struct seg_reader *r, const struct seg_chunk *c, struct arena *a, struct str *out)
 {
     (void)r, (void)c, (void)a, (void)out;
     return err_set(ERR_CORRUPT, "not asked for");
+}
+
+err_t __wrap_seg_fetch(struct seg_reader *r, struct seg_range *wanted, uint32_t n, struct arena *a)
+{
+    (void)r, (void)a;
+    for (uint32_t i = 0; i < n; i++)
+        ASSERT(wanted[i].off + wanted[i].n <= cut_chunk.n);
+    return OK;
 }
 
 static void count_range(void *arg, uint64_t off, uint64_t n)
