@@ -116,7 +116,7 @@ err_t store_clean(struct store *s)
 
 err_t retention_run(struct store *s)
 {
-    struct retention_rule r = { .age_ns = s->keep->most_ns }; /* what the longest age lets go needs no look inside */
+    struct retention_rule r = { 0 };
     if (s->o.retention_share > 0) {
         struct fs_space space;
         TRY(fs_space(s->o.dir, &space));
@@ -125,6 +125,7 @@ err_t retention_run(struct store *s)
     }
     evict_over(s, r.bytes_max);
     TRY(sem_take(&s->changing, 1));
+    r.age_ns = s->keep->most_ns; /* what the longest age lets go needs no look inside; by the rules that are in force now */
     err_t e = delete_dead(s);
     if (e == OK && (r.age_ns != 0 || r.bytes_max != 0)) e = delete_by(s, &r);
     tombs_tick(s);

@@ -1,5 +1,5 @@
 /* The nth thing fails, for n = 1, 2, 3, ... until nothing is left to fail. A script of the production store (append, seal, merge,
- * read, restart, on two cores of the simulator) runs once for each n; then nothing fails any more and all must be well: no acked
+ * delete, rules of retention, uploads to a bucket and eviction, read, restart, on two cores of the simulator) runs once for each n; then nothing fails any more and all must be well: no acked
  * row lost or doubled, no leak, and what was refused was refused with a message that says where.
  *
  *   nth [--kind KIND] [--stride S] [--n N] [-v]
@@ -16,6 +16,9 @@
 #include "base/core/errinj.h"
 #include "base/core/log.h"
 #include "base/rt/sim.h"
+#include "storage/object.h"
+#include "tests/sim/deletions.h"
+#include "tests/sim/keeping.h"
 #include "tests/sim/kv_faulty.h"
 #include "tests/sim/settle.h"
 
@@ -99,6 +102,18 @@ static void seal(struct trial *t)
     if (!t->stopped) (void)went(t, store_seal(t->s), "seal");
 }
 
+/* Whatever fails in the midst of it, all of its rows are there or none that it acked as gone. */
+static void delete(struct trial *t, unsigned count)
+{
+    for (unsigned k = 0; k < count && !t->stopped; k++)
+        (void)went(t, deletion_run(&t->m, t->s, &t->rnd) ? OK : err_record()->code, "delete");
+}
+
+static void keep(struct trial *t)
+{
+    if (!t->stopped) (void)went(t, keep_run(&t->m, t->s, &t->rnd, NS_PER_MS, 100 * NS_PER_MS) ? OK : err_record()->code, "keep");
+}
+
 static err_t script(void *arg)
 {
     struct trial *t = arg;
@@ -107,12 +122,16 @@ static err_t script(void *arg)
     seal(t);
     append(t, 3);
     look(t);
+    delete(t, 3);
+    keep(t);
     seal(t);
     for (unsigned k = 0; k < 4; k++) {
         append(t, 2);
         seal(t);
     }
-    TRY(fiber_sleep(NS_PER_S)); /* what was sealed is merged */
+    TRY(fiber_sleep(4 * NS_PER_S)); /* what was sealed is merged and uploaded */
+    delete(t, 2);
+    look(t);
     append(t, 2);
     store_close(t->s);
     if (t->stopped || !open_store(t)) return OK;
@@ -211,7 +230,9 @@ static bool run_trial(enum kind_of_fault kind, uint64_t n, bool verbose, uint64_
     prng_init(&t.rnd, 1);
     t.opts = (struct store_opts){ .dir = "/data", .kv = kv, .partitions = 16, .mem_bytes = 16 << 20, .seal_age_ms = 3600000,
                                   .commit_bytes = 1 << 20, .refuse_share = 0.95, .on_failed = on_failed,
-                                  .merge_bytes = 8 << 20, .merge_window_ms = 86400000, .merge_memory = 1 << 28 };
+                                  .merge_bytes = 8 << 20, .merge_window_ms = 86400000, .merge_memory = 1 << 28,
+                                  .object = object_mem_new(), .durable = "object", .durable_tenants = "", .object_cache_bytes = 1 << 20,
+                                  .object_grace_ms = 3000, .retention_share = 1e-8 };
     arm(&t, &o);
     sim_run(1, CORES, disk, &o, script, &t, &res);
     if (res.stuck) wrong("stuck");
@@ -220,10 +241,12 @@ static bool run_trial(enum kind_of_fault kind, uint64_t n, bool verbose, uint64_
     t.kv_faults = (struct kv_faults){ 0 };
     t.opts.on_failed = NULL;
     t.stopped = false;
+    deletions_crashed(&t.m);
     if (kind == EIO_NTH) start_and_cut(&t, disk);
     run_calm(&t, disk, checks);
     *errors += t.errors;
     model_free(&t.m);
+    object_mem_free(t.opts.object);
     free(kv);
     kv_mem_free(sound);
     sim_disk_free(disk);
