@@ -11,10 +11,11 @@
 enum { OWNER_VERSION = 1, ITEMS_MAX = 16 << 20 };
 #define KEY_OWNER STR("_store/object/owner")
 
-/* What travels with the segments: what was deleted, rules of retention, documents of indexes. */
+/* What travels with the segments: what was deleted, rules of retention and the time they go by (so that who takes over with a
+ * wrong clock deletes nothing by it), documents of indexes. */
 static const struct str PREFIXES[] = {
     { "_store/dead/", 12 }, { "_store/tomb/", 12 }, { "_store/deletes/", 15 }, { "_store/partitions", 17 }, { "_store/retention", 16 },
-    { "index/", 6 }, { "template/", 9 },
+    { "_store/clock", 12 }, { "index/", 6 }, { "template/", 9 },
 };
 enum { DEAD = 0, TOMB = 1 };
 static const struct str SEG_KEYS = { "_store/seg/", 11 };

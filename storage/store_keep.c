@@ -126,28 +126,6 @@ static void tell(const struct store *s)
     metric_add(M_CLOCK_STEPS, 1);
 }
 
-err_t keep_load(struct store *s)
-{
-    struct arena a;
-    struct str bytes;
-    int64_t known_ns = 0;
-    arena_init(&a, NULL);
-    err_t e = load_rules(s, &a);
-    if (e == OK) {
-        e = s->o.kv->get(s->o.kv, KEY_CLOCK, &a, &bytes);
-        if (e == OK && bytes.n == sizeof known_ns) memcpy(&known_ns, bytes.p, sizeof known_ns);
-        if (e == ERR_NOT_FOUND) e = OK;
-    }
-    arena_deinit(&a);
-    TRY(e);
-    trusted_clock_init(&s->clock, known_ns, rt_wall().ns, rt_now());
-    atomic_store(&s->keep_now_ns, s->clock.trusted_ns);
-    if (s->clock.differs) tell(s);
-    return OK;
-}
-
-/* -- now and then ------------------------------------------------------------------------------------------------------- */
-
 static err_t write_clock(struct store *s)
 {
     struct catalog_batch b;
@@ -159,6 +137,29 @@ static err_t write_clock(struct store *s)
     sem_give(&s->changing, 1);
     return e;
 }
+
+/* What was trusted is written down before the first row comes in: a start after a crash would have to believe any clock. */
+err_t keep_load(struct store *s)
+{
+    struct arena a;
+    struct str bytes;
+    int64_t known_ns = 0;
+    arena_init(&a, NULL);
+    err_t e = load_rules(s, &a);
+    if (e == OK) {
+        e = s->o.kv->get(s->o.kv, KEY_CLOCK, &a, &bytes);
+        if (e == OK && bytes.n == sizeof known_ns) memcpy(&known_ns, bytes.p, sizeof known_ns);
+        if (e == ERR_NOT_FOUND) e = OK; /* a data directory's first start */
+    }
+    arena_deinit(&a);
+    TRY(e);
+    trusted_clock_init(&s->clock, known_ns, rt_wall().ns, rt_now());
+    atomic_store(&s->keep_now_ns, s->clock.trusted_ns);
+    if (s->clock.differs) tell(s);
+    return known_ns ? OK : write_clock(s);
+}
+
+/* -- now and then ------------------------------------------------------------------------------------------------------- */
 
 void keep_tick(struct store *s)
 {
