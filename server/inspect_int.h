@@ -36,7 +36,8 @@ struct insp_set { /* the groups of one tenant, signal and index */
     uint32_t ncols;
     size_t cols_cap;
     /* metrics: */
-    uint64_t samples, hist_samples, blocks, page_bytes, family_bytes, chunk_bytes;
+    uint64_t samples, hist_samples, summaries, summed, blocks, /* summaries: among the samples, of so many */
+             page_bytes, family_bytes, chunk_bytes;
     double value_bytes, time_bytes, start_bytes; /* of chunk_bytes, by their share of the raw bytes */
     struct insp_label *labels;
     uint32_t nlabels;

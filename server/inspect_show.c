@@ -97,6 +97,7 @@ static void show_metrics(const struct insp *in, const struct insp_set *s)
     codecs_text(&s->codecs, codecs);
     printf("    %" PRIu64 " samples (%" PRIu64 " histograms) in %" PRIu64 " blocks: %.3f bytes a sample, all in; codecs: %s\n", s->samples,
            s->hist_samples, s->blocks, s->samples ? (double)s->bytes / (double)s->samples : 0, codecs);
+    if (s->summaries) printf("    of them %" PRIu64 " are summaries of %" PRIu64 " samples (downsampled)\n", s->summaries, s->summed);
     show_part(in, "values", s->value_bytes, s->samples);
     show_part(in, "times", s->time_bytes, s->samples);
     if (s->start_bytes > 0) show_part(in, "start times", s->start_bytes, s->samples);
@@ -197,6 +198,8 @@ static void put_metrics(struct json_out *j, const struct insp_set *s)
 {
     put_u64(j, "samples", s->samples);
     put_u64(j, "histogram_samples", s->hist_samples);
+    put_u64(j, "summaries", s->summaries);
+    put_u64(j, "summarised_samples", s->summed);
     put_u64(j, "blocks", s->blocks);
     put_u64(j, "sample_bytes", s->chunk_bytes);
     put_u64(j, "value_bytes", (uint64_t)s->value_bytes);

@@ -130,8 +130,10 @@ static err_t add_blocks(struct insp_set *set, struct parts *p, const struct seg_
     TRY(seg_series_blocks(x, INT64_MIN, INT64_MAX, tmp, &b, &n));
     for (uint32_t i = 0; i < n; i++) {
         set->blocks++;
-        set->samples += b[i].is.n;
-        set->hist_samples += b[i].hist ? b[i].is.n : 0;
+        set->samples += b[i].n;
+        set->hist_samples += b[i].hist ? b[i].n : 0;
+        set->summaries += b[i].is.resolution_ms ? b[i].n : 0;
+        set->summed += b[i].is.resolution_ms ? b[i].is.n : 0;
         p->value += b[i].data_size;
         p->start += b[i].starts_size;
         if (first_use(p, &b[i])) p->time += b[i].times_size;

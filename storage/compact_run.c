@@ -2,7 +2,8 @@
  * merged: seg_merge.h.
  *
  * Every core has a driver, a fiber of core 0. It asks for the next merge of its core after each seal and merge, and now and then:
- *   pick     on core 0, from infos
+ *   pick     on core 0, from infos; when there is nothing, on the core: a segment that retention has something new to say of, for
+ *            a rule with matchers or a resolution (keep_rules_judge), is written again alone
  *   merge    on the core itself, whose segments they are: it holds the inputs and their marks of dead rows meanwhile
  *   swap     on core 0, with s->changing held: if the inputs are still there and their marks are the same, they are swapped
  *            for the output. Else the output is thrown away, and the picking begins anew
@@ -64,7 +65,18 @@ struct job {
     struct seg_merge merge;
     int64_t reserved;
     bool no_memory;
+    const struct seg_info *left; /* that are not written again alone */
+    uint32_t nleft;
 };
+
+static void drop_output(const struct job *j)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t ignored = fs_unlink(arena_printf(&a, "%s/%s", j->all->s->seg_dir, j->out.name).p); /* else at the next start */
+    (void)ignored;
+    arena_deinit(&a);
+}
 
 /* -- on the core whose segments they are ----------------------------------------------------------------------- */
 
@@ -73,6 +85,13 @@ static struct seg *find_seg(const struct shard *sh, const struct seg_info *i)
     for (uint32_t k = 0; k < sh->nsegs; k++)
         if (memcmp(seg_info(sh->segs[k])->name, i->name, sizeof i->name) == 0) return sh->segs[k];
     return NULL;
+}
+
+static bool is_left(const struct job *j, const struct seg_info *i)
+{
+    for (uint32_t k = 0; k < j->nleft; k++)
+        if (memcmp(j->left[k].name, i->name, sizeof i->name) == 0) return true;
+    return false;
 }
 
 /* Reserves the memory of as many inputs as there is for; false when others have it. */
@@ -97,6 +116,49 @@ static err_t reserve(struct job *j, bool *ok)
     return OK;
 }
 
+static uint32_t judge(const struct job *j, const struct seg *g, int64_t now_ns)
+{
+    uint32_t n = seg_ngroups(g), hash;
+    if (!j->keep || !j->keep->judges) return 0;
+    const struct seg_group **groups = malloc(((size_t)n + 1) * sizeof *groups);
+    ASSERT(groups);
+    for (uint32_t i = 0; i < n; i++)
+        groups[i] = seg_group(g, i);
+    hash = keep_rules_judge(j->keep, groups, n, seg_info(g)->tmax_ns, now_ns);
+    free(groups);
+    return hash;
+}
+
+/* What retention had to say of the output is done. */
+static err_t judge_output(struct job *j)
+{
+    struct seg *g;
+    if (j->merge.empty || !j->keep->judges) return OK;
+    TRY(seg_open(j->all->s->seg_dir, &j->out, &g));
+    j->out.judged = judge(j, g, j->merge.keep_now_ns);
+    seg_put(g);
+    return OK;
+}
+
+/* The first of this core's that is to be written again, into info[0]. */
+static err_t find_alone(void *arg)
+{
+    struct job *j = arg;
+    struct store *s = j->all->s;
+    struct shard *sh = shard_here(s);
+    int64_t now_ns = atomic_load(&s->keep_now_ns);
+    j->keep = keep_rules_get(sh->keep);
+    for (uint32_t i = 0; i < sh->nsegs && j->n == 0; i++) {
+        const struct seg_info *info = seg_info(sh->segs[i]);
+        if (info->core != rt_core() || info->cores != s->cores || is_left(j, info)) continue;
+        uint32_t hash = judge(j, sh->segs[i], now_ns);
+        if (hash != 0 && hash != info->judged) j->info[j->n++] = *info;
+    }
+    keep_rules_put(j->keep);
+    j->keep = NULL;
+    return OK;
+}
+
 static err_t merge_here(void *arg)
 {
     struct job *j = arg;
@@ -116,7 +178,13 @@ static err_t merge_here(void *arg)
     if (!ok) return OK;
     j->merge = (struct seg_merge){ .dir = c->s->seg_dir, .in = j->in, .n = j->n, .tombs = j->tombs, .keep = j->keep,
                                    .keep_now_ns = atomic_load(&c->s->keep_now_ns), .budget = &c->memory, .stop = &c->stop };
-    return seg_merge(&j->merge, &j->out);
+    TRY(seg_merge(&j->merge, &j->out));
+    err_t e = judge_output(j);
+    if (e == OK) return OK;
+    struct err_record why = *err_record();
+    if (!j->merge.empty) drop_output(j);
+    *err_record() = why;
+    return e;
 }
 
 /* By the holder of s->changing: the marks cannot change any more. */
@@ -286,6 +354,11 @@ static void pick(struct driver *d, struct job *j)
         j->n = compact_pick(&r, infos, n, &first);
     }
     memcpy(j->info, infos + first, j->n * sizeof *infos);
+    j->left = left;
+    j->nleft = nleft;
+    if (j->n == 0 && s->keep->judges && rt_call(d->core, RT_MAINTENANCE, find_alone, j) != OK) j->n = 0;
+    j->left = NULL;
+    j->nleft = 0;
     free(left);
     free(splits);
     free(infos);
@@ -303,15 +376,6 @@ static bool room_on_disk(const struct job *j)
 
 /* -- what becomes of it ------------------------------------------------------------------------------------------- */
 
-static void drop_output(const struct job *j)
-{
-    struct arena a;
-    arena_init(&a, NULL);
-    err_t ignored = fs_unlink(arena_printf(&a, "%s/%s", j->all->s->seg_dir, j->out.name).p); /* else at the next start */
-    (void)ignored;
-    arena_deinit(&a);
-}
-
 /* By the holder of s->changing. ERR_NOT_FOUND: the inputs are not what they were. */
 static err_t check_and_swap(struct driver *d, struct job *j)
 {
@@ -324,7 +388,7 @@ static err_t check_and_swap(struct driver *d, struct job *j)
     j->out.sealed_ms = j->info[0].sealed_ms;
     j->out.cores = s->cores;
     for (uint32_t i = 0; i < j->n; i++) {
-        j->out.level = MAX(j->out.level, j->info[i].level + 1);
+        j->out.level = MAX(j->out.level, j->info[i].level + (j->n > 1));
         j->out.sealed_ms = MIN(j->out.sealed_ms, j->info[i].sealed_ms);
         if (!store_has_seg(s, &j->info[i])) e = err_set(ERR_NOT_FOUND, "%s is gone", j->info[i].name);
     }
@@ -374,6 +438,7 @@ static void merged(const struct driver *d, const struct job *j, mono_ns began)
     metric_add(M_MERGE_GROUPS_COPIED, j->merge.groups_copied);
     metric_add(M_MERGE_GROUPS_DROPPED, j->merge.groups_dropped);
     metric_add(M_MERGE_ROWS_DROPPED, (int64_t)j->merge.rows_dropped);
+    metric_add(M_DOWNSAMPLED, (int64_t)j->merge.downsampled);
     log_info("store.merged", "core=%u segments=%u level=%u generations=%" PRIu64 "-%" PRIu64 " bytes_in=%" PRIu64 " bytes_out=%" PRIu64
              " rows=%" PRIu64 " samples=%" PRIu64 " groups_copied=%u rows_dropped=%" PRIu64 " ms=%lld", d->core, j->n, j->out.level,
              j->out.generation_first, j->out.generation, bytes, j->out.bytes, j->merge.rows, j->merge.samples, j->merge.groups_copied, j->merge.rows_dropped,

@@ -21,9 +21,16 @@ void sample_set_put(struct sample_set *s, int64_t t, double v, const struct nhis
     if (s->st) s->st[i] = st;
 }
 
-static void put_from(struct sample_set *s, const struct sample_set *from, uint32_t i)
+void sample_set_put_from(struct sample_set *s, const struct sample_set *from, uint32_t i)
 {
     sample_set_put(s, from->t[i], from->v[i], from->hist ? from->hist[i] : NULL, from->st ? from->st[i] : ST_NONE);
+    if (s->win) s->win[s->n - 1] = from->win ? from->win[i] : NULL;
+}
+
+void sample_set_init_like(struct sample_set *s, struct arena *a, uint32_t cap, const struct sample_set *x, const struct sample_set *y)
+{
+    sample_set_init(s, a, cap, x->hist || y->hist, x->st || y->st);
+    if (x->win || y->win) s->win = ARENA_ARRAY(a, const struct metric_block *, cap);
 }
 
 void sample_set_cut(struct sample_set *s, uint32_t from, int64_t tmin, int64_t tmax, bool keep_inside)
@@ -35,6 +42,7 @@ void sample_set_cut(struct sample_set *s, uint32_t from, int64_t tmin, int64_t t
         s->v[n] = s->v[i];
         if (s->hist) s->hist[n] = s->hist[i];
         if (s->st) s->st[n] = s->st[i];
+        if (s->win) s->win[n] = s->win[i];
         n++;
     }
     s->n = n;
@@ -71,10 +79,10 @@ void sample_set_settle(struct sample_set *s, struct arena *a)
     if (ascending(s->t, s->n)) return;
     uint32_t *order = sorted_order(s->t, s->n, a);
     struct sample_set out;
-    sample_set_init(&out, a, s->n, s->hist, s->st);
+    sample_set_init_like(&out, a, s->n, s, s);
     for (uint32_t i = 0; i < s->n; i++) {
         if (out.n && out.t[out.n - 1] == s->t[order[i]]) out.n--;
-        put_from(&out, s, order[i]);
+        sample_set_put_from(&out, s, order[i]);
     }
     *s = out;
 }
@@ -87,15 +95,15 @@ void sample_set_merge(const struct sample_set *older, const struct sample_set *n
         return;
     }
     struct sample_set s;
-    sample_set_init(&s, a, older->n + newer->n, older->hist || newer->hist, older->st || newer->st);
+    sample_set_init_like(&s, a, older->n + newer->n, older, newer);
     uint32_t i = 0, k = 0;
     while (i < older->n || k < newer->n) {
         if (i < older->n && (k == newer->n || older->t[i] < newer->t[k])) {
-            put_from(&s, older, i++);
+            sample_set_put_from(&s, older, i++);
             continue;
         }
         if (i < older->n && older->t[i] == newer->t[k]) i++;
-        put_from(&s, newer, k++);
+        sample_set_put_from(&s, newer, k++);
     }
     *out = s;
 }

@@ -11,11 +11,15 @@ struct sample_set {
     double *v;                 /* 0 where a histogram is */
     const struct nhist **hist; /* NULL until a histogram comes */
     int64_t *st;               /* NULL until a start timestamp comes */
+    const struct metric_block **win; /* NULL, or of each NULL or the summary whose last sample it is (downsample.h) */
 };
 
 void sample_set_init(struct sample_set *s, struct arena *a, uint32_t cap, bool with_hist, bool with_st);
 /* cap was counted before; the arrays that were not asked for at init stay NULL. */
 void sample_set_put(struct sample_set *s, int64_t t, double v, const struct nhist *h, int64_t st);
+/* Room for cap samples of either kind; sample i of another set, with all it has. */
+void sample_set_init_like(struct sample_set *s, struct arena *a, uint32_t cap, const struct sample_set *x, const struct sample_set *y);
+void sample_set_put_from(struct sample_set *s, const struct sample_set *from, uint32_t i);
 void sample_set_settle(struct sample_set *s, struct arena *a);
 /* Of the samples from number `from` on, keeps those in [tmin, tmax]; or those outside of it. */
 void sample_set_cut(struct sample_set *s, uint32_t from, int64_t tmin, int64_t tmax, bool keep_inside);

@@ -14,6 +14,7 @@ struct metric_view {
     struct seg_keep *keep;   /* of each: what of it is too old by retention */
 };
 struct seg_keep {
+    const struct seg_group *group;
     struct keep_class class;
     bool splits, base_gone;
 };
@@ -23,6 +24,7 @@ struct source {
     const struct mem_series *mem; /* or */
     const struct seg_series *seg;
     const struct dead_span *dead; /* of seg: what of it is deleted */
+    int64_t resolution_ms;        /* of seg: of its coarsest summaries in the range */
     struct source *next; /* newer */
 };
 struct dead_span { /* times, inclusive */
@@ -56,6 +58,7 @@ static err_t open_segments(struct view *v)
             if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant) || view_group_gone(v, i, k) || lost_is(v->lost, seg_info(v->segs[i]), k)) continue;
             TRY(seg_metric_open(v->segs[i], g, &v->mem, &v->counts, &mv->seg[i]));
             struct seg_keep *x = &mv->keep[i];
+            x->group = g;
             keep_class_of(v->keep, g, &x->class);
             x->splits = keep_class_splits(&x->class, g->tmin_ns, v->keep_now_ns);
             x->base_gone = keep_rule_expired(x->class.base, g->tmax_ns, v->keep_now_ns);
@@ -76,10 +79,11 @@ static err_t add(struct view *v, struct found *f, hash128 id, const struct sourc
         while (last->next)
             last = last->next;
         last->next = src;
+        f->s[k].resolution_ms = MAX(f->s[k].resolution_ms, from->resolution_ms);
         return arena_check(&v->mem);
     }
     f->s = arena_grow(&v->mem, f->s, f->n, &f->cap, f->n + 1, sizeof *f->s);
-    f->s[f->n] = (struct mseries){ .id = id, .impl = src };
+    f->s[f->n] = (struct mseries){ .id = id, .resolution_ms = from->resolution_ms, .impl = src };
     if (from->mem) f->s[f->n].labels = mem_labels_get(t, from->mem, &v->mem);
     else TRY(labels_decode(from->seg->entry->canonical, &v->mem, &f->s[f->n].labels));
     htab_insert(&f->ids, id.lo, f->n++);
@@ -147,9 +151,9 @@ static bool is_dead(const struct dead_span *d, int64_t t)
 static void drop_dead(struct sample_set *s, const struct dead_span *d, struct arena *a)
 {
     struct sample_set live;
-    sample_set_init(&live, a, s->n, s->hist, s->st);
+    sample_set_init_like(&live, a, s->n, s, s);
     for (uint32_t i = 0; i < s->n; i++)
-        if (!is_dead(d, s->t[i])) sample_set_put(&live, s->t[i], s->v[i], s->hist ? s->hist[i] : NULL, s->st ? s->st[i] : ST_NONE);
+        if (!is_dead(d, s->t[i])) sample_set_put_from(&live, s, i);
     *s = live;
 }
 
@@ -173,6 +177,19 @@ static err_t is_expired(const struct view *v, const struct seg_keep *k, const st
 
 /* -- selection ------------------------------------------------------------------------------------------------------- */
 
+static err_t coarsest(struct view *v, const struct seg_series *s, int64_t tmin_ms, int64_t tmax_ms, int64_t *out)
+{
+    struct arena a;
+    struct seg_block *b;
+    uint32_t n;
+    arena_init_sized(&a, v->budget, ARENA_BLOCK_MIN);
+    err_t e = seg_series_blocks(s, tmin_ms, tmax_ms, &a, &b, &n);
+    for (uint32_t i = 0; e == OK && i < n; i++)
+        *out = MAX(*out, b[i].is.resolution_ms);
+    arena_deinit(&a);
+    return e;
+}
+
 static err_t select_seg(struct view *v, uint32_t i, const struct matcher *m, uint32_t nm, int64_t tmin_ms,
                         int64_t tmax_ms, struct found *f)
 {
@@ -191,6 +208,7 @@ static err_t select_seg(struct view *v, uint32_t i, const struct matcher *m, uin
         if (expired) continue;
         if (dead.n) TRY(dead_spans(v, &dead, en->canonical, &src.dead));
         if (src.dead && covered(src.dead, MAX(tmin_ms, en->tmin), MIN(tmax_ms, en->tmax))) continue;
+        if (v->metrics->seg[i]->resolution_ms) TRY(coarsest(v, &s[k], tmin_ms, tmax_ms, &src.resolution_ms));
         TRY(add(v, f, s[k].id, &src, NULL));
     }
     return OK;
@@ -237,6 +255,19 @@ out:
     return e;
 }
 
+err_t metrics_resolution(struct view *v, int64_t tmin_ms, int64_t tmax_ms, int64_t *out)
+{
+    *out = 0;
+    TRY(open_segments(v));
+    for (uint32_t i = 0; i < v->nsegs; i++) {
+        const struct seg_metric *m = v->metrics->seg[i];
+        if (!m || !m->resolution_ms) continue;
+        const struct seg_group *g = v->metrics->keep[i].group;
+        if (g->tmin_ns <= ms_to_ns(tmax_ms) && g->tmax_ns >= ms_to_ns(tmin_ms - m->resolution_ms)) *out = MAX(*out, m->resolution_ms);
+    }
+    return OK;
+}
+
 err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
                       struct samples *out)
 {
@@ -250,7 +281,7 @@ err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, 
         TRY(arena_check(a));
     }
     v->counts.samples += all.n;
-    *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st };
+    *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st, all.win };
     return OK;
 }
 

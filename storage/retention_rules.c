@@ -10,7 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 
-enum { RULES_VERSION = 2, RULES_HEAD = 12 };
+enum { RULES_VERSION = 3, RULES_HEAD = 12 };
 
 static unsigned says(const struct keep_rule *r)
 {
@@ -57,12 +57,30 @@ static err_t check_matchers(const struct keep_rule *r)
     return OK;
 }
 
+static err_t check_levels(const struct keep_rule *r)
+{
+    if (r->nlevels == 0) return OK;
+    if (r->nlevels > KEEP_LEVELS_MAX) return err_set(ERR_INVALID, "over %d resolutions in a rule of retention", KEEP_LEVELS_MAX);
+    if (r->signal != SIG_METRICS) return err_set(ERR_INVALID, "only metrics are downsampled");
+    for (uint32_t i = 0; i < r->nlevels; i++) {
+        const struct keep_level *l = &r->level[i], *before = i ? l - 1 : NULL;
+        if (l->resolution_ms < KEEP_RESOLUTION_MIN_MS || l->resolution_ms > KEEP_RESOLUTION_MAX_MS)
+            return err_set(ERR_INVALID, "a resolution must be 1s to 1d");
+        if (l->after_ns < l->resolution_ms * NS_PER_MS) return err_set(ERR_INVALID, "metrics are downsampled after one resolution at least");
+        if (r->age_ns && l->after_ns >= r->age_ns) return err_set(ERR_INVALID, "metrics are downsampled before they are too old, or not at all");
+        if (before && (l->after_ns <= before->after_ns || l->resolution_ms <= before->resolution_ms || l->resolution_ms % before->resolution_ms))
+            return err_set(ERR_INVALID, "each resolution must be later than the one before, and a multiple of it");
+    }
+    return OK;
+}
+
 static err_t check(const struct keep_rule *r)
 {
     if (r->age_ns < 0) return err_set(ERR_INVALID, "a retention of less than nothing");
     if (r->signal > SIG_EXEMPLARS) return err_set(ERR_INVALID, "a retention of signal %u", r->signal);
     if (r->index.n && r->signal != SIG_DOCS) return err_set(ERR_INVALID, "a retention of an index is one of documents");
     if (r->tenant.n > TENANT_MAX || r->index.n > TABLE_NAME_MAX) return err_set(ERR_INVALID, "a retention of a name that is too long");
+    TRY(check_levels(r));
     return check_matchers(r);
 }
 
@@ -116,6 +134,8 @@ static err_t copy_rules(struct keep_rules *k, const struct keep_rule *rule, uint
         k->nindex++;
     while (k->nindex + k->nmatch < n && k->rule[k->nindex + k->nmatch].nm)
         k->nmatch++;
+    for (uint32_t i = 0; i < n; i++)
+        k->judges |= k->rule[i].nm || k->rule[i].nlevels;
     for (uint32_t i = k->nindex + KEEP_MATCH_RULES_MAX; i < k->nindex + k->nmatch; i++)
         if (by_class(&k->rule[i - KEEP_MATCH_RULES_MAX], k->rule[i].tenant, k->rule[i].signal) == 0)
             return err_set(ERR_INVALID, "over %d retention rules with matchers of one signal", KEEP_MATCH_RULES_MAX);
@@ -178,6 +198,8 @@ void keep_rules_encode(const struct keep_rules *k, struct buf *out)
             buf_lstr(out, k->rule[i].m[j].name);
             buf_lstr(out, k->rule[i].m[j].value);
         }
+        buf_varint(out, k->rule[i].nlevels);
+        buf_put(out, k->rule[i].level, k->rule[i].nlevels * sizeof k->rule[i].level[0]);
     }
     if (out->failed) return;
     hash = hash64(str_sub(buf_view(out), at + RULES_HEAD, out->n));
@@ -219,6 +241,10 @@ static err_t decode(struct cur *c, struct arena *a, struct keep_rule **rules, ui
         TRY(cur_str(c, TENANT_MAX, &r->tenant));
         TRY(cur_str(c, TABLE_NAME_MAX, &r->index));
         TRY(get_matchers(c, a, r));
+        const uint8_t *levels;
+        TRY(cur_count(c, KEEP_LEVELS_MAX, &r->nlevels));
+        TRY(cur_take(c, r->nlevels * sizeof r->level[0], &levels));
+        memcpy(r->level, levels, r->nlevels * sizeof r->level[0]);
         if (check(r) != OK) return err_set(ERR_CORRUPT, "rule %u of the retention is malformed", i);
     }
     return c->p == c->end ? OK : err_set(ERR_CORRUPT, "bytes behind the rules of retention");
@@ -323,6 +349,45 @@ bool keep_class_splits(const struct keep_class *c, int64_t time_ns, int64_t now_
     for (uint32_t i = 0; i < c->nmatch && !some; i++)
         some = keep_rule_expired(&c->match[i], time_ns, now_ns);
     return some;
+}
+
+static bool judge_rule(const struct keep_rule *r, bool is_base, int64_t tmax_ns, int64_t now_ns, struct buf *to)
+{
+    bool some = !is_base && keep_rule_expired(r, tmax_ns, now_ns);
+    uint8_t flags = some;
+    for (uint32_t i = 0; i < r->nlevels; i++) {
+        int64_t cutoff;
+        bool due = !__builtin_sub_overflow(now_ns, r->level[i].after_ns + r->level[i].resolution_ms * NS_PER_MS, &cutoff) && tmax_ns < cutoff;
+        flags |= (uint8_t)(due << (i + 1));
+        some |= due;
+    }
+    if (!some) return false;
+    buf_byte(to, flags);
+    buf_put(to, r->level, r->nlevels * sizeof r->level[0]);
+    for (uint32_t i = 0; i < r->nm; i++) {
+        buf_byte(to, (uint8_t)r->m[i].op);
+        buf_lstr(to, r->m[i].name);
+        buf_lstr(to, r->m[i].value);
+    }
+    return true;
+}
+
+uint32_t keep_rules_judge(const struct keep_rules *k, const struct seg_group *const *g, uint32_t n, int64_t tmax_ns, int64_t now_ns)
+{
+    struct buf to;
+    bool some = false;
+    buf_init(&to, RETENTION_BYTES_MAX, NULL);
+    for (uint32_t i = 0; i < n && k && k->judges; i++) {
+        struct keep_class c;
+        if (i && g[i]->signal == g[i - 1]->signal && str_eq(g[i]->tenant, g[i - 1]->tenant) && str_eq(g[i]->index, g[i - 1]->index)) continue;
+        keep_class_of(k, g[i], &c);
+        some |= judge_rule(c.base, true, tmax_ns, now_ns, &to);
+        for (uint32_t j = 0; j < c.nmatch; j++)
+            some |= judge_rule(&c.match[j], false, tmax_ns, now_ns, &to);
+    }
+    uint32_t hash = some && !to.failed ? (uint32_t)hash64(buf_view(&to)) | 1 : 0;
+    buf_deinit(&to);
+    return hash;
 }
 
 bool keep_rules_expired(const struct keep_rules *k, const struct seg_group *g, int64_t now_ns)

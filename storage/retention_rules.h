@@ -9,9 +9,9 @@
  * the rest: series by the newest sample that the group has of each, rows by the group's newest, resource by resource. What is too old is not read any more from
  * then on; its bytes go when all of its group and segment is too old for every rule that applies, or when the segment is merged.
  *
- * A set is immutable and counted (atomically: cores share it). Record in the catalog, _store/retention: u32 version (2) |
+ * A set is immutable and counted (atomically: cores share it). Record in the catalog, _store/retention: u32 version (3) |
  * u64 XXH3 of what follows | varint rules, each i64 age | u8 signal | tenant | index | zigzag priority | varint matchers, each u8 op, name,
- * value; strings are varint length + bytes. */
+ * value | varint levels, each i64 after, i64 resolution; strings are varint length + bytes. */
 #ifndef STORAGE_RETENTION_RULES_H
 #define STORAGE_RETENTION_RULES_H
 
@@ -19,9 +19,13 @@
 #include "storage/seg.h"
 #include "storage/view.h"
 
+enum { KEEP_LEVELS_MAX = 4, KEEP_RESOLUTION_MIN_MS = 1000, KEEP_RESOLUTION_MAX_MS = 24 * 3600 * 1000 };
 enum { KEEP_MATCHERS_MAX = 16, KEEP_MATCH_RULES_MAX = 64 /* with matchers, of a tenant and signal */ };
 enum { RETENTION_RULES_MAX = 11000, RETENTION_BYTES_MAX = 4 << 20 }; /* one for each index, and 1,000 more */
 
+struct keep_level { /* what is older is kept in windows of that width alone (downsample.h) */
+    int64_t after_ns, resolution_ms;
+};
 struct keep_rule {
     struct str tenant;  /* empty: all */
     unsigned signal;    /* 0: all */
@@ -30,6 +34,8 @@ struct keep_rule {
     uint32_t nm;
     int32_t priority;   /* of those with matchers */
     int64_t age_ns;     /* 0: for ever */
+    struct keep_level level[KEEP_LEVELS_MAX]; /* SIG_METRICS: later and coarser, each a multiple of the one before */
+    uint32_t nlevels;
 };
 struct keep_rules {
     _Atomic uint32_t refs;
@@ -39,6 +45,7 @@ struct keep_rules {
     struct keep_rule *rule;  /* those that say most first */
     struct keep_rule other;  /* for what no rule is for */
     int64_t default_ns;      /* 0: for ever */
+    bool judges;             /* some have matchers or levels: keep_rules_judge may say something */
     int64_t least_ns, most_ns; /* of all ages; 0: for ever (least: nothing ever goes) */
     struct arena a;
 };
@@ -65,6 +72,9 @@ const struct keep_rule *keep_class_rule(const struct keep_class *c, const struct
 bool keep_rule_expired(const struct keep_rule *r, int64_t time_ns, int64_t now_ns);
 /* Are there matchers, and may they have something to say of what is of that time? */
 bool keep_class_splits(const struct keep_class *c, int64_t time_ns, int64_t now_ns);
+/* What there is to do to a segment of groups g[0..n), whose newest row is of that time, that merging it alone would do: which rules with
+ * matchers it is too old for, and which levels it is old enough for, as a hash; 0: nothing. */
+uint32_t keep_rules_judge(const struct keep_rules *k, const struct seg_group *const *g, uint32_t n, int64_t tmax_ns, int64_t now_ns);
 /* Is all of the group too old, by every rule that applies? */
 bool keep_rules_expired(const struct keep_rules *k, const struct seg_group *g, int64_t now_ns);
 

@@ -2,10 +2,11 @@
 
 #include "storage/col_lanes.h"
 #include "storage/col_sample.h"
+#include "storage/retention_rules.h"
 
 #include <math.h>
 
-enum { HIST = 1, STARTS = 2, FULL = 4, LAST = 8, FOLLOWS = 16, SUMMARY = 32, HEAD_MAX = 63 };
+enum { HIST = 1, STARTS = 2, FULL = 4, LAST = 8, FOLLOWS = 16, SUMMARY = 32, COARSE = 64, HEAD_MAX = 127 };
 enum { EXPONENT = 31, OTHER = 31, RESETS = 32, RESETS_UNKNOWN = 64, KIND_MAX = 127 };
 _Static_assert((int)LANES_EXPONENT_MAX < (int)OTHER, "an exponent is not the mark of other doubles");
 
@@ -120,10 +121,12 @@ static void put_summary(const struct seg_block *b, struct buf *out)
 
 void seg_block_put(struct seg_blocks *at, const struct seg_block *b, bool last, struct buf *out)
 {
-    bool follows = b->times == at->times, full = b->is.n == COL_SAMPLE_MAX;
+    bool follows = b->times == at->times, full = b->n == COL_SAMPLE_MAX, coarse = b->is.resolution_ms > 0;
     buf_byte(out, (uint8_t)((b->hist ? HIST : 0) | (b->starts_size ? STARTS : 0) | (full ? FULL : 0) | (last ? LAST : 0) |
-                            (follows ? FOLLOWS : 0) | (b->is.usable ? SUMMARY : 0)));
-    if (!full) buf_varint(out, b->is.n);
+                            (follows ? FOLLOWS : 0) | (b->is.usable ? SUMMARY : 0) | (coarse ? COARSE : 0)));
+    if (!full) buf_varint(out, b->n);
+    if (coarse) buf_varint(out, (uint64_t)b->is.resolution_ms);
+    if (coarse) buf_varint(out, b->is.n - b->n);
     put_zigzag(out, (uint64_t)b->is.tmin_ms - (uint64_t)at->tmax);
     buf_varint(out, (uint64_t)b->is.tmax_ms - (uint64_t)b->is.tmin_ms);
     if (!last) buf_varint(out, b->data_size);
@@ -199,17 +202,31 @@ static err_t get_summary(struct cur *c, struct seg_block *b)
     return resets ? get_double(c, &is->reset_sum) : OK;
 }
 
-static err_t get_times(struct seg_blocks *at, uint8_t head, struct metric_block *is)
+static err_t get_counts(struct seg_blocks *at, uint8_t head, struct seg_block *b)
+{
+    uint64_t resolution, more;
+    b->n = COL_SAMPLE_MAX;
+    if (!(head & FULL)) TRY(cur_count(&at->in, COL_SAMPLE_MAX, &b->n));
+    if (b->n == 0) return malformed();
+    b->is.n = b->n;
+    if (!(head & COARSE)) return OK;
+    TRY(cur_varint(&at->in, &resolution));
+    TRY(cur_varint(&at->in, &more));
+    if (resolution == 0 || resolution > KEEP_RESOLUTION_MAX_MS || more > UINT32_MAX - b->n) return malformed();
+    b->is.resolution_ms = (int64_t)resolution;
+    b->is.n += (uint32_t)more;
+    return OK;
+}
+
+static err_t get_times(struct seg_blocks *at, struct metric_block *is)
 {
     int64_t step;
     uint64_t rise;
-    is->n = COL_SAMPLE_MAX;
-    if (!(head & FULL)) TRY(cur_count(&at->in, COL_SAMPLE_MAX, &is->n));
     TRY(get_zigzag(&at->in, &step));
     TRY(cur_varint(&at->in, &rise));
     is->tmin_ms = (int64_t)((uint64_t)at->tmax + (uint64_t)step);
     is->tmax_ms = (int64_t)((uint64_t)is->tmin_ms + rise);
-    return is->n == 0 || is->tmax_ms < is->tmin_ms ? malformed() : OK;
+    return is->tmax_ms < is->tmin_ms ? malformed() : OK;
 }
 
 static err_t get_places(struct seg_blocks *at, uint8_t head, struct seg_block *b)
@@ -238,8 +255,9 @@ err_t seg_block_get(struct seg_blocks *at, struct seg_block *b, bool *more)
     *b = (struct seg_block){ .hist = head & HIST, .exponent = -1 };
     b->is.usable = head & SUMMARY;
     b->is.starts = head & STARTS;
-    if (head > HEAD_MAX || (b->hist && b->is.usable)) return malformed();
-    TRY(get_times(at, head, &b->is));
+    if (head > HEAD_MAX || (b->hist && head & (SUMMARY | COARSE))) return malformed();
+    TRY(get_counts(at, head, b));
+    TRY(get_times(at, &b->is));
     TRY(get_places(at, head, b));
     if (b->is.usable) TRY(get_summary(&at->in, b));
     else if (!b->hist) TRY(cur_count(&at->in, b->is.n, &b->is.stale));

@@ -8,7 +8,8 @@
  *           | u8 kind | zigzag first, zigzag last - first, varint below, varint above, zigzag sum, [varint resets]     decimals
  *           | u8 kind | 8 bytes each: first, last, min, max, sum, [resets]                                    other doubles
  * Of decimals all are integers, the value times 10^exponent: below = lower of first and last - min, above = max - the higher
- * one, sum is stored less n * (first + last) / 2. A histogram's block has no summary. Offsets count through all chunks of data,
+ * one, sum is stored less n * (first + last) / 2. A histogram's block has no summary. A block of summaries (downsample.h) has "other
+ * doubles", and behind its n, which counts them, varint resolution | varint samples - n; its tmin is the first sample of the first. Offsets count through all chunks of data,
  * and of times. */
 #ifndef STORAGE_SEG_BLOCK_H
 #define STORAGE_SEG_BLOCK_H
@@ -18,6 +19,7 @@
 
 struct seg_block {
     struct metric_block is;
+    uint32_t n;          /* of samples, or of summaries: whose times and values are stored */
     bool hist;
     int exponent;        /* decimals, of which sum and resets are the sums as integers; -1: other doubles */
     int64_t sum, resets;

@@ -216,7 +216,7 @@ err_t seg_merge(struct seg_merge *m, struct seg_info *info)
     struct seg_writer *w;
     struct arena a;
     uint32_t n;
-    m->rows = m->samples = m->rows_dropped = 0;
+    m->rows = m->samples = m->rows_dropped = m->downsampled = 0;
     m->groups_copied = m->groups_dropped = 0;
     TRY(seg_writer_open(m->dir, m->budget, &w));
     seg_writer_for_long(w);

@@ -41,6 +41,7 @@ struct seg_merge {
     uint64_t rows, samples;   /* set: what was written */
     uint64_t rows_dropped;    /* set: deleted or too old; series are not counted */
     uint32_t groups_copied, groups_dropped; /* set: as they were; not at all */
+    uint64_t downsampled;     /* set: samples for which others stand (downsample.h) */
     bool empty;               /* set: nothing is left, and no file was written */
 };
 

@@ -1,6 +1,7 @@
 /* See seg_merge.h. Here: the metrics of a tenant. */
 #include "base/core/assert.h"
 #include "base/core/htab.h"
+#include "storage/downsample.h"
 #include "storage/seg_merge.h"
 #include "storage/seg_metric.h"
 #include "storage/seg_metric_write.h"
@@ -28,6 +29,7 @@ struct merge {
     struct arena one; /* of the series at hand */
     const struct tombstone **tombs; /* of the tenant's series */
     uint32_t ntombs;
+    bool coarsens;   /* some rule has levels */
 };
 
 static struct str labels_here(const struct input *x) { return x->page[x->at].entry->canonical; }
@@ -109,6 +111,23 @@ static err_t is_expired(struct merge *m, const struct input *x, struct str label
 
 /* -- series, metadata ------------------------------------------------------------------------------------------ */
 
+/* By the rule that counts for the series. */
+static err_t coarsen(struct merge *m, struct str labels, struct sample_set *all)
+{
+    const struct keep_class *c = &m->in[0].keep; /* of one tenant: all have the same */
+    const struct keep_rule *r = c->base;
+    struct labels ls;
+    if (!m->coarsens) return OK;
+    if (c->nmatch) {
+        TRY(labels_decode(labels, &m->one, &ls));
+        r = keep_class_rule(c, &ls);
+    }
+    uint32_t before = all->n;
+    downsample(all, r, m->m->keep_now_ns, &m->one, all);
+    m->m->downsampled += before - all->n;
+    return arena_check(&m->one);
+}
+
 static err_t add_part(struct merge *m, const struct input *x, struct str labels, struct sample_set *all)
 {
     struct sample_set part;
@@ -131,6 +150,7 @@ static err_t merge_series(struct merge *m, const struct input *first)
         if (!expired) TRY(add_part(m, x, labels, &all));
         TRY(step(x, false));
     }
+    TRY(coarsen(m, labels, &all));
     m->m->samples += all.n;
     return all.n ? seg_metric_writer_series(m->w, labels, &all) : OK;
 }
@@ -198,6 +218,9 @@ err_t seg_merge_metrics(struct seg_merge *sm, struct seg_writer *w, const struct
         e = seg_metric_open(sm->in[g[m.n].input].seg, g[m.n].g, &x->mem, &x->counts, &x->m);
         if (e == OK) x->m->cache = &x->cache;
     }
+    for (uint32_t i = 0; m.n && i < m.in[0].keep.nmatch; i++)
+        m.coarsens |= m.in[0].keep.match[i].nlevels > 0;
+    m.coarsens |= m.n && m.in[0].keep.base->nlevels > 0;
     if (e == OK) e = merge_all(&m, g->g->tenant);
     for (uint32_t i = 0; i < m.n; i++) {
         arena_deinit(&m.in[i].mem);

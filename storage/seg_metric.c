@@ -1,6 +1,6 @@
 /* The metrics of a tenant in a segment.
  *
- *   group meta = u8 version (3) | varint n, n x chunk            data of blocks: where it lies
+ *   group meta = u8 version (4) | varint resolution of the coarsest summaries, or 0 | varint n, n x chunk            data of blocks: where it lies
  *              | varint n, n x chunk                             times of blocks
  *              | varint n, n x (chunk, varint series, varint data)     pages, in the order of the series; where the data of
  *                                                                the first series of each begins
@@ -12,9 +12,9 @@
  * Chunks, decompressed:
  *   page       = entries: str canonical labels | zigzag varint tmin | varint tmax - tmin | varint bytes of data
  *                | str blocks (seg_block.h: times, sizes and summaries of each)
- *   data       = of each block, series by series: sample_f64, or n x nhist_encode; behind it the start timestamps
+ *   data       = of each block, series by series: sample_f64, n x nhist_encode, or summaries (seg_coarse.h); behind it the start timestamps
  *                (sample_i64), if any has one. A block lies in one chunk.
- *   times      = sample_i64; blocks with equal times share them
+ *   times      = sample_i64; blocks with equal times share them; of summaries the times of their last samples
  *   part       = values, ascending: str value | str series, each varint difference to the one before
  *   metadata   = varint n, n x (str family, type, unit, help)
  * Series are sorted by labels and numbered in that order; no two blocks of a series hold the same time. So the series of a value are
@@ -27,6 +27,8 @@
 #include "storage/col_codec.h"
 #include "storage/col_sample.h"
 #include "storage/metric_match.h"
+#include "storage/retention_rules.h"
+#include "storage/seg_coarse.h"
 
 _Static_assert(sizeof(struct seg_chunk) == 24, "stored as it lies in memory");
 
@@ -138,6 +140,9 @@ err_t seg_metric_decode(struct str meta, uint32_t nseries, struct arena *a, stru
     uint8_t version = get_byte(&r);
     if (version != SEG_METRIC_VERSION)
         return err_set(ERR_CORRUPT, "a metrics group of version %u, this program reads version %d only", version, SEG_METRIC_VERSION);
+    uint64_t resolution = get(&r);
+    if (resolution > KEEP_RESOLUTION_MAX_MS) r.p = NULL;
+    s.resolution_ms = (int64_t)resolution;
     s.ndata = get_chunks(&r, a, &s);
     get_chunks(&r, a, &s);
     TRY(arena_check(a));
@@ -397,7 +402,7 @@ static err_t get_hists(struct str payload, struct arena *a, const struct nhist *
 static err_t take_block(struct seg_metric *s, const struct seg_block *b, struct arena *a, struct sample_set *to)
 {
     struct str times, data, starts;
-    uint32_t n = b->is.n;
+    uint32_t n = b->n;
     TRY(chunk_part(s, s->ndata, s->nchunks, b->times, b->times_size, &times));
     TRY(chunk_part(s, 0, s->ndata, b->data, b->data_size + b->starts_size, &data));
     starts = str_sub(data, (size_t)b->data_size, data.n);
@@ -406,7 +411,8 @@ static err_t take_block(struct seg_metric *s, const struct seg_block *b, struct 
     const uint8_t *end = (const uint8_t *)times.p + times.n;
     if (sample_i64_decode((const uint8_t *)times.p, end, n, to->t + at) != end) return malformed();
     end = (const uint8_t *)data.p + data.n;
-    if (b->hist) TRY(get_hists(data, a, to->hist + at, n));
+    if (b->is.resolution_ms) TRY(seg_coarse_decode(data, n, b->is.resolution_ms, to->t + at, a, to->win + at, to->v + at));
+    else if (b->hist) TRY(get_hists(data, a, to->hist + at, n));
     else if (sample_f64_decode((const uint8_t *)data.p, end, n, to->v + at) != end) return malformed();
     if (b->hist) memset(to->v + at, 0, n * sizeof *to->v);
     end = (const uint8_t *)starts.p + starts.n;
@@ -434,31 +440,37 @@ err_t seg_series_blocks(const struct seg_series *x, int64_t tmin_ms, int64_t tma
     }
 }
 
+enum { RAW, HISTS, COARSE, SETS };
+
+static unsigned set_of(const struct seg_block *b) { return b->hist ? HISTS : b->is.resolution_ms ? COARSE : RAW; }
+
 err_t seg_series_read(const struct seg_series *x, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
                       struct sample_set *out)
 {
-    uint32_t room[2] = { 0, 0 }, n;
-    bool starts[2] = { false, false };
+    uint32_t room[SETS] = { 0 }, n;
+    bool starts[SETS] = { false };
     struct seg_block *list;
     TRY(seg_series_blocks(x, tmin_ms, tmax_ms, a, &list, &n));
     for (const struct seg_block *b = list; b < list + n; b++) {
-        room[b->hist] += b->is.n;
-        starts[b->hist] |= b->is.starts;
+        room[set_of(b)] += b->n;
+        starts[set_of(b)] |= b->is.starts;
     }
-    struct sample_set set[2];
-    for (unsigned k = 0; k < 2; k++)
-        sample_set_init(&set[k], a, room[k], k == 1 && room[k], starts[k]);
+    struct sample_set set[SETS];
+    for (unsigned k = 0; k < SETS; k++)
+        sample_set_init(&set[k], a, room[k], k == HISTS && room[k], starts[k]);
+    if (room[COARSE]) set[COARSE].win = ARENA_ARRAY(a, const struct metric_block *, room[COARSE]);
     TRY(arena_check(a));
     for (const struct seg_block *b = list; b < list + n; b++) {
-        struct sample_set *to = &set[b->hist];
+        struct sample_set *to = &set[set_of(b)];
         uint32_t from = to->n;
         TRY(take_block(x->of, b, a, to));
         if (b->is.tmin_ms < tmin_ms || b->is.tmax_ms > tmax_ms) sample_set_cut(to, from, tmin_ms, tmax_ms, true);
     }
     /* As written these are settled; a file from a hostile hand may have anything. */
-    for (unsigned k = 0; k < 2; k++)
+    for (unsigned k = 0; k < SETS; k++)
         sample_set_settle(&set[k], a);
-    sample_set_merge(&set[0], &set[1], a, out);
+    sample_set_merge(&set[RAW], &set[HISTS], a, out);
+    sample_set_merge(out, &set[COARSE], a, out);
     return arena_check(a);
 }
 

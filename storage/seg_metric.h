@@ -9,7 +9,7 @@
 #include "storage/seg_block.h"
 
 enum {
-    SEG_METRIC_VERSION = 3,
+    SEG_METRIC_VERSION = 4,
     SEG_METRIC_CHUNK = 256 << 10,  /* raw bytes at which a chunk of blocks is written */
     SEG_METRIC_PAGE = 64 << 10,    /* of series entries */
     SEG_METRIC_PART = 1 << 20,     /* of label values with their series */
@@ -44,6 +44,7 @@ struct seg_metric { /* the directory of a group, and what was read through it so
     struct arena *mem, *cache; /* the directory; what is read: the same one at first, see seg_metric_forget */
     struct view_counts *counts;
     uint32_t nseries, ndata, nchunks, npages, nnames;
+    int64_t resolution_ms; /* of the coarsest summaries (downsample.h); 0: there are none */
     struct seg_chunk *chunk; /* ndata of data, then those of times */
     uint64_t *chunk_start;   /* raw bytes in front of each, of its kind */
     struct str *chunk_bytes; /* p == NULL until read */

@@ -6,6 +6,7 @@
 #include "base/core/varint.h"
 #include "storage/col_codec.h"
 #include "storage/col_sample.h"
+#include "storage/seg_coarse.h"
 #include "storage/seg_metric.h"
 
 #include <stdlib.h>
@@ -59,6 +60,7 @@ struct seg_metric_writer {
     struct seg_blocks at;     /* of the series at hand */
     struct seg_block pending; /* its newest block, not listed yet: is it the last? */
     bool has_pending;
+    int64_t resolution_ms;    /* of the coarsest summaries */
     struct htab seen;
     struct times_seen *times_seen;
     uint32_t nseen;
@@ -167,7 +169,7 @@ static err_t stream_put(struct seg_metric_writer *s, struct stream *x, struct st
 /* Series of one scrape or export have equal times: stored once. */
 static err_t put_times(struct seg_metric_writer *s, struct seg_block *b, const int64_t *t)
 {
-    struct str bytes = str_n(s->coded, sample_i64_encode(t, b->is.n, s->coded));
+    struct str bytes = str_n(s->coded, sample_i64_encode(t, b->n, s->coded));
     hash128 h = hash128_of(bytes);
     b->times_size = bytes.n;
     for (uint32_t it = 0, v; htab_next(&s->seen, h.lo, &it, &v);) {
@@ -192,12 +194,15 @@ static void list_pending(struct seg_metric_writer *s, bool last)
     s->has_pending = false;
 }
 
-/* b->is.n samples at t; st: NULL when none has a start timestamp. */
+/* b->n samples or summaries at t; st: NULL when none has a start timestamp. */
 static err_t put_block(struct seg_metric_writer *s, struct seg_block *b, const int64_t *t, const int64_t *st, struct str payload)
 {
-    uint32_t n = b->is.n;
-    b->is.tmin_ms = t[0];
-    b->is.tmax_ms = t[n - 1];
+    uint32_t n = b->n;
+    if (!b->is.resolution_ms) {
+        b->is.n = n;
+        b->is.tmin_ms = t[0];
+        b->is.tmax_ms = t[n - 1];
+    }
     TRY(put_times(s, b, t));
     b->data = stream_at(&s->data);
     b->data_size = payload.n;
@@ -221,10 +226,27 @@ static err_t put_floats(struct seg_metric_writer *s, const struct sample_set *f)
 {
     uint8_t *coded = arena_alloc(&s->one, sizeof s->coded);
     for (uint32_t i = 0; i < f->n; i += COL_SAMPLE_MAX) {
-        struct seg_block b = { .is.n = MIN(f->n - i, (uint32_t)COL_SAMPLE_MAX) };
-        struct str payload = str_n(coded, sample_f64_encode(f->v + i, b.is.n, coded));
-        seg_block_summary(f->v + i, b.is.n, coded, &b);
-        TRY(put_block(s, &b, f->t + i, any_start(f->st ? f->st + i : NULL, b.is.n) ? f->st + i : NULL, payload));
+        struct seg_block b = { .n = MIN(f->n - i, (uint32_t)COL_SAMPLE_MAX) };
+        struct str payload = str_n(coded, sample_f64_encode(f->v + i, b.n, coded));
+        b.is.n = b.n;
+        seg_block_summary(f->v + i, b.n, coded, &b);
+        TRY(put_block(s, &b, f->t + i, any_start(f->st ? f->st + i : NULL, b.n) ? f->st + i : NULL, payload));
+    }
+    return OK;
+}
+
+/* Windows of one width in a block. */
+static err_t put_coarse(struct seg_metric_writer *s, const struct sample_set *c)
+{
+    for (uint32_t i = 0, k; i < c->n; i = k) {
+        for (k = i + 1; k < c->n && k - i < COL_SAMPLE_MAX && c->win[k]->resolution_ms == c->win[i]->resolution_ms;)
+            k++;
+        struct seg_block b = { .n = k - i, .exponent = -1 };
+        seg_coarse_summary(c->win + i, b.n, &b.is);
+        s->resolution_ms = MAX(s->resolution_ms, b.is.resolution_ms);
+        buf_clear(&s->hists);
+        seg_coarse_encode(c->win + i, b.n, &s->hists);
+        TRY(put_block(s, &b, c->t + i, any_start(c->st ? c->st + i : NULL, b.n) ? c->st + i : NULL, buf_view(&s->hists)));
     }
     return OK;
 }
@@ -234,11 +256,11 @@ static err_t put_hists(struct seg_metric_writer *s, const struct sample_set *h)
     for (uint32_t i = 0; i < h->n;) {
         struct seg_block b = { .hist = true };
         buf_clear(&s->hists);
-        while (i + b.is.n < h->n && b.is.n < COL_SAMPLE_MAX && s->hists.n < HIST_BLOCK_BYTES)
-            nhist_encode(h->hist[i + b.is.n++], &s->hists);
-        const int64_t *st = any_start(h->st ? h->st + i : NULL, b.is.n) ? h->st + i : NULL;
+        while (i + b.n < h->n && b.n < COL_SAMPLE_MAX && s->hists.n < HIST_BLOCK_BYTES)
+            nhist_encode(h->hist[i + b.n++], &s->hists);
+        const int64_t *st = any_start(h->st ? h->st + i : NULL, b.n) ? h->st + i : NULL;
         TRY(put_block(s, &b, h->t + i, st, buf_view(&s->hists)));
-        i += b.is.n;
+        i += b.n;
     }
     return OK;
 }
@@ -324,24 +346,39 @@ static err_t gather_labels(struct seg_metric_writer *s, struct str canonical, ui
 
 /* -- series: whole ------------------------------------------------------------------------------------------ */
 
+enum { RAW, HISTS, COARSE, SETS };
+
+static void split_kinds(struct seg_metric_writer *s, const struct sample_set *all, struct sample_set *set)
+{
+    for (unsigned k = 0; k < SETS; k++)
+        sample_set_init_like(&set[k], &s->one, all->n, all, all);
+    for (uint32_t i = 0; i < all->n && arena_check(&s->one) == OK; i++)
+        sample_set_put_from(&set[all->hist && all->hist[i] ? HISTS : all->win && all->win[i] ? COARSE : RAW], all, i);
+}
+
+static int64_t first_time(const struct sample_set *s)
+{
+    int64_t t = s->t[0];
+    for (uint32_t i = 0; s->win && i < s->n; i++)
+        if (s->win[i]) t = MIN(t, s->win[i]->tmin_ms);
+    return t;
+}
+
 err_t seg_metric_writer_series(struct seg_metric_writer *s, struct str canonical, const struct sample_set *all)
 {
-    struct sample_set f = *all, h = { 0 };
+    struct sample_set set[SETS] = { *all };
     ASSERT(all->n > 0);
     arena_reset(&s->one);
-    if (all->hist) {
-        sample_set_init(&f, &s->one, all->n, false, all->st);
-        sample_set_init(&h, &s->one, all->n, true, all->st);
-        for (uint32_t i = 0; i < all->n; i++)
-            sample_set_put(all->hist[i] ? &h : &f, all->t[i], all->v[i], all->hist[i], all->st ? all->st[i] : ST_NONE);
-    }
-    int64_t tmin = all->t[0], tmax = all->t[all->n - 1];
+    if (all->hist || all->win) split_kinds(s, all, set);
+    int64_t tmin = first_time(all), tmax = all->t[all->n - 1];
     uint64_t data = stream_at(&s->data);
     if (s->page_series == 0) s->page_data = data;
     buf_clear(&s->blocks);
     s->at = (struct seg_blocks){ .tmax = tmin };
-    TRY(put_floats(s, &f));
-    TRY(put_hists(s, &h));
+    TRY(arena_check(&s->one));
+    TRY(put_floats(s, &set[RAW]));
+    TRY(put_hists(s, &set[HISTS]));
+    TRY(put_coarse(s, &set[COARSE]));
     list_pending(s, true);
     put_str(&s->page, canonical);
     buf_varint(&s->page, zigzag(tmin));
@@ -454,6 +491,7 @@ static err_t put_group(struct seg_metric_writer *s, struct str tenant, const str
     TRY(stream_flush(s, &s->data));
     TRY(stream_flush(s, &s->times));
     buf_byte(&s->meta, SEG_METRIC_VERSION);
+    buf_varint(&s->meta, (uint64_t)s->resolution_ms);
     const struct stream *streams[] = { &s->data, &s->times };
     for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
         buf_varint(&s->meta, streams[i]->n);
@@ -478,6 +516,7 @@ static void begin(struct seg_metric_writer *s)
     s->data = (struct stream){ .b = s->data.b };
     s->times = (struct stream){ .b = s->times.b };
     s->has_pending = false;
+    s->resolution_ms = 0;
     s->npages = s->page_series = s->nseen = s->nseries = 0;
     s->cap_seen = 0;
     s->times_seen = NULL;

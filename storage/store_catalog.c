@@ -13,7 +13,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RECORD_VERSION = 4 };
+enum { RECORD_VERSION = 5 };
 struct seg_record {
     uint32_t version, core, cores, level;
     uint64_t bytes;
@@ -22,8 +22,9 @@ struct seg_record {
     char name[40];
     uint32_t remote, object;
     int64_t sealed_ms;
+    uint32_t judged, zero;
 };
-_Static_assert(sizeof(struct seg_record) == 112, "no padding");
+_Static_assert(sizeof(struct seg_record) == 120, "no padding");
 
 static const struct str SEG_PREFIX = { "_store/seg/", 11 }, DEDUP_PREFIX = { "_store/dedup/", 13 };
 #define KEY_SEALED STR("_store/sealed")
@@ -63,7 +64,7 @@ void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i)
     *r = (struct seg_record){ .version = RECORD_VERSION, .core = i->core, .cores = i->cores, .level = i->level,
                               .bytes = i->bytes, .tmin_ns = i->tmin_ns, .tmax_ns = i->tmax_ns,
                               .generation_first = i->generation_first, .generation = i->generation, .remote = i->remote,
-                              .object = i->object, .sealed_ms = i->sealed_ms };
+                              .object = i->object, .sealed_ms = i->sealed_ms, .judged = i->judged };
     memcpy(r->name, i->name, sizeof r->name);
     add_op(b, seg_key(&b->a, i), str_n(r, sizeof *r));
 }
@@ -186,7 +187,7 @@ err_t catalog_parse_seg(struct str key, struct str value, struct arena *a, struc
     memcpy(&r, value.p, sizeof r);
     *out = (struct seg_info){ .bytes = r.bytes, .tmin_ns = r.tmin_ns, .tmax_ns = r.tmax_ns, .generation_first = r.generation_first,
                               .generation = r.generation, .core = r.core, .cores = r.cores, .level = r.level, .remote = r.remote != 0,
-                              .object = r.object != 0, .sealed_ms = r.sealed_ms };
+                              .object = r.object != 0, .sealed_ms = r.sealed_ms, .judged = r.judged };
     memcpy(out->name, r.name, sizeof out->name);
     if (!seg_name_valid(r.name) || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation || !str_eq(seg_key(a, out), key))
         return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(key));

@@ -90,6 +90,7 @@ static err_t edit_here(void *arg)
     err_t e = edit_locked(c, &b);
     catalog_batch_deinit(&b);
     sem_give(&c->s->changing, 1);
+    compaction_wake(c->s);
     return e;
 }
 

@@ -89,8 +89,8 @@ static err_t add_entry(struct names *ns, const struct seg_entry *e, uint64_t lis
     to->series++;
     to->bytes += listed + data_bytes(ns, e);
     for (uint32_t i = 0; i < n; i++) {
-        to->samples += blocks[i].is.n;
-        ns->samples += blocks[i].is.n;
+        to->samples += blocks[i].n;
+        ns->samples += blocks[i].n;
     }
     return OK;
 }

@@ -127,28 +127,37 @@ struct matcher {
 struct mseries { /* one series of a selection */
     hash128 id;
     struct labels labels; /* in the view's memory */
+    int64_t resolution_ms; /* of the coarsest summaries in the range; 0: all samples are there as they came */
     void *impl;
 };
 /* All series of the tenant that match every matcher and may have samples in [tmin_ms, tmax_ms]. */
 MUST_CHECK err_t metrics_select(struct view *v, const struct matcher *m, uint32_t nm, int64_t tmin_ms,
                                 int64_t tmax_ms, struct mseries **series, uint32_t *n) MAY_YIELD;
+struct metric_block;
 struct samples { /* of one series, ascending in time, one a timestamp: the last arrival wins */
     uint32_t n;
     const int64_t *t_ms;
     const double *v;                /* meaningless where hist[i] */
     const struct nhist *const *hist; /* NULL when the series has none; else NULL or a histogram a sample */
     const int64_t *st_ms;           /* NULL when none has one */
+    /* NULL when none is downsampled; else NULL or a sample's summary: of all samples of a window (downsample.h), of which it is the
+     * last. resolution_ms is the window's width. */
+    const struct metric_block *const *win;
 };
+/* The width of the widest summaries that a series may have in or just before the range; 0: none. Looks at directories alone. */
+MUST_CHECK err_t metrics_resolution(struct view *v, int64_t tmin_ms, int64_t tmax_ms, int64_t *out) MAY_YIELD;
 /* Samples in [tmin_ms, tmax_ms] into the arena. */
 MUST_CHECK err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, int64_t tmax_ms,
                                  struct arena *a, struct samples *out) MAY_YIELD;
-/* What a segment knows of a block of at most 1,024 float samples, without reading them. Times ascend; n counts stale markers too.
+/* What a segment knows of a block of at most 1,024 float samples, or of that many summaries of samples, without reading them. Times
+ * ascend; n counts stale markers too.
  * Where a value is no finite number (stale markers, NaN, Inf) nothing but n and stale is known: not usable. */
 struct metric_block {
     int64_t tmin_ms, tmax_ms; /* of the first and the last sample */
     uint32_t n, stale;
     bool usable;
     bool starts;              /* some sample has a start timestamp */
+    int64_t resolution_ms;    /* of summaries: their windows' width; 0: of samples */
     bool resets_known;        /* false where values fall as often as a gauge's do: reset_sum is 0 then */
     double first, last;
     double min, max;          /* the first of equals */
@@ -157,7 +166,8 @@ struct metric_block {
 };
 /* The samples of a series in [tmin_ms, tmax_ms], without reading any, as pieces in the order of time that do not overlap: whole
  * usable blocks where no other source (segment, memtable, deletion) has anything to say about their time, and ranges between
- * them. metrics_samples over a piece's range reads it: of a block exactly the samples that it sums up, of a range maybe none. */
+ * them. metrics_samples over a piece's range reads it: of a block exactly the samples (of summaries: the last of each) that it sums up, of a
+ * range maybe none. */
 struct metric_piece {
     int64_t tmin_ms, tmax_ms;
     const struct metric_block *block; /* NULL: a range */

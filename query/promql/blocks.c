@@ -3,15 +3,15 @@
 
 #include <math.h>
 
-enum { RANGE_MIN_MS = 15 * 60 * 1000 };
+enum { RANGE_MIN_MS = 15 * 60 * 1000, LATE_MAX = 64 };
 static const double SUM_MAX = 1e290; /* no sum of such samples and blocks overflows */
 
 static bool is_sum(enum pq_fid f) { return f == FN_SUM_OVER_TIME || f == FN_AVG_OVER_TIME; }
 static bool is_rate(enum pq_fid f) { return f == FN_RATE || f == FN_INCREASE || f == FN_DELTA; }
 
-bool pq_long_pays(const struct pq_range_ctx *c, int64_t range_ms)
+bool pq_long_pays(const struct pq_range_ctx *c, const struct pq_series *s, int64_t range_ms)
 {
-    if (!c->e->src->pieces || range_ms < RANGE_MIN_MS) return false;
+    if (!c->e->src->pieces || (range_ms < RANGE_MIN_MS && !s->resolution_ms)) return false;
     switch (c->call->call.fn->id) {
     case FN_RATE:
     case FN_INCREASE:
@@ -66,28 +66,52 @@ static uint32_t take_pieces(enum pq_fid f, const struct metric_piece *p, uint32_
 }
 
 struct reading { /* the samples of all runs of spans, one after another */
-    int64_t *t;
+    int64_t *t, *st;
     double *v;
-    size_t cap_t, cap_v;
+    const struct metric_block **win;
+    size_t cap;
     uint32_t n;
+    bool coarse;
 };
+
+static void *grown(struct arena *a, const void *old, uint32_t n, size_t cap, size_t elem)
+{
+    void *p = arena_calloc(a, cap, elem);
+    if (n) memcpy(p, old, n * elem);
+    return p;
+}
+
+static err_t make_room(struct reading *r, struct arena *a, uint32_t more)
+{
+    if (r->n + more <= r->cap) return OK;
+    r->cap = MAX((size_t)r->n + more, r->cap * 2);
+    int64_t *t = grown(a, r->t, r->n, r->cap, sizeof *t);
+    double *v = grown(a, r->v, r->n, r->cap, sizeof *v);
+    int64_t *st = r->coarse ? grown(a, r->st, r->n, r->cap, sizeof *st) : NULL;
+    const struct metric_block **win = r->coarse ? grown(a, r->win, r->n, r->cap, sizeof *win) : NULL;
+    r->t = t;
+    r->v = v;
+    r->st = st;
+    r->win = win;
+    return arena_check(a);
+}
 
 static err_t read_run(struct pq_range_ctx *c, const struct pq_series *series, int64_t tmin, int64_t tmax, struct reading *r, bool *usable)
 {
     struct pq_samples s;
     TRY(c->e->src->samples(c->e->src, series, tmin, tmax, c->scratch, &s));
     TRY(pq_charge(c->e, s.n));
-    *usable = !s.h && !(s.st && is_rate(c->call->call.fn->id));
+    *usable = !s.h && (r->coarse || !(s.st && is_rate(c->call->call.fn->id)));
     if (!*usable) return OK;
     pq_drop_stale(&s, c->scratch);
     for (uint32_t i = 0; i < s.n && is_sum(c->call->call.fn->id); i++)
-        if (fabs(s.v[i]) >= SUM_MAX) *usable = false;
+        if (fabs(s.v[i]) >= SUM_MAX || (s.win && s.win[i] && fabs(s.win[i]->sum) >= SUM_MAX)) *usable = false;
     if (!*usable || s.n == 0) return OK;
-    r->t = arena_grow(c->scratch, r->t, r->n, &r->cap_t, r->n + s.n, sizeof *r->t);
-    r->v = arena_grow(c->scratch, r->v, r->n, &r->cap_v, r->n + s.n, sizeof *r->v);
-    TRY(arena_check(c->scratch));
+    TRY(make_room(r, c->scratch, s.n));
     memcpy(r->t + r->n, s.t, s.n * sizeof *s.t);
     memcpy(r->v + r->n, s.v, s.n * sizeof *s.v);
+    if (r->coarse && s.st) memcpy(r->st + r->n, s.st, s.n * sizeof *s.st);
+    if (r->coarse && s.win) memcpy(r->win + r->n, s.win, s.n * sizeof *s.win);
     r->n += s.n;
     return OK;
 }
@@ -107,11 +131,13 @@ static void place_samples(struct pq_long *l)
 err_t pq_long_read(struct pq_range_ctx *c, const struct pq_series *series, const struct pq_edges *e, struct pq_long *out, bool *usable)
 {
     struct metric_piece *p;
-    struct reading r = { 0 };
+    struct reading r = { .coarse = series->resolution_ms > 0 };
     uint32_t n;
     int64_t last = e->step_ms * (e->n - 1);
     *usable = false;
-    TRY(c->e->src->pieces(c->e->src, series, e->start_ms + 1, e->end_ms + last, c->scratch, &p, &n));
+    out->coarse = r.coarse;
+    /* A summary that the last edge cuts has its last sample behind it. */
+    TRY(c->e->src->pieces(c->e->src, series, e->start_ms + 1, e->end_ms + last + series->resolution_ms, c->scratch, &p, &n));
     out->spans = ARENA_RAW(c->scratch, struct pq_span, n);
     bool *read = ARENA_RAW(c->scratch, bool, n);
     TRY(arena_check(c->scratch));
@@ -119,7 +145,7 @@ err_t pq_long_read(struct pq_range_ctx *c, const struct pq_series *series, const
     /* Where all blocks are cut, they are read; what they know still spares each window that holds some whole. */
     for (uint32_t i = 0; i < n; i++)
         fitting += out->spans[i].block && p[i].tmax_ms - p[i].tmin_ms < e->end_ms - e->start_ms;
-    if (spared == 0 && fitting < 2) return OK;
+    if (spared == 0 && fitting < 2 && !r.coarse) return OK;
     TRY(pq_charge(c->e, spared));
     for (uint32_t i = 0, next; i < n; i = next) {
         next = i + 1;
@@ -129,7 +155,7 @@ err_t pq_long_read(struct pq_range_ctx *c, const struct pq_series *series, const
         TRY(read_run(c, series, out->spans[i].tmin, out->spans[next - 1].tmax, &r, usable));
         if (!*usable) return OK;
     }
-    out->s = (struct pq_samples){ .n = r.n, .t = r.t, .v = r.v };
+    out->s = (struct pq_samples){ .n = r.n, .t = r.t, .v = r.v, .st = r.st, .win = r.win };
     place_samples(out);
     *usable = true;
     return OK;
@@ -138,44 +164,75 @@ err_t pq_long_read(struct pq_range_ctx *c, const struct pq_series *series, const
 /* -- windows -------------------------------------------------------------------------------------------------------- */
 
 struct gathered { /* of a window, so far */
-    uint32_t n;
-    int64_t t_first, t_last;
+    double n;      /* of a summary that is cut a part */
+    bool some;
+    int64_t t_first, t_last, st; /* st: of the last */
+    int64_t from;  /* a start timestamp in the window from which the first counted; 0: none */
     double first, last, min, max, sum, sum_low, lost;
 };
+struct item { /* a sample, a block, or a part of a summary */
+    int64_t t_first, t_last, st;
+    double n, first, last, min, max, sum, resets;
+};
 
-static void add_sample(struct gathered *x, int64_t t, double v)
+/* As pq_extrapolated has it: did it begin anew, before its first sample? */
+static bool begins(const struct gathered *x, const struct item *i)
 {
-    if (x->n == 0) {
-        x->t_first = t;
-        x->first = x->min = x->max = v;
-    } else {
-        if (v < x->last) x->lost += x->last;
-        if (isnan(x->min) || v < x->min) x->min = v;
-        if (isnan(x->max) || v > x->max) x->max = v;
-    }
-    pq_kahan(v, &x->sum, &x->sum_low);
-    x->t_last = t;
-    x->last = v;
-    x->n++;
+    if (i->st == 0 || i->st >= i->t_first) return false;
+    return i->st > x->t_last || (i->st == x->t_last && x->st != 0 && x->st < x->t_last);
 }
 
-static void add_block(struct gathered *x, const struct metric_block *b)
+static void add(struct gathered *x, const struct item *i, int64_t start)
 {
-    if (x->n == 0) {
-        x->t_first = b->tmin_ms;
-        x->first = b->first;
-        x->min = b->min;
-        x->max = b->max;
+    if (!x->some) {
+        x->t_first = i->t_first;
+        x->first = i->first;
+        x->min = i->min;
+        x->max = i->max;
+        if (i->st > start && i->st < i->t_first) x->from = i->st;
     } else {
-        if (b->first < x->last) x->lost += x->last;
-        if (isnan(x->min) || b->min < x->min) x->min = b->min;
-        if (isnan(x->max) || b->max > x->max) x->max = b->max;
+        if (i->first < x->last || begins(x, i)) x->lost += x->last;
+        if (isnan(x->min) || i->min < x->min) x->min = i->min;
+        if (isnan(x->max) || i->max > x->max) x->max = i->max;
     }
-    x->lost += b->reset_sum;
-    pq_kahan(b->sum, &x->sum, &x->sum_low);
-    x->t_last = b->tmax_ms;
-    x->last = b->last;
-    x->n += b->n;
+    x->lost += i->resets;
+    pq_kahan(i->sum, &x->sum, &x->sum_low);
+    x->t_last = i->t_last;
+    x->last = i->last;
+    x->st = i->st;
+    x->n += i->n;
+    x->some = true;
+}
+
+static struct item whole(const struct metric_block *b, int64_t st)
+{
+    return (struct item){ b->tmin_ms, b->tmax_ms, st, b->n, b->first, b->last, b->min, b->max, b->sum, b->reset_sum };
+}
+
+/* What of a summary lies in (start, end]: of a rate the values at the edges if it rises evenly, else what is known. */
+static struct item part(enum pq_fid f, const struct metric_block *b, int64_t st, int64_t start, int64_t end)
+{
+    bool from_start = b->tmin_ms > start, to_end = b->tmax_ms <= end;
+    int64_t lo = from_start ? b->tmin_ms : start, hi = to_end ? b->tmax_ms : end;
+    double share = (double)(hi - lo) / (double)(b->tmax_ms - b->tmin_ms);
+    struct item i = whole(b, st);
+    i.n *= share;
+    i.sum *= share;
+    if (!is_rate(f)) {
+        if (!from_start) i.first = i.last;
+        if (!to_end) i.last = from_start ? i.first : i.last;
+        i.t_first = i.t_last = to_end ? b->tmax_ms : lo;
+        return i;
+    }
+    double rise = (b->last - b->first + (f == FN_DELTA ? 0 : b->reset_sum)) * share;
+    i.resets = 0;
+    i.t_first = lo;
+    i.t_last = hi;
+    i.n = fmax(i.n, 2);
+    if (to_end) i.first = b->last - rise;
+    else if (from_start) i.last = b->first + rise;
+    else i.first = b->first, i.last = b->first + rise;
+    return i;
 }
 
 /* The first of t[lo, hi) behind the time. */
@@ -200,25 +257,49 @@ static uint32_t first_span(const struct pq_long *l, int64_t start)
     return lo;
 }
 
-static void gather(const struct pq_long *l, int64_t start, int64_t end, struct gathered *x)
+/* Is sample k late, in the time of the next summary behind it? */
+static bool is_late(const struct pq_samples *s, uint32_t k, uint32_t hi)
+{
+    for (uint32_t i = k + 1; s->win && i < hi && i - k <= LATE_MAX; i++)
+        if (s->win[i]) return s->win[i]->tmin_ms < s->t[k];
+    return false;
+}
+
+/* Samples lo..hi of a span. */
+static void gather_samples(enum pq_fid f, const struct pq_samples *s, uint32_t lo, uint32_t hi, int64_t start, int64_t end, struct gathered *x)
+{
+    for (uint32_t k = behind(s->t, lo, hi, start); k < hi; k++) {
+        const struct metric_block *w = s->win ? s->win[k] : NULL;
+        int64_t st = s->st ? s->st[k] : 0;
+        if ((w ? w->tmin_ms : s->t[k]) > end) break;
+        struct item i = { s->t[k], s->t[k], st, 1, s->v[k], s->v[k], s->v[k], s->v[k], s->v[k], 0 };
+        if (w) i = w->tmin_ms > start && w->tmax_ms <= end ? whole(w, st) : part(f, w, st, start, end);
+        else if (is_rate(f) && is_late(s, k, hi)) continue; /* the summary's first and last say more */
+        add(x, &i, start);
+        if (s->t[k] > end) break;
+    }
+}
+
+static void gather(enum pq_fid f, const struct pq_long *l, int64_t start, int64_t end, struct gathered *x)
 {
     for (uint32_t i = first_span(l, start); i < l->n && l->spans[i].tmin <= end; i++) {
         const struct pq_span *s = &l->spans[i];
         if (s->block && s->tmin > start && s->tmax <= end) {
-            add_block(x, s->block);
-            continue;
+            const struct item b = whole(s->block, 0);
+            add(x, &b, start);
+        } else {
+            gather_samples(f, &l->s, s->lo, s->hi, start, end, x);
         }
-        for (uint32_t k = behind(l->s.t, s->lo, s->hi, start); k < s->hi && l->s.t[k] <= end; k++)
-            add_sample(x, l->s.t[k], l->s.v[k]);
     }
 }
 
 static double rate(enum pq_fid f, const struct gathered *x, int64_t start, int64_t end)
 {
-    double total = x->last - x->first;
+    bool zero = f != FN_DELTA && x->from != 0; /* what the first sample counted is part of the increase */
+    double total = x->last - (zero ? 0 : x->first);
     if (f != FN_DELTA && x->lost != 0) total += x->lost; /* -0 stays */
-    const struct pq_increase i = { .n = x->n, .from = x->t_first, .first_at = x->t_first, .last_at = x->t_last, .first = x->first,
-                                   .total = total };
+    const struct pq_increase i = { .n = x->n, .from = zero ? x->from : x->t_first, .first_at = x->t_first, .last_at = x->t_last,
+                                   .first = x->first, .total = total };
     return total * pq_extrapolate(f, &i, start, end);
 }
 
@@ -227,8 +308,8 @@ struct pq_cell pq_long_window(const struct pq_range_ctx *c, const struct pq_long
     enum pq_fid f = c->call->call.fn->id;
     struct gathered x = { 0 };
     double v;
-    gather(l, start, end, &x);
-    if (x.n == 0 || (is_rate(f) && x.n < 2)) return (struct pq_cell){ 0 };
+    gather(f, l, start, end, &x);
+    if (!x.some || (is_rate(f) && x.n < 2 && !x.from)) return (struct pq_cell){ 0 };
     switch (f) {
     case FN_SUM_OVER_TIME: v = x.sum + x.sum_low; break;
     case FN_AVG_OVER_TIME: v = x.sum / x.n + x.sum_low / x.n; break;

@@ -7,7 +7,12 @@
  *
  * Answers are those of the samples: to the bit for everything but sums, whose compensated parts are added in another order,
  * and rates over more than one reset, likewise (some 1e-16 of the value). Who needs single values (quantiles, deviations,
- * changes) reads them, as do series with histograms, start timestamps, or other sources that overlap in time. */
+ * changes) reads them, as do series with histograms, start timestamps, or other sources that overlap in time.
+ *
+ * Downsampled series (storage/downsample.h) are answered from here whatever the range, start timestamps included. Where no edge cuts a
+ * summary, as above. A summary that an edge cuts counts in part: its values are taken to be spread evenly over its time and a
+ * counter to rise evenly, so that rate and increase run up to the edge and are not extrapolated there; a count may have a fraction. min and max are those of all
+ * of it; first and last are the samples that are known: its first or its last. */
 #ifndef QUERY_PROMQL_BLOCKS_H
 #define QUERY_PROMQL_BLOCKS_H
 
@@ -25,12 +30,14 @@ struct pq_span { /* of time; spans ascend and do not overlap */
 };
 struct pq_long {
     struct pq_samples s; /* of all spans that were read, without stale markers */
+    bool coarse;         /* some may be summaries */
     struct pq_span *spans;
     uint32_t n;
 };
 
-/* Does this function's value follow from what blocks know, and are the windows long enough that it may pay to ask? */
-bool pq_long_pays(const struct pq_range_ctx *c, int64_t range_ms);
+/* Does this function's value follow from what blocks know, and are the windows long enough that it may pay to ask, or is the series
+ * downsampled? */
+bool pq_long_pays(const struct pq_range_ctx *c, const struct pq_series *s, int64_t range_ms);
 /* *usable false: nothing is gained or not all is known, read the samples. Memory from c->scratch. */
 MUST_CHECK err_t pq_long_read(struct pq_range_ctx *c, const struct pq_series *series, const struct pq_edges *edges,
                               struct pq_long *out, bool *usable) MAY_YIELD;

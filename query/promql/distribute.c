@@ -18,7 +18,7 @@ static err_t store_select(struct pq_source *s, const struct matcher *m, uint32_t
     struct mseries *ms;
     TRY(metrics_select(v, m, nm, tmin, tmax, &ms, n));
     *out = ARENA_RAW(a, struct pq_series, *n);
-    for (uint32_t i = 0; i < *n; i++) (*out)[i] = (struct pq_series){ pq_labels_copy(a, &ms[i].labels), &ms[i] };
+    for (uint32_t i = 0; i < *n; i++) (*out)[i] = (struct pq_series){ pq_labels_copy(a, &ms[i].labels), &ms[i], ms[i].resolution_ms };
     return arena_check(a);
 }
 
@@ -28,7 +28,7 @@ static err_t store_samples(struct pq_source *s, const struct pq_series *series, 
     struct view *v = CONTAINER_OF(s, struct store_source, src)->view;
     struct samples got;
     TRY(metrics_samples(v, series->impl, tmin, tmax, scratch, &got));
-    *out = (struct pq_samples){ got.n, got.t_ms, got.v, NULL, got.st_ms };
+    *out = (struct pq_samples){ got.n, got.t_ms, got.v, NULL, got.st_ms, got.win };
     if (!got.hist) return OK;
     const struct pq_hist **h = arena_calloc(scratch, got.n + 1u, sizeof *h);
     for (uint32_t i = 0; i < got.n; i++)
@@ -41,6 +41,11 @@ static err_t store_pieces(struct pq_source *s, const struct pq_series *series, i
                           struct metric_piece **out, uint32_t *n)
 {
     return metrics_pieces(CONTAINER_OF(s, struct store_source, src)->view, series->impl, tmin, tmax, scratch, out, n);
+}
+
+static err_t store_resolution(struct pq_source *s, int64_t tmin, int64_t tmax, int64_t *out)
+{
+    return metrics_resolution(CONTAINER_OF(s, struct store_source, src)->view, tmin, tmax, out);
 }
 
 enum ask { ASK_ROWS, ASK_AGG, ASK_POINTS };
@@ -73,7 +78,7 @@ static err_t fragment(struct query *q, struct view *view, const void *plan, stru
 {
     (void)q;
     const struct plan *p = plan;
-    struct store_source src = { { store_select, store_samples, store_pieces }, view };
+    struct store_source src = { { store_select, store_samples, store_pieces, store_resolution }, view };
     struct part *out = ARENA_NEW(a, struct part);
     struct pq_env e = *p->env;
     e.a = a;

@@ -41,10 +41,12 @@ struct pq_samples { /* of one series, ascending; stale markers included */
     const double *v;
     const struct pq_hist *const *h; /* NULL, or NULL/histogram a sample */
     const int64_t *st;              /* start timestamps; NULL when none, 0 = none */
+    const struct metric_block *const *win; /* NULL, or of each NULL or the summary of which it is the last sample (struct samples) */
 };
 struct pq_series {
     struct labels labels;           /* in the arena given to select */
     void *impl;
+    int64_t resolution_ms;          /* of the coarsest summaries in the range; 0: none */
 };
 
 /* Where series come from. */
@@ -57,6 +59,8 @@ struct pq_source {
     /* What is known of them without reading (metrics_pieces in storage/view.h); NULL: nothing. */
     err_t (*pieces)(struct pq_source *s, const struct pq_series *series, int64_t tmin_ms, int64_t tmax_ms, struct arena *scratch,
                     struct metric_piece **out, uint32_t *n) MAY_YIELD;
+    /* metrics_resolution; NULL: nothing is downsampled. */
+    err_t (*resolution)(struct pq_source *s, int64_t tmin_ms, int64_t tmax_ms, int64_t *out) MAY_YIELD;
 };
 
 struct pq_value {
@@ -179,7 +183,7 @@ pq_range_fn *pq_range_function(enum pq_fid id);
 err_t pq_extrapolated(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
 /* What of a window rate, increase and delta are extrapolated from. */
 struct pq_increase {
-    uint32_t n;
+    double n;      /* samples */
     int64_t from, first_at, last_at; /* from: where it began to count; the first sample, or before it a start timestamp */
     double first, total;             /* first value; increase from `from` to the last sample */
 };

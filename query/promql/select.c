@@ -27,15 +27,17 @@ void pq_drop_stale(struct pq_samples *s, struct arena *scratch)
     int64_t *t = ARENA_RAW(scratch, int64_t, s->n), *st = s->st ? ARENA_RAW(scratch, int64_t, s->n) : NULL;
     double *v = ARENA_RAW(scratch, double, s->n);
     const struct pq_hist **h = s->h ? ARENA_RAW(scratch, const struct pq_hist *, s->n) : NULL;
+    const struct metric_block **win = s->win ? ARENA_RAW(scratch, const struct metric_block *, s->n) : NULL;
     for (i = 0; i < s->n; i++) {
         if (stale_at(&old, i)) continue;
         t[n] = old.t[i];
         v[n] = old.v[i];
         if (h) h[n] = old.h[i];
         if (st) st[n] = old.st[i];
+        if (win) win[n] = old.win[i];
         n++;
     }
-    *s = (struct pq_samples){ n, t, v, h, st };
+    *s = (struct pq_samples){ n, t, v, h, st, win };
 }
 
 /* Hints of histograms that have none, from the sample before. */
@@ -77,6 +79,8 @@ static bool interpolate(const struct pq_samples *s, uint32_t i, int64_t t, int64
     return true;
 }
 
+static double start_at(const struct pq_samples *s, uint32_t i) { return s->st ? (double)s->st[i] / 1000 : 0; }
+
 static void instant_row(struct pq_env *e, const struct pq_selector *sel, const struct pq_grid *g,
                         const struct pq_samples *s, const struct pq_series *series, enum pq_fid what,
                         struct pq_matrix *out)
@@ -86,22 +90,31 @@ static void instant_row(struct pq_env *e, const struct pq_selector *sel, const s
     for (uint32_t i = 0; i < g->n; i++) {
         int64_t t = ref_time(&sel->shift, pq_grid_at(g, i));
         while (next < s->n && s->t[next] <= t) next++;
-        if (next == 0) continue;
-        uint32_t at = next - 1;
-        if (s->t[at] <= t - e->lookback_ms || stale_at(s, at)) continue;
-        if (what == FN_START_TIMESTAMP && (!s->st || s->st[at] == 0)) {
+        const struct metric_block *w = s->win && next < s->n && !sel->smoothed ? s->win[next] : NULL;
+        if (w && w->tmin_ms <= t) { /* amid a summary its first sample is the newest that is known */
             if (!row) row = pq_row_add(e->a, out, series->labels, g->n);
-            pq_set_float(row, i, 0);
+            pq_set_float(row, i, what == FN_TIMESTAMP ? (double)w->tmin_ms / 1000 : what == FN_START_TIMESTAMP ? start_at(s, next) : w->first);
             continue;
         }
+        if (next == 0) continue;
+        uint32_t at = next - 1;
+        /* The next one behind a summary may be as far away as its window is wide. */
+        int64_t lookback = e->lookback_ms + (s->win && s->win[at] ? s->win[at]->resolution_ms : 0);
+        if (s->t[at] <= t - lookback || stale_at(s, at)) continue;
         if (!row) row = pq_row_add(e->a, out, series->labels, g->n);
         double v = s->v[at];
         if (what == FN_TIMESTAMP) pq_set_float(row, i, (double)s->t[at] / 1000);
-        else if (what == FN_START_TIMESTAMP) pq_set_float(row, i, (double)s->st[at] / 1000);
+        else if (what == FN_START_TIMESTAMP) pq_set_float(row, i, start_at(s, at));
         else if (s->h && s->h[at]) pq_set_hist(e->a, row, i, g->n, pq_hist_copy(e->a, s->h[at]));
         else if (sel->smoothed && interpolate(s, at, t, e->lookback_ms, &v)) pq_set_float(row, i, v);
         else pq_set_float(row, i, v);
     }
+}
+
+static void note_coarse(struct pq_env *e, const struct pq_series *s)
+{
+    if (!s->resolution_ms) return;
+    pq_note(&e->notes, PQ_INFO, UINT32_MAX, "downsampled data was used, of a resolution of up to %llds", (long long)(s->resolution_ms + 999) / 1000);
 }
 
 err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, enum pq_fid what,
@@ -112,14 +125,16 @@ err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct p
     if (sel->smoothed) last += e->lookback_ms;
     struct pq_series *series;
     uint32_t ns;
-    TRY(e->src->select(e->src, sel->m, sel->nm, first - e->lookback_ms + 1, last, e->a, &series, &ns));
+    int64_t from = first - e->lookback_ms + 1, resolution_ms = 0;
+    if (e->src->resolution) TRY(e->src->resolution(e->src, from, last, &resolution_ms));
+    TRY(e->src->select(e->src, sel->m, sel->nm, from - resolution_ms, last, e->a, &series, &ns));
     struct arena scratch;
     arena_init(&scratch, e->a->budget);
     err_t err = OK;
     for (uint32_t i = 0; i < ns; i++) {
         struct pq_samples s;
         arena_reset(&scratch);
-        TRY_OUT(err, e->src->samples(e->src, &series[i], first - e->lookback_ms + 1, last, &scratch, &s));
+        TRY_OUT(err, e->src->samples(e->src, &series[i], from - series[i].resolution_ms, last + series[i].resolution_ms, &scratch, &s));
         TRY_OUT(err, pq_charge(e, MIN(s.n, g->n)));
         if (sel->stats) detect_resets(&s, &scratch);
         if (sel->smoothed) pq_drop_stale(&s, &scratch);
@@ -128,6 +143,7 @@ err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct p
                 err = pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
                 goto out;
             }
+        note_coarse(e, &series[i]);
         instant_row(e, sel, g, &s, &series[i], what, out);
     }
 out:
@@ -267,7 +283,7 @@ static struct pq_samples row_samples(struct arena *a, const struct pq_row *r, co
         if (h) h[n] = r->have[i] == PQ_CELL_HIST ? r->h[i] : NULL;
         n++;
     }
-    return (struct pq_samples){ n, t, v, h, NULL };
+    return (struct pq_samples){ n, t, v, h, NULL, NULL };
 }
 
 /* The times at which a subquery evaluates its expression, for all steps of g. */
@@ -333,12 +349,13 @@ static err_t range_selector(struct pq_range_ctx *c, const struct range_arg *arg,
     struct pq_series *series;
     uint32_t ns;
     TRY(e->src->select(e->src, sel->m, sel->nm, span.min, span.max, e->a, &series, &ns));
-    bool by_blocks = !sel->stats && !arg->anchored && !arg->smoothed && pq_long_pays(c, arg->range_ms);
+    bool plain = !sel->stats && !arg->anchored && !arg->smoothed;
     for (uint32_t i = 0; i < ns; i++) {
         struct pq_samples s;
         bool done = false;
         arena_reset(c->scratch);
-        if (by_blocks) TRY(range_row_long(c, arg, g, &series[i], out, &done));
+        note_coarse(e, &series[i]);
+        if (plain && pq_long_pays(c, &series[i], arg->range_ms)) TRY(range_row_long(c, arg, g, &series[i], out, &done));
         if (done) continue;
         TRY(e->src->samples(e->src, &series[i], span.min, span.max, c->scratch, &s));
         TRY(pq_charge(e, s.n));
@@ -419,6 +436,7 @@ err_t pq_eval_points(struct pq_env *e, const struct pq_node *n, const struct pq_
         struct pq_samples s;
         TRY(e->src->samples(e->src, &series[i], start, end, e->a, &s));
         TRY(pq_charge(e, s.n));
+        note_coarse(e, &series[i]);
         pq_drop_stale(&s, e->a);
         if (s.n) (*out)[(*nout)++] = (struct pq_points){ series[i].labels, false, s };
     }

@@ -1,7 +1,8 @@
 /* PUT {"signal"?: "logs", "index"?: "books", "matcher"?: "{ resource.env = \"dev\" }", "priority"?: 1, "age": "30d"}: the rule of the request's
  * tenant for that signal, index or matcher (retention_match.h), in the place of an earlier one for the same; age "forever", or null: no
  * rule, what is more general counts again. Of several matchers that match the highest priority counts (retention_rules.h). The
- * setting storage.retention_age is the most general rule. An index whose configuration has a `retention` has its rule from there.
+ * setting storage.retention_age is the most general rule. "downsample"?: [{"after": "30d", "resolution": "5m"}, ...], of metrics: what is older than
+ * `after` is kept in summaries of windows that long (downsample.h), until it is too old as well; up to four, later and coarser. An index whose configuration has a `retention` has its rule from there.
  * GET lists the tenant's rules, those that say most first. Both answer with all of them. */
 #include "server/api/retention_api.h"
 
@@ -38,6 +39,22 @@ static void put_matcher(struct json_out *j, const struct keep_rule *r, struct ar
     json_i64(j, r->priority);
 }
 
+static void put_levels(struct json_out *j, const struct keep_rule *r)
+{
+    if (!r->nlevels) return;
+    json_keyz(j, "downsample");
+    json_arr(j);
+    for (uint32_t i = 0; i < r->nlevels; i++) {
+        json_obj(j);
+        json_keyz(j, "after_seconds");
+        json_i64(j, r->level[i].after_ns / NS_PER_S);
+        json_keyz(j, "resolution_seconds");
+        json_i64(j, r->level[i].resolution_ms / 1000);
+        json_obj_end(j);
+    }
+    json_arr_end(j);
+}
+
 static err_t answer(struct http_request *rq, struct http_response *rs)
 {
     struct keep_rules *k = store_keep_rules(ctx_of(rq)->store);
@@ -64,6 +81,7 @@ static err_t answer(struct http_request *rq, struct http_response *rs)
         }
         put_matcher(&j, r, rq->arena);
         put_age(&j, r->age_ns);
+        put_levels(&j, r);
         json_obj_end(&j);
     }
     json_arr_end(&j);
@@ -108,6 +126,27 @@ static err_t read_priority(const struct json_val *v, struct keep_rule *r)
     return OK;
 }
 
+static bool duration_of(const struct json_val *obj, const char *key, int64_t *ms)
+{
+    const struct json_val *v = json_get(obj, key);
+    return v && v->type == JSON_STR && pq_duration_ms(v->str, ms) && *ms > 0 && *ms % 1000 == 0;
+}
+
+static err_t read_levels(const struct json_val *v, struct keep_rule *r)
+{
+    const struct json_val *c;
+    JSON_EACH(c, v) {
+        int64_t after_ms, resolution_ms;
+        if (r->nlevels == KEEP_LEVELS_MAX) return err_set(ERR_INVALID, "downsample has over %d resolutions", KEEP_LEVELS_MAX);
+        struct keep_level *l = &r->level[r->nlevels++];
+        if (c->type != JSON_OBJ || c->n != 2 || !duration_of(c, "after", &after_ms) || !duration_of(c, "resolution", &resolution_ms) ||
+            __builtin_mul_overflow(after_ms, (int64_t)NS_PER_MS, &l->after_ns))
+            return err_set(ERR_INVALID, "downsample must be a list of {\"after\": \"30d\", \"resolution\": \"5m\"}, in whole seconds");
+        l->resolution_ms = resolution_ms;
+    }
+    return OK;
+}
+
 static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remove)
 {
     const struct json_val *v, *c;
@@ -126,6 +165,8 @@ static err_t read_rule(struct http_request *rq, struct keep_rule *r, bool *remov
             TRY(read_index(rq, c->str, r));
         } else if (str_is(c->key, "matcher") && c->type == JSON_STR) {
             matcher = c->str;
+        } else if (str_is(c->key, "downsample") && c->type == JSON_ARR) {
+            TRY(read_levels(c, r));
         } else if (str_is(c->key, "priority")) {
             TRY(read_priority(c, r));
         } else {

@@ -163,6 +163,63 @@ static void same_hist(const struct nhist *h, int64_t i, struct arena *a)
     buf_deinit(&want);
 }
 
+/* -- summaries -------------------------------------------------------------------------------------------------- *
+ * A sample's value is its row's number, so that a summary's count and sum tell which rows are in it. */
+enum { BETWEEN_MAX = 16 };
+
+/* Rows that may be in a summary, but for its first and last: of the same start, sent, and of a time between. */
+static uint32_t list_between(struct model *m, const struct metric_block *w, int64_t start, uint32_t tenant, int64_t *out)
+{
+    uint32_t n = 0;
+    pthread_mutex_lock(&m->lock);
+    for (int64_t i = (int64_t)w->first + SERIES; i < (int64_t)w->last && i < m->nrows && n < BETWEEN_MAX; i += SERIES) {
+        const struct row *r = &m->rows[i];
+        const struct request *rq = &m->requests[r->request];
+        if (r->kind == K_SAMPLE && rq->tenant == tenant && row_start_ms((uint64_t)i) == start && rq->outcome != NEW) out[n++] = i;
+    }
+    pthread_mutex_unlock(&m->lock);
+    return n;
+}
+
+static bool is_found(const struct check *c, int64_t i)
+{
+    for (size_t k = 0; k < c->nfound; k++)
+        if (c->found[k] == i) return true;
+    return false;
+}
+
+/* Sees `want` of rows[0..n) that add up to that. Where different ones do, all of them may be there. */
+static bool see_between(struct check *c, const int64_t *rows, uint32_t n, uint32_t want, int64_t sum, uint32_t tenant)
+{
+    uint32_t found = 0, any = 0;
+    for (uint32_t mask = 0; mask < UINT32_C(1) << n; mask++) {
+        int64_t left = sum;
+        if ((uint32_t)__builtin_popcount(mask) != want) continue;
+        for (uint32_t i = 0; i < n; i++)
+            left -= mask >> i & 1 ? rows[i] : 0;
+        if (left != 0) continue;
+        found++;
+        any |= mask;
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(any >> i & 1)) continue;
+        if (found == 1 || !is_found(c, rows[i])) known_row(c, rows[i], K_SAMPLE, tenant);
+    }
+    return found > 0;
+}
+
+static void check_summary(struct check *c, const struct metric_block *w, int64_t start, uint32_t tenant)
+{
+    int64_t first = (int64_t)w->first, last = (int64_t)w->last, rows[BETWEEN_MAX];
+    if (w->min != w->first || w->max != w->last || w->reset_sum != 0) wrong("a summary of rows %" PRId64 " to %" PRId64 " is wrong", first, last);
+    if (w->tmin_ms != row_time_ns((uint64_t)first) / NS_PER_MS) wrong("the summary of row %" PRId64 " has another time", first);
+    if (first != last) known_row(c, first, K_SAMPLE, tenant); /* the last one is its sample */
+    if (w->n <= 2) return;
+    uint32_t n = list_between(c->m, w, start, tenant, rows);
+    if (!see_between(c, rows, n, w->n - 2, (int64_t)w->sum - first - last, tenant))
+        wrong("a summary of %u rows from %" PRId64 " to %" PRId64 ", together %.0f, is of no rows that were sent", w->n, first, last, w->sum);
+}
+
 static err_t check_series(struct check *c, struct view *v, const struct mseries *s, uint32_t tenant)
 {
     struct arena a;
@@ -177,6 +234,7 @@ static err_t check_series(struct check *c, struct view *v, const struct mseries 
         if (h) same_hist(h, i, &a);
         int64_t start = sm.st_ms ? sm.st_ms[k] : ST_NONE;
         if (!h && start != row_start_ms((uint64_t)i)) wrong("sample %" PRId64 " has another start", i);
+        if (sm.win && sm.win[k]) check_summary(c, sm.win[k], start, tenant);
         if (sm.t_ms[k] != row_time_ns(i) / NS_PER_MS) wrong("sample %" PRId64 " has another time", i);
         char inst[16], name[16];
         snprintf(inst, sizeof inst, "i%u", (unsigned)(i % SERIES));

@@ -54,6 +54,16 @@ bool keep_run(struct model *m, struct store *s, struct prng *r, int64_t least_ns
     return true;
 }
 
+void keep_downsampled(struct store *s)
+{
+    const struct matcher floats = { .op = MATCH_RE, .name = STR("__name__"), .value = STR("m.*") };
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        const struct keep_rule r = { .tenant = tenant_name(t), .signal = SIG_METRICS, .m = &floats, .nm = 1, .nlevels = 2,
+                                     .level = { { NS_PER_S, 1000 }, { 4 * NS_PER_S, 2000 } } };
+        if (store_keep_edit(s, &(struct keep_edit){ r, false }, 1, NULL, 0) != OK) return;
+    }
+}
+
 bool keep_expired(const struct model *m, uint32_t i)
 {
     const struct row *r = &m->rows[i];
@@ -76,6 +86,9 @@ void keep_check(const struct model *m, struct store *s)
         if (want->acked_ns && !there)
             wrong("the rule that %s's signal %d is kept for %" PRId64 " ns is lost", tenant_name(want->tenant).p, want->signal, want->age_ns);
     }
-    if (have->n > m->nkeeps) wrong("%u rules of retention, %u were set", have->n, m->nkeeps);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < have->n; i++)
+        n += have->rule[i].nlevels == 0;
+    if (n > m->nkeeps) wrong("%u rules of retention, %u were set", n, m->nkeeps);
     keep_rules_put(have);
 }

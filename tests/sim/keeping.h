@@ -16,6 +16,8 @@ struct keeping {
 
 /* Sets a rule for ever, or of an age in [least_ns, most_ns], of a tenant and signal that has none; false when it failed. */
 bool keep_run(struct model *m, struct store *s, struct prng *r, int64_t least_ns, int64_t most_ns) MAY_YIELD;
+/* Float samples of all tenants are downsampled from the first second on; that does not get through now and then, but in another life. */
+void keep_downsampled(struct store *s) MAY_YIELD;
 /* May row i be missing for its age? */
 bool keep_expired(const struct model *m, uint32_t i);
 /* The store has every rule that was acked, and none that nobody set. */

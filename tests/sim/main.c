@@ -49,6 +49,7 @@ struct world { /* of a seed */
     struct prng outages; /* of the bucket */
     struct prng keeps;
     bool deleting, keeping;
+    bool downsampling; /* of all tenants, from the first second on */
     struct sim_disk *disk;
     struct kv *kv, *kv_sound;
     struct kv_faults kv_faults;
@@ -264,6 +265,7 @@ static err_t life_main(void *arg)
     TRY(store_open(&o, &l->s));
     l->opened = true;
     count_rot(l);
+    if (l->w->downsampling) keep_downsampled(l->s);
     work(l);
     if (l->failed && l->crash_when_failed) sim_crash();
     store_close(l->s);
@@ -526,11 +528,13 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     w.deleting = prng_chance(&w.deletes, 0.6);
     prng_init(&w.keeps, hash_u64(seed + 9));
     w.keeping = prng_chance(&w.keeps, 0.4);
+    w.downsampling = !w.deleting && !w.keeping && prng_chance(&w.keeps, 0.8);
     w.rot = prng_chance(&w.rnd, 0.1);
     w.small_disk = prng_chance(&w.rnd, 0.1);
     w.disk = sim_disk_new(w.small_disk ? 16 << 20 : 512 << 20);
     w.clock_steps = prng_chance(&w.rnd, 0.3);
     w.clock_jumps = prng_chance(&w.rnd, 0.3);
+    if (w.clock_jumps) w.downsampling = false; /* a row that is stored twice counts twice */
     w.kv_sound = kv_mem_new();
     w.kv = kv_faulty_new(w.kv_sound, &w.kv_faults);
     w.mem_bytes = prng_chance(&w.rnd, 0.2) ? 1 << 20 : 16 << 20;
@@ -564,6 +568,7 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     rep->merged_segments = (uint64_t)metric_sum(M_MERGED_SEGMENTS);
     rep->merges_failed = (uint64_t)metric_sum(M_MERGES_FAILED);
     rep->merges_stale = (uint64_t)metric_sum(M_MERGES_STALE);
+    rep->downsampled = (uint64_t)metric_sum(M_DOWNSAMPLED);
     rep->whole = true;
     model_free(&w.m);
     free(faulty);

@@ -13,6 +13,7 @@ enum { SEEDS_PROVE = 1000 }; /* as many seeds must show everything that is not R
     X(ALWAYS, requests, "requests") X(ALWAYS, acked, "acked") X(ALWAYS, rows, "rows") X(ALWAYS, checks, "checks") \
     X(ALWAYS, deletions, "deletions") X(ALWAYS, deleted, "acked") X(ALWAYS, keeps, "rules of retention") X(ALWAYS, keeps_acked, "acked") \
     X(ALWAYS, merges, "merges") X(ALWAYS, merged_segments, "of segments") X(ALWAYS, merges_failed, "failed") X(ALWAYS, merges_stale, "stale") \
+    X(ALWAYS, downsampled, "samples downsampled") \
     X(ALWAYS, ballasts, "ballasts let go") X(RARE, lost_reads, "checks told of lost segments") \
     X(ALWAYS, rot_proven, "places of rot proven") X(ALWAYS, rows_rotten, "acked rows lost to rot") \
     X(ALWAYS, kv_failed, "catalog writes failed") X(ALWAYS, kv_unread, "catalog reads failed") X(ALWAYS, kv_lost, "catalog answers lost") \

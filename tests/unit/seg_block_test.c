@@ -12,7 +12,7 @@ static uint8_t coded[COL_SAMPLE_BOUND(COL_SAMPLE_MAX)];
 /* The block of v[0..n), put into a list and got from it. */
 static struct seg_block through_list(uint32_t n)
 {
-    struct seg_block b = { .is = { .n = n, .tmin_ms = 1700000000000, .tmax_ms = 1700000000000 + (n - 1) * 15000 },
+    struct seg_block b = { .n = n, .is = { .n = n, .tmin_ms = 1700000000000, .tmax_ms = 1700000000000 + (n - 1) * 15000 },
                            .data_size = sample_f64_encode(v, n, coded), .times = 77, .times_size = 9 }, got;
     struct seg_blocks at = { .tmax = b.is.tmin_ms };
     struct buf out;
@@ -102,7 +102,7 @@ Test(seg_block, odd_values)
 /* A counter of 240 samples: what its summary takes. */
 Test(seg_block, sizes)
 {
-    struct seg_block b = { .is = { .n = 240, .tmin_ms = 5, .tmax_ms = 3600005 }, .data_size = 200, .times = 100, .times_size = 9 };
+    struct seg_block b = { .n = 240, .is = { .n = 240, .tmin_ms = 5, .tmax_ms = 3600005 }, .data_size = 200, .times = 100, .times_size = 9 };
     struct seg_blocks at = { .tmax = 5, .times = 100 };
     struct prng r;
     struct buf out;
@@ -132,7 +132,7 @@ Test(seg_block, hostile_bytes)
         struct seg_block b;
         bool more;
         while (seg_block_get(&at, &b, &more) == OK && more) {
-            cr_assert(b.is.n >= 1 && b.is.n <= COL_SAMPLE_MAX && b.is.tmin_ms <= b.is.tmax_ms);
+            cr_assert(b.n >= 1 && b.n <= COL_SAMPLE_MAX && b.is.n >= b.n && b.is.tmin_ms <= b.is.tmax_ms);
             cr_assert(b.data + b.data_size + b.starts_size <= at.data_end);
             got++;
         }

@@ -348,15 +348,15 @@ static void merges(void)
 static void other_catalog(void)
 {
     const char *key = "_store/seg/0000000000000007/0000";
-    char record[112] = { 1 };
+    char record[120] = { 1 };
     for (unsigned k = 0; k < 3; k++) {
         store_close(st);
-        record[0] = k == 0 ? 3 : 4;
-        const struct kv_op bad = { str_of(key), str_n(record, k == 1 ? 96 : 112) }, none = { str_of(key), STR_NONE };
+        record[0] = k == 0 ? 4 : 5;
+        const struct kv_op bad = { str_of(key), str_n(record, k == 1 ? 96 : 120) }, none = { str_of(key), STR_NONE };
         ASSERT(kv->write(kv, &bad, 1) == OK);
         struct store_opts o = opts();
         ASSERT(store_open(&o, &st) == ERR_CORRUPT);
-        ASSERT(strstr(err_detail(), k == 0 ? "has version 3, this program reads 4" : k == 1 ? "has 96 bytes" : "is malformed"));
+        ASSERT(strstr(err_detail(), k == 0 ? "has version 4, this program reads 5" : k == 1 ? "has 96 bytes" : "is malformed"));
         ASSERT(kv->write(kv, &none, 1) == OK);
         open_with(&o);
     }
