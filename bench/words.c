@@ -56,6 +56,7 @@ static void report(const char *name, struct lines *l)
     struct seg_info info = { .core = 0, .cores = 1 };
     struct seg *s;
     uint64_t words = 0, pages = 0;
+    bool numbers = true;
     flush(l);
     double began = cpu_s();
     need(seg_writer_open(dir, &budget, &w));
@@ -68,11 +69,13 @@ static void report(const char *name, struct lines *l)
         const struct seg_ids *ids = &t->v[i].ids;
         words += ids->npages ? ids->end[ids->npages - 1] : 0;
         pages += ids->npages;
+        numbers &= !ids->no_numbers;
     }
-    printf("%-24s %8.2f MB raw, %7.2f MB stored (%4.1fx), index of words %6.3f MB: %4.1f %% of it, %5.2f B a line, %u sections, %lu pages; "
+    printf("%-24s %8.2f MB raw, %7.2f MB stored (%4.1fx), index of words %6.3f MB: %4.1f %% of it, %5.2f B a line%s, %u low bits, %u sections, %lu pages; "
            "sealed %4.0f MB/s\n",
            name, (double)l->bytes / 1e6, (double)info.bytes / 1e6, (double)l->bytes / (double)info.bytes, (double)words / 1e6,
-           100.0 * (double)words / (double)info.bytes, (double)words / (double)l->n, t->n, (unsigned long)pages, (double)l->bytes / 1e6 / took);
+           100.0 * (double)words / (double)info.bytes, (double)words / (double)l->n, numbers ? "" : " (no numbers)",
+           t->n ? t->v[0].ids.low_bits : 0, t->n, (unsigned long)pages, (double)l->bytes / 1e6 / took);
     seg_doom(s);
     seg_put(s);
     mem_rows_free(l->rows);

@@ -15,12 +15,6 @@ void hash_set_deinit(struct hash_set *s)
     *s = (struct hash_set){ 0 };
 }
 
-void hash_set_clear(struct hash_set *s)
-{
-    if (s->count) memset(s->slots, 0, ((size_t)s->mask + 1) * sizeof *s->slots);
-    s->count = 0;
-}
-
 static void set_place(uint64_t *slots, uint32_t mask, uint64_t hash)
 {
     uint32_t at = (uint32_t)hash & mask;
@@ -82,62 +76,6 @@ bool bloom_maybe(struct str filter, uint64_t hash)
         uint32_t word;
         memcpy(&word, block + w * 4, 4);
         if (!(word >> ((uint32_t)hash * mixers[w] >> 27) & 1)) return false;
-    }
-    return true;
-}
-
-/* Lower-case form of a token byte, 0 for separators. */
-static const uint8_t fold[256] = {
-    ['0'] = '0', ['1'] = '1', ['2'] = '2', ['3'] = '3', ['4'] = '4', ['5'] = '5', ['6'] = '6', ['7'] = '7',
-    ['8'] = '8', ['9'] = '9', ['a'] = 'a', ['b'] = 'b', ['c'] = 'c', ['d'] = 'd', ['e'] = 'e', ['f'] = 'f',
-    ['g'] = 'g', ['h'] = 'h', ['i'] = 'i', ['j'] = 'j', ['k'] = 'k', ['l'] = 'l', ['m'] = 'm', ['n'] = 'n',
-    ['o'] = 'o', ['p'] = 'p', ['q'] = 'q', ['r'] = 'r', ['s'] = 's', ['t'] = 't', ['u'] = 'u', ['v'] = 'v',
-    ['w'] = 'w', ['x'] = 'x', ['y'] = 'y', ['z'] = 'z', ['A'] = 'a', ['B'] = 'b', ['C'] = 'c', ['D'] = 'd',
-    ['E'] = 'e', ['F'] = 'f', ['G'] = 'g', ['H'] = 'h', ['I'] = 'i', ['J'] = 'j', ['K'] = 'k', ['L'] = 'l',
-    ['M'] = 'm', ['N'] = 'n', ['O'] = 'o', ['P'] = 'p', ['Q'] = 'q', ['R'] = 'r', ['S'] = 's', ['T'] = 't',
-    ['U'] = 'u', ['V'] = 'v', ['W'] = 'w', ['X'] = 'x', ['Y'] = 'y', ['Z'] = 'z',
-};
-
-bool token_plain(struct str s)
-{
-    for (size_t i = 0; i < s.n; i++)
-        if (fold[(uint8_t)s.p[i]] != (uint8_t)s.p[i] || s.p[i] == 0) return false;
-    return s.n > 0;
-}
-
-/* Length of the JSON escape at text[i] (a backslash); 0 when it stands for an ASCII letter or digit. */
-static size_t escape_length(struct str text, size_t i)
-{
-    if (i + 1 >= text.n || text.p[i + 1] != 'u') return 2;
-    uint8_t code[2];
-    if (i + 6 > text.n || !str_from_hex((struct str){ text.p + i + 2, 4 }, code, 2)) return 2;
-    return code[0] == 0 && fold[code[1]] ? 0 : 6;
-}
-
-bool tokens_add(struct hash_set *s, struct str text, bool json)
-{
-    char lower[256];
-    for (size_t i = 0; i < text.n;) {
-        uint8_t c = (uint8_t)text.p[i];
-        if (!fold[c]) {
-            size_t step = json && c == '\\' ? escape_length(text, i) : 1;
-            if (step == 0) return false;
-            i += step;
-            continue;
-        }
-        size_t from = i, n = 0;
-        for (; i < text.n && (c = fold[(uint8_t)text.p[i]]); i++)
-            if (n < sizeof lower) lower[n++] = (char)c;
-        if (i - from <= sizeof lower) {
-            hash_set_add(s, bloom_token_hash((struct str){ lower, n }));
-            continue;
-        }
-        char *big = malloc(i - from); /* rare: encoded blobs */
-        ASSERT(big);
-        for (size_t k = from; k < i; k++)
-            big[k - from] = (char)fold[(uint8_t)text.p[k]];
-        hash_set_add(s, bloom_token_hash((struct str){ big, i - from }));
-        free(big);
     }
     return true;
 }

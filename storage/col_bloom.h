@@ -1,11 +1,8 @@
-/* Split-block Bloom filters over 64-bit hashes, and the tokens of text.
+/* Split-block Bloom filters over 64-bit hashes.
  *
  * A filter is blocks of 32 bytes. A hash picks a block by its high half (multiply-shift) and sets one bit in
  * each of the block's eight words by its low half times eight odd constants: one cache line a look-up. At 12 bits a
- * key about one look-up in 200 of an absent key says "maybe".
- *
- * A token is a maximal run of ASCII letters and digits, letters folded to lower case; every other byte separates,
- * those of non-ASCII characters too. In JSON text an escape sequence separates. */
+ * key about one look-up in 200 of an absent key says "maybe". */
 #ifndef STORAGE_COL_BLOOM_H
 #define STORAGE_COL_BLOOM_H
 
@@ -19,20 +16,13 @@ struct hash_set {
 };
 enum { HASH_SET_MAX = 4 << 20 };
 void hash_set_deinit(struct hash_set *s);
-void hash_set_clear(struct hash_set *s); /* keeps its room */
 void hash_set_add(struct hash_set *s, uint64_t hash); /* ignored past HASH_SET_MAX: check count */
 
 static inline uint64_t bloom_value_hash(struct str v) { return hash64(v); }
-static inline uint64_t bloom_token_hash(struct str lower) { return hash64_with(lower, 1); }
 
 /* Appends the filter of all hashes of the set. */
 void bloom_build(const struct hash_set *s, struct buf *out);
 static inline bool bloom_valid(struct str filter) { return filter.n >= 32 && filter.n % 32 == 0; }
 bool bloom_maybe(struct str filter, uint64_t hash);
-
-/* Adds the hashes of the tokens of text. False when JSON text hides letters or digits behind escapes. */
-bool tokens_add(struct hash_set *s, struct str text, bool json);
-/* Is s one token as filters know it: non-empty, lower-case ASCII letters and digits? */
-bool token_plain(struct str s);
 
 #endif

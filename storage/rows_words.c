@@ -1,8 +1,8 @@
 #include "storage/rows_words.h"
 
-#include "storage/col_bloom.h"
 #include "storage/rows_find.h"
 #include "storage/table_grow.h"
+#include "storage/tokens.h"
 
 static bool about_text(const struct scan_hint *h) { return h->rel == REL_ROWS && (h->kind == HINT_TOKEN || h->kind == HINT_STR_EQ); }
 
@@ -20,11 +20,11 @@ void rows_words_init(struct rows_words *w, const struct rows_req *rq)
     for (uint32_t i = 0; i < rq->nhints; i++) {
         const struct scan_hint *h = &rq->hints[i];
         if (!about_text(h)) continue;
-        struct hash_set words = { 0 };
-        tokens_add(&words, h->value, false);
-        for (uint32_t k = 0; words.count && k <= words.mask; k++)
-            if (words.slots[k]) add_word(w, words.slots[k]);
-        hash_set_deinit(&words);
+        uint64_t hashes[TOKENS_BATCH];
+        struct tokens words = tokens_of(h->value, false);
+        for (uint32_t n; (n = tokens_next(&words, hashes)) > 0;)
+            for (uint32_t k = 0; k < n; k++)
+                add_word(w, hashes[k]);
     }
 }
 

@@ -170,7 +170,8 @@ void seg_writer_id(struct seg_writer *w, uint32_t row, struct str id)
 /* -- indexes: sorted and encoded off the reactor, some pages at a time -- */
 struct ids_job {
     struct seg_ids_build *build;
-    uint64_t bytes; /* of what words are of, or 0 */
+    bool words;
+    uint64_t bytes; /* of what they are of */
     struct seg_ids ids;
     uint32_t next; /* page */
     size_t at;     /* pair */
@@ -181,9 +182,9 @@ static err_t sort_ids(void *arg)
 {
     struct ids_job *j = arg;
     uint64_t off = j->ids.off;
-    uint32_t npages = seg_ids_sort(j->build);
-    if (j->bytes) j->build->low_bits = seg_tokens_low_bits(j->build, j->bytes);
-    seg_ids_describe(j->build, npages, &j->ids);
+    seg_ids_sort(j->build);
+    if (j->words) seg_tokens_settle(j->build, j->bytes);
+    seg_ids_describe(j->build, &j->ids);
     j->ids.off = off;
     return OK;
 }
@@ -206,9 +207,9 @@ static err_t encode_pages(void *arg)
 static err_t work(err_t (*fn)(void *), void *arg) { return rt_in_fiber() ? rt_offload(fn, arg) : fn(arg); }
 
 /* Writes the pages; their directory comes into *ids, whose `end` is the caller's to free. */
-static err_t write_pages(struct seg_writer *w, struct seg_ids_build *build, uint64_t bytes, struct seg_ids *ids)
+static err_t write_pages(struct seg_writer *w, struct seg_ids_build *build, bool words, struct seg_ids *ids)
 {
-    struct ids_job j = { .build = build, .bytes = bytes, .ids.off = w->off };
+    struct ids_job j = { .build = build, .words = words, .bytes = w->off - w->section_from, .ids.off = w->off };
     buf_init(&j.pages, INT32_MAX, NULL);
     err_t e;
     TRY_OUT(e, work(sort_ids, &j));
@@ -229,7 +230,7 @@ static err_t write_section(struct seg_writer *w)
 {
     struct budget *budget = w->tokens.pairs.budget;
     w->tokens.pairs.n = w->tokens.kept; /* a table that was added and not written is none */
-    err_t e = write_pages(w, &w->tokens.pairs, w->off - w->section_from, &w->sections[w->making - 1]);
+    err_t e = write_pages(w, &w->tokens.pairs, true, &w->sections[w->making - 1]);
     seg_ids_build_deinit(&w->tokens.pairs);
     seg_tokens_begin(&w->tokens, budget);
     w->section_from = w->off;
@@ -308,7 +309,7 @@ static err_t write_indexes(struct seg_writer *w, struct buf *out)
 {
     struct seg_ids ids;
     if (w->making) TRY(write_section(w));
-    err_t e = write_pages(w, &w->ids, 0, &ids);
+    err_t e = write_pages(w, &w->ids, false, &ids);
     if (e == OK) seg_ids_put(&ids, out);
     free(ids.end);
     buf_varint(out, w->nsections);

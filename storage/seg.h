@@ -18,7 +18,7 @@
 #include "base/rt/file.h"
 #include "storage/signal.h"
 
-enum { SEG_VERSION = 6, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
+enum { SEG_VERSION = 7, SEG_CHUNK_MAX = 64 << 20, SEG_META_MAX = 16 << 20 };
 
 struct seg_chunk { /* where a chunk lies; stored inside group metas, little-endian, 24 bytes */
     uint64_t off;

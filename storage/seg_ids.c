@@ -4,7 +4,7 @@
 
 #include <stdlib.h>
 
-enum { BLOCK_BITS = 26, ROW_BITS = 30, PAGE_PAIRS = 1024, CHECK_BYTES = 4, OF_ROWS = 128, NEAR_BITS = 5, ROWS_LOG2_MAX = 2 };
+enum { BLOCK_BITS = 26, ROW_BITS = 30, PAGE_PAIRS = 1024, CHECK_BYTES = 4, OF_ROWS = 128, NO_NUMBERS = 64, NEAR_BITS = 5, ROWS_LOG2_MAX = 2 };
 _Static_assert(SEG_IDS_BLOCKS_MAX == 1 << BLOCK_BITS && SEG_IDS_ROWS_MAX == 1 << ROW_BITS, "a number fits beside its hash");
 _Static_assert(ROW_BITS <= 1 << NEAR_BITS, "Rice codes of so many bits");
 
@@ -75,9 +75,9 @@ static void sort_pass(const uint64_t *from, uint64_t *to, size_t n, unsigned shi
         to[at[from[i] >> shift & mask]++] = from[i];
 }
 
-uint32_t seg_ids_sort(struct seg_ids_build *b)
+void seg_ids_sort(struct seg_ids_build *b)
 {
-    if (b->n == 0) return 0;
+    if (b->n == 0) return;
     size_t bytes = b->n * sizeof *b->pairs;
     budget_charge(b->budget, (int64_t)bytes);
     uint64_t *work = malloc(bytes);
@@ -94,12 +94,12 @@ uint32_t seg_ids_sort(struct seg_ids_build *b)
     for (size_t i = 1; i < b->n; i++)
         if (b->pairs[i] != b->pairs[kept - 1]) b->pairs[kept++] = b->pairs[i];
     b->n = kept;
-    return (uint32_t)MIN(SEG_IDS_PAGES_MAX, (kept + PAGE_PAIRS - 1) / PAGE_PAIRS);
 }
 
-void seg_ids_describe(const struct seg_ids_build *b, uint32_t npages, struct seg_ids *out)
+void seg_ids_describe(const struct seg_ids_build *b, struct seg_ids *out)
 {
-    *out = (struct seg_ids){ .npages = npages, .nblocks = b->nblocks, .low_bits = b->low_bits, .rows = b->rows };
+    uint32_t npages = (uint32_t)MIN(SEG_IDS_PAGES_MAX, (b->n + PAGE_PAIRS - 1) / PAGE_PAIRS);
+    *out = (struct seg_ids){ .npages = npages, .nblocks = b->nblocks, .low_bits = b->low_bits, .rows = b->rows, .no_numbers = b->no_numbers };
     if (!b->rows || b->nrows == 0) return;
     out->rows_log2 = b->rows_log2;
     out->nblocks = ((b->nrows - 1) >> b->rows_log2) + 1;
@@ -258,7 +258,8 @@ void seg_ids_page(const struct seg_ids_build *b, uint32_t npages, uint32_t page,
     struct page_out p = { .b = b, .ids = &ids, .from = *at };
     size_t mark = out->n;
     uint64_t mask = number_mask(b->rows), ignored;
-    seg_ids_describe(b, npages, &ids);
+    seg_ids_describe(b, &ids);
+    ids.npages = npages;
     for (; *at < b->n && range_of(b->pairs[*at] & ~mask, npages, &ignored) == page; ++*at)
         p.nids += *at == p.from || (b->pairs[*at] ^ b->pairs[*at - 1]) > mask;
     p.to = *at;
@@ -284,7 +285,7 @@ void seg_ids_put(const struct seg_ids *ids, struct buf *out)
     if (ids->npages == 0) return;
     buf_varint(out, ids->off);
     buf_varint(out, ids->nblocks);
-    buf_byte(out, (uint8_t)(ids->low_bits | (ids->rows ? OF_ROWS : 0)));
+    buf_byte(out, (uint8_t)(ids->low_bits | (ids->rows ? OF_ROWS : 0) | (ids->no_numbers ? NO_NUMBERS : 0)));
     if (ids->rows) buf_byte(out, (uint8_t)ids->rows_log2);
     buf_put(out, &ids->fold, sizeof ids->fold);
     for (uint32_t i = 0; i < ids->npages; i++)
@@ -304,7 +305,8 @@ err_t seg_ids_parse(struct cur *c, struct arena *a, struct seg_ids *out)
     TRY(cur_count(c, SEG_IDS_ROWS_MAX, &out->nblocks));
     TRY(cur_u8(c, &low_bits));
     out->rows = low_bits & OF_ROWS;
-    low_bits &= OF_ROWS - 1;
+    out->no_numbers = low_bits & NO_NUMBERS;
+    low_bits &= NO_NUMBERS - 1;
     if (out->rows) TRY(cur_u8(c, &rows_log2));
     out->low_bits = low_bits;
     out->rows_log2 = rows_log2;

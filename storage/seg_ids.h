@@ -17,7 +17,7 @@
  *     checksum: lower half of the XXH3-64, seeded with the page's number, of all before.
  * Ids whose hashes are equal share an entry.
  *   directory = varint npages (0: there are no ids, and nothing follows) | varint offset in the file | varint nblocks |
- *               u8 low_bits, + 128 for rows | of rows: u8 log2 of the rows of a number | 8 bytes fold of the checksums |
+ *               u8 low_bits, + 128 for rows, + 64 where words of digits alone are left out | of rows: u8 log2 of the rows of a number | 8 bytes fold of the checksums |
  *               the varint length of each page
  * Pages stand side by side. A look-up reads one, about 2 KB. The directory is kept in memory, 4 bytes a page.
  *
@@ -52,6 +52,7 @@ struct seg_ids_build {
     bool rows;             /* numbers are of rows, below SEG_IDS_ROWS_MAX; else of blocks, below SEG_IDS_BLOCKS_MAX */
     uint32_t nrows;        /* of all groups so far */
     unsigned rows_log2;    /* of a number */
+    bool no_numbers;       /* of words: seg_tokens_settle */
 };
 void seg_ids_build_deinit(struct seg_ids_build *b);
 /* Pairs come with ascending numbers; those of one number may repeat. */
@@ -60,18 +61,18 @@ void seg_ids_add(struct seg_ids_build *b, uint64_t hash, uint32_t number);
 bool seg_ids_more_rows(struct seg_ids_build *b, uint32_t n);
 /* Do the pairs, of blocks, belong to two ids? */
 static inline bool seg_ids_differ(uint64_t a, uint64_t b) { return (a ^ b) >= SEG_IDS_BLOCKS_MAX; }
-/* Sorts; the number of pages. Takes some 20 ns a pair: to be called off the reactor. */
-uint32_t seg_ids_sort(struct seg_ids_build *b);
-/* The directory, but for off, fold and end. */
+/* Takes some 20 ns a pair: to be called off the reactor. */
+void seg_ids_sort(struct seg_ids_build *b);
+/* The directory of the sorted pairs, but for off, fold and end. */
 struct seg_ids;
-void seg_ids_describe(const struct seg_ids_build *b, uint32_t npages, struct seg_ids *out);
+void seg_ids_describe(const struct seg_ids_build *b, struct seg_ids *out);
 /* Appends page number `page`, its pairs beginning at *at, which is moved behind them. */
 void seg_ids_page(const struct seg_ids_build *b, uint32_t npages, uint32_t page, size_t *at, struct buf *out);
 
 struct seg_ids { /* the directory */
     uint32_t npages, nblocks;
     unsigned low_bits;
-    bool rows;
+    bool rows, no_numbers;
     unsigned rows_log2;
     uint64_t off, fold;
     uint32_t *end; /* of each page, from off */

@@ -1,7 +1,7 @@
 #include "storage/seg_tokens.h"
 
 #include "base/core/assert.h"
-#include "storage/col_bloom.h"
+#include "storage/tokens.h"
 
 enum { LEFT_OUT = 128 };
 
@@ -12,32 +12,53 @@ void seg_tokens_begin(struct seg_tokens_build *b, struct budget *budget)
     *b = (struct seg_tokens_build){ .pairs = { .budget = budget, .low_bits = SEG_TOKENS_LOW_MAX } };
 }
 
+/* Words met lately, by their hashes: those that come again and again are added once or a few times, and what is left
+ * twice goes when the pairs are sorted. */
+enum { RECENT_LOG2 = 15 };
+
 struct text {
     const struct column *c;
     bool *covered;
-    uint32_t *seen; /* an entry: the turn in which it was met last */
-    uint32_t words; /* that it brought to this block */
+    uint32_t *seen;  /* an entry: the turn in which it was met last */
+    size_t added;    /* pairs that it brought to this block */
 };
 struct adding {
+    struct seg_ids_build *to;
     struct text *texts;
     uint32_t ntexts, turn;
-    struct hash_set words; /* of a block */
+    uint64_t *recent;
+    uint32_t block;
 };
 
-/* False: the column must be left out, or another one. */
-static bool add_rows(struct adding *ad, struct text *x, uint32_t lo, uint32_t hi)
+/* False: JSON that hides letters. */
+static bool add_words(struct adding *ad, struct str text, bool json)
 {
-    uint32_t before = ad->words.count;
+    uint64_t hashes[TOKENS_BATCH];
+    struct tokens t = tokens_of(text, json);
+    for (uint32_t n; (n = tokens_next(&t, hashes)) > 0;)
+        for (uint32_t i = 0; i < n; i++) {
+            uint64_t *recent = &ad->recent[hashes[i] >> 1 & ((1 << RECENT_LOG2) - 1)];
+            if (*recent == hashes[i]) continue;
+            *recent = hashes[i];
+            seg_ids_add(ad->to, hashes[i], ad->block);
+        }
+    return !t.hidden;
+}
+
+/* False: the column must be left out, or another one. */
+static bool add_rows(struct adding *ad, struct text *x, uint32_t lo, uint32_t hi, size_t limit)
+{
+    size_t before = ad->to->n;
     bool json = x->c->type == COL_JSON, ok = true;
     for (uint32_t row = lo; ok && row < hi; row++) {
         if (!column_has(x->c, row)) continue;
         uint32_t code = x->c->code[row];
         if (x->seen[code] == ad->turn) continue;
         x->seen[code] = ad->turn;
-        *x->covered = ok = tokens_add(&ad->words, dict_get(&x->c->dict, code), json);
-        ok = ok && ad->words.count <= SEG_TOKENS_BLOCK;
+        *x->covered = ok = add_words(ad, dict_get(&x->c->dict, code), json);
+        ok = ok && ad->to->n <= limit;
     }
-    x->words = ad->words.count - before;
+    x->added = ad->to->n - before;
     return ok;
 }
 
@@ -46,22 +67,24 @@ static void leave_out(struct adding *ad)
 {
     struct text *most = &ad->texts[0];
     for (uint32_t i = 1; i < ad->ntexts; i++)
-        if (ad->texts[i].words > most->words) most = &ad->texts[i];
+        if (ad->texts[i].added > most->added) most = &ad->texts[i];
     *most->covered = false;
 }
 
 static void gather_words(struct adding *ad, uint32_t lo, uint32_t hi)
 {
+    size_t before = ad->to->n;
     bool again;
     do {
         again = false;
         ad->turn++;
-        hash_set_clear(&ad->words);
+        ad->to->n = before;
+        memset(ad->recent, 0, sizeof *ad->recent << RECENT_LOG2);
         for (uint32_t i = 0; i < ad->ntexts; i++)
-            ad->texts[i].words = 0;
+            ad->texts[i].added = 0;
         for (uint32_t i = 0; i < ad->ntexts && !again; i++) {
             struct text *x = &ad->texts[i];
-            again = *x->covered && !add_rows(ad, x, lo, hi);
+            again = *x->covered && !add_rows(ad, x, lo, hi, before + SEG_TOKENS_BLOCK);
             if (again && *x->covered) leave_out(ad);
         }
     } while (again);
@@ -95,23 +118,22 @@ static uint8_t choose_log2(const struct adding *ad, uint32_t nrows)
 
 void seg_tokens_add(struct seg_tokens_build *b, const struct table *t, bool *covered)
 {
-    struct adding ad = { 0 };
+    struct adding ad = { .to = &b->pairs };
     struct arena a;
     arena_init(&a, b->pairs.budget);
+    ad.recent = ARENA_RAW(&a, uint64_t, 1 << RECENT_LOG2);
     list_texts(&ad, t, covered, &a);
     b->pairs.n = b->kept;
     b->log2 = choose_log2(&ad, t->nrows);
     for (uint32_t i = 0; i < seg_tokens_blocks(t->nrows, b->log2); i++) {
         uint32_t lo = i << b->log2;
+        ad.block = b->pairs.nblocks + i;
         gather_words(&ad, lo, MIN(lo + (1u << b->log2), t->nrows));
-        for (uint32_t k = 0; ad.words.count && k <= ad.words.mask; k++)
-            if (ad.words.slots[k]) seg_ids_add(&b->pairs, ad.words.slots[k], b->pairs.nblocks + i);
     }
     b->added = true;
     b->leaves_out = false;
     for (uint32_t i = 0; i < ad.ntexts; i++)
         b->leaves_out |= !*ad.texts[i].covered;
-    hash_set_deinit(&ad.words);
     arena_deinit(&a);
 }
 
@@ -135,16 +157,48 @@ void seg_tokens_keep(struct seg_tokens_build *b, uint32_t nrows, uint32_t sectio
     b->ngroups++;
 }
 
-unsigned seg_tokens_low_bits(const struct seg_ids_build *pairs, uint64_t bytes)
+/* Bits of an index of the sorted pairs beside the low ones, about (seg_ids.h); *words: how many there are. */
+static uint64_t bits_beside(const struct seg_ids_build *p, uint64_t *words)
 {
-    uint64_t words = 0, places = pairs->n, room = bytes * 8 / SEG_TOKENS_SHARE;
-    for (size_t i = 0; i < pairs->n; i++)
-        words += i == 0 || seg_ids_differ(pairs->pairs[i], pairs->pairs[i - 1]);
-    /* Three bits a word beside its low ones; those of more than one block take less for each of them. */
-    uint64_t rest = words * (3 + bits_of(pairs->nblocks - 1)) + (places - words) * 3;
-    uint64_t least = bytes < SEG_TOKENS_SMALL ? 1 : SEG_TOKENS_LOW_MIN;
-    uint64_t low = words && room > rest ? (room - rest) / words : 0;
-    return (unsigned)MIN(MAX(low, least), (uint64_t)SEG_TOKENS_LOW_MAX);
+    uint64_t single = 0, lists = 0, bits = 0;
+    for (size_t i = 0, k; i < p->n; i += k) {
+        for (k = 1; i + k < p->n && !seg_ids_differ(p->pairs[i + k], p->pairs[i]); k++)
+            ;
+        single += k == 1;
+        lists += k > 1;
+        if (k > 1) bits += 2 * bits_of(k - 1) - 1 + (k == p->nblocks ? 0 : k > p->nblocks / 2 ? p->nblocks : k * (bits_of(p->nblocks / k) + 1));
+    }
+    *words = single + lists;
+    return bits + *words * (lists ? 3 : 2) + single * bits_of(p->nblocks - 1);
+}
+
+/* As many low bits as there is room for. */
+static uint64_t low_bits(const struct seg_ids_build *p, uint64_t room)
+{
+    uint64_t words, beside = bits_beside(p, &words);
+    return words && room > beside ? MIN((room - beside) / words, (uint64_t)SEG_TOKENS_LOW_MAX) : 0;
+}
+
+static void leave_numbers_out(struct seg_ids_build *p)
+{
+    size_t kept = 0;
+    for (size_t i = 0; i < p->n; i++)
+        if (!token_is_number(p->pairs[i])) p->pairs[kept++] = p->pairs[i];
+    p->n = kept;
+}
+
+void seg_tokens_settle(struct seg_ids_build *p, uint64_t bytes)
+{
+    uint64_t room = bytes * 8 / SEG_TOKENS_SHARE, low = low_bits(p, room);
+    if (low == 0) {
+        size_t kept = 0;
+        for (size_t i = 0; i < p->n; i++)
+            kept += !token_is_number(p->pairs[i]);
+        p->no_numbers = kept > 0 && kept < p->n;
+        if (p->no_numbers) leave_numbers_out(p);
+        low = low_bits(p, room);
+    }
+    p->low_bits = (unsigned)MAX(low, 1);
 }
 
 /* -- the directory ------------------------------------------------------------------------------------------ */
@@ -241,6 +295,18 @@ out:
     return e;
 }
 
+/* All blocks of a section in which none of the words is looked up. */
+static err_t find_all(const struct seg_ids *ids, struct arena *a, struct seg_tokens_found *f)
+{
+    f->blocks = ARENA_RAW(a, uint32_t, (size_t)ids->nblocks + 1);
+    TRY(arena_check(a));
+    while (f->n < ids->nblocks) {
+        f->blocks[f->n] = f->n;
+        f->n++;
+    }
+    return OK;
+}
+
 err_t seg_tokens_find(struct seg *s, const uint64_t *hashes, uint32_t n, const bool *wanted, struct arena *a,
                       struct seg_tokens_found **out, uint64_t *bytes)
 {
@@ -252,17 +318,21 @@ err_t seg_tokens_find(struct seg *s, const uint64_t *hashes, uint32_t n, const b
     *bytes = 0;
     TRY(arena_check(a));
     for (uint32_t i = 0; i < t->n; i++) {
-        if (!wanted[i] || t->v[i].ids.npages == 0) continue;
-        for (uint32_t k = 0; k < n; k++) {
+        const struct seg_ids *ids = &t->v[i].ids;
+        uint32_t asked = 0;
+        for (uint32_t k = 0; wanted[i] && k < n; k++) {
+            if (ids->no_numbers && token_is_number(hashes[k])) continue;
+            asked++;
+            if (ids->npages == 0) continue;
             if (nreads == READ_AT_ONCE) {
                 TRY(read_pages(s, reads, nreads, begun, *out, a));
                 nreads = 0;
             }
             reads[nreads++] = (struct page_read){ .section = i, .hash = hashes[k] };
-            const struct seg_ids *ids = &t->v[i].ids;
             uint32_t page = seg_ids_page_of(ids, hashes[k]);
             *bytes += ids->end[page] - (page ? ids->end[page - 1] : 0);
         }
+        if (wanted[i] && asked == 0) TRY(find_all(ids, a, &(*out)[i]));
     }
     return nreads ? read_pages(s, reads, nreads, begun, *out, a) : OK;
 }

@@ -1,25 +1,26 @@
-/* Which blocks of rows of logs and documents hold which words (tokens of col_bloom.h).
+/* Which blocks of rows of logs and documents hold which words (tokens.h).
  *
- * A block is a run of 32,768 rows of a group (the last one shorter), or a smaller power of two where so many have more than
- * 4 MiB of text: about what is decoded at once anyway (col_text.h). It holds the words of all texts of its rows: of every string
- * and JSON column of the rows themselves, whatever their names, so that a document's leaves share the entries of its source. A
- * column that is left out (JSON that hides letters behind escapes, or more than SEG_TOKENS_BLOCK words in a block) lacks the flag
- * SEG_COL_TOKENS in its group's directory, and the group is marked here.
+ * A block is a group's 65,536 rows (a shorter one's rows), or a smaller power of two of them where so many have more than 8 MiB
+ * of text. It holds the words of all texts of its rows: of every string and JSON column of the rows themselves, whatever their
+ * names, so that a document's leaves share the entries of its source. A column that is left out (JSON that hides letters behind
+ * escapes, or more than SEG_TOKENS_BLOCK words in a block) lacks the flag SEG_COL_TOKENS in its group's directory, and the group
+ * is marked here.
  *
  * A segment has sections of whole groups, of about a million (word, block) pairs each: that bounds what a writer holds (at
  * most SEG_TOKENS_SECTION pairs and those of a group, 8 bytes each, while they are sorted twice that), and numbers blocks with
  * few bits. A section is an index of seg_ids.h, its pages stand between the chunks of the groups. A merge that copies groups
  * copies their section too, as it is: it may name blocks that no group has (those of groups that were not copied), which
- * is why a group says where its blocks begin. A word that is not there is
- * taken for one that is once in 16 to 64 times, mostly for one of a single block; as rarely as an index allows that takes a
- * twelfth of the bytes of its groups (of less than 256 KiB: or more often). In the footer:
+ * is why a group says where its blocks begin. A section takes a tenth of the bytes of its groups, or hardly more: a word
+ * that is not there is taken for one that is once in 64 times, mostly for one of a single block, or as rarely as there is
+ * room for; where there is not even room for once in two times, words of digits alone are left out, and may be anywhere.
+ * In the footer:
  *   tokens  = varint nsections | directory of an index* | place* of each group of logs or documents
  *   place   = varint section, from 1 | varint its first block there | u8 log2 of the rows of its blocks, 128 more where a column
  *             is left out; places of one section ascend
  *
- * bench/words.c: 5.1 % of the bytes of a segment of Apache's access lines, 4.6 % of Kafka's; 12.5 % (2.0 bytes a line) of generated
- * lines whose bytes are mostly those of a random id each, 10.1 % when they have trace ids, too. An id in one block takes 11
- * bits; blocks of 4,096 rows took 2 to 3 more, and found one row no faster, since text is decoded by the 4 MiB. */
+ * bench/words.c, of the bytes of the segment: 5 % of Apache's access lines and of Kafka's, 0.5 % of JSON made of counters (nginx
+ * status: 24 % with its numbers), 8.9 % (1.4 bytes a line) of generated lines whose bytes are mostly those of a random id each,
+ * 8.5 % when they have trace ids, too. An id in one block takes 2 bits, those of the block's number (4) and the low ones. */
 #ifndef STORAGE_SEG_TOKENS_H
 #define STORAGE_SEG_TOKENS_H
 
@@ -28,9 +29,9 @@
 #include "storage/table.h"
 
 enum {
-    SEG_TOKENS_LOG2 = 15, SEG_TOKENS_BLOCK_BYTES = 4 << 20, SEG_TOKENS_BLOCK = 1 << 20,
+    SEG_TOKENS_LOG2 = 16, SEG_TOKENS_BLOCK_BYTES = 8 << 20, SEG_TOKENS_BLOCK = 2 << 20,
     SEG_TOKENS_SECTION = 1 << 20, SEG_TOKENS_SECTION_GROUPS = 256,
-    SEG_TOKENS_LOW_MIN = 4, SEG_TOKENS_LOW_MAX = 6, SEG_TOKENS_SHARE = 12, SEG_TOKENS_SMALL = 256 << 10
+    SEG_TOKENS_LOW_MAX = 6, SEG_TOKENS_SHARE = 10
 };
 
 static inline bool seg_tokens_cover(enum signal s) { return s == SIG_LOGS || s == SIG_DOCS; }
@@ -48,7 +49,7 @@ struct seg_tokens_build { /* of one section */
 };
 void seg_tokens_begin(struct seg_tokens_build *b, struct budget *budget);
 /* Adds the words of the table that will be the next group, in the place of one that was added and not kept; covered[i]: column
- * i is not left out. Some 200 ns a row: to be called off the reactor. */
+ * i is not left out. Some 100 ns a row: to be called off the reactor. */
 void seg_tokens_add(struct seg_tokens_build *b, const struct table *t, bool *covered);
 /* The table added last is a group now, of the section that has that number, from 1. Appends its place. */
 void seg_tokens_keep(struct seg_tokens_build *b, uint32_t nrows, uint32_t section, struct buf *places);
@@ -58,8 +59,8 @@ static inline bool seg_tokens_full(const struct seg_tokens_build *b)
 {
     return b->kept >= SEG_TOKENS_SECTION || b->ngroups == SEG_TOKENS_SECTION_GROUPS;
 }
-/* How many bits a word of an index that stands beside so many bytes of groups; its pairs are sorted. */
-unsigned seg_tokens_low_bits(const struct seg_ids_build *pairs, uint64_t bytes);
+/* What of the sorted pairs stands beside so many bytes of groups, and in how many bits. */
+void seg_tokens_settle(struct seg_ids_build *pairs, uint64_t bytes);
 
 /* -- reading ----------------------------------------------------------------------------------------------- */
 struct seg_tokens_section {

@@ -93,8 +93,57 @@ static uint32_t copy_values(struct merge *m, const struct column *const *src, ui
     return nvalid;
 }
 
+/* The entries that a dictionary of the output will have: where they stand in the inputs, copied once at the end. */
+struct picked {
+    uint32_t count, mask;
+    struct grow_slot *slots; /* at most half full */
+    struct str *entries;
+    uint64_t bytes;
+};
+
+static struct picked picked_begin(struct merge *m, const struct column *const *src)
+{
+    uint64_t most = 0;
+    uint32_t cap = 16;
+    for (uint32_t i = 0; i < m->nin; i++)
+        most += src[i] ? src[i]->dict.count : 0;
+    most = MIN(most, m->n);
+    while (cap < most * 2)
+        cap *= 2;
+    return (struct picked){ .mask = cap - 1, .slots = ARENA_ARRAY(m->scratch, struct grow_slot, cap),
+                            .entries = ARENA_RAW(m->scratch, struct str, most) };
+}
+
+static uint32_t picked_add(struct picked *p, uint64_t seed, struct str v)
+{
+    uint64_t h = hash64_with(v, seed);
+    uint32_t hash = (uint32_t)(h ^ h >> 32), at = hash & p->mask;
+    for (; p->slots[at].code; at = (at + 1) & p->mask) {
+        struct str have = p->entries[p->slots[at].code - 1];
+        if (p->slots[at].hash == hash && have.n == v.n && grow_equal(have.p, v.p, v.n)) return p->slots[at].code - 1;
+    }
+    p->slots[at] = (struct grow_slot){ hash, p->count + 1 };
+    p->entries[p->count] = v;
+    p->bytes += v.n;
+    return p->count++;
+}
+
+static struct dict picked_finish(const struct picked *p, struct arena *a)
+{
+    ASSERT(p->bytes < UINT32_MAX);
+    uint32_t *offset = ARENA_RAW(a, uint32_t, (size_t)p->count + 1);
+    char *bytes = arena_alloc_aligned(a, (size_t)p->bytes + 1, 1);
+    offset[0] = 0;
+    for (uint32_t i = 0; i < p->count; i++) {
+        struct str v = p->entries[i];
+        if (v.n) memcpy(bytes + offset[i], v.p, v.n);
+        offset[i + 1] = offset[i] + (uint32_t)v.n;
+    }
+    return (struct dict){ .count = p->count, .offset = offset, .bytes = bytes };
+}
+
 static uint32_t copy_codes(struct merge *m, const struct column *const *src, uint32_t *data, uint64_t *valid,
-                           struct grow_dict *d)
+                           struct picked *d)
 {
     uint32_t nvalid = 0;
     uint32_t **remap = ARENA_ARRAY(m->scratch, uint32_t *, m->nin);
@@ -108,7 +157,7 @@ static uint32_t copy_codes(struct merge *m, const struct column *const *src, uin
             memset(remap[input], 0xff, c->dict.count * sizeof(uint32_t));
         }
         uint32_t *code = &remap[input][c->code[row]];
-        if (*code == GROW_NONE) *code = grow_dict_add(d, m->scratch, m->seed, dict_get(&c->dict, c->code[row]));
+        if (*code == GROW_NONE) *code = picked_add(d, m->seed, dict_get(&c->dict, c->code[row]));
         data[i] = *code;
         valid[i / 64] |= UINT64_C(1) << (i % 64);
         nvalid++;
@@ -129,13 +178,13 @@ static bool merge_column(struct merge *m, uint32_t out, struct column *to)
     uint64_t *valid = ARENA_ARRAY(m->a, uint64_t, (m->n + 63) / 64);
     uint8_t *data = arena_alloc(m->a, (size_t)m->n * size);
     *to = (struct column){ .type = c->type, .scope = c->scope, .width = c->width, .nrows = m->n, .fix = data };
-    struct grow_dict d = { 0 };
     bool dict = col_is_dict(c->type);
+    struct picked d = dict ? picked_begin(m, src) : (struct picked){ 0 };
     to->nvalid = dict ? copy_codes(m, src, (uint32_t *)(void *)data, valid, &d) : copy_values(m, src, size, data, valid);
     if (to->nvalid) {
         to->name = arena_str(m->a, c->name);
         to->valid = to->nvalid < m->n ? valid : NULL;
-        if (dict) to->dict = grow_dict_finish(&d, m->a);
+        if (dict) to->dict = picked_finish(&d, m->a);
     } else {
         arena_rollback(m->a, mark);
     }

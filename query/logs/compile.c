@@ -1,7 +1,7 @@
 #include "query/logs/compile.h"
 
 #include "base/core/datetime.h"
-#include "storage/col_bloom.h"
+#include "storage/tokens.h"
 
 struct compiler {
     const struct log_index *ix;

@@ -1,7 +1,7 @@
 /* Evaluation of predicate trees: binding of leaves to the columns of a rowset, and masks of 1,024 rows. */
 #include "query/ops/expr.h"
 
-#include "storage/col_bloom.h"
+#include "storage/tokens.h"
 
 #include <math.h>
 

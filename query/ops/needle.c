@@ -1,7 +1,7 @@
 #include "query/ops/needle.h"
 
 #include "query/ops/expr.h"
-#include "storage/col_bloom.h"
+#include "storage/tokens.h"
 
 enum { ATOM_COMMON_MIN = 3 };
 

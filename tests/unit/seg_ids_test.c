@@ -36,7 +36,8 @@ static void index_finish(struct index *x, uint32_t numbers)
     x->nrows = numbers;
     if (!x->build.rows) x->build.nblocks = numbers;
     else if (x->build.nrows == 0) cr_assert(seg_ids_more_rows(&x->build, numbers));
-    seg_ids_describe(&x->build, seg_ids_sort(&x->build), &w);
+    seg_ids_sort(&x->build);
+    seg_ids_describe(&x->build, &w);
     w.off = 16;
     w.end = malloc((w.npages + 1) * sizeof *w.end);
     size_t at = 0;

@@ -3,7 +3,6 @@
 #include "base/core/log.h"
 #include "base/core/prng.h"
 #include "base/rt/file.h"
-#include "storage/col_bloom.h"
 #include "storage/mem_metric.h"
 #include "storage/mem_rows.h"
 #include "storage/seg_dead.h"
@@ -12,6 +11,7 @@
 #include "storage/seg_metric.h"
 #include "storage/seg_table.h"
 #include "storage/seg_tokens.h"
+#include "storage/tokens.h"
 #include "tests/unit/check.h"
 
 #include <math.h>
@@ -305,20 +305,17 @@ static void check_ids(struct seg *s, uint64_t k)
 /* The blocks of a log group that may hold the word, by the segment's index. */
 static uint32_t blocks_of_word(struct seg *s, const struct seg_group *g, const char *word)
 {
-    struct hash_set set = { 0 };
+    struct tokens only = tokens_of(str_of(word), false);
     struct seg_tokens_found *found;
     struct arena a;
-    uint64_t bytes, hash = 0;
+    uint64_t bytes, hash[TOKENS_BATCH];
     uint32_t n = 0;
-    tokens_add(&set, str_of(word), false);
-    for (uint32_t i = 0; i <= set.mask; i++)
-        if (set.slots[i]) hash = set.slots[i];
-    hash_set_deinit(&set);
+    CHECK(tokens_next(&only, hash) == 1);
     arena_init(&a, NULL);
     bool *wanted = ARENA_ARRAY(&a, bool, seg_tokens(s)->n + 1);
     CHECK(g->tokens_section > 0 && g->tokens_section <= seg_tokens(s)->n);
     wanted[g->tokens_section - 1] = true;
-    CHECK(seg_tokens_find(s, &hash, 1, wanted, &a, &found, &bytes) == OK);
+    CHECK(seg_tokens_find(s, hash, 1, wanted, &a, &found, &bytes) == OK);
     const struct seg_tokens_found *f = &found[g->tokens_section - 1];
     for (uint32_t i = 0; i < f->n; i++)
         n += f->blocks[i] >= g->tokens_block && f->blocks[i] < g->tokens_block + seg_tokens_blocks(g->nrows, g->tokens_log2);
