@@ -7,7 +7,8 @@
 
 enum { MODE_CONST, MODE_INT, MODE_ZSTD, MODE_ANS };
 enum { DIRECT = 32, SYMBOLS = DIRECT + 2 * (64 - 5), LOG_MIN = 7, LOG_MAX = 12, STATE_MIN = 1 << 16 };
-enum { ZSTD_LEVEL = 3, ZSTD_VALUES_MIN = 48 };
+enum { ZSTD_LEVEL = 3, ZSTD_VALUES_MIN = 48, ZSTD_SAMPLE = 2048, INT_VALUES_MAX = 512 };
+#define ZSTD_SAMPLE_SLACK 1.15
 
 /* -- symbols ------------------------------------------------------------------------------------------------------- */
 
@@ -302,6 +303,38 @@ static bool put_zstd(const uint64_t *v, uint32_t n, size_t below, struct buf *ou
     return better;
 }
 
+/* A part of the values says whether they come again in the same order, more than their frequencies tell. */
+static bool zstd_may_win(const uint64_t *v, uint32_t n)
+{
+    uint32_t count[SYMBOLS];
+    struct buf b;
+    if (n <= 2 * ZSTD_SAMPLE) return true;
+    v += (n - ZSTD_SAMPLE) / 2;
+    unsigned last = count_symbols(v, ZSTD_SAMPLE, count);
+    buf_init(&b, (size_t)ZSTD_SAMPLE * (VARINT_MAX + 8), NULL);
+    bool may = put_zstd(v, ZSTD_SAMPLE, (size_t)(ans_size(count, last, ZSTD_SAMPLE) * ZSTD_SAMPLE_SLACK), &b);
+    buf_deinit(&b);
+    return may;
+}
+
+/* So few that plain integers may be the least. */
+static void put_few(const uint64_t *v, uint32_t n, const uint32_t *count, unsigned last, double ans, struct buf *out)
+{
+    struct buf ints;
+    buf_init(&ints, (size_t)n * 9 + 1024, NULL);
+    col_int_encode((const int64_t *)v, n, &ints);
+    size_t below = ans < (double)ints.n ? (size_t)ans : ints.n;
+    if (n < ZSTD_VALUES_MIN || !put_zstd(v, n, below, out)) {
+        if (ans < (double)ints.n) {
+            put_ans(v, n, count, last, out);
+        } else {
+            buf_byte(out, MODE_INT);
+            buf_str(out, buf_view(&ints));
+        }
+    }
+    buf_deinit(&ints);
+}
+
 void col_seq_encode(const uint64_t *v, uint32_t n, struct buf *out)
 {
     uint32_t count[SYMBOLS], same = 0;
@@ -313,21 +346,13 @@ void col_seq_encode(const uint64_t *v, uint32_t n, struct buf *out)
         buf_varint(out, v[0]);
         return;
     }
-    struct buf ints;
-    buf_init(&ints, (size_t)n * 9 + 1024, NULL);
-    col_int_encode((const int64_t *)v, n, &ints);
     unsigned last = count_symbols(v, n, count);
     double ans = ans_size(count, last, n);
-    size_t below = ans < (double)ints.n ? (size_t)ans : ints.n;
-    if (n < ZSTD_VALUES_MIN || !put_zstd(v, n, below, out)) {
-        if (ans < (double)ints.n) {
-            put_ans(v, n, count, last, out);
-        } else {
-            buf_byte(out, MODE_INT);
-            buf_str(out, buf_view(&ints));
-        }
+    if (n <= INT_VALUES_MAX) {
+        put_few(v, n, count, last, ans, out);
+    } else if (!zstd_may_win(v, n) || !put_zstd(v, n, (size_t)ans, out)) {
+        put_ans(v, n, count, last, out);
     }
-    buf_deinit(&ints);
 }
 
 static err_t get_zstd(struct cur *c, uint32_t n, uint64_t *out)

@@ -6,7 +6,7 @@
 
 #include <stdlib.h>
 
-enum { FIELD_IN_META = 64, LEVEL_STRINGS = 6, LEVEL_META = 6, NEST_BYTES_MIN = 1024, NEST_STRINGS_MIN = 16, STRING_TEMPLATE_MIN = 4 };
+enum { FIELD_IN_META = 64, LEVEL_STRINGS = 3, LEVEL_META = 6, NEST_BYTES_MIN = 1024, NEST_STRINGS_MIN = 16, STRING_TEMPLATE_MIN = 4 };
 
 struct maker {
     struct arena *a;
@@ -184,11 +184,13 @@ static void put_columns(struct maker *x, struct text_plan *p, const struct text_
         struct text_class *c = &p->classes[k];
         if (slot_is_number(c->type)) {
             c->values = column[k];
+            c->constant = c->n == 0 || memcmp(c->values, c->values + 1, (size_t)(c->n - 1) * sizeof *c->values) == 0;
             put_numbers(x, p, k, false);
         } else if (slot_is_hex(c->type)) {
             put_hex(x, text, column[k], c);
         } else {
             number_parts(x, m, text, column[k], c);
+            c->constant = c->dict.count <= 1;
             buf_varint(&x->meta, c->dict.count);
             put_strings(x, &c->dict, c->type != SLOT_REST);
             put_numbers(x, p, k, true);

@@ -64,6 +64,7 @@ struct text_op { /* text, then a slot; the last one of a pattern has type 0: tex
 };
 struct text_class {
     uint8_t type, a, b;
+    bool constant;      /* while it is made: the values are all the same */
     uint32_t n;         /* values */
     uint32_t *rows;     /* the string of each, ascending; NULL until text_plan_rows or _rows_of */
     uint64_t *values;   /* numbers; of string classes codes of `dict` */

@@ -362,11 +362,21 @@ static size_t end_of_quoted(const struct lexer *x)
     return 0;
 }
 
+static bool all_word(const char *p, size_t n)
+{
+    while (n > 0 && is_word(*p))
+        p++, n--;
+    return n == 0;
+}
+
 /* One number, id or time, and nothing else, from `at` to `to`. */
 static bool lex_whole(struct lexer *x, size_t to)
 {
     char c = x->s[x->at];
-    if (!is_word(c) || (!is_digit(c) && to - x->at < 8)) return false;
+    size_t size = to - x->at;
+    if (!is_word(c)) return false;
+    /* When a letter comes first: hex digits or a UUID. */
+    if (!is_digit(c) && (size < 8 || (size != 36 && (size > TEXT_HEX_MAX || size % 2 || !all_word(x->s + x->at, size))))) return false;
     flush_text(x, x->at);
     struct lexer inner = *x;
     uint32_t n = x->out->n, slots = x->out->nslots;
@@ -396,7 +406,10 @@ static bool lex_quoted(struct lexer *x)
     return true;
 }
 
-static bool ends_path(char c) { return (uint8_t)c <= ' ' || c == '"' || c == '\'' || c == ')' || c == ']' || c == '>' || c == ',' || c == ';'; }
+/* 1: the end of a path; 2: of a value, too. */
+static const uint8_t path_ends[256] = { [0 ... ' '] = 1, ['"'] = 1, ['\''] = 1, [')'] = 1, [']'] = 1, ['>'] = 1, [','] = 1, [';'] = 1,
+                                        ['}'] = 2, ['&'] = 2, ['='] = 2, ['('] = 2, ['['] = 2 };
+static inline bool ends_path(char c) { return path_ends[(uint8_t)c] == 1; }
 
 /* Up to the end of a path that begins somewhere before `i`; not when it is the whole string, which then is taken apart. */
 static bool put_path(struct lexer *x, size_t i)
@@ -419,7 +432,7 @@ static bool begins_path(const struct lexer *x)
 static void lex_value(struct lexer *x)
 {
     size_t i = x->at;
-    while (i < x->end && !ends_path(x->s[i]) && x->s[i] != '}' && x->s[i] != '&' && x->s[i] != '=' && x->s[i] != '(' && x->s[i] != '[')
+    while (i < x->end && !path_ends[(uint8_t)x->s[i]])
         i++;
     if (i < x->end && x->s[i] != ' ' && x->s[i] != ',' && x->s[i] != '\n') return;
     if (!lex_whole(x, i)) put_part(x, SLOT_STR, i);

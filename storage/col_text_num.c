@@ -6,15 +6,15 @@
 
 enum { M_RAW, M_DELTA, M_LAST, M_CODE, M_GUESS, M_DICT = 16 };
 enum { CTX_PREV, CTX_PREV2, CTX_TEMPLATE, CTX_CLASS };
-enum { TABLE_BITS = 14, SAMPLE = 2048, SEARCH_MIN = 24, NEAR = 3 };
+enum { TABLE_BITS = 14, SAMPLE = 1024, SEARCH_MIN = 24, NEAR = 3, LOOK_MAX = 12 };
 
 /* The last value seen with a context; indexed by a hash of it, whoever else has the same. */
 static _Thread_local uint64_t table[1 << TABLE_BITS];
 
-/* Empties the table for n values; the shift of its hashes. */
-static unsigned table_clear(uint32_t n)
+/* Empties the table for n values; the shift of its hashes. `sample`: nothing of it will be read back. */
+static unsigned table_clear(uint32_t n, bool sample)
 {
-    unsigned bits = MIN(bits_of(n) + 2, (unsigned)TABLE_BITS);
+    unsigned bits = MIN(bits_of(n) + (sample ? 0 : 2), (unsigned)TABLE_BITS);
     memset(table, 0, sizeof *table << bits);
     return 64 - bits;
 }
@@ -67,9 +67,9 @@ static bool contexts_of(const struct text_plan *p, uint32_t class, uint32_t cont
 
 /* -- models ---------------------------------------------------------------------------------------------------------- */
 
-static void apply_last(const uint64_t *v, uint32_t n, const uint64_t *context, uint64_t *out)
+static void apply_last(const uint64_t *v, uint32_t n, bool sample, const uint64_t *context, uint64_t *out)
 {
-    unsigned shift = table_clear(n);
+    unsigned shift = table_clear(n, sample);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t *last = &table[table_slot(context[i], shift)];
         out[i] = zigzag((int64_t)(v[i] - *last));
@@ -96,10 +96,10 @@ static void apply_code(const uint64_t *v, uint32_t n, uint64_t next, uint64_t *o
 }
 
 /* context NULL: the value before (PREV), or the two before (PREV2). */
-static void apply_guess(const uint64_t *v, uint32_t n, uint64_t next, uint32_t how, const uint64_t *context, uint64_t *out)
+static void apply_guess(const uint64_t *v, uint32_t n, bool sample, uint64_t next, uint32_t how, const uint64_t *context, uint64_t *out)
 {
     uint64_t before = 0, last = 0;
-    unsigned shift = table_clear(n);
+    unsigned shift = table_clear(n, sample);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t x = context ? context[i] : how == CTX_PREV ? last : last << 32 | before;
         uint64_t *guess = &table[table_slot(x, shift)];
@@ -123,36 +123,49 @@ static void consider(struct choice *best, unsigned model, uint32_t context, cons
     if (bytes < best->bytes) *best = (struct choice){ model, context, bytes };
 }
 
+enum { CONTEXTS = 1 + NEAR };
 struct search {
     const struct text_plan *p;
     uint32_t class, from, n; /* the sample */
     uint64_t *context, *seq;
+    uint32_t ncontexts, contexts[CONTEXTS];
+    uint64_t *of_sample; /* the values of each, n side by side */
 };
+
+static bool all_same(const uint64_t *v, uint32_t n)
+{
+    for (uint32_t i = 1; i < n; i++)
+        if (v[i] != v[0]) return false;
+    return true;
+}
+
+/* Which contexts the strings of the sample have, that are not all the same. */
+static void find_contexts(struct search *s)
+{
+    const struct text_class *mine = s->class == TEXT_CLASS_TEMPLATE ? NULL : &s->p->classes[s->class];
+    uint32_t looked = 0;
+    if (!mine || s->n < SEARCH_MIN) return;
+    for (uint32_t k = s->class + 1; k-- > 0 && s->ncontexts < CONTEXTS && looked < LOOK_MAX;) {
+        bool template = k == s->class;
+        const struct text_class *c = &s->p->classes[k];
+        uint32_t context = template ? CTX_TEMPLATE : CTX_CLASS + k;
+        uint64_t *to = s->of_sample + (size_t)s->ncontexts * s->n;
+        if (!template && (!c->values || c->n < s->n || c->constant)) continue;
+        looked++;
+        if (!contexts_of(s->p, s->class, context, s->from, s->n, to) || all_same(to, s->n)) continue;
+        s->contexts[s->ncontexts++] = context;
+    }
+}
 
 static void search_contexts(const struct search *s, const uint64_t *v, uint64_t next, bool codes, struct choice *best)
 {
-    uint32_t tried = 0, last = s->class == TEXT_CLASS_TEMPLATE ? 0 : s->class;
-    if (contexts_of(s->p, s->class, CTX_TEMPLATE, s->from, s->n, s->context) && s->p->ntemplates > 1) {
+    for (uint32_t i = 0; i < s->ncontexts; i++) {
+        const uint64_t *context = s->of_sample + (size_t)i * s->n;
         if (codes)
-            apply_guess(v, s->n, next, CTX_TEMPLATE, s->context, s->seq);
+            apply_guess(v, s->n, true, next, s->contexts[i], context, s->seq);
         else
-            apply_last(v, s->n, s->context, s->seq);
-        consider(best, codes ? M_GUESS : M_LAST, CTX_TEMPLATE, s->seq, s->n);
-    }
-    for (uint32_t k = last; k-- > 0 && tried < NEAR;) {
-        const struct text_class *c = &s->p->classes[k];
-        if (!c->values || c->n < s->n) continue;
-        if (!contexts_of(s->p, s->class, CTX_CLASS + k, s->from, s->n, s->context)) continue;
-        uint32_t i = 1;
-        while (i < s->n && s->context[i] == s->context[0])
-            i++;
-        if (i == s->n) continue;
-        tried++;
-        if (codes)
-            apply_guess(v, s->n, next, CTX_CLASS + k, s->context, s->seq);
-        else
-            apply_last(v, s->n, s->context, s->seq);
-        consider(best, codes ? M_GUESS : M_LAST, CTX_CLASS + k, s->seq, s->n);
+            apply_last(v, s->n, true, context, s->seq);
+        consider(best, codes ? M_GUESS : M_LAST, s->contexts[i], s->seq, s->n);
     }
 }
 
@@ -175,7 +188,7 @@ static struct choice choose(const struct search *s, const uint64_t *v, bool code
         consider(&best, M_CODE, 0, s->seq, s->n);
         if (s->n < SEARCH_MIN) return best;
         for (uint32_t how = CTX_PREV; how <= CTX_PREV2; how++) {
-            apply_guess(w, s->n, next, how, NULL, s->seq);
+            apply_guess(w, s->n, true, next, how, NULL, s->seq);
             consider(&best, M_GUESS, how, s->seq, s->n);
         }
     } else {
@@ -204,9 +217,9 @@ static void put_model(const struct search *s, struct choice c, unsigned flags, c
     switch (c.model) {
     case M_RAW: memcpy(seq, v, n * sizeof *v); break;
     case M_DELTA: apply_delta(v, n, seq); break;
-    case M_LAST: apply_last(v, n, context, seq); break;
+    case M_LAST: apply_last(v, n, false, context, seq); break;
     case M_CODE: apply_code(v, n, 0, seq); break;
-    case M_GUESS: apply_guess(v, n, 0, c.context, context, seq); break;
+    case M_GUESS: apply_guess(v, n, false, 0, c.context, context, seq); break;
     default: UNREACHABLE();
     }
     buf_byte(out, (uint8_t)(c.model | flags));
@@ -238,13 +251,29 @@ static uint32_t number_values(const uint64_t *v, uint32_t n, uint64_t *distinct,
     return count;
 }
 
+/* Codes that are all the same are all 0: what the guess is before there was one. */
+static void put_constant(const uint64_t *v, uint32_t n, bool codes, struct buf *out)
+{
+    static const uint64_t zero[2];
+    buf_byte(out, codes ? M_GUESS : M_RAW);
+    if (codes) buf_varint(out, CTX_PREV);
+    if (codes) ASSERT(v[0] == 0);
+    col_seq_encode(codes ? zero : v, codes ? 2 : n, out);
+}
+
 void text_numbers_encode(const struct text_plan *p, uint32_t class, bool codes, struct buf *out)
 {
     struct column_ref c = ref_of(p, class);
     uint32_t n = c.n, sample = MIN(n, (uint32_t)SAMPLE);
-    uint64_t *work = malloc(((size_t)n * 4 + 1) * sizeof *work), *seq = work, *context = work + n, *distinct = context + n, *numbered = distinct + n;
+    if (n > SEARCH_MIN && all_same(c.values, n)) {
+        put_constant(c.values, n, codes, out);
+        return;
+    }
+    uint64_t *work = malloc(((size_t)n * 4 + (size_t)sample * CONTEXTS + 1) * sizeof *work);
+    uint64_t *seq = work, *context = work + n, *distinct = context + n, *numbered = distinct + n;
     ASSERT(work);
-    struct search s = { .p = p, .class = class, .from = (n - sample) / 2, .n = sample, .context = context, .seq = seq };
+    struct search s = { .p = p, .class = class, .from = (n - sample) / 2, .n = sample, .context = context, .seq = seq, .of_sample = numbered + n };
+    find_contexts(&s);
     struct choice best = choose(&s, c.values, codes);
     uint32_t count = codes || n < SEARCH_MIN ? 0 : number_values(c.values, n, distinct, numbered);
     if (count > 1) {
@@ -269,7 +298,7 @@ void text_numbers_encode(const struct text_plan *p, uint32_t class, bool codes, 
 static err_t undo_codes(unsigned model, uint32_t how, const uint64_t *context, uint32_t n, uint32_t limit, uint64_t *v)
 {
     uint64_t before = 0, last = 0, next = 0;
-    unsigned shift = table_clear(n);
+    unsigned shift = table_clear(n, false);
     for (uint32_t i = 0; i < n; i++) {
         if (model == M_CODE) {
             v[i] = v[i] == 0 ? next : v[i] - 1;
@@ -294,7 +323,7 @@ static void undo_numbers(unsigned model, const uint64_t *context, uint32_t n, ui
         for (uint32_t i = 0; i < n; i++)
             v[i] = last += (uint64_t)unzigzag(v[i]);
     if (model != M_LAST) return;
-    unsigned shift = table_clear(n);
+    unsigned shift = table_clear(n, false);
     for (uint32_t i = 0; i < n; i++) {
         uint64_t *guess = &table[table_slot(context[i], shift)];
         *guess = v[i] = *guess + (uint64_t)unzigzag(v[i]);
