@@ -1,7 +1,8 @@
 """Log lines for bench/storage.d/logs: seeded, made line by line, and sent as OTLP.
 
     loglines.py generate KIND MEGABYTES >FILE     KIND: text, json, logfmt
-    loglines.py send PORT FILE [ids]              every line a record, one a microsecond; ids: random trace and span ids
+    loglines.py send PORT FILE [ids] [TENANTS]    every line a record, one a microsecond; ids: random trace and span ids;
+                                                  to as many tenants, all of it to each
 """
 import http.client
 import random
@@ -69,7 +70,7 @@ def record(line, at_ns, ids):
     return r + (field(9, ids.randbytes(16)) + field(10, ids.randbytes(8)) if ids else b"")
 
 
-def send(port, path, with_ids):
+def send(port, path, with_ids, tenant):
     ids = random.Random(1) if with_ids else None
     resource = field(1, field(1, field(1, b"service.name") + field(2, field(1, b"bench"))))
     door = http.client.HTTPConnection("127.0.0.1", port)
@@ -77,7 +78,7 @@ def send(port, path, with_ids):
 
     def post():
         body = field(1, resource + field(2, b"".join(batch)))
-        door.request("POST", "/v1/logs", body, {"content-type": "application/x-protobuf"})
+        door.request("POST", "/v1/logs", body, {"content-type": "application/x-protobuf", "X-Scope-OrgID": tenant})
         answer = door.getresponse()
         text = answer.read()
         if answer.status != 200:
@@ -103,4 +104,5 @@ if sys.argv[1] == "generate":
     for text in lines(sys.argv[2], float(sys.argv[3]) * 1e6):
         sys.stdout.write(text + ("\n\n" if sys.argv[2] == "text" else "\n"))
 else:
-    send(int(sys.argv[2]), sys.argv[3], "ids" in sys.argv)
+    for number in range(int(sys.argv[-1]) if sys.argv[-1].isdigit() else 1):
+        send(int(sys.argv[2]), sys.argv[3], "ids" in sys.argv, f"bench{number}")
