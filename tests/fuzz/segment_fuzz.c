@@ -249,9 +249,8 @@ static err_t eat_relation(struct rowset *rs, int rel)
 
 static void eat_rowset(struct rowset *rs)
 {
-    err_t e = OK;
     for (int rel = REL_ROWS; rel <= REL_LINKS; rel++)
-        e |= eat_relation(rs, rel);
+        if (eat_relation(rs, rel) != OK) continue; /* hostile: the others are looked at all the same */
     for (uint32_t k = 0; rs->sel && k < rs->nsel; k++)
         ASSERT(rs->sel[k] < rs->nrows);
     for (int rel = REL_RESOURCE; rel <= REL_SCOPE; rel++) {
