@@ -250,6 +250,11 @@ err_t rows_open(struct view *v, const struct rows_req *rq, struct rows_scan **ou
 {
     struct rows_scan *s = calloc(1, sizeof *s);
     ASSERT(s);
+    /* A deletion takes what retention hides as well: a longer rule, or a clock that is set, would show it again. */
+    if (rq->upto_generation && v->keep) {
+        keep_rules_put(v->keep);
+        v->keep = NULL;
+    }
     s->v = v;
     s->rq = *rq;
     arena_init_sized(&s->mem, v->budget, ARENA_BLOCK_MIN);

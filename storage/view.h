@@ -54,7 +54,8 @@ struct rows_req {
     uint32_t nhints;
     bool newest_first;    /* order rowsets by tmax descending, so that top-n can stop early */
     bool oldest_first;    /* or by tmin ascending */
-    uint64_t upto_generation; /* > 0: of segments of this generation and older ones alone: what was acked when it was sealed */
+    uint64_t upto_generation; /* > 0, of a deletion: of segments of this generation and older ones alone: what was acked when it
+                               * was sealed, and what retention hides with it; the view then hides nothing by age any more */
     bool whole;           /* of a trace_id's rows (HINT_FIX_EQ) all columns will be asked for: they are read together */
     /* Only rows of these traces are looked at, ascending as bytes: others may be left out, and are where looking the ids up costs
      * less than reading all ids. Instead of a hint. */
