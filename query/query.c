@@ -1,6 +1,8 @@
 #include "query/query.h"
 
 #include "base/core/assert.h"
+#include "base/core/bytes_in.h"
+#include "base/core/buf.h"
 #include "base/core/metric.h"
 #include "query/permit.h"
 
@@ -36,6 +38,8 @@ void query_end(struct query *q)
     q->admitted = false;
     *err_record() = why;
 }
+
+enum { FRAGMENT_BYTES_MAX = 256 << 20 }; /* of a plan, or of a partial */
 
 struct part { /* one core's part in a scatter */
     struct query *q;
@@ -77,12 +81,10 @@ static err_t run_part(void *arg)
     return view_run(p->q->store, p->q->tenant, p->q->budget, run_over, p);
 }
 
-err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out)
+/* On error nothing is left to free. */
+static err_t run_here(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
 {
     unsigned n = rt_cores();
-    *out = (struct scatter){ 0 };
-    if (!q->admitted) TRY(permit_take());
-    q->admitted = true;
     out->n = n;
     out->partials = ARENA_ARRAY(q->arena, void *, n);
     out->arenas = ARENA_ARRAY(q->arena, struct arena, n);
@@ -90,7 +92,7 @@ err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct sca
     void **args = ARENA_ARRAY(q->arena, void *, n);
     for (unsigned i = 0; i < n; i++) {
         arena_init(&out->arenas[i], q->budget);
-        parts[i] = (struct part){ q, fn, plan, &out->arenas[i], &out->partials[i] };
+        parts[i] = (struct part){ q, kind->fn, plan, &out->arenas[i], &out->partials[i] };
         args[i] = &parts[i];
     }
     err_t e = rt_call_all(RT_QUERY, run_part, args, NULL);
@@ -100,6 +102,70 @@ err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct sca
         *err_record() = why;
     }
     return e;
+}
+
+/* -- through bytes ---------------------------------------------------------------------------------------- */
+static bool encode_always;
+
+void scatter_encode_always(bool on)
+{
+    encode_always = on;
+}
+
+/* Each partial becomes bytes, and another partial from them. */
+static err_t partials_again(const struct fragment_kind *kind, const void *plan, const void *sent, struct query *q, struct scatter *sc)
+{
+    for (unsigned i = 0; i < sc->n; i++) {
+        struct buf bytes;
+        buf_init(&bytes, FRAGMENT_BYTES_MAX, q->budget);
+        kind->partial_put(sent, sc->partials[i], &bytes);
+        err_t e = buf_check(&bytes);
+        struct arena a;
+        arena_init(&a, q->budget);
+        struct bytes_in in = bytes_in_of(buf_view(&bytes));
+        if (e == OK) e = kind->partial_get(plan, &in, &a, &sc->partials[i]);
+        if (e == OK && (in.bad || in.p != in.end)) e = err_set(ERR_CORRUPT, "a partial of %s ends elsewhere than it says", kind->name);
+        struct arena old = sc->arenas[i];
+        sc->arenas[i] = a;
+        arena_deinit(&old);
+        buf_deinit(&bytes);
+        TRY(e);
+    }
+    return OK;
+}
+
+static err_t run_encoded(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
+{
+    struct buf bytes;
+    buf_init(&bytes, FRAGMENT_BYTES_MAX, q->budget);
+    kind->plan_put(plan, &bytes);
+    err_t e = buf_check(&bytes);
+    struct bytes_in in = bytes_in_of(buf_view(&bytes));
+    const void *got = NULL;
+    if (e == OK) e = kind->plan_get(q, &in, &got);
+    if (e != OK) {
+        buf_deinit(&bytes);
+        return e;
+    }
+    if (in.bad || in.p != in.end) e = err_set(ERR_CORRUPT, "a plan of %s ends elsewhere than it says", kind->name);
+    if (e == OK) e = run_here(q, kind, got, out);
+    if (e == OK) {
+        e = partials_again(kind, plan, got, q, out);
+        struct err_record why = *err_record();
+        if (e != OK) scatter_free(out);
+        *err_record() = why;
+    }
+    if (kind->plan_free) kind->plan_free(got);
+    buf_deinit(&bytes);
+    return e;
+}
+
+err_t scatter_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
+{
+    *out = (struct scatter){ 0 };
+    if (!q->admitted) TRY(permit_take());
+    q->admitted = true;
+    return encode_always && kind->plan_put ? run_encoded(q, kind, plan, out) : run_here(q, kind, plan, out);
 }
 
 void scatter_free(struct scatter *s)

@@ -32,14 +32,33 @@ void query_end(struct query *q);
  * coordinator frees when the query ends. */
 typedef err_t fragment_fn(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial);
 
+/* What travels between nodes: the plan there, the partial states back. Nodes of two versions meet: a form that changes gets
+ * another name. Bytes come from a node of ours over a checked connection, yet nothing in them is believed: counts and depths are
+ * checked, a partial that is wrong is ERR_CORRUPT. */
+struct bytes_in;
+struct buf;
+struct fragment_kind {
+    const char *name; /* on the wire: static, unique */
+    fragment_fn *fn;
+    void (*plan_put)(const void *plan, struct buf *out);
+    /* Everything in q->arena, or owned by what plan_free frees. The bytes stay until then. */
+    err_t (*plan_get)(struct query *q, struct bytes_in *in, const void **plan);
+    void (*plan_free)(const void *plan); /* NULL: nothing to do. Not called when plan_get failed */
+    void (*partial_put)(const void *plan, const void *partial, struct buf *out); /* as fn left it */
+    /* Into the arena, nothing of the bytes is kept; `plan` is the coordinator's own. */
+    err_t (*partial_get)(const void *plan, struct bytes_in *in, struct arena *a, void **partial);
+};
+
 struct scatter { /* results of one scatter; one slot a core */
     unsigned n;
     void **partials;
     struct arena *arenas;
 };
 /* On error nothing is left to free. */
-MUST_CHECK err_t scatter_run(struct query *q, fragment_fn *fn, const void *plan, struct scatter *out) MAY_YIELD;
+MUST_CHECK err_t scatter_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out) MAY_YIELD;
 void scatter_free(struct scatter *s);
+/* Setting query.encode_fragments: plans and partials of this node go through their bytes too, as if it were another one. */
+void scatter_encode_always(bool on);
 
 /* What the answer must say: empty, or a sentence about stored data that it lacks because it cannot be read. In q->arena. */
 struct str query_lost_text(struct query *q);

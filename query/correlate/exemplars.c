@@ -128,6 +128,8 @@ out:
     return e;
 }
 
+static const struct fragment_kind KIND = { .name = "correlate_exemplars", .fn = fragment };
+
 static struct labels copy_labels(const struct labels *l, struct arena *a)
 {
     struct labels to = { .n = l->n, .l = ARENA_RAW(a, struct label, l->n + 1) };
@@ -140,7 +142,7 @@ err_t corr_exemplars(struct query *q, const struct corr_exemplars_req *rq, struc
 {
     struct scatter sc;
     *out = (struct corr_exemplars){ 0 };
-    TRY(scatter_run(q, fragment, rq, &sc));
+    TRY(scatter_run(q, &KIND, rq, &sc));
     out->v = ARENA_RAW(q->arena, struct corr_exemplar, sc.n * CORR_EXEMPLARS_MAX + 1);
     for (unsigned i = 0; i < sc.n; i++) {
         const struct corr_exemplars *part = sc.partials[i];

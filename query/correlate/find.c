@@ -130,12 +130,14 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
+static const struct fragment_kind KIND = { .name = "correlate_find", .fn = fragment };
+
 err_t corr_find(struct query *q, const struct corr_find_req *rq, struct corr_found *out)
 {
     struct scatter sc;
     *out = (struct corr_found){ 0 };
     touched_init(&out->touched, q->arena);
-    TRY(scatter_run(q, fragment, rq, &sc));
+    TRY(scatter_run(q, &KIND, rq, &sc));
     for (unsigned i = 0; i < sc.n; i++) {
         const struct corr_found *part = sc.partials[i];
         out->total += part->total;

@@ -209,6 +209,8 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
+static const struct fragment_kind KIND = { .name = "correlate_logs", .fn = fragment };
+
 /* -- the merge ------------------------------------------------------------------------------------------------------------ */
 static void merge_counts(struct corr_logs *into, const struct corr_logs *from, struct arena *a)
 {
@@ -234,7 +236,7 @@ err_t corr_logs(struct query *q, const struct corr_logs_req *rq, struct corr_log
     struct op_topn top;
     struct scatter sc;
     start_counts(out, q->arena);
-    TRY(scatter_run(q, fragment, rq, &sc));
+    TRY(scatter_run(q, &KIND, rq, &sc));
     op_topn_init(&top, &spec, q->arena);
     for (unsigned i = 0; i < sc.n; i++) {
         const struct part *part = sc.partials[i];

@@ -74,6 +74,8 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
+static const struct fragment_kind KIND = { .name = "correlate_traces", .fn = fragment };
+
 static int newest_first(const void *pa, const void *pb)
 {
     const struct corr_trace *a = pa, *b = pb;
@@ -86,7 +88,7 @@ err_t corr_traces(struct query *q, const struct corr_traces_req *rq, struct corr
     struct scatter sc;
     *out = (struct corr_traces){ 0 };
     touched_init(&out->touched, q->arena);
-    TRY(scatter_run(q, fragment, rq, &sc));
+    TRY(scatter_run(q, &KIND, rq, &sc));
     out->v = ARENA_RAW(q->arena, struct corr_trace, rq->n + 1);
     for (unsigned i = 0; i < sc.n; i++) {
         const struct corr_traces *part = sc.partials[i];

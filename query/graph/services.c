@@ -286,6 +286,8 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e != OK ? e : arena_check(a);
 }
 
+static const struct fragment_kind KIND = { .name = "services", .fn = fragment };
+
 /* -- the merge ---------------------------------------------------------------------------------------------------------- */
 static void merge_red(struct red *into, const struct red *from, uint32_t steps, struct arena *a)
 {
@@ -331,7 +333,7 @@ err_t graph_services(struct query *q, const struct graph_req *rq, struct graph_a
     *out = (struct graph_answer){ .edges_share = 1 };
     names_init(&out->services, GRAPH_SERVICES_MAX, q->arena);
     edges_init(&out->edges, q->arena);
-    TRY(scatter_run(q, fragment, rq, &sc));
+    TRY(scatter_run(q, &KIND, rq, &sc));
     for (unsigned i = 0; i < sc.n && e == OK; i++)
         e = merge(out, sc.partials[i], rq, q->arena, &red_cap);
     scatter_free(&sc);

@@ -104,10 +104,12 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
+static const struct fragment_kind KIND = { .name = "log_columns", .fn = fragment };
+
 static err_t gather(struct query *q, struct plan *p, struct set *all)
 {
     struct scatter sc;
-    TRY(scatter_run(q, fragment, p, &sc));
+    TRY(scatter_run(q, &KIND, p, &sc));
     for (unsigned c = 0; c < sc.n; c++) {
         const struct set *s = sc.partials[c];
         for (size_t i = 0; i < s->n; i++)

@@ -452,6 +452,8 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
+static const struct fragment_kind KIND = { .name = "log_search", .fn = fragment };
+
 /* -- coordinator ------------------------------------------------------------------------------------------------- */
 
 struct merged { /* across indexes */
@@ -489,7 +491,7 @@ struct index_run {
 
 static err_t run_index(struct query *q, struct index_run *x, struct merged *m, struct log_result *out)
 {
-    TRY(scatter_run(q, fragment, &x->plan, &x->sc));
+    TRY(scatter_run(q, &KIND, &x->plan, &x->sc));
     x->ran = true;
     for (unsigned c = 0; c < x->sc.n; c++) {
         struct partial *p = x->sc.partials[c];

@@ -125,6 +125,8 @@ static err_t unit_core(struct query *q, struct view *v, const void *plan, struct
     return e;
 }
 
+static const struct fragment_kind UNIT_KIND = { .name = "trace_metrics", .fn = unit_core };
+
 static err_t merge_cores(struct query *q, const struct metrics_plan *p, struct scatter *sc, struct series_set *out)
 {
     struct mstate all;
@@ -144,7 +146,7 @@ static err_t run_unit(struct query *q, const struct tql_unit *u, const struct me
     struct scatter sc = { 0 };
     bool compare = u->fn == TM_COMPARE;
     err_t e = plan_make(&p, u, rq, q->arena);
-    if (e == OK) e = scatter_run(q, compare ? compare_core : unit_core, &p, &sc);
+    if (e == OK) e = scatter_run(q, compare ? &COMPARE_KIND : &UNIT_KIND, &p, &sc);
     if (e == OK) e = compare ? compare_series(q, &p, &sc, out) : merge_cores(q, &p, &sc, out);
     struct err_record why = *err_record();
     scatter_free(&sc);

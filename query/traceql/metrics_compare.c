@@ -267,7 +267,7 @@ static err_t count_trace(void *ctx, const struct tql_trace *t, struct arena *a, 
     return arena_check(c->a);
 }
 
-err_t compare_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+static err_t compare_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     struct compare *c = ARENA_NEW(a, struct compare);
     *c = (struct compare){ .p = plan, .a = a };
@@ -279,6 +279,8 @@ err_t compare_core(struct query *q, struct view *v, const void *plan, struct are
     deinit(c);
     return e;
 }
+
+const struct fragment_kind COMPARE_KIND = { .name = "trace_compare", .fn = compare_core };
 
 /* -- the merge and the series ----------------------------------------------------------------------------------------------- */
 static void steps_merge(struct compare *c, struct steps *into, const struct steps *from)

@@ -6,7 +6,7 @@
 #include "query/traceql/metrics_final.h"
 
 /* The fragment of one core (fragment_fn; the plan is a struct metrics_plan), and what becomes of all of them. */
-MUST_CHECK err_t compare_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial) MAY_YIELD;
+extern const struct fragment_kind COMPARE_KIND;
 MUST_CHECK err_t compare_series(struct query *q, const struct metrics_plan *p, const struct scatter *sc,
                                 struct series_set *out) MAY_YIELD;
 

@@ -113,6 +113,8 @@ static err_t search_core(struct query *q, struct view *v, const void *plan_ptr, 
     return candidates_each(q, v, &p->candidates, &w, evaluate, &s);
 }
 
+static const struct fragment_kind SEARCH_KIND = { .name = "trace_search", .fn = search_core };
+
 /* -- the merge -------------------------------------------------------------------------------------- */
 static int hit_order(const void *pa, const void *pb)
 {
@@ -144,7 +146,7 @@ err_t trace_search(struct query *q, const struct search_req *rq, struct scatter 
 {
     struct search_plan plan = { .rq = rq };
     err_t e = candidate_plan_make(&plan.candidates, rq->q, q->arena);
-    if (e == OK) e = scatter_run(q, search_core, &plan, sc);
+    if (e == OK) e = scatter_run(q, &SEARCH_KIND, &plan, sc);
     candidate_plan_free(&plan.candidates);
     if (e == OK) merge_hits(sc, rq->limit, q->arena, out);
     return e;
@@ -167,10 +169,12 @@ static err_t by_id_core(struct query *q, struct view *v, const void *plan_ptr, s
     return trace_gather(v, (const uint8_t (*)[16])ids, 1, p->tmin_ns, p->tmax_ns, TRACE_SPANS_MAX, NULL, a, out);
 }
 
+static const struct fragment_kind BY_ID_KIND = { .name = "trace_by_id", .fn = by_id_core };
+
 err_t trace_by_id(struct query *q, const uint8_t id[16], int64_t tmin_ns, int64_t tmax_ns, struct scatter *sc, struct tspans *out)
 {
     const struct by_id_plan plan = { id, tmin_ns, tmax_ns };
-    TRY(scatter_run(q, by_id_core, &plan, sc));
+    TRY(scatter_run(q, &BY_ID_KIND, &plan, sc));
     uint32_t total = 0;
     for (unsigned i = 0; i < sc->n; i++)
         total += ((struct tspans *)sc->partials[i])->n;

@@ -115,6 +115,8 @@ static err_t names_core(struct query *q, struct view *v, const void *plan, struc
     return e;
 }
 
+static const struct fragment_kind NAMES_KIND = { .name = "trace_tags", .fn = names_core };
+
 /* Merges set k of every partial: sorted, distinct. */
 static uint32_t merge_sets(const struct scatter *sc, int k, struct arena *a, struct tval **out, bool *truncated)
 {
@@ -151,7 +153,7 @@ err_t trace_tags(struct query *q, const struct tql_field *filter, int64_t tmin_n
 {
     struct tags_plan p = { .tmin_ns = tmin_ns, .tmax_ns = tmax_ns };
     err_t e = plan_filter(&p, filter, q->arena);
-    if (e == OK) e = scatter_run(q, names_core, &p, sc);
+    if (e == OK) e = scatter_run(q, &NAMES_KIND, &p, sc);
     expr_builder_deinit(&p.builder);
     if (e != OK) return e;
     for (int s = 0; s < TAG_SCOPES; s++) {
@@ -248,12 +250,14 @@ static err_t values_core(struct query *q, struct view *v, const void *plan, stru
     return e;
 }
 
+static const struct fragment_kind VALUES_KIND = { .name = "trace_tag_values", .fn = values_core };
+
 err_t trace_tag_values(struct query *q, const struct tql_field *tag, const struct tql_field *filter, int64_t tmin_ns,
                        int64_t tmax_ns, struct scatter *sc, struct tag_values *out)
 {
     struct tags_plan p = { .tmin_ns = tmin_ns, .tmax_ns = tmax_ns, .tag = tag };
     err_t e = plan_filter(&p, filter, q->arena);
-    if (e == OK) e = scatter_run(q, values_core, &p, sc);
+    if (e == OK) e = scatter_run(q, &VALUES_KIND, &p, sc);
     expr_builder_deinit(&p.builder);
     if (e != OK) return e;
     out->truncated = false;
