@@ -1,5 +1,5 @@
 /* Who wrote what: names of nodes, streams and batches. They are given once and never change, so that a set of names says exactly
- * what a node holds (cover.h).
+ * what a node holds.
  *
  * A node draws its id at the first start of its data directory and raises its epoch at every start. Its reactors name what they
  * accept apart from each other: a writer is (node, epoch, core), and numbers what it writes to a stream from 1, without gaps.
