@@ -6,6 +6,7 @@
 #include "base/rt/file.h"
 #include "query/query.h"
 #include "server/api/admin.h"
+#include "server/api/fragments.h"
 #include "server/bucket.h"
 #include "server/doors.h"
 #include "server/limits.h"
@@ -236,6 +237,7 @@ err_t node_run(const struct config *c)
                          .pin = config_num(c, CFG_NODE_PIN) != 0 };
     node.config = c;
     TRY(limits_check());
+    api_fragments_register();
     scatter_encode_always(config_num(c, CFG_QUERY_ENCODE_FRAGMENTS) != 0);
     TRY(backend_of(config_text(c, CFG_NODE_BACKEND), &o.backend));
     budget_init(&node.bodies, "ingest.bodies", NULL, config_num(c, CFG_INGEST_BODIES), ERR_OVERLOAD);

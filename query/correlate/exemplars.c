@@ -128,7 +128,7 @@ out:
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "correlate_exemplars", .fn = fragment };
+const struct fragment_kind CORR_EXEMPLARS_KIND = { .name = "correlate_exemplars", .fn = fragment };
 
 static struct labels copy_labels(const struct labels *l, struct arena *a)
 {
@@ -142,7 +142,7 @@ err_t corr_exemplars(struct query *q, const struct corr_exemplars_req *rq, struc
 {
     struct scatter sc;
     *out = (struct corr_exemplars){ 0 };
-    TRY(scatter_run(q, &KIND, rq, &sc));
+    TRY(scatter_run(q, &CORR_EXEMPLARS_KIND, rq, &sc));
     out->v = ARENA_RAW(q->arena, struct corr_exemplar, sc.n * CORR_EXEMPLARS_MAX + 1);
     for (unsigned i = 0; i < sc.n; i++) {
         const struct corr_exemplars *part = sc.partials[i];

@@ -69,7 +69,7 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "correlate_metrics", .fn = fragment };
+const struct fragment_kind CORR_METRICS_KIND = { .name = "correlate_metrics", .fn = fragment };
 
 /* -- metadata --------------------------------------------------------------------------------------------------------------- */
 struct described {
@@ -101,12 +101,12 @@ static err_t meta_fragment(struct query *q, struct view *v, const void *plan, st
     return arena_check(a);
 }
 
-static const struct fragment_kind META_KIND = { .name = "correlate_meta", .fn = meta_fragment };
+const struct fragment_kind CORR_META_KIND = { .name = "correlate_meta", .fn = meta_fragment };
 
 static err_t describe(struct query *q, const struct names *names, struct corr_metric *v)
 {
     struct scatter sc;
-    TRY(scatter_run(q, &META_KIND, names, &sc));
+    TRY(scatter_run(q, &CORR_META_KIND, names, &sc));
     for (uint32_t i = 0; i < names->n; i++) {
         const struct described *best = NULL;
         for (unsigned c = 0; c < sc.n; c++) {
@@ -225,7 +225,7 @@ err_t corr_metrics(struct query *q, const struct corr_metrics_req *rq, struct co
     names_init(&all.names, CORR_METRICS_MAX, q->arena);
     TRY_OUT(e, make_matcher(&p.job, "job", &rq->touched->jobs, q->arena));
     TRY_OUT(e, make_matcher(&p.service, "service_name", &rq->touched->services, q->arena));
-    TRY_OUT(e, scatter_run(q, &KIND, &p, &sc));
+    TRY_OUT(e, scatter_run(q, &CORR_METRICS_KIND, &p, &sc));
     for (unsigned i = 0; i < sc.n; i++) {
         const struct part *part = sc.partials[i];
         all.more |= part->more;

@@ -102,7 +102,7 @@ static err_t fragment(struct query *q, struct view *view, const void *plan, stru
     return arena_check(a);
 }
 
-static const struct fragment_kind KIND = { .name = "promql", .fn = fragment };
+const struct fragment_kind PROMQL_KIND = { .name = "promql", .fn = fragment };
 
 /* -- the coordinator ------------------------------------------------------------------------------------ */
 struct coordinator {
@@ -117,7 +117,7 @@ static err_t ask_all(struct pq_env *e, enum ask ask, const struct pq_node *n, co
     struct coordinator *c = e->ctx;
     struct plan plan = { ask, e, n, *g };
     c->kept = arena_grow(e->a, c->kept, c->nkept, &c->cap, c->nkept + 1, sizeof *c->kept);
-    TRY(scatter_run(c->q, &KIND, &plan, sc));
+    TRY(scatter_run(c->q, &PROMQL_KIND, &plan, sc));
     c->kept[c->nkept++] = *sc;
     for (unsigned i = 0; i < sc->n; i++) {
         const struct part *p = sc->partials[i];

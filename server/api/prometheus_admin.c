@@ -29,13 +29,13 @@ static err_t look(struct query *q, struct view *v, const void *plan, struct aren
     return view_signals(v, 1u << SIG_EXEMPLARS, found);
 }
 
-static const struct fragment_kind LOOK_KIND = { .name = "signals", .fn = look };
+const struct fragment_kind PROM_SIGNALS_KIND = { .name = "signals", .fn = look };
 
 static err_t has_exemplars(struct prom_run *r, bool *has)
 {
     struct scatter sc;
     *has = false;
-    TRY(scatter_run(&r->q, &LOOK_KIND, NULL, &sc));
+    TRY(scatter_run(&r->q, &PROM_SIGNALS_KIND, NULL, &sc));
     for (unsigned i = 0; i < sc.n; i++)
         *has |= *(unsigned *)sc.partials[i] != 0;
     scatter_free(&sc);

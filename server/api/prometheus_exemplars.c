@@ -153,7 +153,7 @@ out:
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "exemplars", .fn = fragment };
+const struct fragment_kind PROM_EXEMPLARS_KIND = { .name = "exemplars", .fn = fragment };
 
 static int exemplar_cmp(const void *a, const void *b)
 {
@@ -218,7 +218,7 @@ err_t prom_exemplars(struct http_request *rq, struct http_response *rs)
     selectors_of(ast.root, p);
     p->tmin_ns = prom_ns(start);
     p->tmax_ns = prom_ns(end);
-    if (p->nsel) TRY_OUT(e, scatter_run(&r.q, &KIND, p, &sc));
+    if (p->nsel) TRY_OUT(e, scatter_run(&r.q, &PROM_EXEMPLARS_KIND, p, &sc));
     uint32_t n = 0;
     for (unsigned i = 0; i < sc.n; i++) n += ((struct part *)sc.partials[i])->n;
     struct exemplar *all = ARENA_RAW(&r.arena, struct exemplar, n + 1);

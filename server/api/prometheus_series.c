@@ -110,7 +110,7 @@ out:
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "series", .fn = fragment };
+const struct fragment_kind PROM_SERIES_KIND = { .name = "series", .fn = fragment };
 
 /* Runs the fragment and merges: names (sorted) or series (sorted). */
 static err_t gather(struct prom_run *r, const struct plan *p, struct names *names, struct pq_matrix *series)
@@ -118,7 +118,7 @@ static err_t gather(struct prom_run *r, const struct plan *p, struct names *name
     struct scatter sc;
     struct pq_rowset rows;
     err_t e = OK;
-    TRY(scatter_run(&r->q, &KIND, p, &sc));
+    TRY(scatter_run(&r->q, &PROM_SERIES_KIND, p, &sc));
     htab_init(&names->index, NULL);
     pq_rowset_init(&rows, series);
     for (unsigned i = 0; i < sc.n; i++) {
@@ -365,7 +365,7 @@ static err_t meta_fragment(struct query *q, struct view *view, const void *plan,
     return arena_check(a);
 }
 
-static const struct fragment_kind META_KIND = { .name = "metadata", .fn = meta_fragment };
+const struct fragment_kind PROM_META_KIND = { .name = "metadata", .fn = meta_fragment };
 
 static int meta_cmp(const void *a, const void *b)
 {
@@ -419,7 +419,7 @@ err_t prom_metadata(struct http_request *rq, struct http_response *rs)
     TRY_OUT(e, prom_limit(rq, "limit", &limit));
     TRY_OUT(e, prom_limit(rq, "limit_per_metric", &per));
     (void)prom_param(rq, "metric", &family);
-    TRY_OUT(e, scatter_run(&r.q, &META_KIND, &family, &sc));
+    TRY_OUT(e, scatter_run(&r.q, &PROM_META_KIND, &family, &sc));
     uint32_t n = 0;
     for (unsigned i = 0; i < sc.n; i++) n += ((struct meta_part *)sc.partials[i])->n;
     struct metric_meta *all = ARENA_RAW(&r.arena, struct metric_meta, n + 1);

@@ -37,13 +37,13 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "usage", .fn = fragment };
+const struct fragment_kind USAGE_KIND = { .name = "usage", .fn = fragment };
 
 static err_t gather(struct query *q, bool all_tenants, struct usage *out)
 {
     const struct usage_req plan = { .all_tenants = all_tenants, .names_until_ns = rt_now().ns + NAMES_S * NS_PER_S };
     struct scatter sc;
-    TRY(scatter_run(q, &KIND, &plan, &sc));
+    TRY(scatter_run(q, &USAGE_KIND, &plan, &sc));
     err_t e = OK;
     usage_init(out, q->arena);
     for (unsigned i = 0; e == OK && i < sc.n; i++) {
