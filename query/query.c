@@ -78,7 +78,7 @@ static err_t run_over(struct view *v, void *ctx)
 static err_t run_part(void *arg)
 {
     struct part *p = arg;
-    return view_run(p->q->store, p->q->tenant, p->q->budget, run_over, p);
+    return view_run(p->q->store, p->q->tenant, p->q->streams, p->q->budget, run_over, p);
 }
 
 /* On error nothing is left to free. */

@@ -13,6 +13,7 @@ struct query_stats { _Atomic uint64_t rows, samples, bytes, groups_read, groups_
 
 struct query {
     struct store *store;
+    const struct stream_pick *streams; /* that are read; NULL: all */
     struct str tenant;
     struct arena *arena;      /* of the answer; coordinator's core */
     struct budget *budget;    /* of this query: ERR_LIMIT when it is used up */

@@ -9,12 +9,12 @@ static int by_place(const void *x, const void *y)
 {
     const struct seg_info *a = x, *b = y;
     if (a->generation != b->generation) return a->generation < b->generation ? -1 : 1;
-    return (seg_lane(a) > seg_lane(b)) - (seg_lane(a) < seg_lane(b));
+    return seg_lane_cmp(seg_lane(a), seg_lane(b));
 }
 
 static bool is_ours(const struct compact_rule *r, const struct seg_info *i)
 {
-    return seg_lane(i) == r->lane && i->cores == r->cores;
+    return seg_lane_eq(seg_lane(i), r->lane) && i->cores == r->cores;
 }
 
 static uint64_t weight(const struct seg_info *i) { return MAX(i->bytes, (uint64_t)COMPACT_SMALL_BYTES); }

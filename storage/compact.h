@@ -1,7 +1,8 @@
 /* Which segments are merged next: a pure function of what the catalog says.
  *
- * Only neighbours are merged: segments of one lane (a core and a class), with no other of that lane in between in the order of generations,
- * so that a later arrival of a sample stays later. Segments written by another number of cores are left as they are until
+ * Only neighbours are merged: segments of one lane (a stream, a core and a class), with no other of that lane in between in the order of
+ * generations, so that a later arrival of a sample stays later. That holds within a stream: of two streams that were written side by side, a
+ * merge makes what is older in one as late as its newest, and so later than what the other got in between. Segments written by another number of cores are left as they are until
  * retention takes them, and nothing is merged across them.
  *
  * Windows. Merged segments stay within a window of time (their newest rows', aligned), so that retention by age stays that
@@ -29,7 +30,8 @@ struct compact_worn { /* of a segment, how much nobody reads any more */
     uint64_t gone, bytes; /* of its chunks: those of dead rows and groups; all */
 };
 struct compact_rule {
-    uint32_t lane, cores;  /* whose segments (seg_lane), of how many cores */
+    struct seg_lane lane;  /* whose segments */
+    uint32_t cores;        /* of how many cores */
     uint64_t bytes_max;    /* of a merged segment: the sum of what goes in */
     int64_t window_ns;
     int64_t keep_from_ns;  /* segments without a newer row are left: retention will take them soon. INT64_MIN: none */

@@ -43,6 +43,7 @@ struct driver {
     struct compact_worn *worn; /* as it was when it was looked at last */
     uint32_t nworn, worn_cap;
     mono_ns worn_at;           /* when it is looked at next */
+    uint64_t stream;           /* of the last merge: others come before it again */
 };
 
 struct compaction {
@@ -334,13 +335,41 @@ static struct seg_info *left_now(struct driver *d, uint32_t *n)
     return left;
 }
 
+static int by_stream(const void *x, const void *y)
+{
+    const struct seg_info *a = x, *b = y;
+    return (a->stream > b->stream) - (a->stream < b->stream);
+}
+
+/* Sorts infos. Stream by stream, from the one behind that of the last merge on; j->info, j->n. */
+static void pick_of_streams(struct driver *d, struct compact_rule *r, struct seg_info *infos, uint32_t n, struct job *j)
+{
+    if (n > 1) qsort(infos, n, sizeof *infos, by_stream);
+    for (unsigned round = 0; round < 2; round++)
+        for (uint32_t i = 0, next; i < n; i = next) {
+            uint64_t stream = infos[i].stream;
+            for (next = i + 1; next < n && infos[next].stream == stream;)
+                next++;
+            if ((stream > d->stream) != (round == 0)) continue;
+            for (uint32_t class = 0; class < 2; class++) {
+                uint32_t first;
+                r->lane = (struct seg_lane){ stream, d->core << 1 | class };
+                j->n = compact_pick(r, infos + i, next - i, &first);
+                if (j->n == 0) continue;
+                memcpy(j->info, infos + i + first, j->n * sizeof *infos);
+                d->stream = stream;
+                return;
+            }
+        }
+}
+
 static void pick(struct driver *d, struct job *j)
 {
     const struct store *s = d->all->s;
     struct seg_info *infos = malloc(((size_t)s->ninfos + 1) * sizeof *infos);
     uint64_t *splits = malloc(((size_t)s->ndeletes + 1) * sizeof *splits);
     ASSERT(infos && splits);
-    uint32_t n = s->ninfos, first, nleft;
+    uint32_t n = s->ninfos, nleft;
     struct seg_info *left = left_now(d, &nleft);
     if (n) memcpy(infos, s->infos, n * sizeof *infos);
     for (uint32_t i = 0; i < n; i++)
@@ -349,11 +378,7 @@ static void pick(struct driver *d, struct job *j)
                               .splits = splits, .nsplits = splits_of(s, splits), .worn = d->worn, .nworn = d->nworn };
     if (__builtin_mul_overflow(s->o.merge_window_ms, (int64_t)NS_PER_MS, &r.window_ns)) r.window_ns = INT64_MAX;
     keep_from(s, &r, infos, n);
-    for (uint32_t class = 0; class < 2 && j->n == 0; class++) {
-        r.lane = d->core << 1 | class;
-        j->n = compact_pick(&r, infos, n, &first);
-    }
-    memcpy(j->info, infos + first, j->n * sizeof *infos);
+    pick_of_streams(d, &r, infos, n, j);
     j->left = left;
     j->nleft = nleft;
     if (j->n == 0 && s->keep->judges && rt_call(d->core, RT_MAINTENANCE, find_alone, j) != OK) j->n = 0;
@@ -385,6 +410,7 @@ static err_t check_and_swap(struct driver *d, struct job *j)
     j->out.generation = j->info[j->n - 1].generation;
     j->out.core = d->core;
     j->out.object = j->info[0].object;
+    j->out.stream = j->info[0].stream;
     j->out.sealed_ms = j->info[0].sealed_ms;
     j->out.cores = s->cores;
     for (uint32_t i = 0; i < j->n; i++) {
@@ -439,9 +465,9 @@ static void merged(const struct driver *d, const struct job *j, mono_ns began)
     metric_add(M_MERGE_GROUPS_DROPPED, j->merge.groups_dropped);
     metric_add(M_MERGE_ROWS_DROPPED, (int64_t)j->merge.rows_dropped);
     metric_add(M_DOWNSAMPLED, (int64_t)j->merge.downsampled);
-    log_info("store.merged", "core=%u segments=%u level=%u generations=%" PRIu64 "-%" PRIu64 " bytes_in=%" PRIu64 " bytes_out=%" PRIu64
-             " rows=%" PRIu64 " samples=%" PRIu64 " groups_copied=%u rows_dropped=%" PRIu64 " ms=%lld", d->core, j->n, j->out.level,
-             j->out.generation_first, j->out.generation, bytes, j->out.bytes, j->merge.rows, j->merge.samples, j->merge.groups_copied, j->merge.rows_dropped,
+    log_info("store.merged", "core=%u stream=%016" PRIx64 " segments=%u level=%u generations=%" PRIu64 "-%" PRIu64 " bytes_in=%" PRIu64
+             " bytes_out=%" PRIu64 " rows=%" PRIu64 " samples=%" PRIu64 " groups_copied=%u rows_dropped=%" PRIu64 " ms=%lld", d->core,
+             j->out.stream, j->n, j->out.level, j->out.generation_first, j->out.generation, bytes, j->out.bytes, j->merge.rows, j->merge.samples, j->merge.groups_copied, j->merge.rows_dropped,
              (long long)((rt_now().ns - began.ns) / NS_PER_MS));
 }
 

@@ -113,7 +113,7 @@ bool lost_is(struct lost *l, const struct seg_info *i, uint32_t group)
 
 static bool may_hold(const struct view *v, const struct lost_part *p, enum signal signal)
 {
-    if (!seg_may_be_of(&p->info, v->core, v->cores, v->partitions)) return false;
+    if (!view_picks(v, p->info.stream) || !seg_may_be_of(&p->info, v->core, v->cores, v->partitions)) return false;
     return p->group == LOST_WHOLE || (p->signal == signal && str_eq(p->tenant, v->tenant));
 }
 

@@ -11,11 +11,11 @@
 enum { OWNER_VERSION = 1, ITEMS_MAX = 16 << 20 };
 #define KEY_OWNER STR("_store/object/owner")
 
-/* What travels with the segments: what was deleted, rules of retention and the time they go by (so that who takes over with a
+/* What travels with the segments: their streams, what was deleted, rules of retention and the time they go by (so that who takes over with a
  * wrong clock deletes nothing by it), documents of indexes. */
 static const struct str PREFIXES[] = {
     { "_store/dead/", 12 }, { "_store/tomb/", 12 }, { "_store/deletes/", 15 }, { "_store/partitions", 17 }, { "_store/retention", 16 },
-    { "_store/clock", 12 }, { "index/", 6 }, { "template/", 9 },
+    { "_store/clock", 12 }, { "_store/stream/", 14 }, { "index/", 6 }, { "template/", 9 },
 };
 enum { DEAD = 0, TOMB = 1 };
 static const struct str SEG_KEYS = { "_store/seg/", 11 };
@@ -232,7 +232,7 @@ out:
 
 static bool overlap(const struct seg_info *a, const struct seg_info *b)
 {
-    return seg_lane(a) == seg_lane(b) && a->cores == b->cores && a->generation_first <= b->generation && b->generation_first <= a->generation;
+    return seg_lane_eq(seg_lane(a), seg_lane(b)) && a->cores == b->cores && a->generation_first <= b->generation && b->generation_first <= a->generation;
 }
 
 struct plan {

@@ -24,7 +24,7 @@ static bool covered(const struct tier *t, const struct seg_info *i)
     uint64_t first = UINT64_MAX, last = 0;
     for (uint32_t k = 0; k < t->ninfos; k++) {
         const struct seg_info *l = &t->infos[k];
-        if (seg_lane(l) != seg_lane(i) || l->cores != i->cores || l->generation_first > i->generation || l->generation < i->generation_first) continue;
+        if (!seg_lane_eq(seg_lane(l), seg_lane(i)) || l->cores != i->cores || l->generation_first > i->generation || l->generation < i->generation_first) continue;
         first = MIN(first, l->generation_first);
         last = MAX(last, l->generation);
     }

@@ -9,14 +9,14 @@
 
 #include <inttypes.h>
 
-enum { SAVED_VERSION = 1, SAVE_S = 60, IDLE_MS = 500, TRIES = 3 };
+enum { SAVED_VERSION = 2, SAVE_S = 60, IDLE_MS = 500, TRIES = 3 };
 struct saved {
-    uint32_t version, lane;
+    uint32_t version, share;
     int64_t began_ms;
-    uint64_t generation;
+    uint64_t generation, stream;
     uint64_t over;
 };
-_Static_assert(sizeof(struct saved) == 32, "no padding");
+_Static_assert(sizeof(struct saved) == 40, "no padding");
 #define KEY_SCRUB STR("_store/scrub")
 
 /* -- where it stands ------------------------------------------------------------------------------------------- */
@@ -34,7 +34,7 @@ static void load(struct store *s)
         if (r.version == SAVED_VERSION) {
             c->began_ms = r.began_ms;
             c->generation = r.generation;
-            c->lane = r.lane;
+            c->lane = (struct seg_lane){ r.stream, r.share };
             c->over = r.over != 0;
         }
     }
@@ -45,16 +45,17 @@ static void load(struct store *s)
 static void save(struct store *s, bool now)
 {
     struct scrub *c = &s->scrub;
-    const struct saved r = { .version = SAVED_VERSION, .lane = c->lane, .began_ms = c->began_ms, .generation = c->generation, .over = c->over };
+    const struct saved r = { .version = SAVED_VERSION, .share = c->lane.share, .began_ms = c->began_ms, .generation = c->generation,
+                             .stream = c->lane.stream, .over = c->over };
     const struct kv_op op = { KEY_SCRUB, str_n(&r, sizeof r) };
     if (!now && rt_now().ns < c->saved_at.ns + SAVE_S * NS_PER_S) return;
     c->saved_at = rt_now();
     if (store_writable(s) == OK && s->o.kv->write(s->o.kv, &op, 1) != OK) log_debug("scrub.save", "error=\"%s\"", err_detail());
 }
 
-static bool place_after(const struct seg_info *i, uint64_t generation, uint32_t lane)
+static bool place_after(const struct seg_info *i, uint64_t generation, struct seg_lane lane)
 {
-    return i->generation != generation ? i->generation > generation : seg_lane(i) > lane;
+    return i->generation != generation ? i->generation > generation : seg_lane_cmp(seg_lane(i), lane) > 0;
 }
 
 /* The first segment behind the last one that is done; what is in the bucket is the bucket's to keep. */
@@ -169,7 +170,7 @@ static void begin_pass(struct store *s, int64_t now_ms)
     if (c->began_ms) metric_add(M_SCRUB_PASSES, 1);
     c->began_ms = now_ms;
     c->generation = 0;
-    c->lane = 0;
+    c->lane = (struct seg_lane){ 0 };
     c->over = false;
     save(s, true);
 }

@@ -12,6 +12,7 @@
 #define STORAGE_SCRUB_H
 
 #include "base/rt/rt.h"
+#include "storage/seg.h"
 
 enum { SCRUB_RATE_MIN = 1 << 20 };
 struct store;
@@ -21,7 +22,7 @@ struct scrub {
     bool stop;
     int64_t began_ms;      /* of the pass, wall clock */
     uint64_t generation;   /* place of the last segment that is done in this pass; 0 = none */
-    uint32_t lane;
+    struct seg_lane lane;
     bool over;             /* the pass has seen all */
     mono_ns next_at;       /* of the next read */
     int64_t rate;          /* bytes a second; 0 = as fast as it goes */

@@ -49,12 +49,23 @@ struct seg_info { /* what the catalog keeps of a segment */
     uint32_t judged;      /* keep_rules_judge, as it was when the segment was merged: what retention had to say of it is done */
     bool remote;          /* its file may be gone: the bytes are in the bucket (object_tier.h) */
     bool object;          /* of tenants of the class `object`, as that was at the seal; never with rows of others */
+    uint64_t stream;      /* of the one stream (names.h) whose rows it holds */
     int64_t sealed_ms;    /* wall clock of the seal of the oldest rows in it */
 };
-/* Its core and class: segments of one lane follow each other by generation, those of two share no series and no trace. */
-static inline uint32_t seg_lane(const struct seg_info *i)
+/* Its stream, core and class: segments of one lane follow each other by generation. Those of two classes or cores share no series
+ * and no trace; those of two streams may, and what both have of a time is settled by generation, then by stream. */
+struct seg_lane { uint64_t stream; uint32_t share; /* core and class */ };
+static inline struct seg_lane seg_lane(const struct seg_info *i)
 {
-    return i->core << 1 | i->object;
+    return (struct seg_lane){ i->stream, i->core << 1 | i->object };
+}
+static inline int seg_lane_cmp(struct seg_lane a, struct seg_lane b)
+{
+    return a.stream != b.stream ? (a.stream < b.stream ? -1 : 1) : (a.share > b.share) - (a.share < b.share);
+}
+static inline bool seg_lane_eq(struct seg_lane a, struct seg_lane b)
+{
+    return seg_lane_cmp(a, b) == 0;
 }
 /* 32 lower-case hex digits and ".seg": what seg_writer_finish gives. Anything else is no name of a file of ours. */
 bool seg_name_valid(const char name[40]);

@@ -13,7 +13,7 @@
 
 enum { ZSTD_LEVEL = 1, HIST_BLOCK_BYTES = 256 << 10, CHECK_EVERY = 1024 };
 
-struct stream { /* bytes of blocks gather here until they fill a chunk */
+struct block_stream { /* bytes of blocks gather here until they fill a chunk */
     struct buf b;
     uint64_t written; /* raw bytes in chunks */
     struct seg_chunk *chunk;
@@ -53,7 +53,7 @@ struct seg_metric_writer {
     struct seg_writer *w;
     struct arena one; /* of the series or the name at hand */
     struct arena mem; /* of the tenant at hand */
-    struct stream data, times;
+    struct block_stream data, times;
     struct buf page, blocks, packed, pages, hists, meta;
     uint32_t npages, page_series, nseries;
     uint64_t page_data;       /* where the data of the page's first series begins */
@@ -145,9 +145,9 @@ static err_t write_chunk(struct seg_metric_writer *s, struct str raw, struct seg
     return seg_writer_chunk(s->w, raw, (uint32_t)raw.n, out);
 }
 
-static uint64_t stream_at(const struct stream *x) { return x->written + x->b.n; }
+static uint64_t stream_at(const struct block_stream *x) { return x->written + x->b.n; }
 
-static err_t stream_flush(struct seg_metric_writer *s, struct stream *x)
+static err_t stream_flush(struct seg_metric_writer *s, struct block_stream *x)
 {
     if (x->b.n == 0) return OK;
     x->chunk = arena_grow(&s->mem, x->chunk, x->n, &x->cap, x->n + 1, sizeof *x->chunk);
@@ -160,7 +160,7 @@ static err_t stream_flush(struct seg_metric_writer *s, struct stream *x)
 }
 
 /* When a block is whole: none lies in two chunks. */
-static err_t stream_put(struct seg_metric_writer *s, struct stream *x, struct str bytes)
+static err_t stream_put(struct seg_metric_writer *s, struct block_stream *x, struct str bytes)
 {
     buf_str(&x->b, bytes);
     return x->b.n >= SEG_METRIC_CHUNK ? stream_flush(s, x) : OK;
@@ -492,7 +492,7 @@ static err_t put_group(struct seg_metric_writer *s, struct str tenant, const str
     TRY(stream_flush(s, &s->times));
     buf_byte(&s->meta, SEG_METRIC_VERSION);
     buf_varint(&s->meta, (uint64_t)s->resolution_ms);
-    const struct stream *streams[] = { &s->data, &s->times };
+    const struct block_stream *streams[] = { &s->data, &s->times };
     for (unsigned i = 0; i < ARRAY_LEN(streams); i++) {
         buf_varint(&s->meta, streams[i]->n);
         buf_put(&s->meta, streams[i]->chunk, streams[i]->n * sizeof *streams[i]->chunk);
@@ -513,8 +513,8 @@ static void begin(struct seg_metric_writer *s)
 {
     s->tmin = INT64_MAX;
     s->tmax = INT64_MIN;
-    s->data = (struct stream){ .b = s->data.b };
-    s->times = (struct stream){ .b = s->times.b };
+    s->data = (struct block_stream){ .b = s->data.b };
+    s->times = (struct block_stream){ .b = s->times.b };
     s->has_pending = false;
     s->resolution_ms = 0;
     s->npages = s->page_series = s->nseen = s->nseries = 0;

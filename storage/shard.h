@@ -11,8 +11,8 @@
 #include "storage/tombstone.h"
 #include "storage/view.h"
 
-struct mem { /* one generation on one core */
-    uint64_t generation;
+struct mem { /* one generation of one stream on one core */
+    uint64_t generation, stream;
     uint32_t refs; /* shard 1, each view 1; one reactor, no atomics */
     bool frozen;
     struct mem_rows *rows;
@@ -26,8 +26,9 @@ struct view {
     struct budget *budget;
     struct arena mem;
     uint32_t nmems, nsegs;
-    struct mem **mems; /* oldest generation first */
-    struct seg **segs; /* oldest generation first: a later arrival of a sample wins */
+    const struct stream_pick *pick; /* sorted, a copy in mem; NULL: all streams */
+    struct mem **mems; /* oldest generation first, of one generation by stream */
+    struct seg **segs; /* likewise: a later arrival of a sample wins */
     struct seg_dead **dead; /* of each, as it was when the view opened */
     uint32_t naway;
     struct seg **away; /* left out: the bucket alone has them, and they cannot be read now */
@@ -40,6 +41,7 @@ struct view {
     struct metric_view *metrics; /* metric_select.c's own; NULL at first, lives in mem */
 };
 
+bool view_picks(const struct view *v, uint64_t stream);
 /* A read of this signal and time begins: counts what it will miss (view_counts.lost, .away). */
 void view_note_missing(struct view *v, enum signal signal, int64_t tmin_ns, int64_t tmax_ns);
 

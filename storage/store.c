@@ -105,6 +105,7 @@ static err_t shard_close_here(void *arg)
     free(sh->defined.ids);
     free(sh->mems);
     free(sh->segs);
+    free(sh->sealing);
     free(sh->coming);
     tomb_set_put(sh->tombs);
     keep_rules_put(sh->keep);
@@ -171,6 +172,7 @@ static void store_free(struct store *s)
     keep_rules_put(s->keep);
     tier_close(s);
     free(s->shards);
+    free(s->streams);
     free(s->wal_dir);
     free(s->seg_dir);
     free(s->bad_dir);

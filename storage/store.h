@@ -6,6 +6,10 @@
  * more -> those in flight are waited for -> each core writes its frozen memtable to segments -> one synced
  * catalog batch records the new segments and sealed_gen = g -> the log files of generations <= g are deleted.
  *
+ * Streams (names.h). Every batch is of one stream. Rows of different streams lie apart: a memtable and a segment hold those of
+ * one, and merges never mix them; generations, logs, deletions and retention are common to all. Of samples of one series and
+ * time the later generation's counts, of one generation that of the stream with the higher id.
+ *
  * Invariants
  *  1. Acked = its frame is synced in a log of a generation > sealed_gen, or its rows are in a segment that
  *     the catalog names; never both, never neither. So every acked row is read exactly once.
@@ -24,6 +28,7 @@
 #include "base/rt/rt.h"
 #include "storage/batch.h"
 #include "storage/kv.h"
+#include "storage/names.h"
 #include "storage/object.h"
 
 struct store;
@@ -56,6 +61,15 @@ struct store_opts {
 
 MUST_CHECK err_t store_open(const struct store_opts *o, struct store **out) MAY_YIELD;
 void store_close(struct store *s) MAY_YIELD; /* waits for appends in flight; does not seal */
+
+/* Who this node is: drawn at the first start of the data directory; raised at every start, before anything is stored. */
+node_id store_node(const struct store *s);
+uint64_t store_epoch(const struct store *s);
+/* Makes a stream known for good (a record of the catalog, synced), which it must be before the first batch of it comes; the stream
+ * of this node alone always is. Any core; idempotent. ERR_INVALID: it is not as stream_make makes one. ERR_LIMIT: STREAMS_MAX. */
+MUST_CHECK err_t store_stream_add(struct store *s, const struct stream *st) MAY_YIELD;
+/* All that are known, into the arena, in the order they came. Any core. */
+void store_streams(const struct store *s, struct arena *a, struct stream **out, uint32_t *n);
 
 /* Logs, inserts and makes durable on the running core; batches of one request together: all or none are
  * acked. Borrowed until it returns (tables are referenced). ERR_NOSPC, ERR_OVERLOAD, ERR_IO as above. */

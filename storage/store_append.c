@@ -123,7 +123,7 @@ static err_t log_and_insert(struct append *ap, struct shard *sh, struct dedup_en
     e = wal_wait(sh->wal, &t);
     if (e == OK) {
         atomic_store_explicit(&s->dirty, true, memory_order_relaxed);
-        split_insert(sp, t.generation);
+        split_insert(sp, t.generation, s->own_stream);
     }
     /* The claim ends inside the generation, so that the seal finds the key. */
     struct err_record why = *err_record();

@@ -1,11 +1,12 @@
 /* What the catalog says about a node's data. Keys, with numbers in hex so that they sort:
  *   _store/partitions               u32
  *   _store/sealed                   u64 generation
- *   _store/seg/<generation>/<core>[o]  struct seg_record; o: of the class object
+ *   _store/seg/<generation>/<stream>/<core>[o]  struct seg_record; o: of the class object
+ *   _store/node, _store/epoch, _store/stream/  who we are, the streams we know (store_streams.c)
  *   _store/object/owner             who we are to the bucket (object_tier_catalog.c)
  *   _store/dead/, _store/tomb/, _store/deletes/  what was deleted (store_delete.c, store_tomb.c)
  *   _store/dedup/<generation>/<core> the requests of a sealed generation, 32 bytes each (store_dedup.c)
- * A segment's place is its newest generation and its lane (core and class): a seal that is tried again overwrites what it wrote before. */
+ * A segment's place is its newest generation and its lane (stream, core and class): a seal that is tried again overwrites what it wrote before. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "storage/store_int.h"
@@ -13,7 +14,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RECORD_VERSION = 5 };
+enum { RECORD_VERSION = 6 };
 struct seg_record {
     uint32_t version, core, cores, level;
     uint64_t bytes;
@@ -23,8 +24,9 @@ struct seg_record {
     uint32_t remote, object;
     int64_t sealed_ms;
     uint32_t judged, zero;
+    uint64_t stream;
 };
-_Static_assert(sizeof(struct seg_record) == 120, "no padding");
+_Static_assert(sizeof(struct seg_record) == 128, "no padding");
 
 static const struct str SEG_PREFIX = { "_store/seg/", 11 }, DEDUP_PREFIX = { "_store/dedup/", 13 };
 #define KEY_SEALED STR("_store/sealed")
@@ -47,15 +49,15 @@ static void add_op(struct catalog_batch *b, struct str key, struct str value)
     b->ops = arena_grow(&b->a, b->ops, b->n, &b->cap, b->n + 1, sizeof *b->ops);
     b->ops[b->n++] = (struct kv_op){ key, value };
 }
-static struct str place_key(struct arena *a, struct str prefix, uint64_t generation, uint32_t core)
+static struct str dedup_key(struct arena *a, const struct dedup_item *i)
 {
-    return arena_printf(a, STR_FMT "%016" PRIx64 "/%04x", STR_ARG(prefix), generation, core);
+    return arena_printf(a, STR_FMT "%016" PRIx64 "/%04x", STR_ARG(DEDUP_PREFIX), i->generation, i->core);
 }
 
 static struct str seg_key(struct arena *a, const struct seg_info *i)
 {
-    struct str key = place_key(a, SEG_PREFIX, i->generation, i->core);
-    return i->object ? arena_printf(a, STR_FMT "o", STR_ARG(key)) : key;
+    return arena_printf(a, STR_FMT "%016" PRIx64 "/%016" PRIx64 "/%04x%s", STR_ARG(SEG_PREFIX), i->generation, i->stream, i->core,
+                        i->object ? "o" : "");
 }
 
 void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i)
@@ -64,7 +66,7 @@ void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i)
     *r = (struct seg_record){ .version = RECORD_VERSION, .core = i->core, .cores = i->cores, .level = i->level,
                               .bytes = i->bytes, .tmin_ns = i->tmin_ns, .tmax_ns = i->tmax_ns,
                               .generation_first = i->generation_first, .generation = i->generation, .remote = i->remote,
-                              .object = i->object, .sealed_ms = i->sealed_ms, .judged = i->judged };
+                              .object = i->object, .sealed_ms = i->sealed_ms, .judged = i->judged, .stream = i->stream };
     memcpy(r->name, i->name, sizeof r->name);
     add_op(b, seg_key(&b->a, i), str_n(r, sizeof *r));
 }
@@ -78,11 +80,11 @@ void catalog_put_sealed(struct catalog_batch *b, uint64_t generation)
 }
 void catalog_put_dedup(struct catalog_batch *b, const struct dedup_item *i, struct str bytes)
 {
-    add_op(b, place_key(&b->a, DEDUP_PREFIX, i->generation, i->core), bytes);
+    add_op(b, dedup_key(&b->a, i), bytes);
 }
 void catalog_del_dedup(struct catalog_batch *b, const struct dedup_item *i)
 {
-    add_op(b, place_key(&b->a, DEDUP_PREFIX, i->generation, i->core), STR_NONE);
+    add_op(b, dedup_key(&b->a, i), STR_NONE);
 }
 void catalog_put(struct catalog_batch *b, struct str key, struct str value)
 {
@@ -120,7 +122,7 @@ static void account(struct store *s)
 static struct seg_info *info_at(struct store *s, const struct seg_info *i)
 {
     for (uint32_t k = 0; k < s->ninfos; k++)
-        if (s->infos[k].generation == i->generation && seg_lane(&s->infos[k]) == seg_lane(i)) return &s->infos[k];
+        if (s->infos[k].generation == i->generation && seg_lane_eq(seg_lane(&s->infos[k]), seg_lane(i))) return &s->infos[k];
     return NULL;
 }
 
@@ -187,7 +189,7 @@ err_t catalog_parse_seg(struct str key, struct str value, struct arena *a, struc
     memcpy(&r, value.p, sizeof r);
     *out = (struct seg_info){ .bytes = r.bytes, .tmin_ns = r.tmin_ns, .tmax_ns = r.tmax_ns, .generation_first = r.generation_first,
                               .generation = r.generation, .core = r.core, .cores = r.cores, .level = r.level, .remote = r.remote != 0,
-                              .object = r.object != 0, .sealed_ms = r.sealed_ms, .judged = r.judged };
+                              .object = r.object != 0, .sealed_ms = r.sealed_ms, .judged = r.judged, .stream = r.stream };
     memcpy(out->name, r.name, sizeof out->name);
     if (!seg_name_valid(r.name) || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation || !str_eq(seg_key(a, out), key))
         return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(key));
@@ -201,7 +203,10 @@ static err_t load_segs(struct store *s, struct arena *a)
     TRY(s->o.kv->list(s->o.kv, SEG_PREFIX, SEG_INFOS_MAX, a, &items, &n));
     for (size_t i = 0; i < n; i++) {
         s->infos = store_grow(s->infos, &s->infos_cap, s->ninfos + 1, sizeof *s->infos);
-        TRY(catalog_parse_seg(items[i].key, items[i].value, a, &s->infos[s->ninfos]));
+        struct seg_info *info = &s->infos[s->ninfos];
+        TRY(catalog_parse_seg(items[i].key, items[i].value, a, info));
+        if (!store_stream_known(s, info->stream))
+            return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is of a stream that the catalog does not name", STR_ARG(items[i].key));
         s->ninfos++;
     }
     account(s);
@@ -242,10 +247,12 @@ err_t catalog_load(struct store *s)
     err_t e;
     arena_init(&a, NULL);
     TRY_OUT(e, load_partitions(s));
+    TRY_OUT(e, streams_load(s));
     TRY_OUT(e, load_number(s->o.kv, KEY_SEALED, &sealed, sizeof sealed, &there));
     atomic_store(&s->sealed_gen, sealed);
     TRY_OUT(e, load_segs(s, &a));
-    e = load_dedups(s, &a);
+    TRY_OUT(e, load_dedups(s, &a));
+    e = epoch_begin(s);
 out:
     arena_deinit(&a);
     return e;

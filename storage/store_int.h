@@ -27,7 +27,7 @@
 #include <stdatomic.h>
 
 enum {
-    SEAL_SEGS = 2, /* of a core: one a durable class */
+    STREAMS_MAX = 4096, /* known to a node, those of before included */
     SEG_INFOS_MAX = 1 << 20,
     DEDUP_MAX = 1 << 20,                /* requests remembered on a node */
     DEDUP_MS = 10 * 60 * 1000,
@@ -95,12 +95,12 @@ struct shard {
     uint64_t generation;     /* which appends enter */
     struct gate gates[2];    /* [generation & 1]: appends in flight */
     struct gate open;        /* closed by store_close */
-    struct mem **mems;       /* by generation */
+    struct mem **mems;       /* by generation, then by stream */
     uint32_t nmems, mems_cap;
-    struct seg **segs;       /* by generation, then by core */
+    struct seg **segs;       /* by generation, then by stream, then by core */
     uint32_t nsegs, segs_cap;
-    struct seg *sealing[SEAL_SEGS]; /* written and opened, not yet in the catalog */
-    uint32_t nsealing;
+    struct seg **sealing;    /* written and opened, not yet in the catalog */
+    uint32_t nsealing, sealing_cap;
     struct seg **coming;     /* likewise, of a swap under way */
     uint32_t ncoming, coming_cap;
     struct wal *wal;
@@ -148,6 +148,10 @@ struct store {
     struct budget mem;
     struct shard **shards; /* [cores]; each made by its core */
     _Atomic bool failed;
+    node_id node;
+    uint64_t epoch, own_stream;  /* own_stream: of this node alone */
+    struct stream *streams;      /* [STREAMS_MAX], as they came: written by core 0, one that is counted never changes */
+    _Atomic uint32_t nstreams;
     struct {
         _Atomic enum disk_level level;
         _Atomic double used;      /* share */
@@ -220,20 +224,25 @@ void **store_same_args(const struct store *s, void *arg);
 void store_failed(struct store *s, const char *why);
 
 /* store_shard.c */
-struct mem *shard_mem(struct shard *sh, uint64_t generation); /* found or made */
-struct mem *shard_mem_find(const struct shard *sh, uint64_t generation);
+struct mem *shard_mem(struct shard *sh, uint64_t generation, uint64_t stream); /* found or made */
 void mem_put(struct mem *m);
 /* A segment of the change under way, which holds s->changing; takes g. Dropping them closes those there are. */
 void shard_coming_add(struct shard *sh, struct seg *g);
 void shard_coming_drop(struct shard *sh) MAY_YIELD;
-void shard_seg_add(struct shard *sh, struct seg *g); /* takes g; oldest generation first */
+void shard_seg_add(struct shard *sh, struct seg *g); /* takes g, to its place in sh->segs */
 bool shard_wants_seg(const struct store *s, unsigned core, const struct seg_info *i);
 /* Which rows of a request go to which core. */
 struct split;
 struct split *split_new(struct store *s, struct arena *a);
 /* skip (may be NULL): series that go nowhere. Both live until split_insert returned. */
 void split_add(struct split *sp, const struct batch *b, const uint8_t *skip);
-void split_insert(struct split *sp, uint64_t generation) MAY_YIELD;
+void split_insert(struct split *sp, uint64_t generation, uint64_t stream) MAY_YIELD;
+
+/* store_streams.c: who this node is, and which streams it knows */
+MUST_CHECK err_t streams_load(struct store *s) MAY_YIELD; /* at start */
+/* When the catalog is known to be ours: the node's id at the first start, its next epoch and its own stream, for good. */
+MUST_CHECK err_t epoch_begin(struct store *s) MAY_YIELD;
+bool store_stream_known(const struct store *s, uint64_t id); /* any core */
 
 /* store_catalog.c: keys and values in the catalog, and core 0's copy of it */
 MUST_CHECK err_t catalog_load(struct store *s) MAY_YIELD;

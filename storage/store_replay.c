@@ -94,7 +94,7 @@ static err_t replay_request(struct replaying *r, struct str payload, struct aren
         split_add(sp, &batches[n], skip);
     }
     if (e == OK) {
-        split_insert(sp, r->generation);
+        split_insert(sp, r->generation, r->s->own_stream);
         struct dedup_entry known = { .key = rd.head.key, .wall_ms = rd.head.wall_ms, .generation = r->generation };
         for (uint32_t i = 0; i < n; i++)
             known.scope |= dedup_scope(batches[i].tenant, batches[i].signal);

@@ -2,8 +2,8 @@
  *
  *   switch   every core sends new appends to generation g + 1 and shuts its gate of g: waits for those in flight
  *            there. When all cores have answered, no row enters g any more, on any core: g is closed.
- *   write    every core writes its memtable of g to a segment and opens it; with an object tier to two, one for each class of
- *            tenants
+ *   write    every core writes its memtables of g, one of a stream, to segments and opens them: one of a stream, with an object
+ *            tier two, one for each class of tenants
  *   commit   one synced catalog batch: the segments, the request keys of g, sealed = g
  *   publish  every core swaps memtable for segment, without a yield between, and drops its logs <= g
  * Commit and publish happen with s->changing held, the rest without it.
@@ -28,8 +28,8 @@ struct part { /* one core's part in a seal */
     struct store *s;
     uint64_t generation;
     bool drop_file;
-    struct seg_info infos[SEAL_SEGS];
-    uint32_t ninfos;
+    struct seg_info *infos;
+    uint32_t ninfos, infos_cap;
     struct buf keys;
     int64_t keys_wall_ms;
 };
@@ -61,7 +61,6 @@ static err_t write_segment(struct part *p, struct mem *m, const struct tenant_pi
     struct store *s = p->s;
     struct shard *sh = shard_here(s);
     struct seg_writer *w;
-    struct seg_info *info = &p->infos[p->ninfos];
     TRY(seg_writer_open(s->seg_dir, &s->mem, &w));
     err_t e = mem_rows_empty(m->rows) ? OK : mem_rows_seal(m->rows, pick, w);
     if (e == OK && !mem_metric_empty(m->metrics)) e = mem_metric_seal(m->metrics, pick, w);
@@ -71,11 +70,12 @@ static err_t write_segment(struct part *p, struct mem *m, const struct tenant_pi
         *err_record() = why;
         return e;
     }
+    p->infos = store_grow(p->infos, &p->infos_cap, p->ninfos + 1, sizeof *p->infos);
+    sh->sealing = store_grow(sh->sealing, &sh->sealing_cap, sh->nsealing + 1, sizeof(struct seg *));
+    struct seg_info *info = &p->infos[p->ninfos];
+    *info = (struct seg_info){ .generation_first = p->generation, .generation = p->generation, .core = sh->core, .cores = s->cores,
+                               .object = object, .stream = m->stream };
     TRY(seg_writer_finish(w, info));
-    info->generation_first = info->generation = p->generation;
-    info->core = sh->core;
-    info->cores = s->cores;
-    info->object = object;
     info->sealed_ms = rt_wall().ns / NS_PER_MS;
     p->ninfos++;
     TRY(seg_open(s->seg_dir, info, &sh->sealing[sh->nsealing]));
@@ -97,11 +97,15 @@ static err_t write_here(void *arg)
     struct part *p = arg;
     struct shard *sh = shard_here(p->s);
     p->keys_wall_ms = dedup_export(&sh->dedup, p->generation, &p->keys);
-    struct mem *m = shard_mem_find(sh, p->generation);
-    if (!m) return OK;
-    m->frozen = true;
-    if (mem_rows_empty(m->rows) && mem_metric_empty(m->metrics)) return OK;
-    return write_segments(p, m);
+    for (uint32_t i = 0; i < sh->nmems; i++)
+        if (sh->mems[i]->generation == p->generation) sh->mems[i]->frozen = true;
+    /* While one is written, others come: behind those of this generation, which is closed. */
+    for (uint32_t i = 0; i < sh->nmems; i++) {
+        struct mem *m = sh->mems[i];
+        if (m->generation != p->generation || (mem_rows_empty(m->rows) && mem_metric_empty(m->metrics))) continue;
+        TRY(write_segments(p, m));
+    }
+    return OK;
 }
 
 static err_t abandon_here(void *arg)
@@ -120,18 +124,18 @@ static err_t publish_here(void *arg)
 {
     const struct part *p = arg;
     struct shard *sh = shard_here(p->s);
-    struct mem *m = NULL;
-    for (uint32_t i = 0; i < sh->nmems; i++) {
-        if (sh->mems[i]->generation != p->generation) continue;
-        m = sh->mems[i];
-        memmove(sh->mems + i, sh->mems + i + 1, (--sh->nmems - i) * sizeof(struct mem *));
-        break;
-    }
+    uint32_t kept = 0;
     for (uint32_t i = 0; i < sh->nsealing; i++)
         shard_seg_add(sh, sh->sealing[i]);
     sh->nsealing = 0;
+    for (uint32_t i = 0; i < sh->nmems; i++) {
+        if (sh->mems[i]->generation == p->generation)
+            mem_put(sh->mems[i]);
+        else
+            sh->mems[kept++] = sh->mems[i];
+    }
+    sh->nmems = kept;
     /* The swap is done: yields are welcome again. */
-    if (m) mem_put(m);
     if (sh->wal) wal_drop(sh->wal, p->generation, !disk_tight(p->s));
     return OK;
 }
@@ -237,8 +241,10 @@ static err_t seal_one(struct store *s, uint64_t generation)
         store_call_all(s, abandon_here, args);
         *err_record() = why;
     }
-    for (unsigned c = 0; c < s->cores; c++)
+    for (unsigned c = 0; c < s->cores; c++) {
         buf_deinit(&parts[c].keys);
+        free(parts[c].infos);
+    }
     free(args);
     free(parts);
     return e;

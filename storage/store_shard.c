@@ -7,25 +7,31 @@
 
 /* -- memtables and segments of a shard ------------------------------------------------------------------- */
 
-struct mem *shard_mem_find(const struct shard *sh, uint64_t generation)
+static struct mem *mem_find(const struct shard *sh, uint64_t generation, uint64_t stream)
 {
     for (uint32_t i = sh->nmems; i-- > 0;)
-        if (sh->mems[i]->generation == generation) return sh->mems[i];
+        if (sh->mems[i]->generation == generation && sh->mems[i]->stream == stream) return sh->mems[i];
     return NULL;
 }
 
-struct mem *shard_mem(struct shard *sh, uint64_t generation)
+static bool mem_before(const struct mem *a, const struct mem *b)
 {
-    struct mem *m = shard_mem_find(sh, generation);
+    return a->generation != b->generation ? a->generation < b->generation : a->stream < b->stream;
+}
+
+struct mem *shard_mem(struct shard *sh, uint64_t generation, uint64_t stream)
+{
+    struct mem *m = mem_find(sh, generation, stream);
     if (m) return m;
     ASSERT(generation > atomic_load(&sh->store->sealed_gen));
+    ASSERT(store_stream_known(sh->store, stream));
     m = calloc(1, sizeof *m);
     ASSERT(m != NULL);
-    *m = (struct mem){ .generation = generation, .refs = 1, .rows = mem_rows_new(&sh->store->mem),
+    *m = (struct mem){ .generation = generation, .stream = stream, .refs = 1, .rows = mem_rows_new(&sh->store->mem),
                        .metrics = mem_metric_new(&sh->store->mem) };
     sh->mems = store_grow(sh->mems, &sh->mems_cap, sh->nmems + 1, sizeof(struct mem *));
     uint32_t at = sh->nmems++;
-    for (; at > 0 && sh->mems[at - 1]->generation > generation; at--)
+    for (; at > 0 && mem_before(m, sh->mems[at - 1]); at--)
         sh->mems[at] = sh->mems[at - 1];
     sh->mems[at] = m;
     return m;
@@ -42,7 +48,8 @@ void mem_put(struct mem *m)
 
 static bool seg_before(const struct seg_info *a, const struct seg_info *b)
 {
-    return a->generation != b->generation ? a->generation < b->generation : a->core < b->core;
+    if (a->generation != b->generation) return a->generation < b->generation;
+    return a->stream != b->stream ? a->stream < b->stream : a->core < b->core;
 }
 
 void shard_coming_add(struct shard *sh, struct seg *g)
@@ -84,7 +91,7 @@ struct piece { /* what one core gets of one table, or of one metric batch */
 };
 struct share { /* of one core */
     struct store *store;
-    uint64_t generation;
+    uint64_t generation, stream;
     struct piece *pieces;
     size_t n, cap;
 };
@@ -192,7 +199,7 @@ static err_t insert_share(void *arg)
 {
     struct share *sh = arg;
     if (sh->n == 0) return OK;
-    struct mem *m = shard_mem(shard_here(sh->store), sh->generation);
+    struct mem *m = shard_mem(shard_here(sh->store), sh->generation, sh->stream);
     ASSERT(!m->frozen);
     for (size_t i = 0; i < sh->n; i++)
         insert_piece(m, &sh->pieces[i]);
@@ -207,11 +214,13 @@ static void uncharge(const struct batch *b)
     if (b->metrics && b->metrics->exemplars) table_uncharge(b->metrics->exemplars);
 }
 
-void split_insert(struct split *sp, uint64_t generation)
+void split_insert(struct split *sp, uint64_t generation, uint64_t stream)
 {
     struct store *s = sp->store;
-    for (unsigned c = 0; c < s->cores; c++)
+    for (unsigned c = 0; c < s->cores; c++) {
         sp->shares[c].generation = generation;
+        sp->shares[c].stream = stream;
+    }
     for (unsigned c = 0; c < s->cores; c++) {
         if (sp->shares[c].n == 0) continue;
         /* The frame is synced: the rows must get in, however busy that core is. */

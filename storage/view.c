@@ -6,7 +6,42 @@
 
 #include <stdlib.h>
 
-err_t view_open(struct store *s, struct str tenant, struct budget *budget, struct view **out)
+static int by_id(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+static const struct stream_pick *copy_pick(const struct stream_pick *p, struct arena *a)
+{
+    if (!p) return NULL;
+    struct stream_pick *to = ARENA_NEW(a, struct stream_pick);
+    uint64_t *ids = ARENA_RAW(a, uint64_t, (size_t)p->n + 1);
+    if (p->n) memcpy(ids, p->ids, p->n * sizeof *ids);
+    if (p->n > 1) qsort(ids, p->n, sizeof *ids, by_id);
+    *to = (struct stream_pick){ ids, p->n };
+    return to;
+}
+
+/* What is there of the picked streams now; no yield. */
+static void pin(struct view *v, struct shard *sh)
+{
+    v->mems = ARENA_ARRAY(&v->mem, struct mem *, sh->nmems);
+    v->segs = ARENA_ARRAY(&v->mem, struct seg *, sh->nsegs);
+    v->dead = ARENA_ARRAY(&v->mem, struct seg_dead *, sh->nsegs);
+    for (uint32_t i = 0; i < sh->nmems; i++) {
+        if (!view_picks(v, sh->mems[i]->stream)) continue;
+        v->mems[v->nmems++] = sh->mems[i];
+        sh->mems[i]->refs++;
+    }
+    for (uint32_t i = 0; i < sh->nsegs; i++) {
+        if (!view_picks(v, seg_info(sh->segs[i])->stream)) continue;
+        v->segs[v->nsegs] = seg_get(sh->segs[i]);
+        v->dead[v->nsegs++] = seg_dead_get(seg_dead_of(sh->segs[i]));
+    }
+}
+
+err_t view_open(struct store *s, struct str tenant, const struct stream_pick *pick, struct budget *budget, struct view **out)
 {
     TRY(tenant_check(tenant));
     struct shard *sh = shard_here(s);
@@ -20,17 +55,8 @@ err_t view_open(struct store *s, struct str tenant, struct budget *budget, struc
     v->partitions = s->partitions;
     arena_init(&v->mem, budget);
     v->tenant = arena_str(&v->mem, tenant);
-    v->mems = ARENA_ARRAY(&v->mem, struct mem *, sh->nmems);
-    v->segs = ARENA_ARRAY(&v->mem, struct seg *, sh->nsegs);
-    v->dead = ARENA_ARRAY(&v->mem, struct seg_dead *, sh->nsegs);
-    for (; v->nmems < sh->nmems; v->nmems++) {
-        v->mems[v->nmems] = sh->mems[v->nmems];
-        v->mems[v->nmems]->refs++;
-    }
-    for (; v->nsegs < sh->nsegs; v->nsegs++) {
-        v->segs[v->nsegs] = seg_get(sh->segs[v->nsegs]);
-        v->dead[v->nsegs] = seg_dead_get(seg_dead_of(v->segs[v->nsegs]));
-    }
+    v->pick = copy_pick(pick, &v->mem);
+    pin(v, sh);
     v->tombs = tomb_set_get(sh->tombs);
     v->keep = keep_rules_get(sh->keep);
     v->keep_now_ns = atomic_load_explicit(&s->keep_now_ns, memory_order_relaxed);
@@ -86,13 +112,13 @@ static bool may_be_the_bucket(err_t e)
     return e == ERR_UNAVAILABLE || e == ERR_TIMEOUT || e == ERR_OVERLOAD || e == ERR_NOT_FOUND || e == ERR_FORBIDDEN || e == ERR_INVALID;
 }
 
-err_t view_run(struct store *s, struct str tenant, struct budget *budget, view_fn *fn, void *ctx)
+err_t view_run(struct store *s, struct str tenant, const struct stream_pick *pick, struct budget *budget, view_fn *fn, void *ctx)
 {
     const struct object_cache *cache = shard_here(s)->cache;
     uint64_t first = cache ? object_cache_failures(cache) : 0;
     for (unsigned run = 0;; run++) {
         struct view *v;
-        TRY(view_open(s, tenant, budget, &v));
+        TRY(view_open(s, tenant, pick, budget, &v));
         uint64_t before = v->failures;
         if (run > 0) leave_out(v, first, run + 1 == VIEW_RUNS_MAX || object_cache_away(cache));
         err_t e = fn(v, ctx);

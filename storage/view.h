@@ -10,9 +10,11 @@
 #include "storage/store.h"
 
 struct view;
+/* Which streams (names.h) are read, in any order; where NULL is given for one: all. */
+struct stream_pick { const uint64_t *ids; uint32_t n; };
 /* On the core whose rows are wanted. Everything handed out below lives until view_close. `budget` is charged
- * for decoded columns and samples. */
-MUST_CHECK err_t view_open(struct store *s, struct str tenant, struct budget *budget, struct view **out) MAY_YIELD;
+ * for decoded columns and samples. `pick` is copied. */
+MUST_CHECK err_t view_open(struct store *s, struct str tenant, const struct stream_pick *pick, struct budget *budget, struct view **out) MAY_YIELD;
 void view_close(struct view *v) MAY_YIELD;
 struct view_counts {
     uint64_t rows, samples, bytes, groups_read, groups_skipped;
@@ -27,7 +29,8 @@ void view_counts(const struct view *v, struct view_counts *out);
  * view_open is right: it fails. */
 enum { VIEW_RUNS_MAX = 4 };
 typedef err_t view_fn(struct view *v, void *ctx);
-MUST_CHECK err_t view_run(struct store *s, struct str tenant, struct budget *budget, view_fn *fn, void *ctx) MAY_YIELD;
+MUST_CHECK err_t view_run(struct store *s, struct str tenant, const struct stream_pick *pick, struct budget *budget, view_fn *fn,
+                          void *ctx) MAY_YIELD;
 
 /* Of which signals the tenant has anything on this core: a bit 1 << signal each, of those in `want`. Looks at directories
  * only, and no further than it must. */

@@ -1,6 +1,18 @@
 /* What stands outside of a segment and says that nothing of a row group is read any more, or that a view lacks it. */
 #include "storage/shard.h"
 
+bool view_picks(const struct view *v, uint64_t stream)
+{
+    if (!v->pick) return true;
+    uint32_t lo = 0, hi = v->pick->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (v->pick->ids[mid] < stream) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo < v->pick->n && v->pick->ids[lo] == stream;
+}
+
 bool group_gone(const struct outside *o, const struct seg *seg, uint32_t group)
 {
     const struct seg_group *g = seg_group(seg, group);

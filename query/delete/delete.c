@@ -129,7 +129,7 @@ static err_t find_here(void *arg)
     struct part *p = arg;
     struct view *v;
     dead_marks_init(&p->marks, &p->a);
-    TRY(view_open(p->s, p->tenant, p->budget, &v));
+    TRY(view_open(p->s, p->tenant, NULL, p->budget, &v));
     err_t e = p->f->series ? delete_mark_exemplars(v, p->f, p->generation, &p->marks, &p->more) : find_rows(p, v);
     struct err_record why = *err_record();
     struct view_counts counts;

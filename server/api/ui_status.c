@@ -140,7 +140,7 @@ static err_t look_here(void *arg) MAY_YIELD
 {
     struct look *l = arg;
     struct view *v;
-    TRY(view_open(l->ctx->admin->store, l->tenant, l->ctx->queries, &v));
+    TRY(view_open(l->ctx->admin->store, l->tenant, NULL, l->ctx->queries, &v));
     err_t e = view_signals(v, SIGNALS_SHOWN, &l->found);
     view_close(v);
     return e;

@@ -318,7 +318,7 @@ static err_t read_main(void *arg)
         row_trace_id(40 + t, id);
         const struct scan_hint by_id = { .kind = HINT_FIX_EQ, .rel = REL_ROWS, .scope = SC_SELF, .name = STR("trace_id"), .value = str_n(id, 16) };
         const struct scan_hint by_word = { .kind = HINT_TOKEN, .rel = REL_ROWS, .scope = SC_SELF, .name = STR("body"), .value = STR("items") };
-        TRY(view_open(s, tenant_name(t), &budget, &v));
+        TRY(view_open(s, tenant_name(t), NULL, &budget, &v));
         for (unsigned k = 0; k < ARRAY_LEN(signals); k++) {
             scan(v, signals[k], NULL);
             scan(v, signals[k], &by_id);

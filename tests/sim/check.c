@@ -290,7 +290,7 @@ static err_t check_here(void *arg)
         struct budget budget;
         budget_init(&budget, "check", NULL, 1 << 30, ERR_LIMIT);
         c->tenant = t;
-        TRY(view_run(c->s, tenant_name(t), &budget, check_view, c));
+        TRY(view_run(c->s, tenant_name(t), NULL, &budget, check_view, c));
     }
     return OK;
 }

@@ -111,7 +111,7 @@ static err_t mark_here(void *arg)
     struct view_counts counts;
     struct view *v;
     dead_marks_init(&x->marks, &x->a);
-    TRY(view_open(x->s, tenant_name(x->d->tenant), NULL, &v));
+    TRY(view_open(x->s, tenant_name(x->d->tenant), NULL, NULL, &v));
     err_t e = mark_all(x, v);
     view_counts(v, &counts);
     view_close(v);

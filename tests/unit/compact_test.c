@@ -26,7 +26,7 @@ static void add(struct life *l, struct seg_info i)
 {
     cr_assert_lt(l->n, LIFE_MAX);
     l->v[l->n++] = i;
-    if (seg_lane(&i) != l->rule.lane || i.cores != l->rule.cores) return;
+    if (!seg_lane_eq(seg_lane(&i), l->rule.lane) || i.cores != l->rule.cores) return;
     l->sealed += i.bytes;
     l->written += i.bytes;
 }
@@ -39,7 +39,7 @@ static void check_pick(const struct life *l, uint32_t first, uint32_t n)
     const struct seg_info *in = l->v + first;
     for (uint32_t i = 0; i < n; i++) {
         bytes += in[i].bytes;
-        cr_assert(seg_lane(&in[i]) == l->rule.lane && in[i].cores == l->rule.cores && in[i].tmax_ns >= l->rule.keep_from_ns);
+        cr_assert(seg_lane_eq(seg_lane(&in[i]), l->rule.lane) && in[i].cores == l->rule.cores && in[i].tmax_ns >= l->rule.keep_from_ns);
         if (i) cr_assert(in[i - 1].generation < in[i].generation_first);
     }
     cr_assert_leq(bytes, l->rule.bytes_max);
@@ -47,7 +47,7 @@ static void check_pick(const struct life *l, uint32_t first, uint32_t n)
         const struct seg_info *x = &l->v[i];
         bool between = x->generation > in[0].generation && x->generation < in[n - 1].generation;
         bool picked = i >= first && i < first + n;
-        if (between && !picked) cr_assert(x->cores == l->rule.cores && seg_lane(x) != l->rule.lane);
+        if (between && !picked) cr_assert(x->cores == l->rule.cores && !seg_lane_eq(seg_lane(x), l->rule.lane));
     }
 }
 
@@ -187,7 +187,7 @@ Test(compact, cores_come_and_go)
     for (unsigned round = 0; round < 20; round++) {
         struct life *l = life_new();
         l->rule.cores = 1 + (uint32_t)prng_below(&r, 3);
-        l->rule.lane = (uint32_t)prng_below(&r, l->rule.cores) << 1;
+        l->rule.lane.share = (uint32_t)prng_below(&r, l->rule.cores) << 1;
         uint64_t g = 1;
         uint64_t foreign = 0;
         for (unsigned lives = 0; lives < 6; lives++) {
@@ -196,13 +196,13 @@ Test(compact, cores_come_and_go)
                 for (uint32_t c = 0; c < cores; c++)
                     if (prng_chance(&r, 0.9)) {
                         add(l, sealed(g, c, cores, 1 << prng_below(&r, 20), (int64_t)g * 900 * SECOND));
-                        foreign += cores != l->rule.cores || c << 1 != l->rule.lane;
+                        foreign += cores != l->rule.cores || c << 1 != l->rule.lane.share;
                     }
             merge_all(l);
         }
         uint64_t left = 0;
         for (uint32_t i = 0; i < l->n; i++)
-            left += l->v[i].cores != l->rule.cores || seg_lane(&l->v[i]) != l->rule.lane;
+            left += l->v[i].cores != l->rule.cores || !seg_lane_eq(seg_lane(&l->v[i]), l->rule.lane);
         cr_assert_eq(left, foreign);
         free(l);
     }

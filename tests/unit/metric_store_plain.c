@@ -95,7 +95,7 @@ static err_t check_core(void *arg)
     struct arena a;
     uint32_t n;
     arena_init(&a, NULL);
-    TRY(view_open(st, STR("anonymous"), NULL, &v));
+    TRY(view_open(st, STR("anonymous"), NULL, NULL, &v));
     TRY(metrics_select(v, ms, 2, INT64_MIN, INT64_MAX, &s, &n));
     for (uint32_t i = 0; i < n; i++)
         check_series(v, &s[i]);

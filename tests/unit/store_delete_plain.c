@@ -163,7 +163,7 @@ static err_t look_here(void *arg)
 {
     struct look *l = arg;
     struct view *v;
-    must(view_open(st, STR("anonymous"), NULL, &v), "view");
+    must(view_open(st, STR("anonymous"), NULL, NULL, &v), "view");
     see_rows(v, l->index, l->hint);
     if (!l->hint && !l->index.n) see_series(v, l);
     view_close(v);
@@ -224,7 +224,7 @@ static err_t mark_here(void *arg)
     const struct rows_req rq = { .signal = SIG_LOGS, .tmin_ns = INT64_MIN, .tmax_ns = INT64_MAX, .upto_generation = generation_of_the_delete };
     struct view *v;
     struct rows_scan *s;
-    must(view_open(st, STR("anonymous"), NULL, &v), "view");
+    must(view_open(st, STR("anonymous"), NULL, NULL, &v), "view");
     must(rows_open(v, &rq, &s), "rows_open");
     for (;;) {
         struct rowset rs;
@@ -340,7 +340,7 @@ static void a_view_keeps_what_it_saw(void)
     uint32_t before = nrows;
     append_rows(100);
     must(store_seal(st), "seal");
-    must(view_open(st, STR("anonymous"), NULL, &v), "view");
+    must(view_open(st, STR("anonymous"), NULL, NULL, &v), "view");
     static uint8_t first[ROWS_MAX];
     memset(seen, 0, sizeof seen);
     see_rows(v, STR_NONE, NULL);
@@ -378,7 +378,7 @@ static void signals_are_forgotten_with_their_rows(void)
                                            { .tenant = STR("anonymous"), .signal = SIG_DOCS, .index = STR("books:2") } };
     must(store_tombstone(st, &both[0]), "tombstone");
     must(store_tombstone(st, &both[1]), "tombstone");
-    must(view_open(st, STR("anonymous"), NULL, &v), "view");
+    must(view_open(st, STR("anonymous"), NULL, NULL, &v), "view");
     must(view_signals(v, 1u << SIG_DOCS, &found), "signals");
     ASSERT(found == 0);
     view_close(v);

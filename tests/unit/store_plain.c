@@ -75,7 +75,7 @@ static err_t count_here(void *arg)
 {
     struct count *c = arg;
     struct view *v;
-    TRY(view_open(st, STR("anonymous"), NULL, &v));
+    TRY(view_open(st, STR("anonymous"), NULL, NULL, &v));
     const struct rows_req rq = { .signal = SIG_LOGS, .tmin_ns = INT64_MIN, .tmax_ns = INT64_MAX };
     struct rows_scan *s;
     TRY(rows_open(v, &rq, &s));
@@ -232,7 +232,7 @@ static void retention_by_age(void)
 static struct seg_info write_logs(uint32_t first, uint32_t n)
 {
     struct seg_writer *w;
-    struct seg_info info = { .cores = 1, .level = 1 };
+    struct seg_info info = { .cores = 1, .level = 1, .stream = st->own_stream };
     struct table *t = logs(first, n, 1, NULL);
     ASSERT(seg_writer_open(st->seg_dir, NULL, &w) == OK);
     ASSERT(seg_rows_write(w, STR("anonymous"), SIG_LOGS, STR_NONE, t) == OK);
@@ -252,7 +252,7 @@ static void swapped_segments(void)
     ASSERT(st->ninfos == 3 && st->infos[0].generation_first == st->infos[0].generation && st->infos[0].level == 0);
     memcpy(old, st->infos, sizeof old);
     struct view *before;
-    ASSERT(view_open(st, STR("anonymous"), NULL, &before) == OK);
+    ASSERT(view_open(st, STR("anonymous"), NULL, NULL, &before) == OK);
     const enum errinj_id fails[] = { EI_SWAP_BEFORE_COMMIT, EI_SWAP_AFTER_COMMIT };
     for (unsigned k = 0; k < 3; k++) {
         merged = write_logs(0, 30);
@@ -347,16 +347,16 @@ static void merges(void)
 
 static void other_catalog(void)
 {
-    const char *key = "_store/seg/0000000000000007/0000";
-    char record[120] = { 1 };
+    const char *key = "_store/seg/0000000000000007/0000000000000003/0000";
+    char record[128] = { 1 };
     for (unsigned k = 0; k < 3; k++) {
         store_close(st);
-        record[0] = k == 0 ? 4 : 5;
-        const struct kv_op bad = { str_of(key), str_n(record, k == 1 ? 96 : 120) }, none = { str_of(key), STR_NONE };
+        record[0] = k == 0 ? 5 : 6;
+        const struct kv_op bad = { str_of(key), str_n(record, k == 1 ? 120 : 128) }, none = { str_of(key), STR_NONE };
         ASSERT(kv->write(kv, &bad, 1) == OK);
         struct store_opts o = opts();
         ASSERT(store_open(&o, &st) == ERR_CORRUPT);
-        ASSERT(strstr(err_detail(), k == 0 ? "has version 4, this program reads 5" : k == 1 ? "has 96 bytes" : "is malformed"));
+        ASSERT(strstr(err_detail(), k == 0 ? "has version 5, this program reads 6" : k == 1 ? "has 120 bytes" : "is malformed"));
         ASSERT(kv->write(kv, &none, 1) == OK);
         open_with(&o);
     }
@@ -381,7 +381,7 @@ static err_t lost_reads_here(void *arg)
     struct rows_scan *s;
     struct view_counts c;
     const struct rows_req rq = { .signal = SIG_LOGS, .tmin_ns = 0, .tmax_ns = 10 }, later = { .signal = SIG_LOGS, .tmin_ns = 1000, .tmax_ns = INT64_MAX };
-    TRY(view_open(st, STR("anonymous"), NULL, &v));
+    TRY(view_open(st, STR("anonymous"), NULL, NULL, &v));
     TRY(rows_open(v, &later, &s));
     rows_close(s);
     view_counts(v, &c);
@@ -541,7 +541,7 @@ static err_t try_here(void *arg)
     struct view *v;
     struct rows_scan *s;
     bool more = true;
-    TRY(view_open(st, STR("anonymous"), NULL, &v));
+    TRY(view_open(st, STR("anonymous"), NULL, NULL, &v));
     err_t e = rows_open(v, &rq, &s);
     ASSERT(e == OK);
     while (e == OK && more) {
