@@ -193,6 +193,11 @@ int regex_group_index(const struct regex *r, struct str name)
     return it == names.end() ? -1 : it->second;
 }
 
+struct str regex_pattern(const struct regex *r)
+{
+    return str{ r->re->pattern().data(), r->re->pattern().size() };
+}
+
 struct str regex_prefix(const struct regex *r, bool *whole)
 {
     if (whole) *whole = r->whole;

@@ -15,6 +15,7 @@ struct regex;
 /* ERR_INVALID with RE2's message. Never call on a fiber stack with deep patterns: regex.cc bounds nesting. */
 MUST_CHECK err_t regex_new(struct str pattern, struct regex **out);
 void regex_free(struct regex *r);
+struct str regex_pattern(const struct regex *r); /* as regex_new was given it; lent by r */
 bool regex_match(const struct regex *r, struct str s);
 /* Matches the whole string, as regex_match, and gives the groups: groups[0] is the whole, groups[i] the pattern's
  * own group i, with p == NULL when it took no part. ngroups <= max and <= 64. For label_replace. */

@@ -74,6 +74,12 @@ err_t op_agg_init(struct op_agg *a, const struct agg_spec *specs, uint32_t n, st
     return arena_check(mem);
 }
 
+void op_agg_init_states(struct op_agg *a, const struct agg_spec *specs, uint32_t n, struct arena *mem, uint32_t buckets_max)
+{
+    *a = (struct op_agg){ .specs = specs, .nspecs = n, .mem = mem, .buckets_max = buckets_max };
+    a->root.subs = ARENA_ARRAY(mem, struct agg_state, n ? n : 1);
+}
+
 static void nodes_deinit(struct agg_node *nodes, uint32_t n)
 {
     for (uint32_t i = 0; nodes && i < n; i++) {
@@ -173,8 +179,8 @@ static struct agg_bucket *bucket_find(struct agg_state *st, uint64_t hash, const
     return NULL;
 }
 
-static struct agg_bucket *bucket_get(struct op_agg *a, const struct agg_spec *spec, struct agg_state *st,
-                                     const struct val *key, uint32_t nkeys)
+struct agg_bucket *op_agg_bucket(struct op_agg *a, const struct agg_spec *spec, struct agg_state *st, const struct val *key,
+                                 uint32_t nkeys)
 {
     uint64_t hash = 0;
     if (st->last && keys_equal(st->last->key, key, nkeys)) return st->last;
@@ -193,8 +199,7 @@ static struct agg_bucket *bucket_get(struct op_agg *a, const struct agg_spec *sp
     return st->last = b;
 }
 
-/* Ranges and filters have all their buckets from the start. */
-static void fixed_buckets(struct op_agg *a, const struct agg_spec *spec, struct agg_state *st)
+void op_agg_fixed(struct op_agg *a, const struct agg_spec *spec, struct agg_state *st)
 {
     uint32_t n = spec->kind == AGG_RANGES ? spec->nranges : spec->nfilters;
     if (st->nbuckets == n) return;
@@ -298,7 +303,7 @@ static bool collect_codes(struct op_agg *a, struct agg_node *n, const struct chu
         if (!*b) {
             struct val key = { .type = COL_STR, .s = column_str(col, r) };
             if (n->field.field->lower) key.s = text_lower(&a->bind_mem, key.s);
-            *b = bucket_get(a, n->spec, st, &key, 1);
+            *b = op_agg_bucket(a, n->spec, st, &key, 1);
         }
         count_in(a, n, c, *b, row[i]);
     }
@@ -320,7 +325,7 @@ static void collect_terms(struct op_agg *a, struct agg_node *n, const struct chu
             struct val key = vals[k];
             if (key.type == COL_JSON || seen_before(vals, k)) continue;
             if (key.type == COL_STR && n->field.field->lower) key.s = text_lower(&a->bind_mem, key.s);
-            count_in(a, n, c, bucket_get(a, n->spec, &parent[i]->subs[n->slot], &key, 1), row[i]);
+            count_in(a, n, c, op_agg_bucket(a, n->spec, &parent[i]->subs[n->slot], &key, 1), row[i]);
         }
     }
 }
@@ -358,7 +363,7 @@ static void collect_histogram(struct op_agg *a, struct agg_node *n, const struct
             struct val key;
             if (!histogram_key(s->kind, s->interval, s->offset, s->interval_i64, s->offset_i64, &vals[k], &key))
                 continue;
-            struct agg_bucket *b = bucket_get(a, s, &parent[i]->subs[n->slot], &key, 1);
+            struct agg_bucket *b = op_agg_bucket(a, s, &parent[i]->subs[n->slot], &key, 1);
             if (b != before) count_in(a, n, c, b, row[i]);
             before = b;
         }
@@ -373,7 +378,7 @@ static void collect_ranges(struct op_agg *a, struct agg_node *n, const struct ch
         struct agg_state *st = &parent[i]->subs[n->slot];
         const struct val *vals;
         uint32_t nvals = field_read(&n->field, c->base + row[i], &vals);
-        fixed_buckets(a, s, st);
+        op_agg_fixed(a, s, st);
         for (uint32_t r = 0; r < s->nranges; r++)
             for (uint32_t k = 0; k < nvals; k++) {
                 double d;
@@ -391,7 +396,7 @@ static void collect_filters(struct op_agg *a, struct agg_node *n, const struct c
 {
     for (uint32_t i = 0; i < count; i++) {
         struct agg_state *st = &parent[i]->subs[n->slot];
-        fixed_buckets(a, n->spec, st);
+        op_agg_fixed(a, n->spec, st);
         for (uint32_t f = 0; f < n->spec->nfilters; f++)
             if (n->masks[f][row[i] / 64] >> (row[i] % 64) & 1) count_in(a, n, c, st->buckets[f], row[i]);
     }
@@ -417,7 +422,7 @@ static void collect_composite(struct op_agg *a, struct agg_node *n, const struct
         for (uint32_t s = 0; s < n->spec->nsources && all; s++)
             all = source_key(n, s, c->base + row[i], &key[s]);
         if (!all) continue;
-        struct agg_bucket *b = bucket_get(a, n->spec, &parent[i]->subs[n->slot], key, n->spec->nsources);
+        struct agg_bucket *b = op_agg_bucket(a, n->spec, &parent[i]->subs[n->slot], key, n->spec->nsources);
         count_in(a, n, c, b, row[i]);
     }
 }
@@ -491,7 +496,7 @@ static void merge_state(struct op_agg *a, const struct agg_spec *spec, struct ag
     if (spec->kind == AGG_QUANTILES) sketch_merge(&into->sketch, &from->sketch, a->mem);
     if (spec->kind < AGG_TERMS || from->nbuckets == 0) return;
     if (spec->kind == AGG_RANGES || spec->kind == AGG_FILTERS) {
-        fixed_buckets(a, spec, into);
+        op_agg_fixed(a, spec, into);
         for (uint32_t i = 0; i < from->nbuckets; i++)
             merge_bucket(a, spec, into->buckets[i], from->buckets[i]);
         return;

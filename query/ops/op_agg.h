@@ -99,4 +99,13 @@ MUST_CHECK err_t op_agg_chunk(struct op_agg *a, const struct chunk *c);
 /* `from` may be taken apart: its buckets move into `into` and live in from's arena. */
 MUST_CHECK err_t op_agg_merge(struct op_agg *into, struct op_agg *from);
 
+/* -- states that come as bytes (agg_wire.h) ---------------------------------------------------------------------- */
+/* For the right side of op_agg_merge only: nothing is bound to it, and it needs no op_agg_deinit. */
+void op_agg_init_states(struct op_agg *a, const struct agg_spec *specs, uint32_t n, struct arena *mem, uint32_t buckets_max);
+/* The bucket of that key, made if need be; keys are copied. a->too_many tells when there are too many. */
+struct agg_bucket *op_agg_bucket(struct op_agg *a, const struct agg_spec *spec, struct agg_state *st, const struct val *key,
+                                 uint32_t nkeys);
+/* Ranges and filters have all their buckets from the start: makes them. */
+void op_agg_fixed(struct op_agg *a, const struct agg_spec *spec, struct agg_state *st);
+
 #endif
