@@ -139,4 +139,6 @@ struct corr_metrics {
  * service_name is one of the services. */
 MUST_CHECK err_t corr_metrics(struct query *q, const struct corr_metrics_req *rq, struct corr_metrics *out) MAY_YIELD;
 
+extern const struct fragment_kind CORR_FIND_KIND, CORR_TRACES_KIND, CORR_LOGS_KIND;
+
 #endif

@@ -1,5 +1,5 @@
 /* Traces by a predicate on their spans. */
-#include "query/correlate/correlate.h"
+#include "query/correlate/wire.h"
 
 #include "query/ops/op_scan.h"
 
@@ -112,7 +112,7 @@ out:
     return e;
 }
 
-static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t corr_find_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     struct corr_found *out = ARENA_NEW(a, struct corr_found);
     struct find f = { .rq = plan, .a = a, .out = out };
@@ -130,14 +130,12 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "correlate_find", .fn = fragment };
-
 err_t corr_find(struct query *q, const struct corr_find_req *rq, struct corr_found *out)
 {
     struct scatter sc;
     *out = (struct corr_found){ 0 };
     touched_init(&out->touched, q->arena);
-    TRY(scatter_run(q, &KIND, rq, &sc));
+    TRY(scatter_run(q, &CORR_FIND_KIND, rq, &sc));
     for (unsigned i = 0; i < sc.n; i++) {
         const struct corr_found *part = sc.partials[i];
         out->total += part->total;

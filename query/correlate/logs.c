@@ -1,9 +1,8 @@
 /* Log records by a predicate: counts, and the first or the last of them. */
-#include "query/correlate/correlate.h"
+#include "query/correlate/wire.h"
 
 #include "base/core/hash.h"
 #include "query/ops/op_scan.h"
-#include "query/ops/op_topn.h"
 
 const char *const corr_severity_names[SEVERITIES] = { "UNSET", "TRACE", "DEBUG", "INFO", "WARN", "ERROR", "FATAL" };
 
@@ -21,15 +20,10 @@ static const struct attr_ref fields[FIELDS] = {
     [F_SPAN] = { .rel = REL_ROWS, .scope = SC_SELF, .name = { "span_id", 7 } },
 };
 
-struct part {
-    struct corr_logs logs; /* first: what the fragment hands over, but records */
-    struct op_topn top;
-    struct topn_spec spec;
-};
 struct find {
     const struct corr_logs_req *rq;
     struct arena *a, bind;
-    struct part *out;
+    struct corr_logs_part *out;
     struct op_scan scan;
     uint64_t bound_seq;
     struct attr_reader field[FIELDS];
@@ -187,10 +181,10 @@ static void start_counts(struct corr_logs *l, struct arena *a)
     touched_init(&l->touched, a);
 }
 
-static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t corr_logs_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     struct find *f = ARENA_NEW(a, struct find);
-    struct part *out = ARENA_NEW(a, struct part);
+    struct corr_logs_part *out = ARENA_NEW(a, struct corr_logs_part);
     f->rq = plan;
     f->a = a;
     f->out = out;
@@ -208,8 +202,6 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     touched_deinit(&out->logs.touched);
     return e;
 }
-
-static const struct fragment_kind KIND = { .name = "correlate_logs", .fn = fragment };
 
 /* -- the merge ------------------------------------------------------------------------------------------------------------ */
 static void merge_counts(struct corr_logs *into, const struct corr_logs *from, struct arena *a)
@@ -236,10 +228,10 @@ err_t corr_logs(struct query *q, const struct corr_logs_req *rq, struct corr_log
     struct op_topn top;
     struct scatter sc;
     start_counts(out, q->arena);
-    TRY(scatter_run(q, &KIND, rq, &sc));
+    TRY(scatter_run(q, &CORR_LOGS_KIND, rq, &sc));
     op_topn_init(&top, &spec, q->arena);
     for (unsigned i = 0; i < sc.n; i++) {
-        const struct part *part = sc.partials[i];
+        const struct corr_logs_part *part = sc.partials[i];
         merge_counts(out, &part->logs, q->arena);
         op_topn_merge(&top, &part->top);
     }

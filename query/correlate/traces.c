@@ -1,5 +1,5 @@
 /* Whole traces, a line each. */
-#include "query/correlate/correlate.h"
+#include "query/correlate/wire.h"
 
 #include "query/traceql/candidate.h"
 
@@ -42,7 +42,7 @@ static void summarise(struct part *p, struct tspan **spans, uint32_t n, struct a
     }
 }
 
-static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t corr_traces_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     static const struct str session = { "session.id", 10 };
     static const struct gather_need need = { .nnames = 1, .names = &session };
@@ -74,8 +74,6 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "correlate_traces", .fn = fragment };
-
 static int newest_first(const void *pa, const void *pb)
 {
     const struct corr_trace *a = pa, *b = pb;
@@ -88,7 +86,7 @@ err_t corr_traces(struct query *q, const struct corr_traces_req *rq, struct corr
     struct scatter sc;
     *out = (struct corr_traces){ 0 };
     touched_init(&out->touched, q->arena);
-    TRY(scatter_run(q, &KIND, rq, &sc));
+    TRY(scatter_run(q, &CORR_TRACES_KIND, rq, &sc));
     out->v = ARENA_RAW(q->arena, struct corr_trace, rq->n + 1);
     for (unsigned i = 0; i < sc.n; i++) {
         const struct corr_traces *part = sc.partials[i];

@@ -1,4 +1,4 @@
-#include "query/graph/services.h"
+#include "query/graph/services_wire.h"
 
 #include "base/core/assert.h"
 #include "query/graph/join.h"
@@ -266,7 +266,7 @@ static uint32_t children_max(const struct query *q, const struct graph_req *rq)
     return (uint32_t)MIN(MAX(bytes / JOIN_CHILD_BYTES, 1024), INT64_C(1) << 28);
 }
 
-static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t graph_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     const struct graph_req *rq = plan;
     struct scan *s = ARENA_NEW(a, struct scan);
@@ -285,8 +285,6 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     graph_free(out);
     return e != OK ? e : arena_check(a);
 }
-
-static const struct fragment_kind KIND = { .name = "services", .fn = fragment };
 
 /* -- the merge ---------------------------------------------------------------------------------------------------------- */
 static void merge_red(struct red *into, const struct red *from, uint32_t steps, struct arena *a)
@@ -333,7 +331,7 @@ err_t graph_services(struct query *q, const struct graph_req *rq, struct graph_a
     *out = (struct graph_answer){ .edges_share = 1 };
     names_init(&out->services, GRAPH_SERVICES_MAX, q->arena);
     edges_init(&out->edges, q->arena);
-    TRY(scatter_run(q, &KIND, rq, &sc));
+    TRY(scatter_run(q, &GRAPH_KIND, rq, &sc));
     for (unsigned i = 0; i < sc.n && e == OK; i++)
         e = merge(out, sc.partials[i], rq, q->arena, &red_cap);
     scatter_free(&sc);

@@ -53,4 +53,6 @@ struct graph_answer {
 MUST_CHECK err_t graph_services(struct query *q, const struct graph_req *rq, struct graph_answer *out) MAY_YIELD;
 void graph_free(struct graph_answer *g);
 
+extern const struct fragment_kind GRAPH_KIND;
+
 #endif

@@ -1,22 +1,8 @@
-#include "query/logs/columns.h"
+#include "query/logs/fragments.h"
 
 #include "base/core/hash.h"
-#include "base/core/htab.h"
 
-struct plan {
-    const struct log_index *ix;
-    struct expr_builder b;
-    struct expr *filter;
-    int64_t tmin, tmax;
-};
-struct set {
-    struct arena *a;
-    struct htab index;
-    struct log_column *v;
-    size_t n, cap;
-};
-
-static void set_add(struct set *s, struct str prefix, struct str name, enum col_type type)
+static void set_add(struct log_column_set *s, struct str prefix, struct str name, enum col_type type)
 {
     char full[TABLE_NAME_MAX * 2];
     size_t n = MIN(prefix.n, (size_t)TABLE_NAME_MAX), m = MIN(name.n, (size_t)TABLE_NAME_MAX);
@@ -33,7 +19,7 @@ static void set_add(struct set *s, struct str prefix, struct str name, enum col_
 }
 
 /* The kinds of elements of an array column, by its first entries. */
-static err_t add_json(struct set *s, struct rowset *rs, int rel, const struct column_key *k, struct str prefix)
+static err_t add_json(struct log_column_set *s, struct rowset *rs, int rel, const struct column_key *k, struct str prefix)
 {
     const struct column *c;
     struct arena tmp;
@@ -49,7 +35,7 @@ static err_t add_json(struct set *s, struct rowset *rs, int rel, const struct co
     return OK;
 }
 
-static err_t add_rel(struct set *s, struct rowset *rs, int rel, struct str prefix)
+static err_t add_rel(struct log_column_set *s, struct rowset *rs, int rel, struct str prefix)
 {
     const struct column_key *keys;
     uint32_t n;
@@ -62,14 +48,14 @@ static err_t add_rel(struct set *s, struct rowset *rs, int rel, struct str prefi
     return arena_check(s->a);
 }
 
-static err_t add_rowset(struct set *s, const struct plan *p, struct rowset *rs)
+static err_t add_rowset(struct log_column_set *s, const struct log_columns_plan *p, struct rowset *rs)
 {
     if (p->ix->signal == SIG_DOCS) return add_rel(s, rs, REL_ROWS, STR(""));
     TRY(add_rel(s, rs, REL_ROWS, p->ix->signal == SIG_LOGS ? STR("attributes.") : STR("span_attributes.")));
     return add_rel(s, rs, REL_RESOURCE, STR("resource_attributes."));
 }
 
-static err_t walk(struct query *q, struct view *v, const struct plan *p, struct set *s)
+static err_t walk(struct query *q, struct view *v, const struct log_columns_plan *p, struct log_column_set *s)
 {
     struct rows_scan *scan;
     struct rowset rs;
@@ -93,9 +79,9 @@ out:
     return e;
 }
 
-static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t log_columns_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
-    struct set *s = ARENA_NEW(a, struct set);
+    struct log_column_set *s = ARENA_NEW(a, struct log_column_set);
     s->a = a;
     htab_init(&s->index, q->budget);
     err_t e = walk(q, v, plan, s);
@@ -104,14 +90,12 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "log_columns", .fn = fragment };
-
-static err_t gather(struct query *q, struct plan *p, struct set *all)
+static err_t gather(struct query *q, struct log_columns_plan *p, struct log_column_set *all)
 {
     struct scatter sc;
-    TRY(scatter_run(q, &KIND, p, &sc));
+    TRY(scatter_run(q, &LOG_COLUMNS_KIND, p, &sc));
     for (unsigned c = 0; c < sc.n; c++) {
-        const struct set *s = sc.partials[c];
+        const struct log_column_set *s = sc.partials[c];
         for (size_t i = 0; i < s->n; i++)
             set_add(all, s->v[i].name, STR(""), s->v[i].type);
     }
@@ -122,8 +106,8 @@ static err_t gather(struct query *q, struct plan *p, struct set *all)
 err_t log_columns(struct query *q, const struct log_index *ix, const struct lq *filter, int64_t start_ns, int64_t end_ns,
                   struct log_column **out, uint32_t *n)
 {
-    struct plan p = { .ix = ix, .tmin = start_ns, .tmax = end_ns == INT64_MAX ? INT64_MAX : end_ns - 1 };
-    struct set all = { .a = q->arena };
+    struct log_columns_plan p = { .ix = ix, .tmin = start_ns, .tmax = end_ns == INT64_MAX ? INT64_MAX : end_ns - 1 };
+    struct log_column_set all = { .a = q->arena };
     err_t e = OK;
     expr_builder_init(&p.b, q->arena);
     htab_init(&all.index, q->budget);

@@ -15,4 +15,6 @@ struct log_column {
 MUST_CHECK err_t log_columns(struct query *q, const struct log_index *ix, const struct lq *filter, int64_t start_ns,
                              int64_t end_ns, struct log_column **out, uint32_t *n) MAY_YIELD;
 
+extern const struct fragment_kind LOG_COLUMNS_KIND;
+
 #endif

@@ -1,4 +1,4 @@
-#include "query/logs/search.h"
+#include "query/logs/fragments.h"
 
 #include "base/core/hash.h"
 #include "query/logs/source.h"
@@ -10,31 +10,7 @@ enum { SOURCE_BYTES_MAX = 256 << 20 };
 
 /* -- plan ------------------------------------------------------------------------------------------------------ */
 
-struct plan { /* of one index; immutable while the fragments run */
-    const struct log_search *s;
-    const struct log_index *ix;
-    struct expr_builder b;
-    struct expr *filter;
-    struct agg_spec *aggs;
-    struct topn_spec top;
-    struct log_field key[TOPN_KEYS_MAX];
-    uint32_t nkeys;
-    int64_t tmin, tmax;
-};
-
-struct partial {
-    uint64_t count;
-    struct op_topn top;
-    struct op_agg agg;
-    bool agg_open;
-};
-
-struct payload { /* what a kept entry carries */
-    int64_t time_ns;
-    struct str source;
-};
-
-static err_t plan_sort(struct plan *p, struct arena *a)
+static err_t plan_sort(struct log_plan *p, struct arena *a)
 {
     const struct log_search *s = p->s;
     struct topn_spec *t = &p->top;
@@ -69,7 +45,7 @@ static err_t plan_sort(struct plan *p, struct arena *a)
 }
 
 /* Narrows the time of the scan to what the filter says of it. */
-static void plan_window(struct plan *p)
+static void plan_window(struct log_plan *p)
 {
     struct scan_hint hints[SCAN_HINTS_MAX];
     uint32_t n = expr_hints(p->filter, hints, SCAN_HINTS_MAX);
@@ -80,7 +56,7 @@ static void plan_window(struct plan *p)
     }
 }
 
-static err_t plan_make(struct plan *p, const struct log_search *s, const struct log_index *ix, struct arena *a)
+static err_t plan_make(struct log_plan *p, const struct log_search *s, const struct log_index *ix, struct arena *a)
 {
     struct expr *kids[3];
     uint32_t n = 0;
@@ -117,8 +93,8 @@ struct some_texts {
 };
 
 struct run { /* one fragment at work */
-    const struct plan *p;
-    struct partial *out;
+    const struct log_plan *p;
+    struct log_partial *out;
     struct arena *a;
     struct arena bind;                /* of the current rowset */
     struct op_scan scan;
@@ -159,7 +135,7 @@ static err_t bind_addr(struct run *r, uint32_t i)
     return attr_bind(&r->scan.src, &ref, &r->bind, &r->addr[i]);
 }
 
-static bool by_time(const struct plan *p)
+static bool by_time(const struct log_plan *p)
 {
     const struct attr_ref *ref = &p->key[0].refs[0];
     if (p->nkeys == 0 || p->key[0].kind != LF_DATE || p->key[0].nrefs == 0) return false;
@@ -326,7 +302,7 @@ static err_t offer_chunk(struct run *r)
 static err_t take_chunk(struct run *r)
 {
     const struct chunk *c = &r->scan.chunk;
-    struct partial *out = r->out;
+    struct log_partial *out = r->out;
     out->count += c->nsel;
     if (r->hits) TRY(offer_chunk(r));
     if (out->agg_open) TRY(op_agg_chunk(&out->agg, c));
@@ -346,7 +322,7 @@ struct wanted { /* the kept rows of one rowset, ascending */
 static err_t write_row(struct run *r, const struct wanted *w, uint32_t i)
 {
     struct buf b;
-    struct payload *p = ARENA_NEW(r->a, struct payload);
+    struct log_payload *p = ARENA_NEW(r->a, struct log_payload);
     uint32_t at = w->time_packed ? i : w->rows[i];
     w->entry[i]->payload = str_n(p, sizeof *p);
     if (w->time && column_has(w->time, at)) p->time_ns = w->time->i64[at];
@@ -420,11 +396,11 @@ static err_t run_scan(struct run *r)
     }
 }
 
-static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t log_search_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
-    const struct plan *p = plan;
+    const struct log_plan *p = plan;
     struct run *r = ARENA_NEW(a, struct run);
-    struct partial *out = ARENA_NEW(a, struct partial);
+    struct log_partial *out = ARENA_NEW(a, struct log_partial);
     err_t e = OK;
     r->p = p;
     r->out = out;
@@ -452,8 +428,6 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
     return e;
 }
 
-static const struct fragment_kind KIND = { .name = "log_search", .fn = fragment };
-
 /* -- coordinator ------------------------------------------------------------------------------------------------- */
 
 struct merged { /* across indexes */
@@ -469,7 +443,7 @@ static void adopt_hits(struct query *q, struct merged *m, const struct log_index
     for (uint32_t i = 0; i < from->count; i++) {
         struct topn_entry e = from->heap[i];
         if (!op_topn_wants(&m->top, e.key)) continue;
-        const struct payload *p = (const struct payload *)(const void *)e.payload.p;
+        const struct log_payload *p = (const struct log_payload *)(const void *)e.payload.p;
         struct log_hit *h = ARENA_NEW(q->arena, struct log_hit);
         *h = (struct log_hit){ .index = ix->id, .source = arena_str(q->arena, p->source), .addr = e.addr, .time_ns = p->time_ns };
         for (uint32_t k = 0; k < m->spec.nkeys; k++) {
@@ -484,17 +458,17 @@ static void adopt_hits(struct query *q, struct merged *m, const struct log_index
 }
 
 struct index_run {
-    struct plan plan;
+    struct log_plan plan;
     struct scatter sc;
     bool ran;
 };
 
 static err_t run_index(struct query *q, struct index_run *x, struct merged *m, struct log_result *out)
 {
-    TRY(scatter_run(q, &KIND, &x->plan, &x->sc));
+    TRY(scatter_run(q, &LOG_SEARCH_KIND, &x->plan, &x->sc));
     x->ran = true;
     for (unsigned c = 0; c < x->sc.n; c++) {
-        struct partial *p = x->sc.partials[c];
+        struct log_partial *p = x->sc.partials[c];
         out->num_hits += p->count;
         adopt_hits(q, m, x->plan.ix, &p->top);
         if (!p->agg_open) continue;
@@ -542,7 +516,7 @@ err_t log_search(struct query *q, const struct log_search *s, const struct log_i
     op_topn_init(&m.top, &m.spec, q->arena);
     uint32_t planned = 0;
     for (; planned < n; planned++) {
-        struct plan *p = &runs[planned].plan;
+        struct log_plan *p = &runs[planned].plan;
         e = plan_make(p, s, &indexes[planned], q->arena);
         m.spec = p->top;
         for (uint32_t k = 0; k < p->nkeys; k++)

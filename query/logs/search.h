@@ -48,4 +48,6 @@ struct log_result {
 MUST_CHECK err_t log_search(struct query *q, const struct log_search *s, const struct log_index *indexes, uint32_t n,
                             struct log_result *out) MAY_YIELD;
 
+extern const struct fragment_kind LOG_SEARCH_KIND;
+
 #endif

@@ -89,13 +89,15 @@ static bool is_columnar(struct metrics_plan *p, struct expr **filter, struct exp
     return yes && s.exact;
 }
 
-static err_t plan_make(struct metrics_plan *p, const struct tql_unit *u, const struct metrics_req *rq, struct arena *a)
+err_t metrics_plan_make(struct metrics_plan *p, const struct tql_metrics *q, uint32_t unit_idx, const struct metrics_range *range,
+                        uint32_t exemplars_max, struct arena *a)
 {
     struct expr *filter, *selection;
-    *p = (struct metrics_plan){ .u = u, .range = rq->range, .exemplars_max = rq->exemplars_max };
+    const struct tql_unit *u = q->units[unit_idx];
+    *p = (struct metrics_plan){ .q = q, .unit_idx = unit_idx, .u = u, .range = *range, .exemplars_max = exemplars_max };
     p->nkeys = u->nby + (u->fn == TM_HISTOGRAM ? 1 : 0);
     p->cells = u->fn == TM_QUANTILE ? CELL_HIST : u->of && u->fn != TM_HISTOGRAM ? CELL_MOMENTS : CELL_COUNT;
-    p->slots = p->nkeys ? (rq->exemplars_max + 3) / 4 : rq->exemplars_max;
+    p->slots = p->nkeys ? (exemplars_max + 3) / 4 : exemplars_max;
     expr_builder_init(&p->builder, a);
     TRY(candidate_plan_make(&p->candidates, u->spans, a));
     p->columnar = is_columnar(p, &filter, &selection);
@@ -107,14 +109,14 @@ static err_t plan_make(struct metrics_plan *p, const struct tql_unit *u, const s
     return OK;
 }
 
-static void plan_free(struct metrics_plan *p)
+void metrics_plan_free(struct metrics_plan *p)
 {
     candidate_plan_free(&p->candidates);
     expr_builder_deinit(&p->builder);
 }
 
 /* -- one unit over all cores ------------------------------------------------------------------------------------------ */
-static err_t unit_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t metrics_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     const struct metrics_plan *p = plan;
     struct mstate *st = ARENA_NEW(a, struct mstate);
@@ -124,8 +126,6 @@ static err_t unit_core(struct query *q, struct view *v, const void *plan, struct
     mstate_deinit(st);
     return e;
 }
-
-static const struct fragment_kind UNIT_KIND = { .name = "trace_metrics", .fn = unit_core };
 
 static err_t merge_cores(struct query *q, const struct metrics_plan *p, struct scatter *sc, struct series_set *out)
 {
@@ -140,17 +140,17 @@ static err_t merge_cores(struct query *q, const struct metrics_plan *p, struct s
     return e;
 }
 
-static err_t run_unit(struct query *q, const struct tql_unit *u, const struct metrics_req *rq, struct series_set *out)
+static err_t run_unit(struct query *q, uint32_t unit_idx, const struct metrics_req *rq, struct series_set *out)
 {
     struct metrics_plan p;
     struct scatter sc = { 0 };
-    bool compare = u->fn == TM_COMPARE;
-    err_t e = plan_make(&p, u, rq, q->arena);
-    if (e == OK) e = scatter_run(q, compare ? &COMPARE_KIND : &UNIT_KIND, &p, &sc);
+    bool compare = rq->q->units[unit_idx]->fn == TM_COMPARE;
+    err_t e = metrics_plan_make(&p, rq->q, unit_idx, &rq->range, rq->exemplars_max, q->arena);
+    if (e == OK) e = scatter_run(q, compare ? &COMPARE_KIND : &TRACE_METRICS_KIND, &p, &sc);
     if (e == OK) e = compare ? compare_series(q, &p, &sc, out) : merge_cores(q, &p, &sc, out);
     struct err_record why = *err_record();
     scatter_free(&sc);
-    plan_free(&p);
+    metrics_plan_free(&p);
     *err_record() = why;
     return e;
 }
@@ -164,7 +164,7 @@ static err_t run_metric(struct query *q, const struct tql_metric *m, const struc
         TRY(run_metric(q, m->r, rq, &r));
         TRY(series_arithmetic(m->op, &l, &r, &rq->range, q->arena, out));
     } else if (m->unit) {
-        TRY(run_unit(q, m->unit, rq, out));
+        TRY(run_unit(q, m->unit_idx, rq, out));
     } else {
         *out = (struct series_set){ .scalar = true };
         struct metrics_series *s = series_add(out, &rq->range, NULL, 0, q->arena);

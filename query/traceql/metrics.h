@@ -72,6 +72,7 @@ struct tql_metric {
     struct tql_second *second;
 };
 struct tql_metrics {
+    struct str text;          /* that it was parsed from */
     struct tql_metric *root;
     uint32_t nunits;
     struct tql_unit *units[METRICS_UNITS_MAX];
@@ -125,5 +126,7 @@ struct metrics_answer {
 };
 /* Into q->arena. ERR_LIMIT past METRICS_GROUPS_MAX or the query's memory. */
 MUST_CHECK err_t trace_metrics(struct query *q, const struct metrics_req *rq, struct metrics_answer *out) MAY_YIELD;
+
+extern const struct fragment_kind TRACE_METRICS_KIND;
 
 #endif

@@ -1,42 +1,13 @@
-#include "query/traceql/metrics_compare.h"
+#include "query/traceql/metrics_compare_int.h"
 
 #include "base/core/hash.h"
 #include "query/ops/op_scan.h"
-#include "query/traceql/metrics_cols.h"
 #include "query/traceql/value.h"
 
 #include <stdlib.h>
 
-enum { SIDES = 2, ATTRS_MAX = 2048 }; /* baseline 0, selection 1 */
-
-struct steps { /* counts by step, in pages */
-    uint64_t **page;
-    uint64_t sum;
-};
-struct cvalue {
-    struct steps side[SIDES];
-};
-struct cattr { /* one attribute */
-    struct tql_field f;
-    struct tval_set values;
-    struct cvalue *v;        /* by value */
-    size_t cap;
-    uint32_t n;
-    struct steps other[SIDES]; /* of values that have no number */
-    struct label_cols cols;  /* of a scan, while in the rowset */
-    uint64_t bound;
-};
-struct compare {
-    const struct metrics_plan *p;
-    struct arena *a;
-    struct cattr **attr;
-    size_t cap;
-    uint32_t n;
-    struct htab by_name;
-};
-
 /* -- counting ----------------------------------------------------------------------------------------------------- */
-static void steps_add(struct compare *c, struct steps *s, uint32_t step, uint64_t n)
+static void steps_add(struct compare *c, struct csteps *s, uint32_t step, uint64_t n)
 {
     uint32_t npages = (c->p->range.nsteps + METRICS_PAGE - 1) / METRICS_PAGE;
     if (!s->page) s->page = ARENA_ARRAY(c->a, uint64_t *, npages);
@@ -53,7 +24,7 @@ static void values_grow(struct compare *c, struct cattr *t, uint32_t n)
     t->n = n;
 }
 
-static void attr_add(struct compare *c, struct cattr *t, uint32_t id, int side, uint32_t step, uint64_t n)
+void compare_add(struct compare *c, struct cattr *t, uint32_t id, int side, uint32_t step, uint64_t n)
 {
     if (id == 0) return;
     if (id == LABEL_OTHER) {
@@ -70,8 +41,7 @@ static struct str text_of(const struct tql_field *f, struct arena *a)
     return arena_printf(a, "%s." STR_FMT, f->scope == TS_RESOURCE ? "resource" : "span", STR_ARG(f->name));
 }
 
-/* NULL past ATTRS_MAX attributes. */
-static struct cattr *attr_of(struct compare *c, const struct tql_field *f)
+struct cattr *compare_attr(struct compare *c, const struct tql_field *f)
 {
     uint64_t hash = hash64_with(f->kind == TF_ATTR ? f->name : f->text, (uint64_t)f->kind * 16 + (uint64_t)f->scope);
     for (uint32_t it = 0, i; htab_next(&c->by_name, hash, &it, &i);) {
@@ -80,7 +50,7 @@ static struct cattr *attr_of(struct compare *c, const struct tql_field *f)
                                                                    g->kind == TF_ATTR ? g->name : g->text))
             return c->attr[i];
     }
-    if (c->n == ATTRS_MAX) return NULL;
+    if (c->n == COMPARE_ATTRS_MAX) return NULL;
     struct cattr *t = ARENA_NEW(c->a, struct cattr);
     t->f = *f;
     t->f.name = arena_str(c->a, f->name);
@@ -92,14 +62,20 @@ static struct cattr *attr_of(struct compare *c, const struct tql_field *f)
     return c->attr[c->n++] = t;
 }
 
-static void deinit(struct compare *c)
+void compare_init(struct compare *c, const struct metrics_plan *p, struct arena *a)
+{
+    *c = (struct compare){ .p = p, .a = a };
+    htab_init(&c->by_name, a->budget);
+}
+
+void compare_deinit(struct compare *c)
 {
     for (uint32_t i = 0; i < c->n; i++)
         tval_set_deinit(&c->attr[i]->values);
     htab_deinit(&c->by_name);
 }
 
-static const struct tql_field intrinsics[] = {
+const struct tql_field compare_intrinsics[COMPARE_INTRINSICS] = {
     { .kind = TF_INTRINSIC, .intrinsic = TI_NAME, .text = { "name", 4 } },
     { .kind = TF_INTRINSIC, .intrinsic = TI_KIND, .text = { "kind", 4 } },
     { .kind = TF_INTRINSIC, .intrinsic = TI_STATUS, .text = { "status", 6 } },
@@ -126,7 +102,7 @@ struct cscan {
 
 static err_t bind_attr(struct cscan *s, const struct tql_field *f)
 {
-    struct cattr *t = attr_of(s->c, f);
+    struct cattr *t = compare_attr(s->c, f);
     if (!t || t->bound == s->bound) return OK; /* a name with two types is one attribute */
     t->bound = s->bound;
     return label_cols_bind(&t->cols, &s->scan.src, &s->bind);
@@ -143,8 +119,8 @@ static err_t bind_rowset(struct cscan *s)
     s->start = start->i64;
     s->can = EXPR_ALWAYS;
     if (s->c->p->selection) TRY(expr_exec_bind(&s->exec, &s->scan.src, &s->can));
-    for (size_t i = 0; i < ARRAY_LEN(intrinsics); i++)
-        TRY(bind_attr(s, &intrinsics[i]));
+    for (int i = 0; i < COMPARE_INTRINSICS; i++)
+        TRY(bind_attr(s, &compare_intrinsics[i]));
     for (size_t r = 0; r < ARRAY_LEN(rels); r++) {
         const struct column_key *keys;
         uint32_t n;
@@ -188,7 +164,7 @@ static err_t count_chunk(struct cscan *s)
             uint32_t from = i;
             while (i < s->n && s->ids[i] == s->ids[from] && s->step[i] == s->step[from] && s->side[i] == s->side[from])
                 i++;
-            attr_add(s->c, t, s->ids[from], s->side[from], s->step[from], i - from);
+            compare_add(s->c, t, s->ids[from], s->side[from], s->step[from], i - from);
         }
     }
     TRY(arena_check(&s->bind));
@@ -235,10 +211,10 @@ static err_t by_columns(struct compare *c, struct query *q, struct view *v)
 /* -- by whole traces ------------------------------------------------------------------------------------------------------ */
 static void count_value(struct compare *c, const struct tql_field *f, struct tval v, int side, uint32_t step)
 {
-    struct cattr *t = attr_of(c, f);
+    struct cattr *t = compare_attr(c, f);
     if (!t) return;
     bool full = t->values.n >= COMPARE_VALUES_MAX && tval_set_find(&t->values, &v) == UINT32_MAX;
-    attr_add(c, t, full ? LABEL_OTHER : label_number(&t->values, &v), side, step, 1);
+    compare_add(c, t, full ? LABEL_OTHER : label_number(&t->values, &v), side, step, 1);
 }
 
 static err_t count_trace(void *ctx, const struct tql_trace *t, struct arena *a, bool *enough)
@@ -255,8 +231,8 @@ static err_t count_trace(void *ctx, const struct tql_trace *t, struct arena *a, 
         struct tval chosen = { .type = TV_BOOL, .b = true };
         if (u->selection) chosen = tql_value(u->selection, t, spans[i], a);
         int side = chosen.type == TV_BOOL && chosen.b && in_time(u, s->start_ns);
-        for (size_t k = 0; k < ARRAY_LEN(intrinsics); k++)
-            count_value(c, &intrinsics[k], tql_value(&intrinsics[k], t, spans[i], a), side, step);
+        for (int k = 0; k < COMPARE_INTRINSICS; k++)
+            count_value(c, &compare_intrinsics[k], tql_value(&compare_intrinsics[k], t, spans[i], a), side, step);
         const struct tattrs *lists[] = { &s->attrs, &s->resource->attrs };
         for (size_t l = 0; l < ARRAY_LEN(lists); l++)
             for (uint32_t k = 0; k < lists[l]->n; k++) {
@@ -267,23 +243,20 @@ static err_t count_trace(void *ctx, const struct tql_trace *t, struct arena *a, 
     return arena_check(c->a);
 }
 
-static err_t compare_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t compare_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
     struct compare *c = ARENA_NEW(a, struct compare);
-    *c = (struct compare){ .p = plan, .a = a };
-    htab_init(&c->by_name, q->budget);
+    compare_init(c, plan, a);
     *partial = c;
     struct candidate_window w = { .tmin_ns = c->p->range.left_ns + 1, .around = true, .whole = true,
                                   .tmax_ns = metrics_stamp(&c->p->range, c->p->range.nsteps - 1) };
     err_t e = c->p->columnar ? by_columns(c, q, v) : candidates_each(q, v, &c->p->candidates, &w, count_trace, c);
-    deinit(c);
+    compare_deinit(c);
     return e;
 }
 
-const struct fragment_kind COMPARE_KIND = { .name = "trace_compare", .fn = compare_core };
-
 /* -- the merge and the series ----------------------------------------------------------------------------------------------- */
-static void steps_merge(struct compare *c, struct steps *into, const struct steps *from)
+static void steps_merge(struct compare *c, struct csteps *into, const struct csteps *from)
 {
     for (uint32_t i = 0; from->page && i < c->p->range.nsteps; i++) {
         const uint64_t *page = from->page[i / METRICS_PAGE];
@@ -295,14 +268,14 @@ static err_t merge(struct compare *into, const struct compare *from)
 {
     for (uint32_t i = 0; i < from->n; i++) {
         const struct cattr *f = from->attr[i];
-        struct cattr *t = attr_of(into, &f->f);
+        struct cattr *t = compare_attr(into, &f->f);
         if (!t) continue;
-        for (int side = 0; side < SIDES; side++)
+        for (int side = 0; side < COMPARE_SIDES; side++)
             steps_merge(into, &t->other[side], &f->other[side]);
         for (uint32_t k = 0; k < f->n; k++) {
             uint32_t id = label_number(&t->values, &f->values.v[k]);
             if (id > t->n) values_grow(into, t, id);
-            for (int side = 0; side < SIDES; side++)
+            for (int side = 0; side < COMPARE_SIDES; side++)
                 steps_merge(into, &t->v[id - 1].side[side], &f->v[k].side[side]);
         }
         TRY(arena_check(into->a));
@@ -311,7 +284,7 @@ static err_t merge(struct compare *into, const struct compare *from)
     return OK;
 }
 
-static void add_series(struct compare *c, const char *type, const struct cattr *t, struct tval v, const struct steps *s,
+static void add_series(struct compare *c, const char *type, const struct cattr *t, struct tval v, const struct csteps *s,
                        struct series_set *out)
 {
     const struct metrics_range *r = &c->p->range;
@@ -328,7 +301,7 @@ static void add_series(struct compare *c, const char *type, const struct cattr *
 struct frequent {
     uint64_t sum;
     const struct tval *v;
-    const struct steps *s;
+    const struct csteps *s;
 };
 
 static int most_first(const void *pa, const void *pb)
@@ -341,11 +314,11 @@ static int most_first(const void *pa, const void *pb)
 static void attr_series(struct compare *c, const struct cattr *t, int side, struct series_set *out)
 {
     struct frequent *all = ARENA_RAW(c->a, struct frequent, t->n + 1);
-    struct steps total = { 0 };
+    struct csteps total = { 0 };
     uint32_t n = 0;
     for (uint32_t k = 0; k < t->n; k++) {
         const struct tval *v = &t->values.v[k];
-        const struct steps *s = &t->v[k].side[side];
+        const struct csteps *s = &t->v[k].side[side];
         bool no_message = t->f.kind == TF_INTRINSIC && v->type == TV_STR && v->s.n == 0;
         if (!s->sum || no_message) continue;
         all[n++] = (struct frequent){ s->sum, v, s };
@@ -361,17 +334,17 @@ static void attr_series(struct compare *c, const struct cattr *t, int side, stru
 
 err_t compare_series(struct query *q, const struct metrics_plan *p, const struct scatter *sc, struct series_set *out)
 {
-    struct compare all = { .p = p, .a = q->arena };
+    struct compare all;
     err_t e = OK;
     *out = (struct series_set){ 0 };
-    htab_init(&all.by_name, q->budget);
+    compare_init(&all, p, q->arena);
     for (unsigned i = 0; i < sc->n && e == OK; i++)
         e = merge(&all, sc->partials[i]);
     for (uint32_t i = 0; i < all.n && e == OK; i++) {
-        for (int side = 0; side < SIDES; side++)
+        for (int side = 0; side < COMPARE_SIDES; side++)
             attr_series(&all, all.attr[i], side, out);
         e = arena_check(q->arena);
     }
-    deinit(&all);
+    compare_deinit(&all);
     return e;
 }

@@ -5,7 +5,7 @@
 
 #include "query/traceql/metrics_final.h"
 
-/* The fragment of one core (fragment_fn; the plan is a struct metrics_plan), and what becomes of all of them. */
+/* The fragment of one core (the plan is a struct metrics_plan), and what becomes of all of them. */
 extern const struct fragment_kind COMPARE_KIND;
 MUST_CHECK err_t compare_series(struct query *q, const struct metrics_plan *p, const struct scatter *sc,
                                 struct series_set *out) MAY_YIELD;

@@ -7,7 +7,7 @@
 
 enum { BUCKET_ZERO = 2000 }; /* ids of buckets: 0 is taken, exponents reach from -1074 to 1024 */
 
-static size_t cell_size(enum cell_kind k)
+size_t metrics_cell_size(enum cell_kind k)
 {
     return k == CELL_COUNT ? sizeof(uint64_t) : k == CELL_MOMENTS ? sizeof(struct cell_moments) : sizeof(struct loghist);
 }
@@ -50,7 +50,7 @@ static err_t group_new(struct mstate *st, const uint32_t *ids, uint32_t *out)
     return arena_check(st->a);
 }
 
-static err_t group_of(struct mstate *st, const uint32_t *ids, uint32_t *out)
+err_t mstate_group(struct mstate *st, const uint32_t *ids, uint32_t *out)
 {
     uint32_t nkeys = st->p->nkeys;
     uint64_t hash = 0;
@@ -74,7 +74,7 @@ static err_t group_direct(struct mstate *st, uint32_t id, uint32_t *out)
         memset(st->direct + before, 0, (st->direct_cap - before) * sizeof *st->direct);
     }
     if (!st->direct[id]) {
-        TRY(group_of(st, &id, out));
+        TRY(mstate_group(st, &id, out));
         st->direct[id] = *out + 1;
     }
     *out = st->direct[id] - 1;
@@ -86,7 +86,7 @@ static err_t find_groups(struct mstate *st, struct mbatch *b)
     uint32_t nkeys = st->p->nkeys, ids[METRICS_BY_MAX] = { 0 };
     if (nkeys == 0) {
         uint32_t one;
-        TRY(group_of(st, ids, &one));
+        TRY(mstate_group(st, ids, &one));
         memset(b->group, 0, b->n * sizeof *b->group);
         return OK;
     }
@@ -98,7 +98,7 @@ static err_t find_groups(struct mstate *st, struct mbatch *b)
         } else {
             for (uint32_t k = 0; k < nkeys; k++)
                 ids[k] = b->ids[k][i];
-            TRY(group_of(st, ids, &b->group[i]));
+            TRY(mstate_group(st, ids, &b->group[i]));
         }
     }
     return OK;
@@ -230,7 +230,7 @@ uint32_t metrics_bucket(double v)
 {
     int e;
     if (!(v > 0)) return 1;
-    if (isinf(v)) return BUCKET_ZERO + 1025;
+    if (isinf(v)) return METRICS_BUCKETS_END;
     return (uint32_t)(BUCKET_ZERO + (frexp(v, &e) == 0.5 ? e - 1 : e));
 }
 
@@ -256,7 +256,7 @@ err_t mstate_add(struct mstate *st, struct mbatch *b)
 err_t mstate_add_count(struct mstate *st, uint32_t step, uint64_t n)
 {
     uint32_t g, none[METRICS_BY_MAX] = { 0 };
-    TRY(group_of(st, none, &g));
+    TRY(mstate_group(st, none, &g));
     *(uint64_t *)cell_at(st, &st->groups[g], step, sizeof(uint64_t)) += n;
     return OK;
 }
@@ -274,7 +274,7 @@ static void merge_cell(struct mstate *into, void *to, void *from)
 
 static void merge_group(struct mstate *into, struct mgroup *to, struct mgroup *from)
 {
-    size_t size = cell_size(into->p->cells);
+    size_t size = metrics_cell_size(into->p->cells);
     uint32_t npages = (into->p->range.nsteps + METRICS_PAGE - 1) / METRICS_PAGE;
     for (uint32_t i = 0; i < npages; i++) {
         if (!from->pages[i]) continue;
@@ -298,7 +298,7 @@ err_t mstate_merge(struct mstate *into, struct mstate *from)
             uint32_t id = from->groups[i].ids[k];
             ids[k] = k < u->nby && id ? label_number(&into->values[k], &from->values[k].v[id - 1]) : id;
         }
-        TRY(group_of(into, ids, &g));
+        TRY(mstate_group(into, ids, &g));
         merge_group(into, &into->groups[g], &from->groups[i]);
         TRY(arena_check(into->a));
         if (rt_in_fiber()) TRY(rt_checkpoint());

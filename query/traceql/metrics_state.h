@@ -16,7 +16,7 @@
 #include "query/traceql/metrics.h"
 #include "query/traceql/tval_set.h"
 
-enum { METRICS_PAGE = 16 };
+enum { METRICS_PAGE = 16, METRICS_BUCKETS_END = 3025 /* the last number of a histogram's bucket */ };
 enum cell_kind { CELL_COUNT, CELL_MOMENTS, CELL_HIST };
 struct cell_moments { /* uint64_t for CELL_COUNT, struct loghist for CELL_HIST */
     uint64_t n;
@@ -24,6 +24,8 @@ struct cell_moments { /* uint64_t for CELL_COUNT, struct loghist for CELL_HIST *
 };
 
 struct metrics_plan { /* of one unit; shared by all cores */
+    const struct tql_metrics *q;
+    uint32_t unit_idx;            /* of u in q */
     const struct tql_unit *u;
     struct metrics_range range;
     enum cell_kind cells;
@@ -36,6 +38,11 @@ struct metrics_plan { /* of one unit; shared by all cores */
     const struct expr *selection; /* of compare(); NULL = all */
     struct candidate_plan candidates; /* else */
 };
+
+/* Into the arena; metrics_plan_free also after an error. */
+MUST_CHECK err_t metrics_plan_make(struct metrics_plan *p, const struct tql_metrics *q, uint32_t unit_idx,
+                                   const struct metrics_range *range, uint32_t exemplars_max, struct arena *a);
+void metrics_plan_free(struct metrics_plan *p);
 
 struct mexemplar {
     uint32_t prio;   /* the least wins */
@@ -105,8 +112,14 @@ void mstate_thin(struct mstate *st, uint32_t max, bool resolved);
 uint32_t metrics_bucket(double v);
 double metrics_bucket_bound(uint32_t id);
 
+/* -- states that come as bytes (metrics_wire.c) ------------------------------------------------------------------ */
+/* The group of these value numbers, made if need be. ERR_LIMIT past METRICS_GROUPS_MAX. */
+MUST_CHECK err_t mstate_group(struct mstate *st, const uint32_t *ids, uint32_t *out);
+size_t metrics_cell_size(enum cell_kind k);
+
 /* -- fragments ------------------------------------------------------------------------------------------------ */
 MUST_CHECK err_t metrics_scan(struct query *q, struct view *v, const struct metrics_plan *p, struct mstate *st) MAY_YIELD;
 MUST_CHECK err_t metrics_trace(struct query *q, struct view *v, const struct metrics_plan *p, struct mstate *st) MAY_YIELD;
+MUST_CHECK err_t metrics_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial) MAY_YIELD;
 
 #endif

@@ -494,6 +494,7 @@ err_t tql_parse(struct str text, struct arena *a, struct tql_query **out)
     if (text.n > TQL_TEXT_MAX) return err_set(ERR_INVALID, "query is longer than %d bytes", TQL_TEXT_MAX);
     struct tql_parser p = { .lex = { .text = text, .a = a }, .a = a, .q = ARENA_NEW(a, struct tql_query) };
     err_t e;
+    p.q->text = arena_str(a, text);
     TRY_OUT(e, tql_lex_next(&p.lex));
     TRY_OUT(e, tql_pipeline(&p, &p.q->pipeline));
     if (tql_at_word(&p, "with")) TRY_OUT(e, tql_hints(&p));

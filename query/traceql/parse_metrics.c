@@ -275,6 +275,7 @@ err_t tql_parse_metrics(struct str text, struct arena *a, struct tql_metrics **o
     if (text.n > TQL_TEXT_MAX) return err_set(ERR_INVALID, "query is longer than %d bytes", TQL_TEXT_MAX);
     struct mparser mp = { .p = { .lex = { .text = text, .a = a }, .a = a, .exemplars = -1 },
                           .m = ARENA_NEW(a, struct tql_metrics) };
+    mp.m->text = arena_str(a, text);
     err_t e = parse(&mp);
     if (e == OK) *out = mp.m;
     else tql_metrics_free(mp.m);

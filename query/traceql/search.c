@@ -1,6 +1,4 @@
-#include "query/traceql/search.h"
-
-#include "query/traceql/candidate.h"
+#include "query/traceql/fragments.h"
 
 #include <stdlib.h>
 
@@ -99,12 +97,7 @@ static err_t evaluate(void *ctx, const struct tql_trace *t, struct arena *a, boo
     return OK;
 }
 
-struct search_plan {
-    const struct search_req *rq;
-    struct candidate_plan candidates;
-};
-
-static err_t search_core(struct query *q, struct view *v, const void *plan_ptr, struct arena *a, void **partial)
+err_t trace_search_fragment(struct query *q, struct view *v, const void *plan_ptr, struct arena *a, void **partial)
 {
     const struct search_plan *p = plan_ptr;
     struct core_search s = { .rq = p->rq, .a = a, .out = ARENA_NEW(a, struct search_answer) };
@@ -112,8 +105,6 @@ static err_t search_core(struct query *q, struct view *v, const void *plan_ptr, 
     *partial = s.out;
     return candidates_each(q, v, &p->candidates, &w, evaluate, &s);
 }
-
-static const struct fragment_kind SEARCH_KIND = { .name = "trace_search", .fn = search_core };
 
 /* -- the merge -------------------------------------------------------------------------------------- */
 static int hit_order(const void *pa, const void *pb)
@@ -146,19 +137,14 @@ err_t trace_search(struct query *q, const struct search_req *rq, struct scatter 
 {
     struct search_plan plan = { .rq = rq };
     err_t e = candidate_plan_make(&plan.candidates, rq->q, q->arena);
-    if (e == OK) e = scatter_run(q, &SEARCH_KIND, &plan, sc);
+    if (e == OK) e = scatter_run(q, &TRACE_SEARCH_KIND, &plan, sc);
     candidate_plan_free(&plan.candidates);
     if (e == OK) merge_hits(sc, rq->limit, q->arena, out);
     return e;
 }
 
 /* -- trace by id ---------------------------------------------------------------------------------------------------- */
-struct by_id_plan {
-    const uint8_t *id;
-    int64_t tmin_ns, tmax_ns;
-};
-
-static err_t by_id_core(struct query *q, struct view *v, const void *plan_ptr, struct arena *a, void **partial)
+err_t trace_by_id_fragment(struct query *q, struct view *v, const void *plan_ptr, struct arena *a, void **partial)
 {
     const struct by_id_plan *p = plan_ptr;
     uint8_t ids[1][16];
@@ -169,12 +155,10 @@ static err_t by_id_core(struct query *q, struct view *v, const void *plan_ptr, s
     return trace_gather(v, (const uint8_t (*)[16])ids, 1, p->tmin_ns, p->tmax_ns, TRACE_SPANS_MAX, NULL, a, out);
 }
 
-static const struct fragment_kind BY_ID_KIND = { .name = "trace_by_id", .fn = by_id_core };
-
 err_t trace_by_id(struct query *q, const uint8_t id[16], int64_t tmin_ns, int64_t tmax_ns, struct scatter *sc, struct tspans *out)
 {
     const struct by_id_plan plan = { id, tmin_ns, tmax_ns };
-    TRY(scatter_run(q, &BY_ID_KIND, &plan, sc));
+    TRY(scatter_run(q, &TRACE_BY_ID_KIND, &plan, sc));
     uint32_t total = 0;
     for (unsigned i = 0; i < sc->n; i++)
         total += ((struct tspans *)sc->partials[i])->n;

@@ -60,4 +60,6 @@ enum { TAG_VALUES_MAX = 50000 };
 MUST_CHECK err_t trace_tag_values(struct query *q, const struct tql_field *tag, const struct tql_field *filter,
                                   int64_t tmin_ns, int64_t tmax_ns, struct scatter *sc, struct tag_values *out) MAY_YIELD;
 
+extern const struct fragment_kind TRACE_SEARCH_KIND, TRACE_BY_ID_KIND, TRACE_TAGS_KIND, TRACE_TAG_VALUES_KIND;
+
 #endif

@@ -1,26 +1,12 @@
 /* Names and values of attributes, for completion. Without a filter keys and dictionaries are read, not the rows. */
-#include "query/traceql/search.h"
+#include "query/traceql/fragments.h"
 
 #include "query/ops/op_scan.h"
 #include "query/traceql/prefilter.h"
-#include "query/traceql/tval_set.h"
 
 #include <stdlib.h>
 
-struct tags_plan {
-    int64_t tmin_ns, tmax_ns;
-    const struct expr *filter; /* NULL = all spans */
-    struct expr_builder builder;
-    const struct tql_field *tag;
-};
-
-/* The names or values of one core. */
-struct value_set {
-    struct tval_set set;
-    bool truncated;
-};
-
-static void set_add(struct value_set *s, struct tval v)
+static void set_add(struct tag_set *s, struct tval v)
 {
     if (s->set.n == TAG_VALUES_MAX && tval_set_find(&s->set, &v) == UINT32_MAX)
         s->truncated = true;
@@ -62,7 +48,7 @@ out:
 static const int tag_rels[TAG_SCOPES] = { REL_RESOURCE, REL_ROWS, REL_EVENTS, REL_LINKS, REL_SCOPE };
 
 struct names_ctx {
-    struct value_set *sets;
+    struct tag_set *sets;
     bool filtered;
     struct arena mem; /* a reader's */
 };
@@ -100,9 +86,9 @@ static err_t names_of_rowset(void *ctx, struct op_scan *scan)
     return OK;
 }
 
-static err_t names_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t trace_tags_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
-    struct value_set *sets = ARENA_ARRAY(a, struct value_set, TAG_SCOPES);
+    struct tag_set *sets = ARENA_ARRAY(a, struct tag_set, TAG_SCOPES);
     struct names_ctx c = { .sets = sets, .filtered = ((const struct tags_plan *)plan)->filter };
     for (int s = 0; s < TAG_SCOPES; s++)
         tval_set_init(&sets[s].set, a);
@@ -115,18 +101,16 @@ static err_t names_core(struct query *q, struct view *v, const void *plan, struc
     return e;
 }
 
-static const struct fragment_kind NAMES_KIND = { .name = "trace_tags", .fn = names_core };
-
 /* Merges set k of every partial: sorted, distinct. */
 static uint32_t merge_sets(const struct scatter *sc, int k, struct arena *a, struct tval **out, bool *truncated)
 {
     uint32_t total = 0, n = 0;
     for (unsigned i = 0; i < sc->n; i++)
-        total += ((struct value_set *)sc->partials[i])[k].set.n;
+        total += ((struct tag_set *)sc->partials[i])[k].set.n;
     struct tval *all = ARENA_RAW(a, struct tval, total + 1);
     total = 0;
     for (unsigned i = 0; i < sc->n; i++) {
-        const struct value_set *s = &((struct value_set *)sc->partials[i])[k];
+        const struct tag_set *s = &((struct tag_set *)sc->partials[i])[k];
         if (s->set.n) memcpy(all + total, s->set.v, s->set.n * sizeof *all);
         total += s->set.n;
         *truncated |= s->truncated;
@@ -153,7 +137,7 @@ err_t trace_tags(struct query *q, const struct tql_field *filter, int64_t tmin_n
 {
     struct tags_plan p = { .tmin_ns = tmin_ns, .tmax_ns = tmax_ns };
     err_t e = plan_filter(&p, filter, q->arena);
-    if (e == OK) e = scatter_run(q, &NAMES_KIND, &p, sc);
+    if (e == OK) e = scatter_run(q, &TRACE_TAGS_KIND, &p, sc);
     expr_builder_deinit(&p.builder);
     if (e != OK) return e;
     for (int s = 0; s < TAG_SCOPES; s++) {
@@ -170,7 +154,7 @@ err_t trace_tags(struct query *q, const struct tql_field *filter, int64_t tmin_n
 /* -- values -------------------------------------------------------------------------------------------------- */
 struct values_ctx {
     const struct tags_plan *plan;
-    struct value_set *set;
+    struct tag_set *set;
     struct attr_ref refs[2];
     uint32_t nrefs;
     struct attr_reader readers[2];
@@ -231,9 +215,9 @@ static err_t values_of_rowset(void *ctx, struct op_scan *scan)
     return c->plan->filter || scan->rowset.holes ? values_of_rows(c, scan) : values_of_dictionaries(c, scan);
 }
 
-static err_t values_core(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
+err_t trace_tag_values_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
-    struct values_ctx c = { .plan = plan, .set = ARENA_NEW(a, struct value_set) };
+    struct values_ctx c = { .plan = plan, .set = ARENA_NEW(a, struct tag_set) };
     const struct tql_field *tag = c.plan->tag;
     *partial = c.set;
     if (!prefilter_ref(tag, &c.refs[0])) return OK;
@@ -250,14 +234,12 @@ static err_t values_core(struct query *q, struct view *v, const void *plan, stru
     return e;
 }
 
-static const struct fragment_kind VALUES_KIND = { .name = "trace_tag_values", .fn = values_core };
-
 err_t trace_tag_values(struct query *q, const struct tql_field *tag, const struct tql_field *filter, int64_t tmin_ns,
                        int64_t tmax_ns, struct scatter *sc, struct tag_values *out)
 {
     struct tags_plan p = { .tmin_ns = tmin_ns, .tmax_ns = tmax_ns, .tag = tag };
     err_t e = plan_filter(&p, filter, q->arena);
-    if (e == OK) e = scatter_run(q, &VALUES_KIND, &p, sc);
+    if (e == OK) e = scatter_run(q, &TRACE_TAG_VALUES_KIND, &p, sc);
     expr_builder_deinit(&p.builder);
     if (e != OK) return e;
     out->truncated = false;

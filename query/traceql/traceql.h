@@ -90,6 +90,7 @@ struct tql_pipeline {
 };
 
 struct tql_query {
+    struct str text;         /* that it was parsed from */
     struct tql_pipeline *pipeline;
     uint32_t nfilters;
     struct tql_field *filters[TQL_FILTERS_MAX]; /* by filter_idx; NULL = {} */
