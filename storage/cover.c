@@ -297,12 +297,19 @@ bool cover_next(const struct cover *c, struct cover_iter *it, struct cover_run *
     return true;
 }
 
+uint64_t cover_stream_count(const struct cover_stream *s)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < s->n; i++)
+        if (__builtin_add_overflow(sum, interval_set_count(&s->writers[i].seqs), &sum)) return UINT64_MAX;
+    return sum;
+}
+
 uint64_t cover_count(const struct cover *c)
 {
     uint64_t sum = 0;
     for (uint32_t i = 0; i < c->n; i++)
-        for (uint32_t k = 0; k < c->streams[i].n; k++)
-            if (__builtin_add_overflow(sum, interval_set_count(&c->streams[i].writers[k].seqs), &sum)) return UINT64_MAX;
+        if (__builtin_add_overflow(sum, cover_stream_count(&c->streams[i]), &sum)) return UINT64_MAX;
     return sum;
 }
 

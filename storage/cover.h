@@ -55,6 +55,7 @@ void cover_pick(const struct cover *c, const uint64_t *streams, uint32_t n, stru
 void cover_drop_stream(struct cover *c, uint64_t stream);
 static inline bool cover_empty(const struct cover *c) { return c->n == 0; }
 uint64_t cover_count(const struct cover *c);     /* names in it; UINT64_MAX when more */
+uint64_t cover_stream_count(const struct cover_stream *s);
 uint32_t cover_intervals(const struct cover *c);
 size_t cover_bytes(const struct cover *c);       /* memory that it holds */
 /* Equal covers, equal hashes, on every machine: for digests. That of a cover of parts is the sum of theirs where no two parts

@@ -1,0 +1,76 @@
+/* Which node answers a read for which stream, and what it must have before it does. PURE: from what the nodes said they cover
+ * (storage/cover.h) to a plan; nothing is asked or sent here.
+ *
+ * Rows are read once: a stream is answered by one node. All that any reachable node covers is read: what the chosen node lacks of it is
+ * in the plan, for it to wait for or to pull before it answers. A cover only grows (a node that lost its disk is another node), so what
+ * a node said it covers needs no naming again; rows that it gets meanwhile are read too. A node that gave the stream away since must
+ * refuse, and the plan is made anew.
+ *
+ * Complete: a write is acknowledged when w members of its stream have it, so while fewer than w of them are out of reach each
+ * acknowledged write is on one that is reached. A stream may be vouched for instead: it is written no more, and a reachable node knows
+ * that it holds all of it, since it was repaired while fewer than w members were out of reach. Else the plan says in words what may be
+ * missing.
+ *
+ * Choice, in this order:
+ *   - nodes that hold nearly all of the stream, healthy ones first; when none does, the one that lacks least;
+ *   - few nodes in all: the node that can answer for most of the streams that are left takes them all, again and again (greedy set
+ *     cover: at most 1 + ln(streams) times the fewest there can be);
+ *   - of equal ones the nearest, then the least loaded, then by a hash of seed and id, so that coordinators differ.
+ * So a node that can answer alone does, and streams that share members tend to the same node.
+ *
+ * A trace or series may lie in two streams when its partition changed hands. Which partitions a stream had is not known for those of
+ * the past; two streams can have had the same one only when not both are written to now, and what rendezvous hashing moves when one
+ * node comes or goes keeps a member. So a stream is `apart` when another one that shares a member, one of both being of the past, is
+ * answered by another node: states of the two must be merged by more than adding. */
+#ifndef CLUSTER_READ_PLAN_H
+#define CLUSTER_READ_PLAN_H
+
+#include "base/core/arena.h"
+#include "storage/cover.h"
+
+enum { READ_WHY_MAX = 256 };
+#define READ_NOBODY UINT32_MAX
+
+struct read_node {
+    node_id id;
+    bool reachable, healthy;
+    uint32_t distance;         /* 0 = this node; else in steps that matter */
+    uint32_t load;             /* what runs there, in any unit */
+    const struct cover *cover; /* what it said; NULL = nothing. Of nodes out of reach it is not looked at */
+};
+struct read_stream {
+    const struct stream *stream;
+    uint32_t w;   /* members that must have a write before it is acknowledged; more than its members: all of them */
+    bool current; /* it is written to now */
+    bool vouched; /* see above */
+};
+struct read_ask {
+    const struct read_node *nodes; /* distinct ids; members that are not among them are out of reach */
+    uint32_t nnodes;
+    const struct read_stream *streams; /* distinct ids */
+    uint32_t nstreams;
+    uint64_t seed;
+};
+
+struct read_part { /* of one node */
+    uint32_t node;
+    uint32_t nstreams;
+    uint64_t *streams;  /* ids, ascending */
+    struct cover lacks; /* what it must have before it answers, beside what it said it covers */
+};
+struct read_plan {
+    uint32_t nparts;
+    struct read_part *parts;
+    uint32_t *node_of; /* [nstreams]: READ_NOBODY when nobody reachable holds anything of it */
+    bool *apart;       /* [nstreams] */
+    uint32_t naparts;
+    uint32_t nmissing; /* streams of which acknowledged writes may be missing; 0 = complete */
+    char why[READ_WHY_MAX]; /* in words when it is not */
+    struct cover all;  /* of the streams asked for, all that is read */
+};
+
+/* Arrays lie in the arena. */
+void read_plan_make(const struct read_ask *ask, struct arena *a, struct read_plan *out);
+void read_plan_deinit(struct read_plan *p); /* its covers */
+
+#endif
