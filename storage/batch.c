@@ -1,6 +1,8 @@
 /* Bytes of batches and requests. Integers little-endian; v = varint; s = v length, bytes.
  *
- *   request = u8 version (1) | u64 key.lo | u64 key.hi | i64 wall_ms | v nbatches | (u32 length | batch)*
+ *   request = u8 version (2) | name | u64 key.lo | u64 key.hi | i64 wall_ms | v nbatches | (u32 length | batch)*
+ *             an alias has no batches: | name of what it is an alias of
+ *   name    = u64 stream | u64 origin | u64 epoch | u32 core | u64 seq; none of them 0 but the core
  *   batch   = u8 version (1) | u8 signal | s tenant | s index | u64 content.lo | u64 content.hi | v nrows
  *             rows signals: v ntables | (u32 length | table, see table_wire.c)*
  *             metrics:      u32 length | metric batch with its exemplars, see metric_wire.c
@@ -10,7 +12,7 @@
 #include "base/core/assert.h"
 #include "base/core/varint.h"
 
-enum { REQUEST_VERSION = 1, BATCH_VERSION = 1, INDEX_MAX = 1024 };
+enum { REQUEST_VERSION = 2, BATCH_VERSION = 1, INDEX_MAX = 1024 };
 
 /* -- writing ---------------------------------------------------------------------------------------- */
 
@@ -23,6 +25,15 @@ static void put_hash(struct buf *b, hash128 h)
 {
     buf_put(b, &h.lo, sizeof h.lo);
     buf_put(b, &h.hi, sizeof h.hi);
+}
+
+static void put_name(struct buf *b, const struct batch_name *n)
+{
+    buf_put(b, &n->stream, sizeof n->stream);
+    buf_put(b, &n->origin.u, sizeof n->origin.u);
+    buf_put(b, &n->epoch, sizeof n->epoch);
+    buf_put(b, &n->core, sizeof n->core);
+    buf_put(b, &n->seq, sizeof n->seq);
 }
 
 /* A part with its length before it: begin returns where, end writes the length there. */
@@ -84,9 +95,11 @@ void request_encode(const struct request_head *h, struct batch *const *batches,
                     const struct metric_encode_opts *o, struct buf *out)
 {
     buf_byte(out, REQUEST_VERSION);
+    put_name(out, &h->name);
     put_hash(out, h->key);
     buf_put(out, &h->wall_ms, sizeof h->wall_ms);
     buf_varint(out, h->nbatches);
+    if (h->nbatches == 0) put_name(out, &h->of);
     for (uint32_t i = 0; i < h->nbatches; i++) {
         size_t at = part_begin(out);
         batch_encode(batches[i], o, out);
@@ -138,6 +151,13 @@ static bool get_part(struct in *in, struct str *s)
 static bool get_hash(struct in *in, hash128 *h)
 {
     return get_raw(in, &h->lo, sizeof h->lo) && get_raw(in, &h->hi, sizeof h->hi);
+}
+static bool get_name(struct in *in, struct batch_name *n)
+{
+    *n = (struct batch_name){ 0 };
+    return get_raw(in, &n->stream, sizeof n->stream) && get_raw(in, &n->origin.u, sizeof n->origin.u)
+        && get_raw(in, &n->epoch, sizeof n->epoch) && get_raw(in, &n->core, sizeof n->core)
+        && get_raw(in, &n->seq, sizeof n->seq) && n->stream && n->origin.u && n->epoch && n->seq;
 }
 
 static err_t decode_tables(struct in *in, struct arena *a, struct budget *budget, struct batch *out)
@@ -207,12 +227,15 @@ err_t request_open(struct str bytes, struct request_reader *r)
     struct in in = { (const uint8_t *)bytes.p, (const uint8_t *)bytes.p + bytes.n };
     uint8_t version;
     uint64_t n;
+    *r = (struct request_reader){ 0 };
     if (!get_raw(&in, &version, 1)) return cut("request");
     if (version != REQUEST_VERSION) return err_set(ERR_CORRUPT, "request of version %u", version);
+    if (!get_name(&in, &r->head.name)) return cut("name of a request");
     if (!get_hash(&in, &r->head.key) || !get_raw(&in, &r->head.wall_ms, sizeof r->head.wall_ms)
         || !get_varint(&in, &n) || n > UINT32_MAX)
         return cut("request");
     r->head.nbatches = r->left = (uint32_t)n;
+    if (n == 0 && (!get_name(&in, &r->head.of) || r->head.of.stream != r->head.name.stream)) return cut("alias");
     r->p = in.p;
     r->end = in.end;
     if (n == 0 && in.p != in.end) return cut("request: bytes follow");

@@ -33,5 +33,9 @@ struct batch_name {
     uint32_t core;
     uint64_t seq; /* from 1 */
 };
+static inline bool batch_name_eq(const struct batch_name *a, const struct batch_name *b)
+{
+    return a->seq == b->seq && a->core == b->core && a->stream == b->stream && a->origin.u == b->origin.u && a->epoch == b->epoch;
+}
 
 #endif

@@ -68,6 +68,7 @@ static err_t shard_open_here(void *arg)
     sh->core = rt_core();
     gate_init(&sh->open);
     dedup_init(&sh->dedup, s->cores);
+    held_init(&sh->held);
     htab_init(&sh->defined.index, NULL);
     s->shards[sh->core] = sh;
     return OK;
@@ -80,6 +81,7 @@ static err_t segments_here(void *arg)
     sh->tombs = tomb_set_get(s->tombs);
     sh->keep = keep_rules_get(s->keep);
     sh->dedup.forgotten = s->forgotten;
+    held_attach(sh);
     TRY(tier_cache_open(s, &sh->cache));
     open_segments(sh);
     return dead_attach(sh);
@@ -101,6 +103,7 @@ static err_t shard_close_here(void *arg)
         seg_put(sh->segs[i]);
     object_cache_close(sh->cache);
     dedup_deinit(&sh->dedup);
+    held_deinit(&sh->held);
     htab_deinit(&sh->defined.index);
     free(sh->defined.ids);
     free(sh->mems);
@@ -117,10 +120,11 @@ static err_t shard_close_here(void *arg)
 static err_t shard_quiet_here(void *arg)
 {
     struct shard *sh = shard_here(arg);
-    if (sh) gate_close(&sh->open);
+    if (!sh) return OK;
+    held_wake(&sh->held);
+    gate_close(&sh->open);
     return OK;
 }
-
 
 /* -- open ---------------------------------------------------------------------------------------------------- */
 
@@ -161,9 +165,8 @@ static char *join(const char *dir, const char *name)
 
 static void store_free(struct store *s)
 {
-    for (uint32_t i = 0; i < s->nold; i++)
-        free(s->old_logs[i].path);
-    free(s->old_logs);
+    logs_free(s);
+    cover_deinit(&s->sealed);
     free(s->infos);
     free(s->closed);
     free(s->dedups);
@@ -212,6 +215,7 @@ err_t store_open(const struct store_opts *o, struct store **out)
     s->wal_file_bytes = MIN(MAX(bytes, (uint64_t)WAL_FILE_BYTES_MIN), (uint64_t)WAL_FILE_BYTES_MAX);
     rt_sem_init(&s->changing, 1);
     lost_init(&s->lost);
+    cover_init(&s->sealed);
     object_away_init(&s->away);
     budget_init(&s->mem, "memtables", NULL, o->mem_bytes, ERR_OVERLOAD);
     void **args = store_same_args(s, s);

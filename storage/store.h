@@ -38,6 +38,7 @@ struct store_opts {
     uint32_t partitions;
     int64_t mem_bytes;          /* memtables of all cores: seal begins at half, ingest is refused at all of it */
     int64_t seal_age_ms;        /* a generation older than this is sealed */
+    int64_t log_keep_bytes, log_keep_ms; /* logs kept for other nodes: store_names.h. 0 = none */
     uint32_t commit_bytes;      /* group commit: a commit goes out as soon as the disk is free, with all that gathered
                                  * meanwhile, at most this much */
     double retention_share;     /* of the file system; 0 = off. Oldest segments go first */

@@ -1,5 +1,6 @@
-/* The write path: claim -> encode -> enter the generation and the log -> synced -> rows into the memtables of
- * their cores -> leave the generation -> acked.
+/* The write path: claim (its name, if it came with one; its content) -> encode -> enter the generation and the log -> synced ->
+ * rows into the memtables of their cores -> covered -> leave the generation -> acked. Content that is known under another name is
+ * logged as an alias of that, and has no rows.
  *
  * From the log on nothing may be left half done, or a row that is synced would be missing from the memtable
  * whose seal deletes the log. So the work runs in a fiber of its own, which the caller's cancel and
@@ -9,14 +10,31 @@
 #include "base/core/metric.h"
 #include "storage/store_int.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
 struct append {
     struct store *s;
     struct batch *const *batches;
     uint32_t n;
+    struct batch_name name; /* origin 0: it is given here */
+    struct str bytes;       /* to be logged as they are; empty: encoded here */
     err_t result;
     struct err_record why;
+};
+
+/* One on its way. */
+struct passing {
+    struct append *ap;
+    struct shard *sh;
+    struct arena a;
+    struct dedup_entry entry;
+    struct request_head head;
+    bool named, claimed; /* the name came with it and is claimed; the content is */
+    bool logged;         /* its claims have ended */
+    struct split *split;
+    struct batch *decoded; /* n */
+    uint32_t ndecoded;
 };
 
 /* -- which series the log of this generation defines ------------------------------------------------------ */
@@ -85,36 +103,54 @@ static bool defined_current(const struct shard *sh)
     return d->generation == sh->generation && d->epoch == wal_epoch(sh->wal);
 }
 
-/* Encodes until nothing that the bytes lean on has changed meanwhile. Returns without having yielded since. */
-static err_t encode(struct shard *sh, const struct append *ap, const struct request_head *h, struct definer *f,
-                    struct buf *out)
+/* Encodes until nothing that the bytes lean on has changed meanwhile. Returns without having yielded since. Only the stream of this
+ * node leans on anything: others are read by other nodes. */
+static err_t encode(struct passing *p, struct definer *f, struct buf *out)
 {
+    struct shard *sh = p->sh;
     const struct metric_encode_opts o = { find_defined, f };
+    bool leans = p->head.name.stream == p->ap->s->own_stream;
     for (;;) {
         f->nfresh = 0;
         if (!defined_current(sh)) defined_reset(&sh->defined, sh->generation, wal_epoch(sh->wal));
         uint64_t generation = sh->generation, epoch = wal_epoch(sh->wal);
         buf_clear(out);
-        request_encode(h, ap->batches, &o, out);
+        request_encode(&p->head, p->ap->batches, leans ? &o : NULL, out);
         if (out->failed)
             return err_set(ERR_TOO_LARGE, "a request of more than %d bytes as columns", WAL_PAYLOAD_MAX);
         if (generation == sh->generation && epoch == wal_epoch(sh->wal)) return OK;
     }
 }
 
-static err_t log_and_insert(struct append *ap, struct shard *sh, struct dedup_entry *entry, struct split *sp,
-                            struct arena *a)
+/* Ends the claims, inside the generation if it is covered, so that the seal finds the name and the key. */
+static void end_claims(struct passing *p, uint64_t generation, bool covered)
 {
-    struct store *s = ap->s;
+    struct store *s = p->ap->s;
+    struct err_record why = *err_record();
+    p->logged = true;
+    if (p->named)
+        held_finish(s, &p->head.name, generation, covered);
+    else if (covered)
+        held_add(p->sh, generation, &p->head.name);
+    if (p->claimed) dedup_finish(s, &p->entry, covered);
+    *err_record() = why;
+}
+
+static err_t log_and_insert(struct passing *p)
+{
+    struct store *s = p->ap->s;
+    struct shard *sh = p->sh;
     struct buf bytes;
     buf_init(&bytes, WAL_PAYLOAD_MAX, &s->mem);
-    const struct request_head h = { .key = entry->key, .wall_ms = entry->wall_ms, .nbatches = ap->n };
-    struct definer f = { .d = &sh->defined, .a = a };
-    err_t e = encode(sh, ap, &h, &f, &bytes);
+    struct definer f = { .d = &sh->defined, .a = &p->a };
+    bool as_given = p->ap->bytes.n && p->head.nbatches;
+    err_t e = as_given ? OK : encode(p, &f, &bytes);
     if (e != OK) goto out;
-    struct wal_ticket t = { .payload = buf_view(&bytes), .payload_hash = hash64(buf_view(&bytes)) };
+    struct wal_ticket t = { .payload = as_given ? p->ap->bytes : buf_view(&bytes) };
+    t.payload_hash = hash64(t.payload);
+    if (p->head.name.stream != s->own_stream) t.name = &p->head.name;
     /* No yield from here to wal_submit: the bytes, the generation and the order in the log belong together. */
-    t.generation = entry->generation = sh->generation;
+    t.generation = p->entry.generation = sh->generation;
     struct gate *gate = &sh->gates[t.generation & 1];
     bool in = gate_enter(gate);
     ASSERT(in);
@@ -123,13 +159,9 @@ static err_t log_and_insert(struct append *ap, struct shard *sh, struct dedup_en
     e = wal_wait(sh->wal, &t);
     if (e == OK) {
         atomic_store_explicit(&s->dirty, true, memory_order_relaxed);
-        split_insert(sp, t.generation, s->own_stream);
+        if (p->split) split_insert(p->split, t.generation, p->head.name.stream);
     }
-    /* The claim ends inside the generation, so that the seal finds the key. */
-    struct err_record why = *err_record();
-    const hash128 none = { 0, 0 };
-    if (!hash128_eq(entry->key, none)) dedup_finish(s, entry, e == OK);
-    *err_record() = why;
+    end_claims(p, t.generation, e == OK);
     gate_leave(gate);
 out:
     buf_deinit(&bytes);
@@ -141,42 +173,149 @@ static err_t refuse_failed(void)
     return err_set(ERR_IO, "the log of this node failed: nothing is stored until it restarts");
 }
 
-/* A claim may have waited for a request of the same content whose write failed: that one's frame may lie on the disk all
+/* A claim may have waited for a request of the same name or content whose write failed: that one's frame may lie on the disk all
  * the same, and a second one in another core's log would be read beside it after the restart. */
-static err_t claim(struct store *s, const struct dedup_entry *entry, bool *known)
+static err_t claim_name(struct passing *p, bool *known)
 {
-    TRY(dedup_claim(s, entry->key, known));
-    if (*known || !atomic_load_explicit(&s->failed, memory_order_relaxed)) return OK;
-    dedup_finish(s, entry, false);
-    return refuse_failed();
+    struct store *s = p->ap->s;
+    TRY(held_claim(s, &p->head.name, known));
+    p->named = !*known;
+    if (p->named && atomic_load_explicit(&s->failed, memory_order_relaxed)) return refuse_failed();
+    return OK;
+}
+
+static err_t claim_content(struct passing *p, bool *known)
+{
+    struct store *s = p->ap->s;
+    const hash128 none = { 0, 0 };
+    *known = false;
+    if (hash128_eq(p->entry.key, none)) return OK;
+    TRY(dedup_claim(s, p->entry.key, known, &p->head.of));
+    p->claimed = !*known;
+    if (p->claimed && atomic_load_explicit(&s->failed, memory_order_relaxed)) return refuse_failed();
+    return OK;
+}
+
+/* -- bytes of others ---------------------------------------------------------------------------------------- */
+
+/* Whatever the bytes are, what is made of them is fit for the memtables. */
+static err_t check_batch(const struct batch *b, struct arena *a)
+{
+    const struct metric_batch *m = b->metrics;
+    for (uint32_t i = 0; m && i < m->nseries; i++) {
+        struct labels ls;
+        if (!m->canonical[i].p) return err_set(ERR_CORRUPT, "a request from another node leaves out the labels of a series");
+        TRY(labels_decode(m->canonical[i], a, &ls));
+        TRY(arena_check(a));
+    }
+    return OK;
+}
+
+static err_t decode_batches(struct passing *p, struct request_reader *rd)
+{
+    struct store *s = p->ap->s;
+    if (rd->left > p->ap->bytes.n) return err_set(ERR_CORRUPT, "a request of %u batches", rd->left);
+    p->decoded = ARENA_ARRAY(&p->a, struct batch, rd->left);
+    struct batch **list = ARENA_ARRAY(&p->a, struct batch *, rd->left);
+    TRY(arena_check(&p->a));
+    while (rd->left > 0) {
+        struct batch *b = &p->decoded[p->ndecoded];
+        TRY(request_next(rd, &p->a, &s->mem, b));
+        list[p->ndecoded++] = b;
+        TRY(check_batch(b, &p->a));
+        TRY(rt_checkpoint());
+    }
+    p->ap->batches = list;
+    p->ap->n = p->ndecoded;
+    return OK;
+}
+
+/* What the bytes say of the request, and its batches if they were not given. */
+static err_t open_bytes(struct passing *p)
+{
+    struct append *ap = p->ap;
+    struct request_reader rd;
+    TRY(request_open(ap->bytes, &rd));
+    if (!batch_name_eq(&rd.head.name, &ap->name))
+        return err_set(ERR_INVALID, "a request under one name has bytes of another");
+    p->head = rd.head;
+    if (rd.head.nbatches == 0) return OK;
+    if (!ap->batches) return decode_batches(p, &rd);
+    if (rd.head.nbatches != ap->n) return err_set(ERR_INVALID, "a request of %u batches has bytes of %u", ap->n, rd.head.nbatches);
+    return OK;
+}
+
+/* -- one request, whatever it came as ------------------------------------------------------------------------- */
+
+static err_t prepare(struct passing *p)
+{
+    struct append *ap = p->ap;
+    struct store *s = ap->s;
+    p->head = (struct request_head){ .name = ap->name, .wall_ms = rt_wall().ns / NS_PER_MS };
+    if (p->head.name.stream == 0) p->head.name.stream = s->own_stream;
+    if (ap->bytes.n) TRY(open_bytes(p));
+    else p->head.key = request_key(ap->batches, ap->n);
+    if (!store_stream_known(s, p->head.name.stream))
+        return err_set(ERR_INVALID, "a request of stream %016" PRIx64 ", which this node does not know", p->head.name.stream);
+    p->entry = (struct dedup_entry){ .key = dedup_key_of(s, p->head.key, p->head.name.stream), .wall_ms = p->head.wall_ms };
+    for (uint32_t i = 0; i < ap->n; i++)
+        p->entry.scope |= dedup_scope(ap->batches[i]->tenant, ap->batches[i]->signal);
+    return OK;
+}
+
+/* An alias from another node. */
+static err_t put_alias(struct passing *p)
+{
+    bool there;
+    TRY(held_has(p->ap->s, &p->head.of, &there));
+    if (!there) return err_set(ERR_NOT_FOUND, "a request is an alias of one that is not here yet");
+    metric_add(M_PUT_ALIASES, 1);
+    return log_and_insert(p);
+}
+
+static err_t put_rows(struct passing *p)
+{
+    struct append *ap = p->ap;
+    struct store *s = ap->s;
+    bool known, given = ap->name.origin.u != 0;
+    TRY(claim_content(p, &known));
+    if (known) {
+        metric_add(M_INGEST_REPEATED, 1);
+        if (!given) return OK;
+        metric_add(M_PUT_ALIASES, 1);
+        p->head.nbatches = 0;
+        return log_and_insert(p);
+    }
+    if (!given) store_name_next(s, p->head.name.stream, &p->head.name);
+    p->entry.name = p->head.name;
+    p->head.nbatches = ap->n;
+    p->split = split_new(s, &p->a);
+    for (uint32_t i = 0; i < ap->n; i++)
+        split_add(p->split, ap->batches[i], NULL);
+    return log_and_insert(p);
+}
+
+static err_t pass(struct passing *p)
+{
+    bool known = false;
+    TRY(prepare(p));
+    if (p->ap->name.origin.u) TRY(claim_name(p, &known));
+    if (known) {
+        metric_add(M_PUT_REPEATED, 1);
+        return OK;
+    }
+    return p->ap->n ? put_rows(p) : put_alias(p);
 }
 
 static err_t append_request(struct append *ap)
 {
-    struct store *s = ap->s;
-    struct shard *sh = shard_here(s);
-    const hash128 none = { 0, 0 };
-    struct dedup_entry entry = { .key = request_key(ap->batches, ap->n), .wall_ms = rt_wall().ns / NS_PER_MS };
-    for (uint32_t i = 0; i < ap->n; i++)
-        entry.scope |= dedup_scope(ap->batches[i]->tenant, ap->batches[i]->signal);
-    bool known = false, claimed = !hash128_eq(entry.key, none);
-    if (claimed) TRY(claim(s, &entry, &known));
-    if (known) {
-        metric_add(M_INGEST_REPEATED, 1);
-        return OK;
-    }
-    struct arena a;
-    arena_init(&a, &s->mem);
-    struct split *sp = split_new(s, &a);
-    for (uint32_t i = 0; i < ap->n; i++)
-        split_add(sp, ap->batches[i], NULL);
-    err_t e = log_and_insert(ap, sh, &entry, sp, &a);
-    arena_deinit(&a);
-    if (claimed && entry.generation == 0) { /* it never came to the log */
-        struct err_record why = *err_record();
-        dedup_finish(s, &entry, false);
-        *err_record() = why;
-    }
+    struct passing p = { .ap = ap, .sh = shard_here(ap->s) };
+    arena_init(&p.a, &ap->s->mem);
+    err_t e = pass(&p);
+    if (!p.logged) end_claims(&p, 0, false); /* it never came to the log */
+    for (uint32_t i = 0; i < p.ndecoded; i++)
+        batch_release(&p.decoded[i]);
+    arena_deinit(&p.a);
     return e;
 }
 
@@ -199,16 +338,18 @@ static err_t admit(struct store *s)
     return OK;
 }
 
-err_t store_append(struct store *s, struct batch *const *batches, uint32_t n)
+err_t store_put(struct store *s, const struct store_request *r)
 {
-    if (n == 0) return OK;
-    for (uint32_t i = 0; i < n; i++)
-        if (batches[i]->ntables > BATCH_TABLES_MAX)
-            return err_set(ERR_TOO_LARGE, "a batch of %u tables, at most %d", batches[i]->ntables, BATCH_TABLES_MAX);
+    if (r->n == 0 && r->bytes.n == 0) return OK;
+    if (r->bytes.n > WAL_PAYLOAD_MAX) return err_set(ERR_TOO_LARGE, "a request of %zu bytes", r->bytes.n);
+    if (r->bytes.n && r->name.origin.u == 0) return err_set(ERR_INVALID, "bytes of a request without its name");
+    for (uint32_t i = 0; r->batches && i < r->n; i++)
+        if (r->batches[i]->ntables > BATCH_TABLES_MAX)
+            return err_set(ERR_TOO_LARGE, "a batch of %u tables, at most %d", r->batches[i]->ntables, BATCH_TABLES_MAX);
     TRY(admit(s));
     struct shard *sh = shard_here(s);
     if (!gate_enter(&sh->open)) return err_set(ERR_UNAVAILABLE, "the store is closing");
-    struct append ap = { .s = s, .batches = batches, .n = n };
+    struct append ap = { .s = s, .batches = r->batches, .n = r->batches ? r->n : 0, .name = r->name, .bytes = r->bytes };
     const struct fiber_opts fo = { .name = "append", .class = RT_INGEST };
     struct scope scope;
     scope_init(&scope, NULL);
@@ -222,4 +363,10 @@ err_t store_append(struct store *s, struct batch *const *batches, uint32_t n)
     scope_deinit(&scope);
     gate_leave(&sh->open);
     return e;
+}
+
+err_t store_append(struct store *s, struct batch *const *batches, uint32_t n)
+{
+    const struct store_request r = { .batches = batches, .n = n };
+    return store_put(s, &r);
 }

@@ -5,7 +5,8 @@
  *   _store/node, _store/epoch, _store/stream/  who we are, the streams we know (store_streams.c)
  *   _store/object/owner             who we are to the bucket (object_tier_catalog.c)
  *   _store/dead/, _store/tomb/, _store/deletes/  what was deleted (store_delete.c, store_tomb.c)
- *   _store/dedup/<generation>/<core> the requests of a sealed generation, 32 bytes each (store_dedup.c)
+ *   _store/dedup/<generation>/<core> the requests of a sealed generation, DEDUP_BYTES each (store_dedup.c)
+ *   _store/cover/<stream>           which requests of a stream are in sealed generations, by their names (store_cover.c)
  * A segment's place is its newest generation and its lane (stream, core and class): a seal that is tried again overwrites what it wrote before. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
@@ -252,6 +253,7 @@ err_t catalog_load(struct store *s)
     atomic_store(&s->sealed_gen, sealed);
     TRY_OUT(e, load_segs(s, &a));
     TRY_OUT(e, load_dedups(s, &a));
+    TRY_OUT(e, held_load(s));
     e = epoch_begin(s);
 out:
     arena_deinit(&a);

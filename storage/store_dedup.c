@@ -1,5 +1,5 @@
-/* Retries stored once: the requests acked in the last 10 minutes, by the hash of their bytes. A key belongs
- * to one core, wherever its request arrives. A claim stands for a request on its way: an equal one waits for its end
+/* Retries stored once: the requests acked in the last 10 minutes, by the hash of their bytes, and their names. A key belongs
+ * to one core, wherever its request arrives. A stream has its own: what is in two of them is in both. A claim stands for a request on its way: an equal one waits for its end
  * and is acked only if the first was. */
 #include "base/core/assert.h"
 #include "base/core/varint.h"
@@ -12,6 +12,7 @@ struct dedup_claim {
     struct dedup_claim *next;
     uint32_t waiters;
     bool acked;
+    struct batch_name name; /* once it is */
     struct event done;
 };
 
@@ -66,11 +67,19 @@ static bool is_forgotten(const struct dedup_forgotten *f, const struct dedup_ent
 }
 
 /* One acked since a deletion may stand behind an equal one that was acked before. */
-static bool set_has(const struct dedup_set *s, hash128 key, const struct dedup_forgotten *f)
+static const struct dedup_entry *set_find(const struct dedup_set *s, hash128 key, const struct dedup_forgotten *f)
 {
     for (uint32_t it = 0, v; htab_next(&s->index, hash_u64(key.lo), &it, &v);)
-        if (hash128_eq(s->entries[v].key, key) && !is_forgotten(f, &s->entries[v])) return true;
-    return false;
+        if (hash128_eq(s->entries[v].key, key) && !is_forgotten(f, &s->entries[v])) return &s->entries[v];
+    return NULL;
+}
+
+hash128 dedup_key_of(const struct store *s, hash128 content, uint64_t stream)
+{
+    const hash128 none = { 0, 0 };
+    if (stream == s->own_stream || hash128_eq(content, none)) return content;
+    const uint64_t both[3] = { content.lo, content.hi, stream };
+    return hash128_of(str_n(both, sizeof both));
 }
 
 void dedup_init(struct dedup *d, unsigned cores)
@@ -102,7 +111,7 @@ void dedup_remember(struct dedup *d, const struct dedup_entry *e)
 {
     if (e->wall_ms < rt_wall().ns / NS_PER_MS - DEDUP_MS) return;
     turn(d);
-    if (set_has(&d->young, e->key, &d->forgotten)) return;
+    if (set_find(&d->young, e->key, &d->forgotten)) return;
     struct dedup_set *s = &d->young;
     if (s->count == s->cap) {
         s->cap = s->cap ? s->cap * 2 : 64;
@@ -132,15 +141,19 @@ static err_t claim_here(void *arg)
     struct claim_call *c = arg;
     struct dedup *d = &shard_here(c->s)->dedup;
     for (;;) {
-        c->known = set_has(&d->young, c->e.key, &d->forgotten) || set_has(&d->old, c->e.key, &d->forgotten);
+        const struct dedup_entry *e = set_find(&d->young, c->e.key, &d->forgotten);
+        if (!e) e = set_find(&d->old, c->e.key, &d->forgotten);
+        c->known = e != NULL;
+        if (e) c->e.name = e->name;
         if (c->known) return OK;
         struct dedup_claim *first = *claim_find(d, c->e.key);
         if (!first) break;
         first->waiters++;
-        err_t e = event_wait(&first->done);
+        err_t waited = event_wait(&first->done);
         c->known = first->acked;
+        c->e.name = first->name;
         if (--first->waiters == 0) free(first);
-        TRY(e);
+        TRY(waited);
         if (c->known) return OK;
     }
     struct dedup_claim *mine = calloc(1, sizeof *mine);
@@ -160,6 +173,7 @@ static err_t finish_here(void *arg)
     ASSERT(claim != NULL);
     *at = claim->next;
     claim->acked = c->acked;
+    claim->name = c->e.name;
     if (c->acked) dedup_remember(d, &c->e);
     if (claim->waiters > 0) {
         event_signal(&claim->done);
@@ -169,11 +183,12 @@ static err_t finish_here(void *arg)
     return OK;
 }
 
-err_t dedup_claim(struct store *s, hash128 key, bool *known)
+err_t dedup_claim(struct store *s, hash128 key, bool *known, struct batch_name *of)
 {
     struct claim_call c = { .s = s, .e.key = key };
     TRY(rt_call(dedup_core(key, s->cores), RT_INGEST, claim_here, &c));
     *known = c.known;
+    *of = c.e.name;
     return OK;
 }
 
@@ -186,7 +201,22 @@ void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked)
     }
 }
 
-/* -- in the catalog: entries of 32 bytes, key.lo | key.hi | wall_ms | scope -------------------------------------- */
+/* -- in the catalog: entries of 72 bytes, key.lo | key.hi | wall_ms | scope | stream | origin | epoch | u32 core, u32 0 | seq ----- */
+
+void dedup_put(struct buf *out, const struct dedup_entry *e)
+{
+    const uint64_t v[DEDUP_BYTES / 8] = { e->key.lo, e->key.hi, (uint64_t)e->wall_ms, e->scope, e->name.stream, e->name.origin.u,
+                                          e->name.epoch, e->name.core, e->name.seq };
+    buf_put(out, v, sizeof v);
+}
+
+static void get_entry(const char *p, uint64_t generation, struct dedup_entry *e)
+{
+    uint64_t v[DEDUP_BYTES / 8];
+    memcpy(v, p, sizeof v);
+    *e = (struct dedup_entry){ .key = { v[0], v[1] }, .wall_ms = (int64_t)v[2], .scope = v[3], .generation = generation,
+                               .name = { .stream = v[4], .origin.u = v[5], .epoch = v[6], .core = (uint32_t)v[7], .seq = v[8] } };
+}
 
 static int64_t export_set(const struct dedup_set *s, uint64_t generation, struct buf *out)
 {
@@ -194,10 +224,7 @@ static int64_t export_set(const struct dedup_set *s, uint64_t generation, struct
     for (size_t i = 0; i < s->count; i++) {
         const struct dedup_entry *e = &s->entries[i];
         if (e->generation != generation) continue;
-        buf_put(out, &e->key.lo, 8);
-        buf_put(out, &e->key.hi, 8);
-        buf_put(out, &e->wall_ms, 8);
-        buf_put(out, &e->scope, 8);
+        dedup_put(out, e);
         newest = MAX(newest, e->wall_ms);
     }
     return newest;
@@ -220,11 +247,8 @@ static err_t import_here(void *arg)
     const struct import_call *c = arg;
     struct shard *sh = shard_here(c->s);
     for (size_t at = 0; at + DEDUP_BYTES <= c->bytes.n; at += DEDUP_BYTES) {
-        struct dedup_entry e = { .generation = c->generation };
-        memcpy(&e.key.lo, c->bytes.p + at, 8);
-        memcpy(&e.key.hi, c->bytes.p + at + 8, 8);
-        memcpy(&e.wall_ms, c->bytes.p + at + 16, 8);
-        memcpy(&e.scope, c->bytes.p + at + 24, 8);
+        struct dedup_entry e;
+        get_entry(c->bytes.p + at, c->generation, &e);
         if (dedup_core(e.key, c->s->cores) == sh->core) dedup_remember(&sh->dedup, &e);
     }
     return OK;

@@ -20,6 +20,7 @@
 #include "storage/scrub.h"
 #include "storage/shard.h"
 #include "storage/store_delete.h"
+#include "storage/store_names.h"
 #include "storage/retention_rules.h"
 #include "storage/trusted_clock.h"
 #include "storage/wal.h"
@@ -31,18 +32,21 @@ enum {
     SEG_INFOS_MAX = 1 << 20,
     DEDUP_MAX = 1 << 20,                /* requests remembered on a node */
     DEDUP_MS = 10 * 60 * 1000,
-    DEDUP_BYTES = 32,
+    DEDUP_BYTES = 72,
     WAL_FILE_BYTES_MAX = 64 << 20, WAL_FILE_BYTES_MIN = 1 << 20,
     WAL_COMMIT_BYTES_MIN = 64 << 10,
 };
 
 /* -- requests remembered (store_dedup.c) -------------------------------------------------------------- */
 struct dedup_entry {
-    hash128 key;
+    hash128 key;    /* dedup_key_of */
     int64_t wall_ms;
     uint64_t scope; /* tenant and signals: dedup_scope */
+    struct batch_name name;
     uint64_t generation;
 };
+/* Of a request's content (request_key; zero = none) in a stream. */
+hash128 dedup_key_of(const struct store *s, hash128 content, uint64_t stream);
 /* Requests of a scope that were acked in `generation` or before are not known any more: a deletion was made since, and what is
  * written again is to be stored again. A list that would grow past its maximum becomes one entry for all scopes. */
 enum { DEDUP_FORGOTTEN_MAX = 256 };
@@ -67,8 +71,8 @@ struct dedup {
 };
 void dedup_init(struct dedup *d, unsigned cores);
 void dedup_deinit(struct dedup *d);
-/* *known: it was acked before. Else it is claimed, until dedup_finish. Waits for a claim of the same key. */
-MUST_CHECK err_t dedup_claim(struct store *s, hash128 key, bool *known) MAY_YIELD;
+/* *known: it was acked before, under *of. Else it is claimed, until dedup_finish. Waits for a claim of the same key. */
+MUST_CHECK err_t dedup_claim(struct store *s, hash128 key, bool *known, struct batch_name *of) MAY_YIELD;
 void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked) MAY_YIELD;
 /* On the owner's core: what is known from logs and the catalog. Too old ones are left out. */
 void dedup_remember(struct dedup *d, const struct dedup_entry *e);
@@ -76,10 +80,68 @@ void dedup_remember(struct dedup *d, const struct dedup_entry *e);
 int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out);
 /* Gives entries (bytes as exported) to their cores. */
 MUST_CHECK err_t dedup_import(struct store *s, uint64_t generation, struct str bytes) MAY_YIELD;
+void dedup_put(struct buf *out, const struct dedup_entry *e); /* the bytes of one */
 static inline unsigned dedup_core(hash128 key, unsigned cores)
 {
     return (unsigned)(key.lo % cores);
 }
+
+struct shard;
+struct catalog_batch;
+/* -- coverage (store_cover.c) ------------------------------------------------------------------------------- */
+struct name_gen { /* names of a generation that is not sealed */
+    uint64_t generation;
+    struct cover names;
+};
+struct name_next {
+    uint64_t stream, seq; /* the next one */
+};
+struct name_claim; /* a request on its way under a name that it came with */
+struct name_waiter;
+/* A core's part of the node's coverage: the names of writers on cores that are its number, modulo the number of cores. */
+struct held {
+    struct name_gen *gens; /* by generation */
+    uint32_t ngens, gens_cap;
+    struct cover sealed;
+    uint32_t intervals_most; /* there are no more in all of these */
+    struct name_claim *claims;
+    struct name_waiter *waiters;
+    struct name_next *next; /* of the names that this core gives */
+    uint32_t nnext, next_cap;
+    struct cover by_all;    /* of store_covered; the same on every core */
+};
+void held_init(struct held *n);
+void held_deinit(struct held *n);
+/* *known: it is covered. Else it is claimed, until held_finish. Waits for a claim of the same name. */
+MUST_CHECK err_t held_claim(struct store *s, const struct batch_name *n, bool *known) MAY_YIELD;
+/* covered: within its generation, whose gate is open. */
+void held_finish(struct store *s, const struct batch_name *n, uint64_t generation, bool covered) MAY_YIELD;
+/* On the core that keeps the name, which is new. */
+void held_add(struct shard *sh, uint64_t generation, const struct batch_name *n);
+/* Of a frame that was replayed. */
+MUST_CHECK err_t held_replay(struct store *s, const struct batch_name *n, uint64_t generation) MAY_YIELD;
+MUST_CHECK err_t held_has(struct store *s, const struct batch_name *n, bool *has) MAY_YIELD;
+/* A seal: what a core has of a generation, added to `to`; the records of the catalog with them; and the move to what is sealed, on a core
+ * and in core 0's copy. */
+void held_of(const struct shard *sh, uint64_t generation, struct cover *to);
+void held_catalog(struct store *s, struct catalog_batch *b, const struct cover *of_generation);
+void held_sealed(struct shard *sh, uint64_t generation);
+MUST_CHECK err_t held_load(struct store *s) MAY_YIELD; /* the catalog's, to core 0's copy */
+void held_attach(struct shard *sh);                    /* from there to a core, at start */
+void held_wake(struct held *n);                       /* the store closes: ends all waits of a core */
+
+/* -- log files of earlier lives and of sealed generations (store_logs.c) ---------------------------------------- */
+struct log_file {
+    char *path;
+    unsigned core;
+    uint64_t generation, number; /* as its header says */
+    uint64_t bytes;
+    bool sealed;                 /* it is kept for other nodes only */
+    bool read;                   /* names are known; else it may have any */
+    bool bad;                    /* without a header: of no use to others */
+    mono_ns since;               /* it is kept */
+    struct cover names;          /* of streams with other members */
+};
 
 /* -- a shard -------------------------------------------------------------------------------------------- */
 struct defined { /* series whose canonical bytes the log of this generation has */
@@ -106,15 +168,12 @@ struct shard {
     struct wal *wal;
     struct defined defined;
     struct dedup dedup;
+    struct held held;
     struct tomb_set *tombs;
     struct keep_rules *keep;
     struct object_cache *cache; /* of what is read from the bucket; NULL without one */
 };
 
-struct old_log { /* a file of an earlier life */
-    char *path;
-    uint64_t generation;
-};
 struct seal_waiter {
     struct seal_waiter *next;
     struct event done;
@@ -175,8 +234,10 @@ struct store {
     uint64_t *closed;            /* generations that are closed and not sealed, ascending */
     uint32_t nclosed, closed_cap;
     bool commit_tried;           /* the catalog may or may not name the segments of closed[0] */
-    struct old_log *old_logs;
-    uint32_t nold, old_cap;
+    struct log_file *logs;       /* those that no core writes: oldest generation first */
+    uint32_t nlogs, logs_cap;
+    uint64_t logs_kept;          /* bytes of those that are sealed */
+    struct cover sealed;         /* what the catalog says of sealed generations */
     struct dedup_item *dedups;
     uint32_t ndedups, dedups_cap;
     struct sem changing;         /* 1: who holds it may change infos, shards' segments and the catalog */
@@ -204,6 +265,10 @@ struct store {
     struct compaction *compaction; /* compact_run.c; NULL: segments are not merged */
 };
 
+static inline unsigned held_core(const struct store *s, const struct batch_name *n)
+{
+    return n->core % s->cores;
+}
 /* storage.retention_age in ns; 0 = none. */
 static inline int64_t store_default_age(const struct store *s)
 {
@@ -319,6 +384,32 @@ MUST_CHECK err_t compaction_start(struct store *s) MAY_YIELD;
 void compaction_wake(struct store *s); /* there are other segments than before */
 void compaction_clean(struct store *s); /* looks at once for what nobody reads any more */
 void compaction_stop(struct store *s) MAY_YIELD;
+
+/* store_logs.c, core 0's but for logs_needed */
+/* Does another node lack any of these names, as far as is known? Then their log is kept for a while. On any core. */
+bool logs_needed(const struct shard *sh, const struct cover *names);
+/* A file of an earlier life: one to be replayed, or to be kept. */
+struct log_file *logs_add(struct store *s, unsigned core, const struct wal_log_file *f, bool sealed);
+struct log_file *logs_find(struct store *s, const char *path);
+/* The generation is sealed: its files go, or are kept; `kept` are those that cores wrote in this life, which are taken. */
+void logs_sealed(struct store *s, uint64_t generation, struct wal_kept *kept) MAY_YIELD;
+/* Those that nobody needs any more go, and the oldest past the limits; one whose names are not known yet is read. */
+void logs_tick(struct store *s) MAY_YIELD;
+void logs_free(struct store *s);
+
+/* log_series.c: series defined by earlier frames of a log's generation */
+struct log_series {
+    struct arena mem;
+    struct htab index;
+    hash128 *ids;
+    struct str *canonical;
+    size_t count, ids_cap, canonical_cap;
+};
+void log_series_init(struct log_series *n);
+void log_series_deinit(struct log_series *n);
+/* Learns what the batch defines, fills in canonical bytes that it leaves out. Series that were defined nowhere (lost to rot) are marked and
+ * counted; NULL when there are none. */
+uint8_t *log_series_fill(struct log_series *n, struct metric_batch *m, struct arena *a, uint64_t *nameless);
 
 /* store_replay.c */
 MUST_CHECK err_t store_replay(struct store *s) MAY_YIELD;

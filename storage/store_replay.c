@@ -14,98 +14,80 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-/* -- series defined by earlier frames of a log's generation ------------------------------------------------ */
-
-struct names {
-    struct arena mem;
-    struct htab index;
-    hash128 *ids;
-    struct str *canonical;
-    size_t count, ids_cap, canonical_cap;
-};
-
-static void names_init(struct names *n)
-{
-    *n = (struct names){ 0 };
-    arena_init(&n->mem, NULL);
-    htab_init(&n->index, NULL);
-}
-static void names_deinit(struct names *n)
-{
-    htab_deinit(&n->index);
-    arena_deinit(&n->mem);
-}
-static struct str names_get(const struct names *n, hash128 id)
-{
-    for (uint32_t it = 0, v; htab_next(&n->index, hash_u64(id.lo), &it, &v);)
-        if (hash128_eq(n->ids[v], id)) return n->canonical[v];
-    return STR_NONE;
-}
-static void names_add(struct names *n, hash128 id, struct str canonical)
-{
-    n->ids = arena_grow(&n->mem, n->ids, n->count, &n->ids_cap, n->count + 1, sizeof *n->ids);
-    n->canonical = arena_grow(&n->mem, n->canonical, n->count, &n->canonical_cap, n->count + 1, sizeof *n->canonical);
-    n->ids[n->count] = id;
-    n->canonical[n->count] = arena_str(&n->mem, canonical);
-    htab_insert(&n->index, hash_u64(id.lo), (uint32_t)n->count++);
-}
-
 /* -- one frame --------------------------------------------------------------------------------------------------- */
 
 struct replaying { /* one log directory, one generation */
     struct store *s;
     uint64_t generation;
-    struct names names;
+    struct log_series series;
+    struct log_file *file;
     uint64_t rotten, nameless;
 };
 
-/* Fills in canonical bytes. Series whose definition was lost to rot are marked; NULL when there are none. */
-static uint8_t *fill_names(struct replaying *r, struct metric_batch *m, struct arena *a)
-{
-    uint8_t *skip = NULL;
-    for (uint32_t i = 0; i < m->nseries; i++) {
-        struct str known = names_get(&r->names, m->id[i]);
-        if (m->canonical[i].p) {
-            if (!known.p) names_add(&r->names, m->id[i], m->canonical[i]);
-            continue;
-        }
-        m->canonical[i] = known;
-        if (known.p) continue;
-        if (!skip) skip = ARENA_ARRAY(a, uint8_t, m->nseries);
-        skip[i] = 1;
-        r->nameless++;
-    }
-    return skip;
-}
+struct replayed { /* one request */
+    struct request_head head;
+    struct batch *batches;
+    uint32_t n;
+    uint64_t scope, nameless;
+    struct split *split;
+};
 
-static err_t replay_request(struct replaying *r, struct str payload, struct arena *a)
+static err_t decode(struct replaying *r, struct str payload, struct arena *a, struct replayed *q)
 {
     struct request_reader rd;
     TRY(request_open(payload, &rd));
     if (rd.head.nbatches > payload.n) return err_set(ERR_CORRUPT, "a request of %u batches", rd.head.nbatches);
-    struct batch *batches = ARENA_ARRAY(a, struct batch, rd.head.nbatches);
-    struct split *sp = split_new(r->s, a);
-    uint32_t n = 0;
-    err_t e = OK;
-    for (; e == OK && rd.left > 0; n++) {
-        e = request_next(&rd, a, NULL, &batches[n]);
-        if (e != OK) break;
-        uint8_t *skip = batches[n].metrics ? fill_names(r, batches[n].metrics, a) : NULL;
-        split_add(sp, &batches[n], skip);
+    if (!store_stream_known(r->s, rd.head.name.stream))
+        return err_set(ERR_CORRUPT, "a request of stream %016" PRIx64 ", which the catalog does not name", rd.head.name.stream);
+    q->head = rd.head;
+    q->batches = ARENA_ARRAY(a, struct batch, rd.head.nbatches);
+    q->split = split_new(r->s, a);
+    while (rd.left > 0) {
+        struct batch *b = &q->batches[q->n];
+        TRY(request_next(&rd, a, NULL, b));
+        q->n++;
+        q->scope |= dedup_scope(b->tenant, b->signal);
+        uint8_t *skip = b->metrics ? log_series_fill(&r->series, b->metrics, a, &q->nameless) : NULL;
+        split_add(q->split, b, skip);
     }
-    if (e == OK) {
-        split_insert(sp, r->generation, r->s->own_stream);
-        struct dedup_entry known = { .key = rd.head.key, .wall_ms = rd.head.wall_ms, .generation = r->generation };
-        for (uint32_t i = 0; i < n; i++)
-            known.scope |= dedup_scope(batches[i].tenant, batches[i].signal);
-        const hash128 none = { 0, 0 };
-        if (!hash128_eq(known.key, none)) {
-            struct str bytes = str_n(&known, DEDUP_BYTES); /* key.lo | key.hi | wall_ms | scope, as dedup_import reads them */
-            e = dedup_import(r->s, r->generation, bytes);
-        }
+    return OK;
+}
+
+/* Its rows, unless its name has them already; then it is covered, if it is whole. */
+static err_t insert(struct replaying *r, const struct replayed *q)
+{
+    struct store *s = r->s;
+    const struct batch_name *name = &q->head.name;
+    bool there;
+    TRY(held_has(s, name, &there));
+    if (there) {
+        log_warn("wal.twice", "generation=%" PRIu64 " core=%u seq=%" PRIu64 " effect=\"a request that is there already is left out\"",
+                 r->generation, name->core, name->seq);
+        return OK;
     }
-    for (uint32_t i = 0; i < n; i++)
-        batch_release(&batches[i]);
+    split_insert(q->split, r->generation, name->stream);
+    r->nameless += q->nameless;
+    if (q->nameless == 0) TRY(held_replay(s, name, r->generation));
+    if (name->stream != s->own_stream) cover_add(&r->file->names, name);
+    const hash128 none = { 0, 0 };
+    if (q->n == 0 || hash128_eq(q->head.key, none)) return OK;
+    const struct dedup_entry known = { .key = dedup_key_of(s, q->head.key, name->stream), .wall_ms = q->head.wall_ms, .scope = q->scope,
+                                       .name = *name };
+    struct buf bytes;
+    buf_init(&bytes, DEDUP_BYTES, NULL);
+    dedup_put(&bytes, &known);
+    err_t e = dedup_import(s, r->generation, buf_view(&bytes));
+    buf_deinit(&bytes);
+    return e;
+}
+
+static err_t replay_request(struct replaying *r, struct str payload, struct arena *a)
+{
+    struct replayed q = { 0 };
+    err_t e = decode(r, payload, a, &q);
+    if (e == OK) e = insert(r, &q);
+    for (uint32_t i = 0; i < q.n; i++)
+        batch_release(&q.batches[i]);
     return e;
 }
 
@@ -156,24 +138,26 @@ static err_t replay_log(struct store *s, const struct wal_log *log, uint64_t gen
     const struct wal_log_file *before = NULL; /* the last file with frames */
     uint64_t last_check = 0;
     err_t e = OK;
-    names_init(&r.names);
+    log_series_init(&r.series);
     for (uint32_t i = 0; i < log->count; i++) {
         const struct wal_log_file *f = &log->files[i];
         if (f->dead || f->head.generation != generation) continue;
         struct wal_replayed done;
         r.rotten = r.nameless = 0;
+        r.file = logs_find(s, f->path);
         if (before && !f->bad_header && f->head.before != 0 && f->head.before != last_check)
             TRY_OUT(e, report_rot(s, before, 1, "frames are missing at its end"));
         TRY_OUT(e, wal_replay(f, replay_frame, &r, &done));
         r.rotten += done.rotten;
         if (r.rotten > 0) TRY_OUT(e, report_rot(s, f, r.rotten, "invalid frames before valid ones"));
         if (r.nameless > 0) TRY_OUT(e, report_rot(s, f, r.nameless, "series without labels"));
+        r.file->read = true;
         if (done.frames == 0) continue;
         before = f;
         last_check = done.last_check;
     }
 out:
-    names_deinit(&r.names);
+    log_series_deinit(&r.series);
     return e;
 }
 
@@ -186,14 +170,6 @@ static err_t replay_here(void *arg)
 }
 
 /* -- all ---------------------------------------------------------------------------------------------------------------- */
-
-static void remember_old(struct store *s, const struct wal_log_file *f)
-{
-    s->old_logs = store_grow(s->old_logs, &s->old_cap, s->nold + 1, sizeof *s->old_logs);
-    char *path = strdup(f->path);
-    ASSERT(path != NULL);
-    s->old_logs[s->nold++] = (struct old_log){ path, f->head.generation };
-}
 
 /* The lowest generation above `above` in any log; false when there is none. Files that do not count go. */
 static bool next_generation(const struct wal_log *logs, uint32_t n, uint64_t above, uint64_t *out)
@@ -209,18 +185,19 @@ static bool next_generation(const struct wal_log *logs, uint32_t n, uint64_t abo
     return found;
 }
 
-/* Deletes what does not count, makes the names of what does durable, and adds up. */
+/* Deletes what does not count (but what other nodes may want), makes the names of what does durable, and adds up. */
 static err_t sort_out(struct store *s, struct arena *a, const struct wal_log *logs, uint32_t n)
 {
     uint64_t sealed = atomic_load(&s->sealed_gen);
     for (uint32_t i = 0; i < n; i++) {
         for (uint32_t k = 0; k < logs[i].count; k++) {
             const struct wal_log_file *f = &logs[i].files[k];
-            if (f->dead || f->head.generation <= sealed) {
+            bool old = f->head.generation <= sealed;
+            if (f->dead || (old && (f->bad_header || s->o.log_keep_bytes == 0))) {
                 TRY(fs_unlink(f->path));
             } else {
-                s->replay_total += f->size;
-                remember_old(s, f);
+                s->replay_total += old ? 0 : f->size;
+                logs_add(s, logs[i].core, f, old);
             }
         }
         TRY(fs_sync_dir(arena_printf(a, "%s/%u", s->wal_dir, logs[i].core).p));

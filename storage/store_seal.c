@@ -4,8 +4,8 @@
  *            there. When all cores have answered, no row enters g any more, on any core: g is closed.
  *   write    every core writes its memtables of g, one of a stream, to segments and opens them: one of a stream, with an object
  *            tier two, one for each class of tenants
- *   commit   one synced catalog batch: the segments, the request keys of g, sealed = g
- *   publish  every core swaps memtable for segment, without a yield between, and drops its logs <= g
+ *   commit   one synced catalog batch: the segments, the request keys and names of g, sealed = g
+ *   publish  every core swaps memtable for segment, without a yield between, and drops its logs <= g, but what other nodes lack
  * Commit and publish happen with s->changing held, the rest without it.
  *
  * An error before the commit leaves g closed, readable in memory and logged; the next seal takes it up again first
@@ -32,6 +32,8 @@ struct part { /* one core's part in a seal */
     uint32_t ninfos, infos_cap;
     struct buf keys;
     int64_t keys_wall_ms;
+    struct cover names;
+    struct wal_kept *kept; /* log files */
 };
 
 void store_closed_add(struct store *s, uint64_t generation)
@@ -97,6 +99,7 @@ static err_t write_here(void *arg)
     struct part *p = arg;
     struct shard *sh = shard_here(p->s);
     p->keys_wall_ms = dedup_export(&sh->dedup, p->generation, &p->keys);
+    held_of(sh, p->generation, &p->names);
     for (uint32_t i = 0; i < sh->nmems; i++)
         if (sh->mems[i]->generation == p->generation) sh->mems[i]->frozen = true;
     /* While one is written, others come: behind those of this generation, which is closed. */
@@ -120,11 +123,17 @@ static err_t abandon_here(void *arg)
     return OK;
 }
 
+static bool needed(void *ctx, const struct cover *names)
+{
+    return logs_needed(ctx, names);
+}
+
 static err_t publish_here(void *arg)
 {
-    const struct part *p = arg;
+    struct part *p = arg;
     struct shard *sh = shard_here(p->s);
     uint32_t kept = 0;
+    held_sealed(sh, p->generation);
     for (uint32_t i = 0; i < sh->nsealing; i++)
         shard_seg_add(sh, sh->sealing[i]);
     sh->nsealing = 0;
@@ -136,7 +145,7 @@ static err_t publish_here(void *arg)
     }
     sh->nmems = kept;
     /* The swap is done: yields are welcome again. */
-    if (sh->wal) wal_drop(sh->wal, p->generation, !disk_tight(p->s));
+    if (sh->wal) wal_drop(sh->wal, p->generation, !disk_tight(p->s), needed, sh, &p->kept);
     return OK;
 }
 
@@ -163,6 +172,16 @@ static void put_keys(struct store *s, struct catalog_batch *b, const struct part
     }
 }
 
+static void put_names(struct store *s, struct catalog_batch *b, const struct part *parts)
+{
+    struct cover all;
+    cover_init(&all);
+    for (unsigned c = 0; c < s->cores; c++)
+        cover_join(&all, &parts[c].names);
+    held_catalog(s, b, &all);
+    cover_deinit(&all);
+}
+
 static err_t commit(struct store *s, uint64_t generation, const struct part *parts)
 {
     if (errinj_hit(EI_SEAL_BEFORE_COMMIT)) return err_set(ERR_IO, "injected: before the catalog commit");
@@ -172,6 +191,7 @@ static err_t commit(struct store *s, uint64_t generation, const struct part *par
         for (uint32_t i = 0; i < parts[c].ninfos; i++)
             catalog_put_seg(&b, &parts[c].infos[i]);
     put_keys(s, &b, parts);
+    put_names(s, &b, parts);
     catalog_put_sealed(&b, generation);
     s->commit_tried = true;
     err_t e = catalog_commit(s, &b);
@@ -180,22 +200,7 @@ static err_t commit(struct store *s, uint64_t generation, const struct part *par
     return e;
 }
 
-static void drop_old_logs(struct store *s, uint64_t generation)
-{
-    uint32_t kept = 0;
-    for (uint32_t i = 0; i < s->nold; i++) {
-        if (s->old_logs[i].generation > generation) {
-            s->old_logs[kept++] = s->old_logs[i];
-            continue;
-        }
-        if (fs_unlink(s->old_logs[i].path) != OK)
-            log_warn("wal.unlink", "path=%s error=%s", s->old_logs[i].path, err_detail());
-        free(s->old_logs[i].path);
-    }
-    s->nold = kept;
-}
-
-static void sealed(struct store *s, uint64_t generation, const struct part *parts, void *const *args)
+static void sealed(struct store *s, uint64_t generation, struct part *parts, void *const *args)
 {
     for (unsigned c = 0; c < s->cores; c++)
         for (uint32_t i = 0; i < parts[c].ninfos; i++) {
@@ -204,14 +209,23 @@ static void sealed(struct store *s, uint64_t generation, const struct part *part
         }
     memmove(s->closed, s->closed + 1, --s->nclosed * sizeof *s->closed);
     s->commit_tried = false;
+    for (unsigned c = 0; c < s->cores; c++)
+        cover_join(&s->sealed, &parts[c].names);
     store_call_all(s, publish_here, args);
     atomic_store(&s->sealed_gen, generation);
-    drop_old_logs(s, generation);
+    struct wal_kept *kept = NULL;
+    for (unsigned c = 0; c < s->cores; c++)
+        for (struct wal_kept *k; (k = parts[c].kept);) {
+            parts[c].kept = k->next;
+            k->next = kept;
+            kept = k;
+        }
+    logs_sealed(s, generation, kept);
     metric_add(M_SEALS, 1);
     compaction_wake(s);
 }
 
-static err_t commit_and_publish(struct store *s, uint64_t generation, const struct part *parts, void *const *args, bool *drop_file)
+static err_t commit_and_publish(struct store *s, uint64_t generation, struct part *parts, void *const *args, bool *drop_file)
 {
     TRY(sem_take(&s->changing, 1));
     err_t e = commit(s, generation, parts);
@@ -229,6 +243,7 @@ static err_t seal_one(struct store *s, uint64_t generation)
     for (unsigned c = 0; c < s->cores; c++) {
         parts[c] = (struct part){ .s = s, .generation = generation };
         buf_init(&parts[c].keys, (size_t)DEDUP_MAX * DEDUP_BYTES, NULL);
+        cover_init(&parts[c].names);
         args[c] = &parts[c];
     }
     err_t e = rt_call_all(RT_MAINTENANCE, write_here, args, NULL);
@@ -243,6 +258,7 @@ static err_t seal_one(struct store *s, uint64_t generation)
     }
     for (unsigned c = 0; c < s->cores; c++) {
         buf_deinit(&parts[c].keys);
+        cover_deinit(&parts[c].names);
         free(parts[c].infos);
     }
     free(args);
@@ -339,6 +355,7 @@ static void maintenance(void *arg)
             watermark_at = mono_add(rt_now(), (int64_t)WATERMARK_MS * NS_PER_MS);
             if (disk_tick(s) != OK) log_warn("store.disk", "error=%s", err_detail());
             lost_tick(s);
+            logs_tick(s);
         }
         keep_tick(s);
         if (rt_now().ns >= retention_at.ns || s->retention_wanted) {

@@ -17,7 +17,9 @@ enum { WRITE_BYTES = 1 << 20, PATH_MAX_BYTES = 4096, FREE_MAX = 4 };
 
 struct wal_file {
     struct wal_file *next;
-    uint64_t generation, size;
+    uint64_t generation, size, number;
+    uint64_t synced;    /* end of the last group in it that is */
+    struct cover names; /* noted with its frames */
     char path[];
 };
 
@@ -60,6 +62,12 @@ static struct wal_file *wal_file_new(const struct wal *w, uint64_t number, uint6
     return f;
 }
 
+static void free_file(struct wal_file *f)
+{
+    cover_deinit(&f->names);
+    free(f);
+}
+
 /* Puts an empty file behind f->path. What is left of one that failed goes at the next start: it has no header. */
 static err_t create_file(struct wal *w, struct wal_file *f)
 {
@@ -100,11 +108,13 @@ static err_t roll(struct wal *w, uint64_t generation, uint64_t need, bool *fatal
         f = wal_file_new(w, number, size);
         err_t e = create_file(w, f);
         if (e != OK) {
-            free(f);
+            free_file(f);
             return e;
         }
     }
     f->generation = generation;
+    f->number = number;
+    f->synced = 0;
     f->next = w->files;
     w->files = f;
     struct wal_file_head h = { .core = w->o.core, .generation = generation, .salt = rt_random(),
@@ -120,14 +130,28 @@ static err_t roll(struct wal *w, uint64_t generation, uint64_t need, bool *fatal
     wal_chain_init(&w->chain, w->buf);
     w->current = f;
     w->off = WAL_ALIGN;
+    f->synced = WAL_ALIGN;
     return OK;
 }
 
-void wal_drop(struct wal *w, uint64_t generation, bool keep)
+/* Gives the file away. */
+static struct wal_kept *keep_file(const struct wal *w, struct wal_file *f, struct wal_kept *next)
+{
+    size_t n = strlen(f->path) + 1;
+    struct wal_kept *k = calloc(1, sizeof *k + n);
+    ASSERT(k != NULL);
+    *k = (struct wal_kept){ .next = next, .core = w->o.core, .generation = f->generation, .number = f->number,
+                            .bytes = f->synced, .names = f->names };
+    memcpy(k->path, f->path, n);
+    free(f);
+    return k;
+}
+
+void wal_drop(struct wal *w, uint64_t generation, bool reuse, wal_needed_fn *needed, void *ctx, struct wal_kept **kept)
 {
     /* The list is cut before the first yield. */
-    struct wal_file *gone = keep ? NULL : w->free;
-    if (!keep) {
+    struct wal_file *gone = reuse ? NULL : w->free;
+    if (!reuse) {
         w->free = NULL;
         w->free_count = 0;
     }
@@ -137,7 +161,12 @@ void wal_drop(struct wal *w, uint64_t generation, bool keep)
             continue;
         }
         *at = f->next;
-        if (keep && f->size == w->o.file_bytes && w->free_count < FREE_MAX) {
+        if (needed && !cover_empty(&f->names) && needed(ctx, &f->names)) {
+            *kept = keep_file(w, f, *kept);
+            continue;
+        }
+        cover_deinit(&f->names);
+        if (reuse && f->size == w->o.file_bytes && w->free_count < FREE_MAX) {
             f->next = w->free;
             w->free = f;
             w->free_count++;
@@ -149,7 +178,18 @@ void wal_drop(struct wal *w, uint64_t generation, bool keep)
     for (struct wal_file *f; (f = gone);) {
         gone = f->next;
         if (fs_unlink(f->path) != OK) log_warn("wal.unlink", "path=%s error=%s", f->path, err_detail());
-        free(f);
+        free_file(f);
+    }
+}
+
+void wal_parts(const struct wal *w, struct arena *a, struct wal_part **parts)
+{
+    for (const struct wal_file *f = w->files; f; f = f->next) {
+        if (f->synced <= WAL_ALIGN) continue;
+        struct wal_part *p = ARENA_NEW(a, struct wal_part);
+        *p = (struct wal_part){ .next = *parts, .path = arena_str(a, str_of(f->path)).p, .core = w->o.core,
+                                .generation = f->generation, .number = f->number, .to = f->synced, .names = &f->names };
+        *parts = p;
     }
 }
 
@@ -189,6 +229,9 @@ static err_t write_group(struct wal *w, const struct wal_ticket *group)
     memset(w->buf + w->fill, 0, whole - w->fill);
     TRY(file_write_sync(&w->file, w->buf, whole, w->off));
     w->off += whole;
+    w->current->synced = w->off;
+    for (const struct wal_ticket *t = group; t; t = t->next)
+        if (t->name) cover_add(&w->current->names, t->name);
     w->last_check = w->chain.before;
     metric_add(M_WAL_SYNCS, 1);
     return OK;
@@ -334,11 +377,11 @@ static void wal_free(struct wal *w)
 {
     for (struct wal_file *f, *next = w->files; (f = next);) {
         next = f->next;
-        free(f);
+        free_file(f);
     }
     for (struct wal_file *f, *next = w->free; (f = next);) {
         next = f->next;
-        free(f);
+        free_file(f);
     }
     free(w->buf);
     free(w->dir);

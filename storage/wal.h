@@ -16,6 +16,7 @@
 
 #include "base/core/arena.h"
 #include "base/rt/rt.h"
+#include "storage/cover.h"
 #include "storage/wal_frame.h"
 
 struct wal;
@@ -35,6 +36,7 @@ struct wal_ticket { /* one frame on its way; lies in the frame of the fiber that
     uint64_t generation;
     struct str payload;    /* borrowed until wal_wait returns; at most WAL_PAYLOAD_MAX */
     uint64_t payload_hash; /* hash64(payload) */
+    const struct batch_name *name; /* borrowed likewise; noted with the file, for who decides whether it is kept. NULL: nobody asks */
     struct wal_ticket *next;
     struct event done;
     err_t result;
@@ -46,8 +48,29 @@ void wal_submit(struct wal *w, struct wal_ticket *t);
 MUST_CHECK err_t wal_wait(struct wal *w, struct wal_ticket *t) MAY_YIELD;
 uint64_t wal_epoch(const struct wal *w); /* the number of refusals so far */
 bool wal_failed(const struct wal *w);
-/* The files of generations <= generation go, or wait for another life where `keep` allows it. */
-void wal_drop(struct wal *w, uint64_t generation, bool keep) MAY_YIELD;
+/* A file that is not the log's any more: its owner reads it, and deletes it. */
+struct wal_kept {
+    struct wal_kept *next;
+    unsigned core;
+    uint64_t generation, number;
+    uint64_t bytes;     /* what of it is used */
+    struct cover names; /* those noted */
+    char path[];
+};
+/* The files of generations <= generation go, or wait for another life where `reuse` allows it; but those with names noted that
+ * `needed` (may be NULL: none is) wants are left alone and added to *kept. */
+typedef bool wal_needed_fn(void *ctx, const struct cover *names);
+void wal_drop(struct wal *w, uint64_t generation, bool reuse, wal_needed_fn *needed, void *ctx, struct wal_kept **kept) MAY_YIELD;
+/* The files with frames, as far as they are synced, added to *parts in the arena; one by one in no order. */
+struct wal_part {
+    struct wal_part *next;
+    const char *path;
+    unsigned core;
+    uint64_t generation, number;
+    uint64_t to;               /* where to stop reading; UINT64_MAX: at the end */
+    const struct cover *names; /* noted; valid until the log's next step: not over a yield */
+};
+void wal_parts(const struct wal *w, struct arena *a, struct wal_part **parts);
 
 /* -- what an earlier life left behind (wal_replay.c) --------------------------------------------------- */
 struct wal_log_file {
@@ -78,6 +101,9 @@ struct wal_replayed {
  * sound file is given back. */
 MUST_CHECK err_t wal_replay(const struct wal_log_file *f, wal_replay_fn *fn, void *ctx,
                             struct wal_replayed *out) MAY_YIELD;
+/* Calls fn for each valid frame of a part, in order; changes nothing. A file that is gone by now or has another life has
+ * none. */
+MUST_CHECK err_t wal_read(const struct wal_part *p, wal_replay_fn *fn, void *ctx) MAY_YIELD;
 /* Copies a rotten file for people to look at, as <to_dir>/<core>-<name>; a copy that is there is left alone. */
 MUST_CHECK err_t wal_keep_aside(const struct wal_log_file *f, const char *to_dir) MAY_YIELD;
 

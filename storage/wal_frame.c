@@ -5,7 +5,7 @@
 #include "base/core/hash.h"
 
 static const char FILE_MAGIC[8] = { 'T', 'E', 'R', 'C', 'E', 'T', 'W', 'L' };
-enum { WAL_VERSION = 1, FRAME_MAGIC = 0x4d524654 /* "TFRM" */ };
+enum { WAL_VERSION = 2, FRAME_MAGIC = 0x4d524654 /* "TFRM" */ };
 
 struct file_head {
     char magic[8];

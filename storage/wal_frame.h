@@ -2,7 +2,7 @@
  *
  *   file   = header block | group*                        a group begins on a multiple of WAL_ALIGN
  *   header = 4,096 bytes:
- *       0 u8[8] magic "TERCETWL"      8 u32 version (1)        12 u32 core
+ *       0 u8[8] magic "TERCETWL"      8 u32 version (2)        12 u32 core
  *      16 u64 generation             24 u64 salt              32 u64 number of the file in its core's log
  *      40 u64 check of the frame before in this core's log, in an earlier file; 0 = first since the start
  *      48 u64 check = XXH3-64 of bytes 0-47          56 zeros

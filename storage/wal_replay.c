@@ -299,6 +299,41 @@ out:
     return e;
 }
 
+/* -- reading what is kept, or is written now ------------------------------------------------------------- */
+
+static err_t read_part(struct replay *s, const struct wal_part *part, wal_replay_fn *fn, void *ctx)
+{
+    const uint8_t *p;
+    size_t n;
+    struct wal_file_head h;
+    uint32_t rotten = 0;
+    TRY(reader_want(&s->r, 0, WAL_ALIGN, &p, &n));
+    if (n < WAL_ALIGN || wal_file_head_get(p, n, &h) != OK || h.generation != part->generation || h.number != part->number) return OK;
+    wal_chain_init(&s->chain, p);
+    s->pos = WAL_ALIGN;
+    for (;;) {
+        struct wal_frame f;
+        bool more;
+        TRY(next_frame(s, &f, &more, &rotten));
+        if (!more) return OK;
+        TRY(fn(ctx, &f));
+        s->pos += f.bytes;
+        TRY(rt_checkpoint());
+    }
+}
+
+err_t wal_read(const struct wal_part *part, wal_replay_fn *fn, void *ctx)
+{
+    struct replay s = { 0 };
+    err_t e = reader_open(&s.r, part->path, FILE_READ | FILE_DIRECT);
+    if (e == ERR_NOT_FOUND) return OK;
+    TRY(e);
+    s.r.size = MIN(s.r.size, part->to);
+    e = read_part(&s, part, fn, ctx);
+    reader_close(&s.r);
+    return e;
+}
+
 /* -- keeping --------------------------------------------------------------------------------------------- */
 
 static err_t copy(struct reader *from, struct file *to)

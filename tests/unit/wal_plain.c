@@ -131,7 +131,7 @@ static err_t reuse(void *arg)
     TRY(wal_open(&OPTS, &w));
     for (uint64_t i = 0; i < 120; i++) {
         TRY(append(w, 1 + i / 10, i, size_of(i)));
-        if (i % 10 == 9 && i > 20) wal_drop(w, i / 10 - 1, true);
+        if (i % 10 == 9 && i > 20) wal_drop(w, i / 10 - 1, true, NULL, NULL, NULL);
     }
     wal_close(w);
     struct arena a;
