@@ -1,5 +1,5 @@
 /* Exemplars of traces, or of the series of jobs. */
-#include "query/correlate/correlate.h"
+#include "query/correlate/exemplars_wire.h"
 
 #include "base/core/hash.h"
 
@@ -128,7 +128,10 @@ out:
     return e;
 }
 
-const struct fragment_kind CORR_EXEMPLARS_KIND = { .name = "correlate_exemplars", .fn = fragment };
+const struct fragment_kind CORR_EXEMPLARS_KIND = {
+    .name = "correlate_exemplars", .fn = fragment, .plan_put = corr_exemplars_plan_put, .plan_get = corr_exemplars_plan_get,
+    .plan_free = corr_exemplars_plan_free, .partial_put = corr_exemplars_part_put, .partial_get = corr_exemplars_part_get,
+};
 
 static struct labels copy_labels(const struct labels *l, struct arena *a)
 {

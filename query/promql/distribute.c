@@ -2,9 +2,8 @@
  *
  * A fragment is a subtree and a grid; the tree is immutable and shared. A core answers with rows, with partial
  * aggregation states, or with the points of a range vector; labels and values live in the fragment's arena. */
-#include "query/promql/agg.h"
 #include "query/promql/engine.h"
-#include "query/query.h"
+#include "query/promql/wire.h"
 
 struct store_source {
     struct pq_source src;
@@ -48,23 +47,7 @@ static err_t store_resolution(struct pq_source *s, int64_t tmin, int64_t tmax, i
     return metrics_resolution(CONTAINER_OF(s, struct store_source, src)->view, tmin, tmax, out);
 }
 
-enum ask { ASK_ROWS, ASK_AGG, ASK_POINTS };
-struct plan {
-    enum ask ask;
-    const struct pq_env *env;   /* of the coordinator: times and limits */
-    const struct pq_node *node;
-    struct pq_grid grid;
-};
-struct part { /* a core's answer */
-    struct pq_matrix rows;
-    struct pq_agg agg;
-    struct pq_points *points;
-    uint32_t npoints;
-    struct pq_notes notes;
-    int64_t samples;
-};
-
-static err_t fragment_agg(struct pq_env *e, const struct plan *p, struct pq_agg *out)
+static err_t fragment_agg(struct pq_env *e, const struct pq_plan *p, struct pq_agg *out)
 {
     struct pq_value v;
     TRY(pq_eval(e, p->node->agg.expr, &p->grid, &v));
@@ -77,9 +60,9 @@ static err_t fragment_agg(struct pq_env *e, const struct plan *p, struct pq_agg 
 static err_t fragment(struct query *q, struct view *view, const void *plan, struct arena *a, void **partial)
 {
     (void)q;
-    const struct plan *p = plan;
+    const struct pq_plan *p = plan;
     struct store_source src = { { store_select, store_samples, store_pieces, store_resolution }, view };
-    struct part *out = ARENA_NEW(a, struct part);
+    struct pq_part *out = ARENA_NEW(a, struct pq_part);
     struct pq_env e = *p->env;
     e.a = a;
     e.src = &src.src;
@@ -88,9 +71,9 @@ static err_t fragment(struct query *q, struct view *view, const void *plan, stru
     e.fragment = true;
     e.notes = (struct pq_notes){ .a = a };
     *partial = out;
-    if (p->ask == ASK_AGG) {
+    if (p->ask == PQ_ASK_AGG) {
         TRY(fragment_agg(&e, p, &out->agg));
-    } else if (p->ask == ASK_POINTS) {
+    } else if (p->ask == PQ_ASK_POINTS) {
         TRY(pq_eval_points(&e, p->node, &p->grid, &out->points, &out->npoints));
     } else {
         struct pq_value v;
@@ -102,7 +85,8 @@ static err_t fragment(struct query *q, struct view *view, const void *plan, stru
     return arena_check(a);
 }
 
-const struct fragment_kind PROMQL_KIND = { .name = "promql", .fn = fragment };
+const struct fragment_kind PROMQL_KIND = { .name = "promql", .fn = fragment, .plan_put = pq_plan_put, .plan_get = pq_plan_get,
+                                           .plan_free = pq_plan_free, .partial_put = pq_part_put, .partial_get = pq_part_get };
 
 /* -- the coordinator ------------------------------------------------------------------------------------ */
 struct coordinator {
@@ -111,16 +95,16 @@ struct coordinator {
     size_t nkept, cap;
 };
 
-static err_t ask_all(struct pq_env *e, enum ask ask, const struct pq_node *n, const struct pq_grid *g,
+static err_t ask_all(struct pq_env *e, enum pq_ask ask, const struct pq_node *n, const struct pq_grid *g,
                      struct scatter *sc)
 {
     struct coordinator *c = e->ctx;
-    struct plan plan = { ask, e, n, *g };
+    struct pq_plan plan = { ask, e, n, *g };
     c->kept = arena_grow(e->a, c->kept, c->nkept, &c->cap, c->nkept + 1, sizeof *c->kept);
     TRY(scatter_run(c->q, &PROMQL_KIND, &plan, sc));
     c->kept[c->nkept++] = *sc;
     for (unsigned i = 0; i < sc->n; i++) {
-        const struct part *p = sc->partials[i];
+        const struct pq_part *p = sc->partials[i];
         pq_notes_merge(&e->notes, &p->notes);
         e->samples += p->samples;
     }
@@ -132,12 +116,12 @@ static err_t ask_all(struct pq_env *e, enum ask ask, const struct pq_node *n, co
 static err_t scatter_rows(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
 {
     struct scatter sc;
-    TRY(ask_all(e, ASK_ROWS, n, g, &sc));
+    TRY(ask_all(e, PQ_ASK_ROWS, n, g, &sc));
     uint32_t total = 0;
-    for (unsigned i = 0; i < sc.n; i++) total += ((const struct part *)sc.partials[i])->rows.n;
+    for (unsigned i = 0; i < sc.n; i++) total += ((const struct pq_part *)sc.partials[i])->rows.n;
     *out = (struct pq_matrix){ 0, total, ARENA_RAW(e->a, struct pq_row, total) };
     for (unsigned i = 0; i < sc.n; i++) {
-        const struct part *p = sc.partials[i];
+        const struct pq_part *p = sc.partials[i];
         if (p->rows.n) memcpy(out->rows + out->n, p->rows.rows, sizeof *out->rows * p->rows.n);
         out->n += p->rows.n;
     }
@@ -147,8 +131,8 @@ static err_t scatter_rows(struct pq_env *e, const struct pq_node *n, const struc
 static err_t scatter_groups(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_agg *out)
 {
     struct scatter sc;
-    TRY(ask_all(e, ASK_AGG, n, g, &sc));
-    for (unsigned i = 0; i < sc.n; i++) TRY(pq_agg_merge(e, n, g, &((struct part *)sc.partials[i])->agg, out));
+    TRY(ask_all(e, PQ_ASK_AGG, n, g, &sc));
+    for (unsigned i = 0; i < sc.n; i++) TRY(pq_agg_merge(e, n, g, &((struct pq_part *)sc.partials[i])->agg, out));
     return OK;
 }
 
@@ -158,12 +142,12 @@ static err_t scatter_points(struct pq_env *e, const struct pq_node *n, const str
     struct scatter sc;
     uint32_t total = 0;
     if (!n->local) return pq_eval_points(e, n, g, out, nout); /* a subquery over what is not local */
-    TRY(ask_all(e, ASK_POINTS, n, g, &sc));
-    for (unsigned i = 0; i < sc.n; i++) total += ((const struct part *)sc.partials[i])->npoints;
+    TRY(ask_all(e, PQ_ASK_POINTS, n, g, &sc));
+    for (unsigned i = 0; i < sc.n; i++) total += ((const struct pq_part *)sc.partials[i])->npoints;
     *out = ARENA_RAW(e->a, struct pq_points, total);
     *nout = 0;
     for (unsigned i = 0; i < sc.n; i++) {
-        const struct part *p = sc.partials[i];
+        const struct pq_part *p = sc.partials[i];
         if (p->npoints) memcpy(*out + *nout, p->points, sizeof **out * p->npoints);
         *nout += p->npoints;
     }

@@ -2,7 +2,7 @@
  * the bytes go later. Prometheus has these
  * behind a flag and answers 503 without it; here the setting api.deletes decides. */
 #include "server/api/delete_tasks.h"
-#include "server/api/prometheus_int.h"
+#include "server/api/prometheus_wire.h"
 #include "storage/store_delete.h"
 
 enum { EXEMPLARS_WAIT_S = 30 };
@@ -29,7 +29,10 @@ static err_t look(struct query *q, struct view *v, const void *plan, struct aren
     return view_signals(v, 1u << SIG_EXEMPLARS, found);
 }
 
-const struct fragment_kind PROM_SIGNALS_KIND = { .name = "signals", .fn = look };
+const struct fragment_kind PROM_SIGNALS_KIND = {
+    .name = "signals", .fn = look, .plan_put = prom_signals_plan_put, .plan_get = prom_signals_plan_get,
+    .partial_put = prom_signals_put, .partial_get = prom_signals_get,
+};
 
 static err_t has_exemplars(struct prom_run *r, bool *has)
 {

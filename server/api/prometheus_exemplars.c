@@ -1,5 +1,5 @@
 /* /api/v1/query_exemplars: every selector of the query, over the rows of SIG_EXEMPLARS. */
-#include "server/api/prometheus_int.h"
+#include "server/api/prometheus_wire.h"
 
 #include "query/promql/number.h"
 #include "storage/regex.h"
@@ -8,27 +8,11 @@
 
 enum { SELECTORS_MAX = 64, COLUMNS_MAX = 256 };
 
-struct plan {
-    const struct pq_selector *sel[SELECTORS_MAX];
-    uint32_t nsel;
-    int64_t tmin_ns, tmax_ns;
-};
-struct exemplar {
-    struct labels series, labels;
-    double value;
-    int64_t t_ms;
-};
-struct part {
-    struct exemplar *v;
-    uint32_t n;
-    size_t cap;
-};
-
-static void selectors_of(const struct pq_node *n, struct plan *p)
+static void selectors_of(const struct pq_node *n, struct prom_plan *p)
 {
     switch (n->kind) {
     case PQ_SELECTOR:
-        if (p->nsel < SELECTORS_MAX) p->sel[p->nsel++] = n->sel;
+        if (p->n < SELECTORS_MAX) p->sel[p->n++] = (struct prom_matchers){ n->sel->m, n->sel->nm };
         return;
     case PQ_RANGE: selectors_of(n->range.sel, p); return;
     case PQ_SUBQUERY: selectors_of(n->sub.expr, p); return;
@@ -46,12 +30,12 @@ static void selectors_of(const struct pq_node *n, struct plan *p)
     }
 }
 
-static bool selected(const struct plan *p, const struct labels *l)
+static bool selected(const struct prom_plan *p, const struct labels *l)
 {
-    for (uint32_t s = 0; s < p->nsel; s++) {
+    for (uint32_t s = 0; s < p->n; s++) {
         bool all = true;
-        for (uint32_t i = 0; i < p->sel[s]->nm && all; i++) {
-            const struct matcher *m = &p->sel[s]->m[i];
+        for (uint32_t i = 0; i < p->sel[s].n && all; i++) {
+            const struct matcher *m = &p->sel[s].m[i];
             struct str v = labels_get(l, m->name);
             bool hit = m->re ? regex_match(m->re, v) : str_eq(v, m->value);
             all = m->op == MATCH_NE || m->op == MATCH_NRE ? !hit : hit;
@@ -107,7 +91,7 @@ static err_t cols_read(struct rowset *rs, struct cols *c)
     return OK;
 }
 
-static err_t take_rows(const struct plan *p, struct rowset *rs, struct arena *a, struct part *out)
+static err_t take_rows(const struct prom_plan *p, struct rowset *rs, struct arena *a, struct prom_exemplars_part *out)
 {
     struct cols *c = ARENA_NEW(a, struct cols);
     TRY(cols_read(rs, c));
@@ -117,8 +101,8 @@ static err_t take_rows(const struct plan *p, struct rowset *rs, struct arena *a,
         TRY(rt_checkpoint());
         TRY(arena_check(a));
         if (!column_has(c->labels, row) || !column_has(c->value, row)) continue;
-        if (c->time->i64[row] < p->tmin_ns || c->time->i64[row] > p->tmax_ns) continue;
-        struct exemplar x = { .value = c->value->f64[row], .t_ms = c->time->i64[row] / NS_PER_MS };
+        if (c->time->i64[row] < p->tmin || c->time->i64[row] > p->tmax) continue;
+        struct prom_exemplar x = { .value = c->value->f64[row], .t_ms = c->time->i64[row] / NS_PER_MS };
         struct labels l;
         TRY(labels_decode(column_str(c->labels, row), a, &l));
         if (!selected(p, &l)) continue;
@@ -134,9 +118,9 @@ static err_t take_rows(const struct plan *p, struct rowset *rs, struct arena *a,
 
 static err_t fragment(struct query *q, struct view *view, const void *plan, struct arena *a, void **partial)
 {
-    const struct plan *p = plan;
-    struct part *out = ARENA_NEW(a, struct part);
-    struct rows_req req = { .signal = SIG_EXEMPLARS, .tmin_ns = p->tmin_ns, .tmax_ns = p->tmax_ns };
+    const struct prom_plan *p = plan;
+    struct prom_exemplars_part *out = ARENA_NEW(a, struct prom_exemplars_part);
+    struct rows_req req = { .signal = SIG_EXEMPLARS, .tmin_ns = p->tmin, .tmax_ns = p->tmax };
     struct rows_scan *scan;
     struct rowset rs;
     err_t e = OK;
@@ -153,16 +137,19 @@ out:
     return e;
 }
 
-const struct fragment_kind PROM_EXEMPLARS_KIND = { .name = "exemplars", .fn = fragment };
+const struct fragment_kind PROM_EXEMPLARS_KIND = {
+    .name = "exemplars", .fn = fragment, .plan_put = prom_plan_put, .plan_get = prom_plan_get, .plan_free = prom_plan_free,
+    .partial_put = prom_exemplars_put, .partial_get = prom_exemplars_get,
+};
 
 static int exemplar_cmp(const void *a, const void *b)
 {
-    const struct exemplar *x = a, *y = b;
+    const struct prom_exemplar *x = a, *y = b;
     int c = pq_labels_cmp(&x->series, &y->series);
     return c ? c : x->t_ms < y->t_ms ? -1 : x->t_ms > y->t_ms;
 }
 
-static void put(struct json_out *j, const struct exemplar *v, uint32_t n)
+static void put(struct json_out *j, const struct prom_exemplar *v, uint32_t n)
 {
     char num[PQ_NUMBER_MAX];
     json_arr(j);
@@ -203,7 +190,7 @@ err_t prom_exemplars(struct http_request *rq, struct http_response *rs)
     int64_t start, end;
     err_t e;
     TRY_OUT(e, prom_begin(&r, rq));
-    struct plan *p = ARENA_NEW(&r.arena, struct plan);
+    struct prom_plan *p = ARENA_NEW(&r.arena, struct prom_plan);
     TRY_OUT(e, prom_time(rq, "start", PROM_TIME_MIN, &start));
     TRY_OUT(e, prom_time(rq, "end", PROM_TIME_MAX, &end));
     if (end < start) {
@@ -216,15 +203,15 @@ err_t prom_exemplars(struct http_request *rq, struct http_response *rs)
         goto out;
     }
     selectors_of(ast.root, p);
-    p->tmin_ns = prom_ns(start);
-    p->tmax_ns = prom_ns(end);
-    if (p->nsel) TRY_OUT(e, scatter_run(&r.q, &PROM_EXEMPLARS_KIND, p, &sc));
+    p->tmin = prom_ns(start);
+    p->tmax = prom_ns(end);
+    if (p->n) TRY_OUT(e, scatter_run(&r.q, &PROM_EXEMPLARS_KIND, p, &sc));
     uint32_t n = 0;
-    for (unsigned i = 0; i < sc.n; i++) n += ((struct part *)sc.partials[i])->n;
-    struct exemplar *all = ARENA_RAW(&r.arena, struct exemplar, n + 1);
+    for (unsigned i = 0; i < sc.n; i++) n += ((struct prom_exemplars_part *)sc.partials[i])->n;
+    struct prom_exemplar *all = ARENA_RAW(&r.arena, struct prom_exemplar, n + 1);
     n = 0;
     for (unsigned i = 0; i < sc.n; i++) {
-        const struct part *part = sc.partials[i];
+        const struct prom_exemplars_part *part = sc.partials[i];
         if (part->n) memcpy(all + n, part->v, sizeof *all * part->n);
         n += part->n;
     }

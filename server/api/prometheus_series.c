@@ -1,5 +1,5 @@
 /* Labels, series, metadata, exemplars, cardinality: what is known about series, without their samples. */
-#include "server/api/prometheus_int.h"
+#include "server/api/prometheus_wire.h"
 
 #include "storage/regex.h"
 
@@ -57,27 +57,21 @@ static err_t selection_read(struct http_request *rq, struct arena *a, struct sel
 }
 
 /* -- fragments ------------------------------------------------------------------------------------------ */
-enum want { WANT_NAMES, WANT_VALUES, WANT_SERIES };
-struct plan {
-    const struct selection *sel;
-    enum want want;
-    struct str name;
-};
-struct part {
+struct found { /* by one core */
     struct names names;
     struct pq_matrix series;
+    struct pq_rowset rows; /* of series */
 };
 
-static err_t take(const struct plan *p, const struct mseries *ms, uint32_t n, struct arena *a, struct part *out,
-                  struct pq_rowset *rows)
+static err_t take(const struct prom_plan *p, const struct mseries *ms, uint32_t n, struct arena *a, struct found *out)
 {
     for (uint32_t i = 0; i < n; i++) {
         const struct labels *l = &ms[i].labels;
         TRY(rt_checkpoint());
         TRY(arena_check(a));
-        if (p->want == WANT_SERIES) {
-            pq_rowset_get(rows, a, pq_labels_copy(a, l), 1);
-        } else if (p->want == WANT_VALUES) {
+        if (p->want == PROM_WANT_SERIES) {
+            pq_rowset_get(&out->rows, a, pq_labels_copy(a, l), 1);
+        } else if (p->want == PROM_WANT_VALUES) {
             struct str v = labels_get(l, p->name);
             if (v.n) names_add(&out->names, a, v);
         } else {
@@ -89,46 +83,61 @@ static err_t take(const struct plan *p, const struct mseries *ms, uint32_t n, st
 
 static err_t fragment(struct query *q, struct view *view, const void *plan, struct arena *a, void **partial)
 {
-    const struct plan *p = plan;
-    struct part *out = ARENA_NEW(a, struct part);
-    struct pq_rowset rows;
+    const struct prom_plan *p = plan;
+    struct prom_series_part *out = ARENA_NEW(a, struct prom_series_part);
+    struct found found = { 0 };
     err_t e = OK;
     (void)q;
     *partial = out;
-    htab_init(&out->names.index, NULL);
-    pq_rowset_init(&rows, &out->series);
-    for (uint32_t i = 0; i < MAX(p->sel->n, 1u); i++) {
-        const struct pq_selector *s = p->sel->n ? p->sel->asts[i].root->sel : NULL;
+    htab_init(&found.names.index, NULL);
+    pq_rowset_init(&found.rows, &found.series);
+    for (uint32_t i = 0; i < MAX(p->n, 1u); i++) {
+        const struct prom_matchers *s = p->n ? &p->sel[i] : NULL;
         struct mseries *ms;
         uint32_t n;
-        TRY_OUT(e, metrics_select(view, s ? s->m : NULL, s ? s->nm : 0, p->sel->tmin, p->sel->tmax, &ms, &n));
-        TRY_OUT(e, take(p, ms, n, a, out, &rows));
+        TRY_OUT(e, metrics_select(view, s ? s->m : NULL, s ? s->n : 0, p->tmin, p->tmax, &ms, &n));
+        TRY_OUT(e, take(p, ms, n, a, &found));
     }
+    out->names = found.names.v;
+    out->nnames = found.names.n;
+    out->series = ARENA_RAW(a, struct labels, found.series.n);
+    for (; out->nseries < found.series.n; out->nseries++) out->series[out->nseries] = found.series.rows[out->nseries].labels;
 out:
-    pq_rowset_deinit(&rows);
-    htab_deinit(&out->names.index);
+    pq_rowset_deinit(&found.rows);
+    htab_deinit(&found.names.index);
     return e;
 }
 
-const struct fragment_kind PROM_SERIES_KIND = { .name = "series", .fn = fragment };
+const struct fragment_kind PROM_SERIES_KIND = {
+    .name = "series", .fn = fragment, .plan_put = prom_plan_put, .plan_get = prom_plan_get, .plan_free = prom_plan_free,
+    .partial_put = prom_series_put, .partial_get = prom_series_get,
+};
 
 /* Runs the fragment and merges: names (sorted) or series (sorted). */
-static err_t gather(struct prom_run *r, const struct plan *p, struct names *names, struct pq_matrix *series)
+static err_t gather(struct prom_run *r, const struct selection *sel, enum prom_want want, struct str name, struct names *names,
+                    struct pq_matrix *series)
 {
+    struct prom_plan *p = ARENA_NEW(&r->arena, struct prom_plan);
     struct scatter sc;
     struct pq_rowset rows;
     err_t e = OK;
+    p->want = want;
+    p->name = name;
+    p->tmin = sel->tmin;
+    p->tmax = sel->tmax;
+    for (; p->n < sel->n; p->n++)
+        p->sel[p->n] = (struct prom_matchers){ sel->asts[p->n].root->sel->m, sel->asts[p->n].root->sel->nm };
     TRY(scatter_run(&r->q, &PROM_SERIES_KIND, p, &sc));
     htab_init(&names->index, NULL);
     pq_rowset_init(&rows, series);
     for (unsigned i = 0; i < sc.n; i++) {
-        const struct part *part = sc.partials[i];
-        for (uint32_t k = 0; k < part->names.n && e == OK; k++) {
-            names_add(names, &r->arena, part->names.v[k]);
+        const struct prom_series_part *part = sc.partials[i];
+        for (uint32_t k = 0; k < part->nnames && e == OK; k++) {
+            names_add(names, &r->arena, part->names[k]);
             e = rt_checkpoint();
         }
-        for (uint32_t k = 0; k < part->series.n && e == OK; k++) {
-            pq_rowset_get(&rows, &r->arena, pq_labels_copy(&r->arena, &part->series.rows[k].labels), 1);
+        for (uint32_t k = 0; k < part->nseries && e == OK; k++) {
+            pq_rowset_get(&rows, &r->arena, pq_labels_copy(&r->arena, &part->series[k]), 1);
             e = rt_checkpoint();
         }
     }
@@ -139,7 +148,7 @@ static err_t gather(struct prom_run *r, const struct plan *p, struct names *name
     return e != OK ? e : arena_check(&r->arena);
 }
 
-static err_t answer_names(struct prom_run *r, struct http_request *rq, struct http_response *rs, struct plan *p)
+static err_t answer_names(struct prom_run *r, struct http_request *rq, struct http_response *rs, enum prom_want want, struct str name)
 {
     struct selection *sel = ARENA_NEW(&r->arena, struct selection);
     struct names names = { 0 };
@@ -148,8 +157,7 @@ static err_t answer_names(struct prom_run *r, struct http_request *rq, struct ht
     err_t e;
     TRY(prom_limit(rq, "limit", &limit));
     TRY_OUT(e, selection_read(rq, &r->arena, sel));
-    p->sel = sel;
-    TRY_OUT(e, gather(r, p, &names, &none));
+    TRY_OUT(e, gather(r, sel, want, name, &names, &none));
     prom_data(r, rs);
     json_arr(&r->j);
     for (uint32_t i = 0; i < names.n && (!limit || i < limit); i++) json_str(&r->j, names.v[i]);
@@ -164,10 +172,9 @@ out:
 err_t prom_labels(struct http_request *rq, struct http_response *rs)
 {
     struct prom_run r;
-    struct plan p = { .want = WANT_NAMES };
     err_t e;
     TRY_OUT(e, prom_begin(&r, rq));
-    TRY_OUT(e, answer_names(&r, rq, rs, &p));
+    TRY_OUT(e, answer_names(&r, rq, rs, PROM_WANT_NAMES, STR_NONE));
 out:
     prom_end(&r);
     return e;
@@ -209,15 +216,15 @@ static struct str unescape(struct arena *a, struct str s)
 err_t prom_label_values(struct http_request *rq, struct http_response *rs)
 {
     struct prom_run r;
-    struct plan p = { .want = WANT_VALUES };
+    struct str name;
     err_t e;
     TRY_OUT(e, prom_begin(&r, rq));
-    p.name = unescape(&r.arena, rq->params[0]);
-    if (!p.name.n || !str_utf8_valid(p.name)) {
-        e = err_set(ERR_INVALID, "invalid label name: \"" STR_FMT "\"", (int)MIN(p.name.n, 100), p.name.p);
+    name = unescape(&r.arena, rq->params[0]);
+    if (!name.n || !str_utf8_valid(name)) {
+        e = err_set(ERR_INVALID, "invalid label name: \"" STR_FMT "\"", (int)MIN(name.n, 100), name.p);
         goto out;
     }
-    TRY_OUT(e, answer_names(&r, rq, rs, &p));
+    TRY_OUT(e, answer_names(&r, rq, rs, PROM_WANT_VALUES, name));
 out:
     prom_end(&r);
     return e;
@@ -244,8 +251,7 @@ err_t prom_series(struct http_request *rq, struct http_response *rs)
         e = err_set(ERR_INVALID, "no match[] parameter provided");
         goto out;
     }
-    struct plan p = { .want = WANT_SERIES, .sel = sel };
-    TRY_OUT(e, gather(&r, &p, &none, &m));
+    TRY_OUT(e, gather(&r, sel, PROM_WANT_SERIES, STR_NONE, &none, &m));
     if (m.n) qsort(m.rows, m.n, sizeof *m.rows, row_cmp);
     prom_data(&r, rs);
     json_arr(&r.j);
@@ -308,8 +314,7 @@ err_t prom_tsdb(struct http_request *rq, struct http_response *rs)
     struct selection *sel = ARENA_NEW(&r.arena, struct selection);
     sel->tmin = PROM_TIME_MIN;
     sel->tmax = PROM_TIME_MAX;
-    struct plan p = { .want = WANT_SERIES, .sel = sel };
-    TRY_OUT(e, gather(&r, &p, &none, &m));
+    TRY_OUT(e, gather(&r, sel, PROM_WANT_SERIES, STR_NONE, &none, &m));
     for (uint32_t i = 0; i < m.n; i++) {
         const struct labels *l = &m.rows[i].labels;
         TRY_OUT(e, rt_checkpoint());
@@ -347,11 +352,9 @@ out:
 }
 
 /* -- metadata ---------------------------------------------------------------------------------------------- */
-struct meta_part { struct metric_meta *m; uint32_t n; };
-
 static err_t meta_fragment(struct query *q, struct view *view, const void *plan, struct arena *a, void **partial)
 {
-    struct meta_part *out = ARENA_NEW(a, struct meta_part);
+    struct prom_meta_part *out = ARENA_NEW(a, struct prom_meta_part);
     (void)q;
     *partial = out;
     TRY(metrics_meta(view, *(const struct str *)plan, a, &out->m, &out->n));
@@ -365,7 +368,10 @@ static err_t meta_fragment(struct query *q, struct view *view, const void *plan,
     return arena_check(a);
 }
 
-const struct fragment_kind PROM_META_KIND = { .name = "metadata", .fn = meta_fragment };
+const struct fragment_kind PROM_META_KIND = {
+    .name = "metadata", .fn = meta_fragment, .plan_put = prom_meta_plan_put, .plan_get = prom_meta_plan_get,
+    .partial_put = prom_meta_put, .partial_get = prom_meta_get,
+};
 
 static int meta_cmp(const void *a, const void *b)
 {
@@ -421,11 +427,11 @@ err_t prom_metadata(struct http_request *rq, struct http_response *rs)
     (void)prom_param(rq, "metric", &family);
     TRY_OUT(e, scatter_run(&r.q, &PROM_META_KIND, &family, &sc));
     uint32_t n = 0;
-    for (unsigned i = 0; i < sc.n; i++) n += ((struct meta_part *)sc.partials[i])->n;
+    for (unsigned i = 0; i < sc.n; i++) n += ((struct prom_meta_part *)sc.partials[i])->n;
     struct metric_meta *all = ARENA_RAW(&r.arena, struct metric_meta, n + 1);
     n = 0;
     for (unsigned i = 0; i < sc.n; i++) {
-        const struct meta_part *p = sc.partials[i];
+        const struct prom_meta_part *p = sc.partials[i];
         if (p->n) memcpy(all + n, p->m, sizeof *all * p->n);
         n += p->n;
     }

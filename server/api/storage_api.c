@@ -22,26 +22,32 @@
 #include "base/core/metric.h"
 #include "server/api/deletes_allowed.h"
 #include "server/api/storage_int.h"
+#include "server/api/storage_wire.h"
 #include "storage/store_delete.h"
 
 enum { LIMIT_DEFAULT = 20, LIMIT_MAX = 10000, NAMES_S = 5 };
 
 static err_t fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial)
 {
+    const struct storage_plan *p = plan;
+    const struct usage_req rq = { .all_tenants = p->all_tenants, .names_until_ns = rt_now().ns + p->names_ns };
     struct usage *u = ARENA_NEW(a, struct usage);
     (void)q;
     usage_init(u, a);
-    err_t e = usage_view(v, plan, u);
+    err_t e = usage_view(v, &rq, u);
     usage_deinit(u);
     *partial = u;
     return e;
 }
 
-const struct fragment_kind USAGE_KIND = { .name = "usage", .fn = fragment };
+const struct fragment_kind USAGE_KIND = {
+    .name = "usage", .fn = fragment, .plan_put = storage_plan_put, .plan_get = storage_plan_get,
+    .partial_put = storage_part_put, .partial_get = storage_part_get,
+};
 
 static err_t gather(struct query *q, bool all_tenants, struct usage *out)
 {
-    const struct usage_req plan = { .all_tenants = all_tenants, .names_until_ns = rt_now().ns + NAMES_S * NS_PER_S };
+    const struct storage_plan plan = { .all_tenants = all_tenants, .names_ns = NAMES_S * NS_PER_S };
     struct scatter sc;
     TRY(scatter_run(q, &USAGE_KIND, &plan, &sc));
     err_t e = OK;
