@@ -195,8 +195,13 @@ Test(compact, cores_come_and_go)
             for (uint64_t seals = prng_below(&r, 40); seals-- > 0; g++)
                 for (uint32_t c = 0; c < cores; c++)
                     if (prng_chance(&r, 0.9)) {
-                        add(l, sealed(g, c, cores, 1 << prng_below(&r, 20), (int64_t)g * 900 * SECOND));
+                        struct seg_info i = sealed(g, c, cores, 1 << prng_below(&r, 20), (int64_t)g * 900 * SECOND);
+                        add(l, i);
                         foreign += cores != l->rule.cores || c << 1 != l->rule.lane.share;
+                        if (!prng_chance(&r, 0.3)) continue;
+                        i.stream = 1 + prng_below(&r, 2); /* of others beside it */
+                        add(l, i);
+                        foreign++;
                     }
             merge_all(l);
         }

@@ -190,13 +190,15 @@ static void want(const struct stream_pick *pick, uint32_t first, uint32_t n)
 
 #define PICK(...) (&(struct stream_pick){ (const uint64_t[]){ __VA_ARGS__ }, sizeof((const uint64_t[]){ __VA_ARGS__ }) / 8 })
 
-static void want_sample(const struct stream_pick *pick, double v)
+/* The first of n samples of the only series. */
+static void want_first(const struct stream_pick *pick, uint32_t n, double v)
 {
     struct look l = { .pick = pick, .signal = SIG_METRICS };
     look(&l);
-    if (l.series != 1 || l.samples.n != 1 || l.samples.v[0] != v) fprintf(stderr, "%u series, value %g, not %g\n", l.series, l.samples.v[0], v);
-    ASSERT(l.series == 1 && l.samples.n == 1 && l.samples.v[0] == v);
+    if (l.series != 1 || l.samples.n != n || l.samples.v[0] != v) fprintf(stderr, "%u series, value %g, not %g\n", l.series, l.samples.v[0], v);
+    ASSERT(l.series == 1 && l.samples.n == n && l.samples.v[0] == v);
 }
+static void want_sample(const struct stream_pick *pick, double v) { want_first(pick, 1, v); }
 
 static uint32_t segments_of(uint64_t stream)
 {
@@ -380,12 +382,17 @@ static void interrupted(void)
     arena_deinit(&a);
 }
 
-static void merged_apart(void)
+static void merging(bool on)
 {
-    options.merge_bytes = 1 << 20;
+    options.merge_bytes = on ? 1 << 20 : 0;
     options.merge_window_ms = 86400000;
     options.merge_memory = 1 << 28;
     reopen();
+}
+
+static void merged_apart(void)
+{
+    merging(true);
     make_streams();
     int64_t before = metric_sum(M_MERGES);
     for (uint32_t i = 0; i < 10; i++) {
@@ -402,8 +409,7 @@ static void merged_apart(void)
         ASSERT(segments_of(ids[k]) <= 5 * rt_cores() && segments_of(ids[k]) > 0);
     ASSERT(metric_sum(M_MERGES) >= before + 3);
     want_all();
-    options.merge_bytes = 0;
-    reopen();
+    merging(false);
     want_all();
     for (uint32_t i = 0; i < st->ninfos; i++)
         for (uint32_t k = 0; k < i; k++)
@@ -439,6 +445,27 @@ static void samples_settled(void)
     want_sample(PICK(low.id), 5);
     must(store_seal(st), "seal");
     want_sample(NULL, 4);
+}
+
+/* What was merged up to a generation comes to its place among those of that generation. */
+static void samples_merged(void)
+{
+    merging(true);
+    make_streams();
+    for (int64_t t = 1; t <= 4; t++) {
+        if (t == 4) write_sample(&high, 1000, 9);
+        write_sample(&low, t * 1000, 1);
+        must(store_seal(st), "seal");
+    }
+    for (unsigned i = 0; i < 1000 && segments_of(low.id) > 1; i++)
+        must(fiber_sleep(10 * NS_PER_MS), "sleep");
+    ASSERT(segments_of(low.id) == 1 && segments_of(high.id) == 1);
+    for (unsigned k = 0; k < 2; k++) {
+        want_first(NULL, 4, 9);
+        want_first(PICK(low.id), 4, 1);
+        want_first(PICK(high.id), 1, 9);
+        merging(false);
+    }
 }
 
 /* -- what is for all streams ---------------------------------------------------------------------------------------------- */
@@ -548,6 +575,7 @@ int main(void)
         run("interrupted seals", interrupted, cores);
         run("merged apart", merged_apart, cores);
         run("samples", samples_settled, cores);
+        run("samples, merged", samples_merged, cores);
         run("deleted in all", deleted_in_all, cores);
         run("retention of all", retention_of_all, cores);
         run("lost of one", lost_of_one, cores);
