@@ -15,6 +15,8 @@
 #include "base/net/frame.h"
 #include "base/rt/rt.h"
 
+struct tls;
+
 enum {
     RPC_PING_MS = 1000,       /* silence before a ping, while calls are open */
     RPC_PING_IDLE_MS = 15000, /* and while none are */
@@ -59,6 +61,7 @@ struct rpc_server_opts {
     struct budget *budget; /* of bodies and answers, or NULL. Over it, calls are refused with its error */
     uint32_t body_max;     /* 0 = RPC_BODY_DEFAULT */
     uint32_t calls_max;    /* 0 = RPC_CALLS_DEFAULT; at most FRAME_CALLS_MAX */
+    struct tls *tls;       /* of the node (tls.h): only callers with a certificate that names them. NULL: without */
 };
 struct rpc_server;
 /* On the running core; the node calls it on each, with the same address (SO_REUSEPORT). */
@@ -73,6 +76,7 @@ struct rpc_peer_opts {
     uint16_t port;
     struct rpc_hello hello;
     uint64_t expect_node; /* 0: any */
+    struct tls *tls;      /* of the node (tls.h); NULL: without */
 };
 struct rpc_peer;
 /* The running core's way to a peer. Connects at the first call, and at the first after a failure when its pause is over. */

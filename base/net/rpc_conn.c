@@ -224,6 +224,7 @@ static err_t on_hello(struct rpc_conn *c, const struct frame_head *h, const uint
     if (c->state != RPC_GREETING) return err_set(ERR_INVALID, "a second hello");
     TRY(frame_hello_get(payload, h->length, &c->theirs));
     TRY(rpc_hello_check(c->hello, &c->theirs, &c->version));
+    if (c->tls) TRY(tls_check_node(c->tls, c->theirs.node));
     TRY(c->role->opened(c));
     if (c->state != RPC_GREETING) return OK;
     if (c->role->server) say_hello(c);
@@ -247,6 +248,7 @@ static err_t on_frame(void *ctx, const struct frame_head *h, const uint8_t *payl
     struct rpc_conn *c = ctx;
     if (c->state == RPC_DOWN) return ERR_CANCELED;
     if (h->type == FRAME_REFUSE) return on_refuse(c, h, payload);
+    if (c->refusal_only) return err_set(ERR_FORBIDDEN, "the other side answers without TLS");
     if (h->type == FRAME_HELLO) {
         TRY(on_hello(c, h, payload));
     } else if (c->state != RPC_OPEN) {
@@ -269,6 +271,7 @@ void rpc_conn_feed(struct rpc_conn *c, const uint8_t *bytes, size_t n)
     if (c->state == RPC_DOWN) return;
     c->heard = rt_now();
     c->asked = (mono_ns){ 0 };
+    c->spoke = true;
     metric_add(M_RPC_RECEIVED_BYTES, (int64_t)n);
     err_t e = frame_feed(&c->in, bytes, n, &sink, c);
     if (c->state == RPC_DOWN) return;
@@ -290,15 +293,19 @@ void rpc_conn_drained(struct rpc_conn *c)
 }
 
 /* -- begin, time, end ------------------------------------------------------------------------------------------ */
-void rpc_conn_init(struct rpc_conn *c, const struct rpc_io *io, void *link, const struct rpc_role *role,
-                   const struct rpc_hello *hello, uint32_t calls_max, uint32_t body_max, const char *name)
+void rpc_conn_init(struct rpc_conn *c, const struct rpc_role *role, const struct rpc_hello *hello, uint32_t calls_max,
+                   uint32_t body_max, const char *name)
 {
-    *c = (struct rpc_conn){ .io = io, .link = link, .role = role, .hello = hello, .calls_max = calls_max,
-                            .body_max = body_max, .began = rt_now(), .heard = rt_now(), .ticked = rt_now() };
+    *c = (struct rpc_conn){ .role = role, .hello = hello, .calls_max = calls_max, .body_max = body_max,
+                            .began = rt_now(), .heard = rt_now(), .ticked = rt_now() };
     snprintf(c->name, sizeof c->name, "%s", name);
     frame_reader_init(&c->in);
     metric_add(M_RPC_CONNECTIONS, 1);
-    if (!role->server) say_hello(c);
+}
+
+void rpc_conn_begin(struct rpc_conn *c)
+{
+    if (!c->role->server) say_hello(c);
 }
 
 static int64_t ms_since(mono_ns now, mono_ns then)
@@ -358,47 +365,3 @@ void rpc_conn_ended(struct rpc_conn *c, int os_errno)
     rpc_conn_down(c, false, ERR_UNAVAILABLE, os_errno ? strerror(os_errno) : "the other side closed the connection");
     frame_reader_deinit(&c->in);
 }
-
-/* -- plain sockets --------------------------------------------------------------------------------------------- */
-static void plain_send(void *link, const void *p, size_t n)
-{
-    sock_send(link, p, n);
-}
-
-static void plain_send_ref(void *link, const void *p, size_t n, void (*done)(void *arg), void *arg)
-{
-    sock_send_ref(link, p, n, done, arg);
-}
-
-static size_t plain_unsent(void *link)
-{
-    return sock_unsent(link);
-}
-
-static bool plain_closing(void *link)
-{
-    return sock_closing(link);
-}
-
-static void plain_pause(void *link)
-{
-    sock_pause_recv(link);
-}
-
-static void plain_resume(void *link)
-{
-    sock_resume_recv(link);
-}
-
-static void plain_close(void *link)
-{
-    sock_close(link);
-}
-
-static void plain_abort(void *link)
-{
-    sock_abort(link);
-}
-
-const struct rpc_io rpc_sock_io = { plain_send, plain_send_ref, plain_unsent, plain_closing,
-                                    plain_pause, plain_resume, plain_close, plain_abort };

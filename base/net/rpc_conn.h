@@ -14,6 +14,7 @@
 #define BASE_NET_RPC_CONN_H
 
 #include "base/net/rpc.h"
+#include "base/net/tls.h"
 
 /* None of these calls back into the connection, except by the loop. */
 struct rpc_io {
@@ -67,12 +68,16 @@ enum rpc_state { RPC_GREETING, RPC_OPEN, RPC_DOWN };
 
 struct rpc_conn {
     const struct rpc_io *io;
-    void *link;
+    void *link;             /* or NULL: gone */
+    struct tls_link *tls;   /* or NULL */
     const struct rpc_role *role;
     const struct rpc_hello *hello; /* ours */
     uint32_t calls_max, body_max;  /* that we say */
     enum rpc_state state;
-    bool paused, agreed; /* agreed: was open once */
+    bool paused;
+    bool agreed;       /* was open once */
+    bool spoke;        /* the peer did */
+    bool refusal_only; /* nothing else is believed of a server that answers TLS without it */
     struct frame_hello theirs;
     uint32_t version;
     struct frame_reader in;
@@ -83,9 +88,10 @@ struct rpc_conn {
     char name[64];               /* of the peer, for messages */
 };
 
-/* Begins: a client says hello. name: its address. */
-void rpc_conn_init(struct rpc_conn *c, const struct rpc_io *io, void *link, const struct rpc_role *role,
-                   const struct rpc_hello *hello, uint32_t calls_max, uint32_t body_max, const char *name);
+/* name: the peer's address. Then a link, then rpc_conn_begin: a client says hello. */
+void rpc_conn_init(struct rpc_conn *c, const struct rpc_role *role, const struct rpc_hello *hello, uint32_t calls_max,
+                   uint32_t body_max, const char *name);
+void rpc_conn_begin(struct rpc_conn *c);
 void rpc_conn_feed(struct rpc_conn *c, const uint8_t *bytes, size_t n);
 void rpc_conn_drained(struct rpc_conn *c); /* the link's output fell below its mark */
 void rpc_conn_tick(struct rpc_conn *c);    /* about once a second */
@@ -105,7 +111,9 @@ void rpc_in_init(struct rpc_in *in, char *p, uint32_t n);
 /* Do they and we speak? OK, or the error with the reason in the detail; *version gets the one to use. */
 MUST_CHECK err_t rpc_hello_check(const struct rpc_hello *ours, const struct frame_hello *theirs, uint32_t *version);
 
-/* Plain sockets as a link. */
-extern const struct rpc_io rpc_sock_io;
+/* -- links: a socket, or TLS over one (rpc_link.c); the socket's callbacks give what they get to them --------------- */
+void rpc_link_open(struct rpc_conn *c, struct sock *s, struct tls *tls); /* tls may be NULL; begins */
+void rpc_link_data(struct rpc_conn *c, const uint8_t *bytes, size_t n);
+void rpc_link_gone(struct rpc_conn *c, int os_errno);
 
 #endif

@@ -63,6 +63,7 @@ struct rpc_peer {
     uint16_t port;
     struct rpc_hello hello;
     uint64_t expect_node;
+    struct tls *tls;       /* or NULL */
     struct peer_conn *conn;
     bool closed;
     uint64_t attempt;
@@ -273,7 +274,7 @@ static const struct rpc_role peer_role = {
 static void on_data(struct sock *sock, const uint8_t *bytes, size_t n)
 {
     struct peer_conn *conn = sock_user(sock);
-    rpc_conn_feed(&conn->c, bytes, n);
+    rpc_link_data(&conn->c, bytes, n);
 }
 
 static void on_eof(struct sock *sock)
@@ -292,7 +293,7 @@ static void on_closed(struct sock *sock, int os_errno)
 {
     struct peer_conn *conn = sock_user(sock);
     struct rpc_peer *p = conn->peer;
-    rpc_conn_ended(&conn->c, os_errno);
+    rpc_link_gone(&conn->c, os_errno);
     free(conn->slots);
     free(conn->free);
     free(conn);
@@ -322,7 +323,8 @@ static err_t connect_now(struct rpc_peer *p)
     ASSERT(gate_enter(&p->conns));
     p->conn = conn;
     p->attempt++;
-    rpc_conn_init(&conn->c, &rpc_sock_io, sock, &peer_role, &p->hello, 1, 0, p->name);
+    rpc_conn_init(&conn->c, &peer_role, &p->hello, 1, 0, p->name);
+    rpc_link_open(&conn->c, sock, p->tls);
     timer_arm(&conn->tick, mono_add(rt_now(), TICK_MS * (int64_t)NS_PER_MS), on_tick);
     return OK;
 }
@@ -521,6 +523,7 @@ struct rpc_peer *rpc_peer_new(const struct rpc_peer_opts *o)
     ASSERT(p);
     p->hello = o->hello;
     p->expect_node = o->expect_node;
+    p->tls = o->tls;
     set_address(p, o->addr, o->port);
     event_init(&p->changed);
     gate_init(&p->calls);

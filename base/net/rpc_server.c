@@ -429,7 +429,7 @@ static const struct rpc_role server_role = {
 static void on_data(struct sock *sock, const uint8_t *bytes, size_t n)
 {
     struct server_conn *conn = sock_user(sock);
-    rpc_conn_feed(&conn->c, bytes, n);
+    rpc_link_data(&conn->c, bytes, n);
 }
 
 static void on_eof(struct sock *sock)
@@ -447,7 +447,7 @@ static void on_drained(struct sock *sock)
 static void on_closed(struct sock *sock, int os_errno)
 {
     struct server_conn *conn = sock_user(sock);
-    rpc_conn_ended(&conn->c, os_errno);
+    rpc_link_gone(&conn->c, os_errno);
     conn_put(conn);
 }
 
@@ -476,7 +476,8 @@ static void on_accept(struct sock *sock, void *ctx)
     s->nconns++;
     sock_set(sock, &conn_ops, conn);
     sock_peer_name(sock, name);
-    rpc_conn_init(&conn->c, &rpc_sock_io, sock, &server_role, &s->opts.hello, s->opts.calls_max, s->opts.body_max, name);
+    rpc_conn_init(&conn->c, &server_role, &s->opts.hello, s->opts.calls_max, s->opts.body_max, name);
+    rpc_link_open(&conn->c, sock, s->opts.tls);
 }
 
 /* -- time ------------------------------------------------------------------------------------------------------ */
