@@ -215,6 +215,12 @@ static void take_of_self(struct swim *s, const struct swim_claim *c)
     swim_renew(s, c->m.version);
 }
 
+static void accuse_all(struct swim *s, int64_t t, struct peer *p, const node_id *by, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        swim_accuse(s, t, p, by[i]);
+}
+
 static void take_new(struct swim *s, int64_t t, const struct swim_claim *c)
 {
     if (c->m.state == MEMBER_FORGOTTEN) return;
@@ -226,7 +232,7 @@ static void take_new(struct swim *s, int64_t t, const struct swim_claim *c)
     if (c->m.state == MEMBER_SUSPECT) p->m.state = MEMBER_ALIVE; /* and accused below */
     s->states[p->m.state]++;
     if (p->m.state == MEMBER_ALIVE && alone) sync_soon(s, p);
-    if (c->m.state == MEMBER_SUSPECT) swim_accuse(s, t, p, c->accuser);
+    if (c->m.state == MEMBER_SUSPECT) accuse_all(s, t, p, c->accusers, c->naccusers);
     else if (c->m.state == MEMBER_ALIVE || c->news) swim_news(s, p);
 }
 
@@ -244,15 +250,17 @@ void swim_take(struct swim *s, int64_t t, const struct swim_claim *c, node_id fr
         return;
     }
     enum member_state state = c->m.state;
-    node_id accuser = c->accuser;
+    const node_id *accusers = c->accusers;
+    uint32_t n = c->naccusers;
     if (state == MEMBER_DEAD && !c->news && peer_is_live(p)) { /* see 4. of swim.h */
         state = MEMBER_SUSPECT;
-        accuser = from;
+        accusers = &from;
+        n = 1;
     }
     int newer = swim_incarnation_cmp(&c->m, &p->m);
     if (newer < 0 || (newer == 0 && state < p->m.state)) return;
     if (newer == 0 && state == p->m.state) {
-        if (state == MEMBER_SUSPECT) swim_accuse(s, t, p, accuser);
+        if (state == MEMBER_SUSPECT) accuse_all(s, t, p, accusers, n);
         return;
     }
     bool came_back = !peer_is_live(p) && state <= MEMBER_SUSPECT, restarted = c->m.generation > p->m.generation;
@@ -266,7 +274,7 @@ void swim_take(struct swim *s, int64_t t, const struct swim_claim *c, node_id fr
     p->fresh = c->news;
     if (state == MEMBER_SUSPECT) {
         if (p->m.state != MEMBER_ALIVE) swim_set_state(s, p, MEMBER_ALIVE);
-        swim_accuse(s, t, p, accuser);
+        accuse_all(s, t, p, accusers, n);
     } else {
         swim_set_state(s, p, state);
         if (c->news || state != MEMBER_DEAD) swim_news(s, p);

@@ -39,7 +39,8 @@
  *  5. The dead are pinged as well: one a second, up to 4 with many of them. A split heals by itself within a few periods, whatever the
  *     seeds are; memberlist gossips to the dead for 30 s only. A member that comes back is synced with.
  *  6. A member that others suspect is probed next by about 5 of us, so that confirmations come within a period or two and not when each
- *     one's round gets there: a dead node of five is declared in 5 to 7 s, not in up to 12.
+ *     one's round gets there: a dead node of five is declared in 5 to 7 s, not in up to 12. For the same end up to SWIM_FEW others are
+ *     probed twice a period, as long as they answer.
  *  7. No probe over TCP as memberlist's last resort: RPC has its own time limits, and membership is about the datagrams that come.
  *  8. The dead are remembered for `forget_ns`, 72 h: what they hold counts when the completeness of answers is told. A person may forget
  *     one earlier. Forgetting is a claim too, so that a node that did not hear of it does not bring the dead back.
@@ -54,7 +55,8 @@
 #include "base/core/buf.h"
 #include "cluster/swim_wire.h"
 
-enum { SWIM_MEMBERS_MAX = 4096, SWIM_SEEDS_MAX = 64, SWIM_RELAYS_MAX = 64, SWIM_FILL = 4, SWIM_HEALTH_MAX = 7 };
+enum { SWIM_MEMBERS_MAX = 4096, SWIM_SEEDS_MAX = 64, SWIM_RELAYS_MAX = 64, SWIM_FILL = 4, SWIM_FEW = 8,
+    SWIM_HEALTH_MAX = 7 };
 
 struct swim_times {
     int64_t probe_ns, timeout_ns, gossip_ns, sync_ns, forget_ns;

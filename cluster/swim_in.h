@@ -6,7 +6,7 @@
 #include "base/core/prng.h"
 #include "cluster/swim.h"
 
-enum { SWIM_ACCUSERS_MAX = 4, SWIM_URGENT_MAX = 4, SWIM_REPLAY_BITS = 64, SWIM_REFUSALS_A_SECOND = 10 };
+enum { SWIM_URGENT_MAX = 4, SWIM_REPLAY_BITS = 64, SWIM_REFUSALS_A_SECOND = 10 };
 
 struct peer {
     struct member m;

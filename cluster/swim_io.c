@@ -112,8 +112,8 @@ static void superseded(struct swim_io *io)
              (unsigned long long)io->head.sender.u, peer, (unsigned long long)io->superseded_by.generation,
              (unsigned long long)io->head.generation);
     io->superseded = false;
-    log_error("gossip.superseded", "%s", why);
     if (io->on_superseded) io->on_superseded(io->ctx, why);
+    else log_error("gossip.superseded", "%s", why);
 }
 
 void swim_io_after(struct swim_io *io)

@@ -28,8 +28,8 @@ struct packet {
 
 static size_t claim_of(const struct peer *p, uint8_t *to)
 {
-    struct swim_claim c = { .m = p->m, .news = p->fresh };
-    if (p->naccusers) c.accuser = p->accusers[p->sends % p->naccusers];
+    struct swim_claim c = { .m = p->m, .news = p->fresh, .naccusers = p->naccusers };
+    memcpy(c.accusers, p->accusers, sizeof c.accusers);
     return swim_claim_put(to, &c);
 }
 
@@ -43,6 +43,7 @@ static bool put(struct swim *s, struct packet *k, struct peer *p)
     memcpy(k->bytes + k->n, claim, n);
     k->n += n;
     p->packet = s->packet;
+    p->sends++;
     return true;
 }
 
@@ -61,9 +62,8 @@ static void put_news(struct swim *s, struct packet *k)
     for (uint32_t level = 0; level < most && room; level++) {
         for (uint32_t i = 0; i < s->nnews && room; i++) {
             struct peer *p = s->news[i];
-            if (p->sends != level) continue;
-            if (p->packet != s->packet) room = put(s, k, p);
-            if (room) p->sends++;
+            if (p->sends != level || p->packet == s->packet) continue; /* put: told once by this packet */
+            room = put(s, k, p);
         }
     }
     uint32_t kept = 0;
@@ -175,11 +175,11 @@ static struct peer *next_of_round(struct swim *s)
 static void probe_start(struct swim *s, int64_t t)
 {
     struct peer *p = next_of_round(s);
-    int64_t stretch = 1 + s->health;
-    s->next_probe = t + stretch * s->o.times.probe_ns;
+    int64_t stretch = 1 + s->health, period = stretch * s->o.times.probe_ns;
+    s->next_probe = t + (swim_live_others(s) <= SWIM_FEW ? period / 2 : period);
     if (!p) return;
     s->counts.probes++;
-    s->probe = (struct probe){ .target = p->m.id, .seq = ++s->seq, .ask_at = t + stretch * s->o.times.timeout_ns, .end_at = s->next_probe };
+    s->probe = (struct probe){ .target = p->m.id, .seq = ++s->seq, .ask_at = t + stretch * s->o.times.timeout_ns, .end_at = t + period };
     ping(s, &p->m.meta.gossip, p->m.id, s->probe.seq);
 }
 

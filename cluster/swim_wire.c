@@ -313,8 +313,9 @@ size_t swim_claim_put(uint8_t *to, const struct swim_claim *c)
     n += varint_put(to + n, c->m.version);
     to[n++] = (uint8_t)(c->m.state | (c->news ? NEWS : 0));
     if (c->m.state == MEMBER_SUSPECT) {
-        put_u64(to + n, c->accuser.u);
-        n += 8;
+        to[n++] = (uint8_t)c->naccusers;
+        for (uint32_t i = 0; i < c->naccusers; i++, n += 8)
+            put_u64(to + n, c->accusers[i].u);
     }
     n += varint_put(to + n, meta_n);
     ASSERT(n + meta_n <= SWIM_CLAIM_MAX);
@@ -333,7 +334,12 @@ bool swim_claim_get(struct bytes_in *in, struct swim_claim *out)
     state &= (uint8_t)~NEWS;
     if (state >= MEMBER_STATES || !out->m.id.u || out->m.version > VERSION_OF_NODE_MAX) return false;
     out->m.state = (enum member_state)state;
-    if (out->m.state == MEMBER_SUSPECT) out->accuser.u = bytes_in_u64(in);
+    if (out->m.state == MEMBER_SUSPECT) {
+        out->naccusers = bytes_in_u8(in);
+        if (!out->naccusers || out->naccusers > SWIM_ACCUSERS_MAX) return false;
+        for (uint32_t i = 0; i < out->naccusers; i++)
+            out->accusers[i].u = bytes_in_u64(in);
+    }
     struct bytes_in meta = bytes_in_of(bytes_in_str(in));
     return !in->bad && get_meta(&meta, &out->m.meta);
 }

@@ -26,8 +26,8 @@
  * Integers of the body are little-endian or varints:
  *     message  kind u8 | seq varint | of ping, ping-req, ack, nack: target u64 | of ping-req: its address |
  *              of refused: reason u8, generation varint | claims up to the end, the first about the sender itself
- *     claim    id u64 | generation varint | version varint | state u8, 0x80: news | of suspect: accuser u64 | length of the
- *              rest varint | gossip address | rpc address | zone | version | backend (length and bytes) | weight varint |
+ *     claim    id u64 | generation varint | version varint | state u8, 0x80: news | of suspect: accusers u8, u64 each | length of
+ *              the rest varint | gossip address | rpc address | zone | version | backend (length and bytes) | weight varint |
  *              partitions varint | health u8 | cover_hash u64 | http_port_base varint | what newer versions add
  *     address  u8 0 none, 4, 6 | 4 or 16 bytes | port u16
  *
@@ -49,6 +49,7 @@ enum {
     SWIM_KEYS_MAX = 8,
     SWIM_KEY_BYTES = 32,
     SWIM_LABEL_MAX = 64, /* with its terminator */
+    SWIM_ACCUSERS_MAX = 4,
     SWIM_CLAIM_MAX = 224,
     SWIM_MESSAGE_MAX = 64,
 };
@@ -118,7 +119,8 @@ bool swim_message_get(struct bytes_in *in, struct swim_message *out);
 
 struct swim_claim {
     struct member m;  /* without since */
-    node_id accuser;  /* of suspect: who did not get an answer */
+    node_id accusers[SWIM_ACCUSERS_MAX]; /* of suspect: who did not get an answer */
+    uint32_t naccusers;
     bool news;        /* said because it happened, not for completeness */
 };
 /* Room for SWIM_CLAIM_MAX bytes. */
