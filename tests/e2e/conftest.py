@@ -9,6 +9,19 @@ from node import Node  # noqa: E402
 BACKENDS = ["io_uring", "epoll"]
 
 
+def pytest_addoption(parser):
+    parser.addoption("--backend", choices=[*BACKENDS, "none"], help="only the tests on this one, or those that have none")
+
+
+def pytest_collection_modifyitems(config, items):
+    only = config.getoption("--backend")
+    if only:
+        def backend_of(item):
+            return getattr(item, "callspec", None) and item.callspec.params.get("backend") or "none"
+        config.hook.pytest_deselected(items=[i for i in items if backend_of(i) != only])
+        items[:] = [i for i in items if backend_of(i) == only]
+
+
 def uring_works():
     """Asks the binary itself: a forced io_uring node says why it cannot."""
     import tempfile

@@ -1,9 +1,12 @@
 """A Tercet node as the tests drive it: its process, its ports, and small clients of its APIs."""
+import fcntl
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.parse
@@ -12,20 +15,32 @@ import urllib.request
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BINARY = os.environ.get("TERCET", os.path.join(ROOT, "build/release/tercet"))
 PORTS = {"grpc": 4317, "otlp": 4318, "prom": 9090, "tempo": 3200, "quickwit": 7280, "ui": 3000}
+# One of the two backends answers queries as if its parts came from another node, through their bytes.
+ENCODE = {"epoll": ("--set", "query.encode_fragments=true"), "io_uring": (), "auto": ()}
 
 
-def free_offset():
-    """A port offset with all six ports free just now."""
-    base = 10000 + os.getpid() % 20000
-    for offset in range(base, base + 2000, 7):
-        try:
-            for port in PORTS.values():
-                with socket.socket() as s:
-                    s.bind(("127.0.0.1", port + offset))
-            return offset
-        except OSError:
-            continue
-    raise RuntimeError("no free ports")
+class Ports:
+    """A port offset whose ports are free, and stay ours among all tests on this machine: a file is locked for each. All ports
+    lie below those that the kernel gives to connections."""
+    SLOT, FIRST, LAST = 16, 1008, 23000
+
+    def __init__(self):
+        folder = f"{tempfile.gettempdir()}/tercet-ports-{os.getuid()}"
+        os.makedirs(folder, exist_ok=True)
+        offsets = range(self.FIRST, self.LAST, self.SLOT)
+        start = random.randrange(len(offsets))  # others that take ports without our files are met less often
+        for offset in [*offsets[start:], *offsets[:start]]:
+            self.lock = open(f"{folder}/{offset}", "w")
+            try:
+                fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                for port in PORTS.values():
+                    with socket.socket() as s:
+                        s.bind(("127.0.0.1", port + offset))
+                self.offset = offset
+                return
+            except OSError:
+                self.lock.close()
+        raise RuntimeError("no free ports")
 
 
 class Answer:
@@ -43,7 +58,8 @@ class Answer:
 class Node:
     def __init__(self, data, backend="auto", args=(), wrap=(), env=None):
         self.data, self.backend, self.args, self.wrap = str(data), backend, list(args), list(wrap)
-        self.offset = free_offset()
+        self.ports = Ports()
+        self.offset = self.ports.offset
         self.env = dict(os.environ, **(env or {}))
         self.process = None
         self.log_path = self.data + ".log"
@@ -51,7 +67,7 @@ class Node:
     def command(self):
         return self.wrap + [BINARY, "serve", "--data", self.data, "--port-offset", str(self.offset),
                             "--set", f"node.backend={self.backend}", "--set", "node.pin=false",
-                            "--set", "storage.ballast=16MiB"] + self.args
+                            "--set", "storage.ballast=16MiB", *ENCODE[self.backend]] + self.args
 
     def start(self, wait=True):
         self.log = open(self.log_path, "ab")
@@ -144,7 +160,7 @@ class Node:
         return a.json["traces"]
 
 
-def eventually(fn, seconds=15):
+def eventually(fn, seconds=60):
     """The first truthy value of fn, or its last value when time is up."""
     end = time.monotonic() + seconds
     while True:

@@ -124,7 +124,7 @@ def test_no_room_at_all(make_node, tmp_path, kill):
         assert refused > 0
         # The ballast went, and what was in memory found its way into segments.
         assert eventually(lambda: not ballast.exists())
-        assert eventually(lambda: metric(node, "tercet_seals_total") > 0, 20)
+        assert eventually(lambda: metric(node, "tercet_seals_total") > 0)
         assert count(node) == acked
         if kill:
             node.kill()
@@ -134,11 +134,11 @@ def test_no_room_at_all(make_node, tmp_path, kill):
 
         def taken():
             return send(node, acked, 400_000).status == 200
-        assert eventually(taken, 20)
+        assert eventually(taken)
         acked += 1
         seals = metric(node, "tercet_seals_total")
-        assert eventually(lambda: metric(node, "tercet_seals_total") > seals, 20)  # the catalog writes again
-        assert eventually(ballast.exists, 20)
+        assert eventually(lambda: metric(node, "tercet_seals_total") > seals)  # the catalog writes again
+        assert eventually(ballast.exists)
         assert count(node) == acked
         node.kill()
         node.start()

@@ -279,7 +279,7 @@ def test_odd_values_exemplars_staleness(pair):
     assert [(e["labels"], e["value"]) for e in got[0]["exemplars"]] == [({"trace_id": "0af7651916cd43dd8448eb211c80319c"}, "1")]
     # A series that is gone from the page is gone from instant queries with the next scrape; its samples stay.
     prometheus.app.page = "".join(line + "\n" for line in PAGE.splitlines() if "tiny" not in line) + "# EOF\n"
-    assert eventually(lambda: not node.query('app_odd{kind="tiny"}'), 5)
+    assert eventually(lambda: not node.query('app_odd{kind="tiny"}'))
     assert len(node.query('app_odd{kind="tiny"}[5m]')[0]["values"]) >= 3 and len(node.query("app_odd")) == 3
     assert prometheus.query('app_odd{kind="tiny"}') == []
 
@@ -309,7 +309,7 @@ def test_nothing_lost_when_the_node_is_killed(pair):
               'process_cpu_seconds_total'):
         want = theirs(q + seconds)
         assert want, q
-        eventually(lambda: mine(q + seconds) == want, 10)
+        eventually(lambda: mine(q + seconds) == want)
         assert mine(q + seconds) == want, q
     down = node.query(f'count_over_time((up{{job="node"}} == 0){seconds[:-1]}:250ms])', at=end)
     assert down and eventually(lambda: node.query("sum(up)")[0]["value"][1] == "3")

@@ -139,7 +139,7 @@ def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
 
     def told(*args):
         node = make_node(str(len(args)) + args[-1], args=[a for arg in args for a in ("--set", arg)]).start()
-        return node, texts(eventually(lambda: (lambda s: s if s["banners"] else None)(status(node)), 5))
+        return node, texts(eventually(lambda: (lambda s: s if s["banners"] else None)(status(node))))
     node, text = told(f"storage.refuse_share={used * 1.02}")
     assert text.startswith(f"warn: The disk is {100 * used:.0f}"[:-2]) and "ingest is refused" in text and "error" not in text
     node, text = told("storage.retention_share=0", f"storage.refuse_share={used / 2}")
@@ -147,12 +147,12 @@ def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
     # Stored data that just fits into what it may take: nothing is deleted yet, and the status says that it will be.
     full = make_node("full", args=["--set", "storage.seal_age=100ms", "--set", "storage.refuse_share=1"]).start()
     assert full.post("otlp", "/v1/logs", otlp.logs("shop", range(3000)).SerializeToString(), otlp.PROTO).status == 200
-    stored = eventually(lambda: segment_bytes(full), 20)
+    stored = eventually(lambda: segment_bytes(full))
     assert "Stored data" not in texts(status(full))
     full.stop()
     full.args += ["--set", f"storage.retention_share={stored * 1.02 / (fs.f_blocks * fs.f_frsize):.15f}"]
     full.start()
-    assert eventually(lambda: "warn: Stored data takes" in texts(status(full)), 20)
+    assert eventually(lambda: "warn: Stored data takes" in texts(status(full)))
     # A refusal is told for as long as it is recent, once somebody looks.
     assert node.post("otlp", "/v1/logs", otlp.logs("shop", range(3)).SerializeToString(), otlp.PROTO).status in (429, 503, 507)
     assert "warn: Ingest was refused within the last minute" in texts(status(node))
