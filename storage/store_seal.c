@@ -321,6 +321,7 @@ static void gauges(struct store *s)
 {
     metric_set(M_MEM_BYTES, atomic_load(&s->mem.used));
     metric_set(M_SEGMENTS, s->ninfos);
+    metric_set(M_STREAMS, atomic_load(&s->nstreams));
     metric_set(M_SEGMENTS_LOST, atomic_load(&s->lost.all));
     metric_set(M_SEGMENT_BYTES, (int64_t)atomic_load(&s->segment_bytes));
 }
