@@ -174,7 +174,7 @@ static err_t on_credit(struct rpc_conn *c, uint64_t call, uint32_t n)
 /* -- bodies in ----------------------------------------------------------------------------------------------- */
 void rpc_in_init(struct rpc_in *in, char *p, uint32_t n)
 {
-    *in = (struct rpc_in){ .p = p, .n = n, .window = RPC_WINDOW_BYTES };
+    *in = (struct rpc_in){ .p = p, .n = n };
 }
 
 static err_t on_part(void *ctx, const struct frame_head *h, const uint8_t *bytes, size_t n)
@@ -184,16 +184,13 @@ static err_t on_part(void *ctx, const struct frame_head *h, const uint8_t *bytes
     struct rpc_in *in = c->role->in(c, h->call);
     if (!in) return OK;
     if (n > in->n - in->got) return err_set(ERR_INVALID, "a body goes on behind its %u bytes", in->n);
-    if (n > in->window) return err_set(ERR_INVALID, "%zu bytes of a body where credit was left for %u", n, in->window);
     if (in->p) memcpy(in->p + in->got, bytes, n);
     in->got += (uint32_t)n;
-    in->window -= (uint32_t)n;
     in->owed += (uint32_t)n;
     if (in->got == in->n) return c->role->whole(c, h->call);
     if (in->owed < CREDIT_BYTES) return OK;
     uint8_t payload[4];
     frame_u32_put(payload, in->owed);
-    in->window += in->owed;
     in->owed = 0;
     rpc_conn_frame(c, FRAME_CREDIT, h->call, payload, sizeof payload, STR_NONE);
     return OK;

@@ -44,11 +44,10 @@ struct rpc_out {
     bool listed, over; /* over: nothing more of it will be sent */
     void (*idle)(struct rpc_out *o); /* over, and refs == 0: the bytes are the owner's again; once, from the loop */
 };
-/* A body that comes in. */
+/* A body that comes in: its memory is there, so a sender that does not keep to its credit harms nobody but itself. */
 struct rpc_in {
     char *p;           /* NULL: the bytes are counted and thrown away */
     uint32_t n, got;
-    uint32_t window;   /* bytes that the peer may still send */
     uint32_t owed;     /* came, and not credited */
 };
 

@@ -11,7 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { RECORD_MAX = 16 << 10 };
+enum {
+    RECORD_MAX = 16 << 10,
+    KEY_RECORDS = 1 << 22, /* written with one key; AES-GCM is good for 2^24.5 (RFC 8446, 5.5) */
+};
 
 struct tls {
     SSL_CTX *ctx;
@@ -26,6 +29,7 @@ struct tls_link {
     const struct tls_user *u;
     void *user;
     bool heard, ready, over;
+    uint32_t records; /* since the last key */
     uint8_t *early; /* to be sent after the handshake */
     size_t nearly;
 };
@@ -110,6 +114,8 @@ static void encrypt(struct tls_link *l, const void *p, size_t n)
 {
     ERR_clear_error();
     size_t written;
+    l->records += (uint32_t)(1 + n / RECORD_MAX);
+    if (l->records > KEY_RECORDS && SSL_key_update(l->ssl, SSL_KEY_UPDATE_NOT_REQUESTED) == 1) l->records = 0;
     if (SSL_write_ex(l->ssl, p, n, &written) == 1 && written == n) {
         flush(l);
         return;

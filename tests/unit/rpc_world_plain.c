@@ -183,6 +183,27 @@ static err_t cancels(void *arg)
     return OK;
 }
 
+/* Without a deadline: calls under way, and those that wait for a slot, end when the peer does. */
+static err_t ends(void *arg)
+{
+    (void)arg;
+    unsigned h = host_new();
+    host_start(h);
+    CHECK(fiber_sleep(10 * NS_PER_MS) == OK);
+    struct rpc_peer *p = peer_of(h);
+    struct scope s;
+    scope_init(&s, NULL);
+    for (unsigned i = 0; i < 40; i++)
+        CHECK(fiber_start(&s, &(struct fiber_opts){ "hang", RT_QUERY, { 0 } }, hang, p) == OK);
+    CHECK(fiber_sleep(NS_PER_S) == OK && metric_sum(M_RPC_WAITING) == 24);
+    mono_ns before = rt_now();
+    sim_host_kill(h);
+    CHECK(scope_join(&s) == OK && rt_now().ns - before.ns < 100 * NS_PER_MS && metric_sum(M_RPC_WAITING) == 0);
+    rpc_peer_free(p);
+    scope_deinit(&s);
+    return OK;
+}
+
 /* -- a storm --------------------------------------------------------------------------------------------------- */
 struct storm {
     struct rpc_peer *peers[HOSTS];
@@ -306,6 +327,7 @@ int main(int argc, char **argv)
         memset(runs, 0, sizeof runs);
         world(seed, troubles, NULL);
         world(seed, cancels, NULL);
+        world(seed, ends, NULL);
         uint64_t hash = storm_world(seed, &ok, &failed);
         if (seed == first) CHECK(hash == storm_world(seed, &ok, &failed));
     }
