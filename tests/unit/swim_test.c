@@ -125,7 +125,9 @@ Test(swim_wire, a_seal_keeps_out_what_is_changed)
 
 /* -- steps ------------------------------------------------------------------------------------------------------------ */
 struct seen {
-    unsigned sent, refused, superseded, syncs;
+    struct io_addr watch_addr;
+    unsigned pings_there, sent, refused, superseded, syncs, news; /* news: packets that tell of `watched` by its version */
+    uint64_t watched, version;
     uint8_t last[SWIM_BODY_MAX];
     size_t last_n;
 };
@@ -135,6 +137,16 @@ static void on_send(void *ctx, const struct io_addr *to, const uint8_t *body, si
     struct seen *seen = ctx;
     cr_assert(to->n && n <= SWIM_BODY_MAX);
     seen->sent++;
+    struct bytes_in in = bytes_in_of(str_n(body, n));
+    struct swim_message m;
+    struct swim_claim c;
+    cr_assert(swim_message_get(&in, &m));
+    seen->pings_there += m.kind == SWIM_PING && memcmp(to, &seen->watch_addr, sizeof *to) == 0;
+    while (bytes_in_left(&in)) {
+        cr_assert(swim_claim_get(&in, &c));
+        seen->news += m.kind == SWIM_GOSSIP && c.m.id.u == seen->watched && c.m.version == seen->version &&
+                      c.m.state == MEMBER_ALIVE;
+    }
     memcpy(seen->last, body, seen->last_n = n);
 }
 static void on_sync(void *ctx, const struct io_addr *with)
@@ -328,6 +340,78 @@ Test(swim, old_deaths_are_doubted)
     cr_assert(tell(s, start_at, 1, &unknown) && member(s, 3)->state == MEMBER_DEAD);
     dead.news = true;
     cr_assert(tell(s, start_at, 1, &dead) && member(s, 2)->state == MEMBER_DEAD);
+    swim_free(s);
+}
+
+/* Of each piece of news retransmit * ceil(log10(N + 1)) packets, to `fanout` members every 200 ms. */
+Test(swim, news_is_told_so_often)
+{
+    struct seen seen;
+    struct swim *s = swim_at(&seen, 1);
+    mono_ns now = start_at;
+    for (uint64_t id = 10; id < 30; id++)
+        cr_assert(tell(s, now, id, NULL));
+    while (now.ns < 3 * NS_PER_S) /* that they are there is no news any more */
+        now = swim_step(s, now);
+    struct swim_claim c = claim_of(12, 1, 7, MEMBER_ALIVE);
+    seen.watched = 12;
+    seen.version = 7;
+    cr_assert(tell(s, now, 11, &c));
+    int64_t until = now.ns + 450 * NS_PER_MS;
+    while (now.ns < until)
+        now = swim_step(s, now);
+    cr_assert(seen.news >= 5 && seen.news <= 8, "%u", seen.news);
+    until += 5 * NS_PER_S;
+    while (now.ns < until)
+        now = swim_step(s, now);
+    cr_assert(seen.news >= 6 && seen.news <= 8, "%u", seen.news); /* pings carried the rest */
+    swim_free(s);
+}
+
+/* Who is there first, and who comes back, is exchanged all claims with. */
+Test(swim, who_comes_back_is_synced_with)
+{
+    struct seen seen;
+    struct swim *s = swim_at(&seen, 1);
+    mono_ns now = swim_step(s, start_at);
+    struct swim_claim dead = claim_of(10, 1, 1, MEMBER_DEAD), back = claim_of(10, 1, 2, MEMBER_ALIVE);
+    cr_assert(tell(s, now, 10, NULL));
+    for (unsigned i = 0; i < 6; i++)
+        now = swim_step(s, now);
+    cr_assert(seen.syncs == 1);
+    cr_assert(tell(s, now, 11, &dead) && tell_as(s, now, &back, &(struct swim_message){ .kind = SWIM_GOSSIP }, NULL));
+    for (unsigned i = 0; i < 12; i++)
+        now = swim_step(s, now);
+    cr_assert(seen.syncs == 2 && member_is_live(member(s, 10)));
+    swim_free(s);
+}
+
+/* The dead are pinged on, once a second; seeds every second while nobody is there, every five seconds in company. */
+Test(swim, the_dead_and_the_seeds_are_pinged)
+{
+    struct seen seen;
+    struct swim *s = swim_at(&seen, 1);
+    struct swim_claim dead = claim_of(10, 1, 1, MEMBER_DEAD), other = claim_of(11, 1, 1, MEMBER_ALIVE);
+    mono_ns now = swim_step(s, start_at);
+    seen.watch_addr = dead.m.meta.gossip;
+    cr_assert(tell(s, now, 11, &dead));
+    for (int64_t until = now.ns + 4 * NS_PER_S; now.ns < until;)
+        now = swim_step(s, now);
+    cr_assert(seen.pings_there >= 3 && seen.pings_there <= 5, "%u", seen.pings_there);
+    swim_free(s);
+    s = swim_at(&seen, 1);
+    now = swim_step(s, start_at);
+    seen.watch_addr = meta_of(77).gossip;
+    swim_seed(s, &seen.watch_addr);
+    for (int64_t until = now.ns + 10 * NS_PER_S; now.ns < until;)
+        now = swim_step(s, now);
+    cr_assert(seen.pings_there >= 9 && seen.pings_there <= 11, "%u", seen.pings_there);
+    seen.pings_there = 0;
+    for (int64_t until = now.ns + 20 * NS_PER_S; now.ns < until; now = swim_step(s, now)) {
+        other.m.version++; /* stays alive */
+        cr_assert(tell_as(s, now, &other, &(struct swim_message){ .kind = SWIM_GOSSIP }, NULL));
+    }
+    cr_assert(seen.pings_there >= 3 && seen.pings_there <= 5, "%u", seen.pings_there);
     swim_free(s);
 }
 
