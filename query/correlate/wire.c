@@ -73,13 +73,6 @@ static struct corr_window get_window(struct bytes_in *in)
     return (struct corr_window){ start, bytes_in_zigzag(in) };
 }
 
-static uint32_t get_u32(struct wire_in *w, uint32_t max)
-{
-    uint64_t v = bytes_in_varint(w->in);
-    w->in->bad |= v > max;
-    return (uint32_t)v;
-}
-
 /* -- corr_find -------------------------------------------------------------------------------------------------- */
 struct find_sent { /* with what it stands on */
     struct corr_find_req rq;
@@ -109,8 +102,8 @@ static err_t get_find(struct wire_in *w, struct find_sent *s)
     struct expr *filter;
     TRY(expr_get(w, &s->b, &filter));
     s->rq = (struct corr_find_req){ .filter = filter, .builder = &s->b, .window = get_window(w->in) };
-    s->rq.newest = get_u32(w, CORR_TRACES_MAX);
-    s->rq.slowest = get_u32(w, CORR_TRACES_MAX);
+    s->rq.newest = wire_get_u32(w, CORR_TRACES_MAX);
+    s->rq.slowest = wire_get_u32(w, CORR_TRACES_MAX);
     w->in->bad |= s->rq.newest + s->rq.slowest > CORR_TRACES_MAX;
     return wire_check(w, "the plan of a look for traces");
 }
@@ -213,8 +206,8 @@ static void get_trace(struct wire_in *w, struct corr_trace *t)
     t->root_name = wire_get_str(w);
     t->start_ns = bytes_in_zigzag(w->in);
     t->duration_ns = bytes_in_zigzag(w->in);
-    t->spans = get_u32(w, UINT32_MAX);
-    t->errors = get_u32(w, UINT32_MAX);
+    t->spans = wire_get_u32(w, UINT32_MAX);
+    t->errors = wire_get_u32(w, UINT32_MAX);
     t->services = WIRE_LIST(w, struct str, 1, TOUCHED_SERVICES_MAX, &t->nservices);
     for (uint32_t s = 0; s < t->nservices; s++)
         t->services[s] = wire_get_str(w);
@@ -229,7 +222,7 @@ static err_t traces_partial_get(const void *plan, struct bytes_in *in, struct ar
     p->v = WIRE_LIST(&w, struct corr_trace, 23, CORR_TRACES_MAX, &p->n);
     for (uint32_t i = 0; i < p->n && !in->bad; i++)
         get_trace(&w, &p->v[i]);
-    p->too_large = get_u32(&w, UINT32_MAX);
+    p->too_large = wire_get_u32(&w, UINT32_MAX);
     get_touched(&w, &p->touched);
     return wire_check(&w, "traces that were asked for");
 }

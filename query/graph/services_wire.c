@@ -83,11 +83,10 @@ static err_t plan_get(struct query *q, struct bytes_in *in, const void **plan)
     struct wire_in w = wire_in_of(in, q->arena);
     rq->start_ns = bytes_in_zigzag(in);
     rq->end_ns = bytes_in_zigzag(in);
-    uint64_t steps = bytes_in_varint(in), children = bytes_in_varint(in);
+    rq->steps = wire_get_u32(&w, GRAPH_STEPS_MAX);
+    rq->children_max = wire_get_u32(&w, UINT32_MAX);
     in->bad |= rq->start_ns <= -TIME_END || rq->end_ns >= TIME_END || rq->start_ns >= rq->end_ns;
-    in->bad |= steps < 1 || steps > GRAPH_STEPS_MAX || children > UINT32_MAX;
-    rq->steps = (uint32_t)steps;
-    rq->children_max = (uint32_t)children;
+    in->bad |= rq->steps < 1;
     *plan = rq;
     return wire_check(&w, "the plan of a service graph");
 }
@@ -201,9 +200,8 @@ static err_t partial_get(const void *plan, struct bytes_in *in, struct arena *a,
     }
     get_edges(&w, &p->edges, p->services.n);
     p->spans_left_out = bytes_in_varint(in);
-    uint64_t share = bytes_in_varint(in);
-    in->bad |= share < 1 || share > UINT64_C(1) << JOIN_SHIFT_MAX;
-    p->edges_share = (uint32_t)share;
+    p->edges_share = wire_get_u32(&w, 1u << JOIN_SHIFT_MAX);
+    in->bad |= p->edges_share < 1;
     p->calls_left_out = wire_get_flag(&w);
     return wire_check(&w, "a service graph");
 }

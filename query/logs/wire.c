@@ -85,9 +85,7 @@ static void get_key(struct wire_in *w, struct log_field *f)
 static void get_top(struct wire_in *w, struct log_plan *p)
 {
     struct topn_spec *t = &p->top;
-    uint64_t n = bytes_in_varint(w->in);
-    w->in->bad |= n > HITS_SENT_MAX;
-    t->n = (uint32_t)n;
+    t->n = wire_get_u32(w, HITS_SENT_MAX);
     t->addr_desc = wire_get_flag(w);
     p->nkeys = t->nkeys = bytes_in_count(w->in, 5);
     w->in->bad |= p->nkeys > TOPN_KEYS_MAX;

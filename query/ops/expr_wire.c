@@ -83,9 +83,7 @@ static void get_phrase(struct wire_in *w, struct phrase *p)
         w->in->bad |= v[i].n == 0 || v[i].n > TOKEN_BYTES_MAX * 4;
     }
     p->tokens = v;
-    uint64_t slop = bytes_in_varint(w->in);
-    w->in->bad |= slop > UINT32_MAX;
-    p->slop = (uint32_t)slop;
+    p->slop = wire_get_u32(w, UINT32_MAX);
     p->last_prefix = wire_get_flag(w);
     p->any_order = wire_get_flag(w);
 }
@@ -137,9 +135,9 @@ static err_t get(struct wire_in *w, struct expr_builder *b, unsigned depth, stru
     TRY(wire_check(w, "a predicate"));
     if (kind == EXPR_LEAF) return get_leaf(w, b, out);
     if (kind == EXPR_TRUE || kind == EXPR_FALSE) return *out = kind == EXPR_TRUE ? expr_true(b) : expr_false(b), OK;
-    uint64_t min = kind == EXPR_ATLEAST ? bytes_in_varint(w->in) : 0;
+    uint32_t min = kind == EXPR_ATLEAST ? wire_get_u32(w, UINT32_MAX) : 0;
     struct expr **kids = WIRE_LIST(w, struct expr *, 1, KIDS_MAX, &n);
-    w->in->bad |= (kind == EXPR_NOT && n != 1) || min > UINT32_MAX;
+    w->in->bad |= kind == EXPR_NOT && n != 1;
     TRY(wire_check(w, "a predicate"));
     for (uint32_t i = 0; i < n; i++)
         TRY(get(w, b, depth + 1, &kids[i]));
@@ -147,7 +145,7 @@ static err_t get(struct wire_in *w, struct expr_builder *b, unsigned depth, stru
     case EXPR_AND: *out = expr_and(b, kids, n); break;
     case EXPR_OR: *out = expr_or(b, kids, n); break;
     case EXPR_NOT: *out = expr_not(b, kids[0]); break;
-    default: *out = expr_atleast(b, (uint32_t)min, kids, n);
+    default: *out = expr_atleast(b, min, kids, n);
     }
     return arena_check(w->a);
 }

@@ -119,6 +119,13 @@ uint32_t wire_get_enum(struct wire_in *w, uint32_t max)
     return 0;
 }
 
+uint32_t wire_get_u32(struct wire_in *w, uint32_t max)
+{
+    uint64_t v = bytes_in_varint(w->in);
+    w->in->bad |= v > max;
+    return (uint32_t)v;
+}
+
 void *wire_get_list(struct wire_in *w, size_t least, uint32_t max, size_t elem_size, uint32_t *n)
 {
     *n = bytes_in_count(w->in, least);

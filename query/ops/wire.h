@@ -50,6 +50,8 @@ struct attr_ref wire_get_ref(struct wire_in *w);
 bool wire_get_flag(struct wire_in *w);
 /* A u8 that is at most max. */
 uint32_t wire_get_enum(struct wire_in *w, uint32_t max);
+/* A varint that is at most max. */
+uint32_t wire_get_u32(struct wire_in *w, uint32_t max);
 /* A count of elements of at least `least` bytes each, at most max, and zeroed room for them (and for one more). */
 void *wire_get_list(struct wire_in *w, size_t least, uint32_t max, size_t elem_size, uint32_t *n);
 #define WIRE_LIST(w, T, least, max, n) ((T *)wire_get_list((w), (least), (max), sizeof(T), (n)))

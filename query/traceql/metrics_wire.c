@@ -69,15 +69,14 @@ static err_t plan_get(struct query *q, struct bytes_in *in, bool compare, const 
     struct str text = wire_get_text(&w);
     uint64_t unit = bytes_in_varint(in);
     get_range(&w, &range);
-    uint64_t exemplars = bytes_in_varint(in);
-    in->bad |= exemplars > METRICS_EXEMPLARS_MAX;
+    uint32_t exemplars = wire_get_u32(&w, METRICS_EXEMPLARS_MAX);
     TRY(wire_check(&w, "the plan of a metrics query"));
     TRY(tql_parse_metrics(text, q->arena, &s->q));
     if (unit >= s->q->nunits || (s->q->units[unit]->fn == TM_COMPARE) != compare) {
         tql_metrics_free(s->q);
         return err_set(ERR_CORRUPT, "a metrics query from another node has no unit %llu of that kind", (unsigned long long)unit);
     }
-    err_t e = metrics_plan_make(&s->p, s->q, (uint32_t)unit, &range, (uint32_t)exemplars, q->arena);
+    err_t e = metrics_plan_make(&s->p, s->q, (uint32_t)unit, &range, exemplars, q->arena);
     if (e != OK) plan_free(s);
     *plan = &s->p;
     return e;
@@ -146,11 +145,8 @@ static void get_hist(struct wire_in *w, struct loghist *h)
     int64_t first = bytes_in_zigzag(w->in);
     h->bins = WIRE_LIST(w, uint32_t, 1, BUCKETS_END, &h->n);
     w->in->bad |= first < -BUCKETS_END || first > BUCKETS_END || h->n == 0;
-    for (uint32_t i = 0; i < h->n && !w->in->bad; i++) {
-        uint64_t count = bytes_in_varint(w->in);
-        w->in->bad |= count > UINT32_MAX;
-        h->bins[i] = (uint32_t)count;
-    }
+    for (uint32_t i = 0; i < h->n; i++)
+        h->bins[i] = wire_get_u32(w, UINT32_MAX);
     h->first = (int32_t)first;
     h->cap = h->n;
 }
@@ -240,9 +236,7 @@ static void get_exemplars(struct wire_in *w, const struct metrics_plan *p, struc
     uint64_t at = 0;
     for (uint32_t i = 0; i < n && get_place(w, p->slots, &at); i++) {
         struct mexemplar *e = &g->ex[at - 1];
-        uint64_t prio = bytes_in_varint(w->in);
-        w->in->bad |= prio > UINT32_MAX;
-        *e = (struct mexemplar){ .prio = (uint32_t)prio, .used = true };
+        *e = (struct mexemplar){ .prio = wire_get_u32(w, UINT32_MAX), .used = true };
         bytes_in_copy(w->in, e->x.trace_id, 16);
         bytes_in_copy(w->in, e->x.span_id, 8);
         e->x.start_ns = bytes_in_zigzag(w->in);

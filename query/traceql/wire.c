@@ -56,10 +56,8 @@ static err_t search_plan_get(struct query *q, struct bytes_in *in, const void **
     s->rq.tmax_ns = bytes_in_zigzag(in);
     s->rq.min_duration_ns = bytes_in_zigzag(in);
     s->rq.max_duration_ns = bytes_in_zigzag(in);
-    uint64_t limit = bytes_in_varint(in), spss = bytes_in_varint(in);
-    in->bad |= limit > SEARCH_LIMIT_MAX || spss > UINT32_MAX;
-    s->rq.limit = (uint32_t)limit;
-    s->rq.spss = (uint32_t)spss;
+    s->rq.limit = wire_get_u32(&w, SEARCH_LIMIT_MAX);
+    s->rq.spss = wire_get_u32(&w, UINT32_MAX);
     TRY(wire_check(&w, "the plan of a trace search"));
     TRY(tql_parse(text, q->arena, &s->q));
     s->rq.q = s->q;
@@ -118,16 +116,9 @@ static void search_partial_put(const void *plan, const void *partial, struct buf
     wire_out_deinit(&w);
 }
 
-static uint32_t get_u32(struct wire_in *w)
-{
-    uint64_t v = bytes_in_varint(w->in);
-    w->in->bad |= v > UINT32_MAX;
-    return (uint32_t)v;
-}
-
 static void get_set(struct wire_in *w, struct tql_result_set *set)
 {
-    set->matched = get_u32(w);
+    set->matched = wire_get_u32(w, UINT32_MAX);
     set->attrs = tattrs_read(w, &set->nattrs);
     set->spans = WIRE_LIST(w, struct tql_result_span, 12, TRACE_SPANS_MAX, &set->nspans);
     for (uint32_t i = 0; i < set->nspans && !w->in->bad; i++) {
@@ -151,8 +142,8 @@ static err_t get_hit(struct wire_in *w, struct search_hit *h)
     h->services = WIRE_LIST(w, struct service_stat, 3, TRACE_SPANS_MAX, &h->nservices);
     for (uint32_t i = 0; i < h->nservices && !w->in->bad; i++) {
         h->services[i].service = wire_get_str(w);
-        h->services[i].spans = get_u32(w);
-        h->services[i].errors = get_u32(w);
+        h->services[i].spans = wire_get_u32(w, UINT32_MAX);
+        h->services[i].errors = wire_get_u32(w, UINT32_MAX);
     }
     h->result.match = true;
     h->result.sets = WIRE_LIST(w, struct tql_result_set, 3, TRACE_SPANS_MAX, &h->result.nsets);
