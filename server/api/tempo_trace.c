@@ -6,13 +6,14 @@
 
 #include <stdlib.h>
 
-/* Spans of the same resource and scope objects stand together; within them the order by start stays. */
+/* Spans of the same resource and scope objects stand together, in the order of the first spans of each; within them the
+ * order by start stays. */
 struct placed {
     struct tspan *s;
-    uint32_t at;
+    uint32_t at, resource, scope; /* places among the spans: its own, those of the first of its resource, of its scope in it */
 };
 
-static int by_place(const void *pa, const void *pb)
+static int by_address(const void *pa, const void *pb)
 {
     const struct placed *a = pa, *b = pb;
     if (a->s->resource != b->s->resource) return a->s->resource < b->s->resource ? -1 : 1;
@@ -20,11 +21,36 @@ static int by_place(const void *pa, const void *pb)
     return (a->at > b->at) - (a->at < b->at);
 }
 
+static int by_place(const void *pa, const void *pb)
+{
+    const struct placed *a = pa, *b = pb;
+    if (a->resource != b->resource) return a->resource < b->resource ? -1 : 1;
+    if (a->scope != b->scope) return a->scope < b->scope ? -1 : 1;
+    return (a->at > b->at) - (a->at < b->at);
+}
+
+/* Of p, by address. */
+static void find_firsts(struct placed *p, uint32_t n)
+{
+    for (uint32_t from = 0, to; from < n; from = to) {
+        uint32_t first = p[from].at;
+        for (to = from; to < n && p[to].s->resource == p[from].s->resource; to++) {
+            bool same = to > from && p[to].s->scope == p[to - 1].s->scope;
+            p[to].scope = same ? p[to - 1].scope : p[to].at;
+            first = MIN(first, p[to].at);
+        }
+        for (uint32_t i = from; i < to; i++)
+            p[i].resource = first;
+    }
+}
+
 static struct placed *place(const struct tspans *spans, struct arena *a)
 {
     struct placed *p = ARENA_RAW(a, struct placed, spans->n + 1);
     for (uint32_t i = 0; i < spans->n; i++)
-        p[i] = (struct placed){ spans->s[i], i };
+        p[i] = (struct placed){ .s = spans->s[i], .at = i };
+    if (spans->n) qsort(p, spans->n, sizeof *p, by_address);
+    find_firsts(p, spans->n);
     if (spans->n) qsort(p, spans->n, sizeof *p, by_place);
     return p;
 }
