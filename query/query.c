@@ -5,6 +5,8 @@
 #include "base/core/buf.h"
 #include "base/core/metric.h"
 #include "query/permit.h"
+#include "query/scatter.h"
+#include "query/spread.h"
 
 #include <stdlib.h>
 
@@ -19,17 +21,23 @@ void query_begin(struct query *q, struct budget *one, struct arena *answer, stru
     metric_add(M_QUERIES, 1);
 }
 
+static struct str both(struct arena *a, struct str one, struct str other)
+{
+    if (!one.n || !other.n) return one.n ? one : other;
+    return arena_printf(a, STR_FMT "; " STR_FMT, STR_ARG(one), STR_ARG(other));
+}
+
 struct str query_lost_text(struct query *q)
 {
-    struct str lost = atomic_load(&q->stats.lost) ? store_lost_text(q->store, q->arena) : STR_NONE;
-    if (!atomic_load(&q->stats.away)) return lost;
-    struct str away = store_away_text(q->store, q->arena);
-    return lost.n ? arena_printf(q->arena, STR_FMT "; " STR_FMT, STR_ARG(lost), STR_ARG(away)) : away;
+    struct str text = atomic_load(&q->stats.lost) ? store_lost_text(q->store, q->arena) : STR_NONE;
+    if (atomic_load(&q->stats.away)) text = both(q->arena, text, store_away_text(q->store, q->arena));
+    return both(q->arena, text, q->lost_elsewhere);
 }
 
 void query_end(struct query *q)
 {
     struct err_record why = *err_record(); /* of the request; freeing must not change it */
+    spread_end(q);
     metric_add(M_QUERY_ROWS, (int64_t)q->stats.rows);
     if (atomic_load(&q->budget->refused)) metric_add(M_QUERIES_REFUSED, 1);
     metric_add(M_QUERY_SAMPLES, (int64_t)q->stats.samples);
@@ -39,12 +47,11 @@ void query_end(struct query *q)
     *err_record() = why;
 }
 
-enum { FRAGMENT_BYTES_MAX = 256 << 20 }; /* of a plan, or of a partial */
-
 struct part { /* one core's part in a scatter */
     struct query *q;
     fragment_fn *fn;
     const void *plan;
+    const struct stream_pick *pick;
     struct arena *arena;
     void **partial;
 };
@@ -78,21 +85,24 @@ static err_t run_over(struct view *v, void *ctx)
 static err_t run_part(void *arg)
 {
     struct part *p = arg;
-    return view_run(p->q->store, p->q->tenant, p->q->streams, p->q->budget, run_over, p);
+    return view_run(p->q->store, p->q->tenant, p->pick, p->q->budget, run_over, p);
 }
 
-/* On error nothing is left to free. */
-static err_t run_here(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
+void scatter_make(struct query *q, unsigned n, struct scatter *out)
+{
+    *out = (struct scatter){ n, ARENA_ARRAY(q->arena, void *, n), ARENA_ARRAY(q->arena, struct arena, n) };
+    for (unsigned i = 0; i < n; i++)
+        arena_init(&out->arenas[i], q->budget);
+}
+
+static err_t run_here(struct query *q, const struct fragment_kind *kind, const void *plan, const struct stream_pick *pick, struct scatter *out)
 {
     unsigned n = rt_cores();
-    out->n = n;
-    out->partials = ARENA_ARRAY(q->arena, void *, n);
-    out->arenas = ARENA_ARRAY(q->arena, struct arena, n);
+    scatter_make(q, n, out);
     struct part *parts = ARENA_ARRAY(q->arena, struct part, n);
     void **args = ARENA_ARRAY(q->arena, void *, n);
     for (unsigned i = 0; i < n; i++) {
-        arena_init(&out->arenas[i], q->budget);
-        parts[i] = (struct part){ q, kind->fn, plan, &out->arenas[i], &out->partials[i] };
+        parts[i] = (struct part){ q, kind->fn, plan, pick, &out->arenas[i], &out->partials[i] };
         args[i] = &parts[i];
     }
     err_t e = rt_call_all(RT_QUERY, run_part, args, NULL);
@@ -134,7 +144,7 @@ static err_t partials_again(const struct fragment_kind *kind, const void *plan, 
     return OK;
 }
 
-static err_t run_encoded(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
+static err_t run_encoded(struct query *q, const struct fragment_kind *kind, const void *plan, const struct stream_pick *pick, struct scatter *out)
 {
     struct buf bytes;
     buf_init(&bytes, FRAGMENT_BYTES_MAX, q->budget);
@@ -148,7 +158,7 @@ static err_t run_encoded(struct query *q, const struct fragment_kind *kind, cons
         return e;
     }
     if (in.bad || in.p != in.end) e = err_set(ERR_CORRUPT, "a plan of %s ends elsewhere than it says", kind->name);
-    if (e == OK) e = run_here(q, kind, got, out);
+    if (e == OK) e = run_here(q, kind, got, pick, out);
     if (e == OK) {
         e = partials_again(kind, plan, got, q, out);
         struct err_record why = *err_record();
@@ -160,12 +170,17 @@ static err_t run_encoded(struct query *q, const struct fragment_kind *kind, cons
     return e;
 }
 
+err_t scatter_here(struct query *q, const struct fragment_kind *kind, const void *plan, const struct stream_pick *pick, struct scatter *out)
+{
+    return encode_always && kind->plan_put ? run_encoded(q, kind, plan, pick, out) : run_here(q, kind, plan, pick, out);
+}
+
 err_t scatter_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
 {
     *out = (struct scatter){ 0 };
     if (!q->admitted) TRY(permit_take());
     q->admitted = true;
-    return encode_always && kind->plan_put ? run_encoded(q, kind, plan, out) : run_here(q, kind, plan, out);
+    return q->cluster ? spread_run(q, kind, plan, out) : scatter_here(q, kind, plan, NULL, out);
 }
 
 void scatter_free(struct scatter *s)

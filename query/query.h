@@ -13,12 +13,14 @@ struct query_stats { _Atomic uint64_t rows, samples, bytes, groups_read, groups_
 
 struct query {
     struct store *store;
-    const struct stream_pick *streams; /* that are read; NULL: all */
     struct str tenant;
     struct arena *arena;      /* of the answer; coordinator's core */
     struct budget *budget;    /* of this query: ERR_LIMIT when it is used up */
     struct query_stats stats;
     bool admitted;            /* holds a permit (permit.h) */
+    struct cluster *cluster;  /* others may hold what is asked for; NULL: this node is asked alone */
+    struct spread *spread;    /* spread.c's own */
+    struct str lost_elsewhere; /* what no node can give, or another one said that it lacks */
     int64_t samples_max;      /* limits, checked by fragments; 0 = none */
     int64_t rows_max;
 };

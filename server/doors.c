@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/rt/sock.h"
 #include "query/permit.h"
+#include "server/api/cluster_api.h"
 #include "server/api/correlate.h"
 #include "server/api/delete_tasks.h"
 #include "server/api/deletes.h"
@@ -37,6 +38,7 @@ struct contexts {
     struct tempo_ctx tempo;
     struct quickwit_ctx quickwit;
     struct native_ctx native;
+    struct cluster_api cluster;
     struct delete_tasks *tasks;
 };
 
@@ -122,20 +124,22 @@ static void fill_contexts(struct doors *d, struct contexts *c, bool deletes)
     const struct config *cf = d->config;
     int64_t timeout_ns = config_num(cf, CFG_QUERY_TIMEOUT) * NS_PER_MS;
     int64_t one = config_num(cf, CFG_QUERY_MEMORY_ONE);
-    ingest_ctx_init(&c->ingest, d->store, d->ingest_budget, rt_cores());
-    c->prom = (struct prom_ctx){ .store = d->store, .deletes = deletes, .tasks = c->tasks, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
+    ingest_ctx_init(&c->ingest, d->store, d->cluster, d->ingest_budget, rt_cores());
+    c->prom = (struct prom_ctx){ .store = d->store, .cluster = d->cluster, .deletes = deletes, .tasks = c->tasks, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
                                  .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
-    c->tempo = (struct tempo_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
+    c->tempo = (struct tempo_ctx){ .store = d->store, .cluster = d->cluster, .budget = d->query_budget, .query_bytes_max = one,
                                    .timeout_ns = timeout_ns };
-    c->quickwit = (struct quickwit_ctx){ .store = d->store, .budget = d->query_budget, .ingest = &c->ingest,
+    c->quickwit = (struct quickwit_ctx){ .store = d->store, .cluster = d->cluster, .budget = d->query_budget, .ingest = &c->ingest,
                                          .query_bytes_max = one, .timeout_ns = timeout_ns, .tasks = c->tasks, .deletes = deletes };
-    c->native = (struct native_ctx){ .store = d->store, .budget = d->query_budget, .query_bytes_max = one,
+    c->native = (struct native_ctx){ .store = d->store, .cluster = d->cluster, .budget = d->query_budget, .query_bytes_max = one,
                                      .timeout_ns = timeout_ns, .tasks = c->tasks, .deletes = deletes };
+    c->cluster = (struct cluster_api){ d->config, d->store, d->cluster };
 }
 
 static void lay_all(struct doors *d, struct contexts *c)
 {
     const struct http_api admin = { admin_routes, admin_nroutes, admin_on_error, d->admin };
+    const struct http_api cluster = { cluster_routes, cluster_nroutes, native_on_error, &c->cluster };
     const struct http_api otlp = { ingest_otlp_routes, ingest_otlp_nroutes, ingest_otlp_on_error, &c->ingest };
     const struct http_api prom = { prometheus_routes, prometheus_nroutes, prometheus_on_error, &c->prom };
     const struct http_api prom_in = { ingest_prometheus_routes, ingest_prometheus_nroutes, ingest_otlp_on_error, &c->ingest };
@@ -151,11 +155,11 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api deletions = { deletes_routes, deletes_nroutes, native_on_error, &c->native };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
-    lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
-    lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, admin }, 2);
-    lay(d, DOOR_PROMETHEUS, prometheus_on_error, (struct http_api[]){ prom, prom_write, prom_in, admin }, 4);
-    lay(d, DOOR_TEMPO, tempo_on_error, (struct http_api[]){ tempo, admin }, 2);
-    lay(d, DOOR_QUICKWIT, quickwit_on_error, (struct http_api[]){ quickwit_in, quickwit, admin }, 3);
+    lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, cluster, admin }, 3);
+    lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, cluster, admin }, 3);
+    lay(d, DOOR_PROMETHEUS, prometheus_on_error, (struct http_api[]){ prom, prom_write, prom_in, cluster, admin }, 5);
+    lay(d, DOOR_TEMPO, tempo_on_error, (struct http_api[]){ tempo, cluster, admin }, 3);
+    lay(d, DOOR_QUICKWIT, quickwit_on_error, (struct http_api[]){ quickwit_in, quickwit, cluster, admin }, 4);
     for (int i = 0; i < DOOR_UI; i++)
         d->routers[i].cors = true;
     /* The UI's own origin: the pages, and beside them every API that they read, each under its prefix. */
@@ -171,6 +175,7 @@ static void lay_all(struct doors *d, struct contexts *c)
         under("/tempo", tempo),
         under("/quickwit", quickwit_in),
         under("/quickwit", quickwit),
+        cluster,
         admin,
     };
     lay(d, DOOR_UI, native_on_error, ui, ARRAY_LEN(ui));

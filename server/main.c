@@ -26,19 +26,22 @@ static const char usage[] =
     "  --config FILE        YAML file of settings\n"
     "  --bind ADDR          address to listen on (listen.bind)\n"
     "  --port-offset N      added to every port (listen.port_offset)\n"
+    "  --join HOST:PORT,... gossip ports of nodes of the cluster (cluster.join)\n"
     "  --set KEY=VALUE      any setting; may be repeated\n"
     "  --help, --help-config\n"
     "\n"
-    "Ports: 4317 OTLP/gRPC, 4318 OTLP/HTTP, 9090 Prometheus, 3200 Tempo, 7280 Quickwit, 3000 web UI.\n"
+    "Ports: 4317 OTLP/gRPC, 4318 OTLP/HTTP, 9090 Prometheus, 3200 Tempo, 7280 Quickwit, 3000 web UI,\n"
+    "       7946 gossip (TCP and UDP), 7947 calls between nodes.\n"
     "Every setting can also come from the environment: storage.seal_age is TERCET_STORAGE_SEAL_AGE.\n";
 
-enum { OPT_DATA = 256, OPT_CONFIG, OPT_BIND, OPT_PORT_OFFSET, OPT_SET, OPT_HELP, OPT_HELP_CONFIG };
+enum { OPT_DATA = 256, OPT_CONFIG, OPT_BIND, OPT_PORT_OFFSET, OPT_JOIN, OPT_SET, OPT_HELP, OPT_HELP_CONFIG };
 
 static const struct option options[] = {
     { "data", required_argument, NULL, OPT_DATA },
     { "config", required_argument, NULL, OPT_CONFIG },
     { "bind", required_argument, NULL, OPT_BIND },
     { "port-offset", required_argument, NULL, OPT_PORT_OFFSET },
+    { "join", required_argument, NULL, OPT_JOIN },
     { "set", required_argument, NULL, OPT_SET },
     { "help", no_argument, NULL, OPT_HELP },
     { "help-config", no_argument, NULL, OPT_HELP_CONFIG },
@@ -84,6 +87,7 @@ static err_t apply(int argc, char **argv, bool first_pass)
         case OPT_CONFIG: TRY(config_load_file(&config, optarg)); break;
         case OPT_DATA: TRY(config_set(&config, STR("data.dir"), str_of(optarg), "--data")); break;
         case OPT_BIND: TRY(config_set(&config, STR("listen.bind"), str_of(optarg), "--bind")); break;
+        case OPT_JOIN: TRY(config_set(&config, STR("cluster.join"), str_of(optarg), "--join")); break;
         case OPT_PORT_OFFSET:
             TRY(config_set(&config, STR("listen.port_offset"), str_of(optarg), "--port-offset"));
             break;

@@ -9,6 +9,7 @@
 #include "server/api/fragments.h"
 #include "server/bucket.h"
 #include "server/doors.h"
+#include "server/joining.h"
 #include "server/limits.h"
 #include "storage/disk.h"
 #include "storage/store.h"
@@ -27,12 +28,14 @@ struct node {
     const struct config *config;
     int lock;                /* of the data directory; -1 = not open */
     struct event stop;       /* on core 0 */
-    bool disk_failed;
+    bool failed;             /* the process must go: why */
     char why[ERR_DETAIL_MAX];
     struct budget bodies, answers, queries;
     struct kv *kv;
     struct object_store *bucket; /* or NULL */
     struct store *store;
+    struct cluster *cluster;
+    struct spread_ctx fragments; /* of other nodes' queries */
     struct admin_state admin;
     struct doors doors;
     sigset_t signals;
@@ -83,16 +86,29 @@ static void *signal_thread(void *arg)
     }
 }
 
-/* A failed write or sync of the log: acks have stopped already, the process goes. */
-static void disk_failed(const char *why)
+static void give_up(const char *why)
 {
-    node.disk_failed = true;
+    node.failed = true;
     snprintf(node.why, sizeof node.why, "%s", why);
-    log_error("node.disk_failed", "why=\"%s\"", why);
     if (rt_core() == 0)
         event_signal(&node.stop);
     else
         rt_post(0, stop_now, NULL);
+}
+
+/* A failed write or sync of the log: acks have stopped already, the process goes. */
+static void disk_failed(const char *why)
+{
+    log_error("node.disk_failed", "why=\"%s\"", why);
+    give_up(why);
+}
+
+/* Another process has taken this node's id, or the cluster does not take this one. */
+static void cluster_failed(void *ctx, const char *why)
+{
+    (void)ctx;
+    log_error("node.cluster_failed", "why=\"%s\"", why);
+    give_up(why);
 }
 
 static void replay_progress(uint64_t done, uint64_t total)
@@ -122,8 +138,12 @@ static err_t open_storage(void)
     if (bucket_wanted(c)) TRY(bucket_open(c, &node.bucket));
     if (!node.bucket && (strcmp(config_text(c, CFG_STORAGE_DURABLE), "object") == 0 || config_text(c, CFG_STORAGE_DURABLE_TENANTS)[0]))
         return err_set(ERR_INVALID, "storage.durable or storage.durable_tenants is set, and object.bucket is not");
+    struct fs_space disk;
+    TRY(fs_space(config_text(c, CFG_DATA_DIR), &disk));
     struct store_opts o = {
         .dir = config_text(c, CFG_DATA_DIR),
+        .log_keep_bytes = (int64_t)((double)disk.total_bytes * config_share(c, CFG_CLUSTER_LOG_KEEP_SHARE)),
+        .log_keep_ms = config_num(c, CFG_CLUSTER_LOG_KEEP_AGE),
         .kv = node.kv,
         .partitions = (uint32_t)partitions,
         .mem_bytes = config_num(c, CFG_STORAGE_MEMORY),
@@ -175,6 +195,9 @@ static err_t serve(void)
     TRY(e);
     node.doors.store = node.store;
     node.admin.store = node.store;
+    node.fragments = (struct spread_ctx){ .store = node.store, .budget = &node.queries, .query_bytes_max = config_num(c, CFG_QUERY_MEMORY_ONE) };
+    TRY(joining_open(c, node.store, &node.fragments, cluster_failed, NULL, &node.cluster));
+    node.doors.cluster = node.cluster;
     TRY(doors_open(&node.doors, &so, &server));
     node.admin.ready = true;
     log_info("node.ready", "backend=%s cores=%u data=%s", rt_backend_name(), rt_cores(),
@@ -201,13 +224,14 @@ static err_t node_main(void *arg)
         return err_set(ERR_INTERNAL, "cannot start the signal thread");
     err_t e = serve();
     struct err_record record = *err_record();
+    if (node.cluster) cluster_close(node.cluster);
     if (node.store) store_close(node.store);
     if (node.bucket) node.bucket->close(node.bucket);
     if (node.kv) node.kv->close(node.kv);
     pthread_kill(signals, SIGUSR1);
     pthread_join(signals, NULL);
     if (e != OK) return err_set(e, "%s", record.detail);
-    if (node.disk_failed) return err_set(ERR_IO, "stopped: %s", node.why);
+    if (node.failed) return err_set(ERR_IO, "stopped: %s", node.why);
     return OK;
 }
 

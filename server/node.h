@@ -1,8 +1,8 @@
 /* One node: the start and stop order of everything.
  *
  *   reactors -> lock the data directory -> catalog -> HTTP ports answer 503 with the progress of the replay ->
- *   store (replay) -> all ports serve -> wait for SIGINT or SIGTERM (or a failed disk) -> ports stop ->
- *   store closes -> catalog closes. A second signal ends the process at once. */
+ *   store (replay) -> the cluster is joined -> all ports serve -> wait for SIGINT or SIGTERM (or a failed disk) -> ports stop ->
+ *   the cluster is left alone -> store closes -> catalog closes. A second signal ends the process at once. */
 #ifndef SERVER_NODE_H
 #define SERVER_NODE_H
 

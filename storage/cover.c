@@ -117,6 +117,11 @@ static const struct cover_stream *stream_find(const struct cover *c, uint64_t id
     return there ? &c->streams[at] : NULL;
 }
 
+bool cover_has_stream(const struct cover *c, uint64_t stream)
+{
+    return stream_find(c, stream) != NULL;
+}
+
 bool cover_add_run(struct cover *c, const struct cover_run *r)
 {
     ASSERT(r->first >= 1);

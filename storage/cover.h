@@ -45,6 +45,7 @@ void cover_deinit(struct cover *c); /* empty afterwards */
 bool cover_add(struct cover *c, const struct batch_name *n);
 /* False: all of it was there. */
 bool cover_add_run(struct cover *c, const struct cover_run *r);
+bool cover_has_stream(const struct cover *c, uint64_t stream);
 bool cover_has(const struct cover *c, const struct batch_name *n);
 void cover_join(struct cover *to, const struct cover *from);       /* union */
 bool cover_holds(const struct cover *c, const struct cover *all); /* is `all` a subset of c? */

@@ -13,6 +13,8 @@ struct io_addr {
 MUST_CHECK err_t io_addr_parse(const char *addr, uint16_t port, struct io_addr *out);
 uint16_t io_addr_port(const struct io_addr *a);
 enum { IO_ADDR_NAME_MAX = 64 };
+/* "127.0.0.1", "::1"; as io_addr_parse takes it. */
+void io_addr_host(const struct io_addr *a, char *to, size_t n);
 /* "127.0.0.1:4317", "[::1]:4317" */
 void io_addr_name(const struct io_addr *a, char *to, size_t n);
 

@@ -497,6 +497,12 @@ void fiber_set_deadline(mono_ns deadline)
     rt_self->current->deadline = deadline;
 }
 
+mono_ns fiber_deadline(void)
+{
+    ASSERT(rt_in_fiber());
+    return rt_self->current->deadline;
+}
+
 struct scope *fiber_scope(void)
 {
     ASSERT(rt_in_fiber());

@@ -39,17 +39,20 @@ uint16_t io_addr_port(const struct io_addr *a)
     return ntohs(((const struct sockaddr_in *)(const void *)a->bytes)->sin_port);
 }
 
+void io_addr_host(const struct io_addr *a, char *to, size_t n)
+{
+    const struct sockaddr *sa = (const void *)a->bytes;
+    const void *raw = sa->sa_family == AF_INET6 ? (const void *)&((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr
+                                                : (const void *)&((const struct sockaddr_in *)(const void *)sa)->sin_addr;
+    if (!inet_ntop(sa->sa_family, raw, to, (socklen_t)n)) snprintf(to, n, "?");
+}
+
 void io_addr_name(const struct io_addr *a, char *to, size_t n)
 {
-    char host[INET6_ADDRSTRLEN] = "?";
+    char host[INET6_ADDRSTRLEN];
     const struct sockaddr *sa = (const void *)a->bytes;
-    if (sa->sa_family == AF_INET6) {
-        inet_ntop(AF_INET6, &((const struct sockaddr_in6 *)(const void *)sa)->sin6_addr, host, sizeof host);
-        snprintf(to, n, "[%s]:%u", host, io_addr_port(a));
-    } else {
-        inet_ntop(AF_INET, &((const struct sockaddr_in *)(const void *)sa)->sin_addr, host, sizeof host);
-        snprintf(to, n, "%s:%u", host, io_addr_port(a));
-    }
+    io_addr_host(a, host, sizeof host);
+    snprintf(to, n, sa->sa_family == AF_INET6 ? "[%s]:%u" : "%s:%u", host, io_addr_port(a));
 }
 
 static const struct sockaddr *sa_of(const struct io_addr *a)

@@ -67,6 +67,7 @@ MUST_CHECK err_t fiber_sleep(int64_t ns) MAY_YIELD;
 /* OK, ERR_CANCELED or ERR_TIMEOUT; for loops that do not wait. Yields when the quota is used up. */
 MUST_CHECK err_t rt_checkpoint(void) MAY_YIELD;
 void fiber_set_deadline(mono_ns deadline);
+mono_ns fiber_deadline(void); /* of the running fiber; {0} = none */
 struct scope *fiber_scope(void);
 
 /* -- waiting: a one-reactor event (no atomics) --------------------------------------------------------- *

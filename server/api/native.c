@@ -24,7 +24,7 @@ void native_on_error(const struct http_request *rq, int status, err_t code, cons
 void native_begin(struct native_run *r, struct http_request *rq)
 {
     const struct native_ctx *ctx = rq->user;
-    *r = (struct native_run){ .q = { .store = ctx->store, .tenant = rq->tenant } };
+    *r = (struct native_run){ .q = { .store = ctx->store, .cluster = ctx->cluster, .tenant = rq->tenant } };
     query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, ctx->timeout_ns);
 }
 

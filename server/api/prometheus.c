@@ -12,7 +12,7 @@ err_t prom_begin(struct prom_run *r, struct http_request *rq)
 {
     const struct prom_ctx *ctx = rq->user;
     int64_t timeout_ms;
-    *r = (struct prom_run){ .ctx = ctx, .q = { .store = ctx->store, .tenant = rq->tenant, .samples_max = ctx->samples_max } };
+    *r = (struct prom_run){ .ctx = ctx, .q = { .store = ctx->store, .cluster = ctx->cluster, .tenant = rq->tenant, .samples_max = ctx->samples_max } };
     err_t e = prom_duration(rq, "timeout", ctx->timeout_ns / NS_PER_MS, &timeout_ms);
     int64_t timeout_ns = e ? 0 : MIN(timeout_ms, ctx->timeout_ns / NS_PER_MS) * NS_PER_MS;
     query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, timeout_ns);

@@ -11,7 +11,7 @@ const struct quickwit_ctx *qw_ctx(const struct http_request *rq) { return rq->us
 void qw_begin(struct qw_run *r, struct http_request *rq)
 {
     const struct quickwit_ctx *ctx = qw_ctx(rq);
-    *r = (struct qw_run){ .began_ns = rt_now().ns, .q = { .store = ctx->store, .tenant = rq->tenant } };
+    *r = (struct qw_run){ .began_ns = rt_now().ns, .q = { .store = ctx->store, .cluster = ctx->cluster, .tenant = rq->tenant } };
     query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, ctx->timeout_ns);
 }
 

@@ -12,6 +12,7 @@
 struct delete_tasks;
 struct quickwit_ctx {
     struct store *store;
+    struct cluster *cluster; /* NULL: this node is all there is */
     struct ingest_ctx *ingest;
     struct budget *budget;     /* of all queries */
     int64_t query_bytes_max;   /* of one */

@@ -10,7 +10,7 @@
 void tempo_run_begin(struct tempo_run *r, struct http_request *rq)
 {
     const struct tempo_ctx *ctx = rq->user;
-    *r = (struct tempo_run){ .q = { .store = ctx->store, .tenant = rq->tenant } };
+    *r = (struct tempo_run){ .q = { .store = ctx->store, .cluster = ctx->cluster, .tenant = rq->tenant } };
     query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, ctx->timeout_ns);
 }
 

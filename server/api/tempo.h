@@ -8,6 +8,7 @@
 
 struct tempo_ctx {
     struct store *store;
+    struct cluster *cluster; /* NULL: this node is all there is */
     struct budget *budget;      /* of all queries */
     int64_t query_bytes_max;    /* of one */
     int64_t timeout_ns;

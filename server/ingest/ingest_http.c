@@ -4,6 +4,7 @@
 #include "base/core/json_out.h"
 #include "base/core/metric.h"
 #include "base/core/pb_out.h"
+#include "cluster/replicate.h"
 #include "server/ingest/ingest_internal.h"
 #include "server/ingest/otlp_points.h"
 #include "server/ingest/otlp_rows.h"
@@ -15,9 +16,9 @@
 
 enum { RW_CACHE_BYTES_MAX = 64 << 20 /* a core */ };
 
-void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct budget *budget, unsigned cores)
+void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct cluster *cluster, struct budget *budget, unsigned cores)
 {
-    *c = (struct ingest_ctx){ .store = s, .budget = budget, .cores = cores };
+    *c = (struct ingest_ctx){ .store = s, .cluster = cluster, .budget = budget, .cores = cores };
     c->rw_cache = calloc(cores, sizeof *c->rw_cache);
     ASSERT(c->rw_cache);
     for (unsigned i = 0; i < cores; i++)
@@ -33,7 +34,7 @@ void ingest_ctx_deinit(struct ingest_ctx *c)
 
 err_t ingest_append(struct ingest_ctx *c, struct batch *const *batches, uint32_t n)
 {
-    err_t e = store_append(c->store, batches, n);
+    err_t e = replicate_append(c->cluster, c->store, batches, n);
     if (e == ERR_IO) {
         /* The node goes down and comes back; an answer that says "do not retry" would lose the rows. */
         struct err_record why = *err_record();

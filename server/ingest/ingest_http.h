@@ -12,9 +12,11 @@
 #include "storage/store.h"
 
 struct rw_cache;
+struct cluster;
 
 struct ingest_ctx {
     struct store *store;
+    struct cluster *cluster;    /* NULL: what is accepted stays on this node alone */
     struct budget *budget;      /* of requests being decoded: a refusal is ERR_OVERLOAD */
     struct rw_cache **rw_cache; /* one a core */
     unsigned cores;
@@ -22,7 +24,7 @@ struct ingest_ctx {
 
 enum { INGEST_RETRY_AFTER_S = 1 };
 
-void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct budget *budget, unsigned cores);
+void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct cluster *cluster, struct budget *budget, unsigned cores);
 void ingest_ctx_deinit(struct ingest_ctx *c);
 
 /* The tables; errors of remote write are ingest_plain_on_error's, all others ingest_otlp_on_error's. */

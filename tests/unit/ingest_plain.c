@@ -2,6 +2,7 @@
  * reactor, because handlers ask it for the time. */
 #include "base/core/assert.h"
 #include "base/core/pb_out.h"
+#include "cluster/replicate.h"
 #include "server/ingest/ingest_http.h"
 
 #include <snappy-c.h>
@@ -15,9 +16,10 @@ static struct {
     hash128 content;
 } stored;
 
-/* Stands in for the store's at link time. */
-err_t store_append(struct store *s, struct batch *const *batches, uint32_t n)
+/* Stands in for the real one at link time. */
+err_t replicate_append(struct cluster *c, struct store *s, struct batch *const *batches, uint32_t n)
 {
+    (void)c;
     (void)s;
     if (stored.answer != OK) return err_set(stored.answer, "the store is full");
     stored.batches = n;
@@ -254,7 +256,7 @@ static void documents(void)
 static err_t all(void *arg)
 {
     (void)arg;
-    ingest_ctx_init(&ctx, NULL, NULL, rt_cores());
+    ingest_ctx_init(&ctx, NULL, NULL, NULL, rt_cores());
     json_answers();
     protobuf_answers();
     overload();

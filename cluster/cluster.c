@@ -1,0 +1,377 @@
+#include "cluster/cluster.h"
+
+#include "base/core/assert.h"
+#include "base/core/log.h"
+#include "base/core/metric.h"
+#include "cluster/cluster_int.h"
+#include "cluster/known.h"
+#include "cluster/reach.h"
+#include "cluster/repair.h"
+#include "cluster/replicate.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* -- calls from others ------------------------------------------------------------------------------------------- */
+static err_t dispatch(void *ctx, const struct rpc_request *rq, struct buf *answer)
+{
+    struct cluster *c = ctx;
+    const struct cluster_handler *h = rq->method < METHODS ? &c->o.handlers[rq->method] : NULL;
+    if (!h || !h->fn) return err_set(ERR_INVALID, "this node knows no method %u", rq->method);
+    return h->fn(h->ctx, rq, answer);
+}
+
+static struct rpc_hello hello_of(const struct cluster *c)
+{
+    struct rpc_hello h = { .node = c->self.u, .epoch = store_epoch(c->o.store), .version_min = CLUSTER_CALLS_VERSION, .version_max = CLUSTER_CALLS_VERSION };
+    size_t n = strnlen(c->o.label, sizeof h.label - 1);
+    memcpy(h.label, c->o.label, n);
+    return h;
+}
+
+/* -- peers -------------------------------------------------------------------------------------------------------- */
+static uint32_t peer_place(const struct cluster_core *cc, node_id id)
+{
+    uint32_t lo = 0;
+    for (uint32_t hi = cc->npeers; lo < hi;) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (cc->peers[mid]->id.u < id.u) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return lo;
+}
+
+static struct peer *peer_find(const struct cluster_core *cc, node_id id)
+{
+    uint32_t at = peer_place(cc, id);
+    return at < cc->npeers && cc->peers[at]->id.u == id.u ? cc->peers[at] : NULL;
+}
+
+static struct peer *peer_add(struct cluster_core *cc, const struct member *m)
+{
+    char host[IO_ADDR_NAME_MAX];
+    const struct rpc_peer_opts o = { .addr = host, .port = io_addr_port(&m->meta.rpc), .hello = hello_of(cc->c), .expect_node = m->id.u };
+    struct peer *p = calloc(1, sizeof *p);
+    ASSERT(p != NULL);
+    io_addr_host(&m->meta.rpc, host, sizeof host);
+    *p = (struct peer){ .id = m->id, .rpc = rpc_peer_new(&o), .address = m->meta.rpc };
+    if (cc->npeers == cc->peers_cap) {
+        cc->peers_cap = cc->peers_cap ? cc->peers_cap * 2 : 8;
+        cc->peers = realloc(cc->peers, cc->peers_cap * sizeof(struct peer *));
+        ASSERT(cc->peers != NULL);
+    }
+    uint32_t at = peer_place(cc, m->id);
+    memmove(cc->peers + at + 1, cc->peers + at, (cc->npeers++ - at) * sizeof(struct peer *));
+    return cc->peers[at] = p;
+}
+
+err_t peer_get(struct cluster *c, node_id id, struct peer **out)
+{
+    struct cluster_core *cc = core_here(c);
+    struct peer *p = peer_find(cc, id);
+    if (!p) {
+        const struct member *m = cc->map ? map_member(cc->map, id) : NULL;
+        if (!m || id.u == c->self.u) return err_set(ERR_UNAVAILABLE, "node %016" PRIx64 " is not known here", id.u);
+        if (cc->npeers >= PEERS_MAX) return err_set(ERR_LIMIT, "connections to %d nodes", PEERS_MAX);
+        p = peer_add(cc, m);
+    }
+    p->users++;
+    *out = p;
+    return OK;
+}
+
+void peer_put(struct peer *p)
+{
+    ASSERT(p->users > 0);
+    p->users--;
+}
+
+err_t cluster_call(struct cluster *c, node_id to, const struct rpc_call *call, struct buf *answer)
+{
+    struct peer *p;
+    TRY(peer_get(c, to, &p));
+    err_t e = rpc_call(p->rpc, call, answer);
+    peer_put(p);
+    return e;
+}
+
+int64_t cluster_rtt_ns(const struct cluster *c, node_id to)
+{
+    const struct peer *p = peer_find(core_here(c), to);
+    struct rpc_peer_stats s = { 0 };
+    if (p) rpc_peer_stats(p->rpc, &s);
+    return s.rtt_ns;
+}
+
+/* Connections go by the newest addresses; those to nodes that nobody knows any more are closed when no call uses them. */
+static void peers_follow(struct cluster_core *cc)
+{
+    for (uint32_t i = 0; i < cc->npeers;) {
+        struct peer *p = cc->peers[i];
+        const struct member *m = map_member(cc->map, p->id);
+        if (m && memcmp(&m->meta.rpc, &p->address, sizeof p->address) != 0) {
+            p->address = m->meta.rpc;
+            char host[IO_ADDR_NAME_MAX];
+            io_addr_host(&p->address, host, sizeof host);
+            rpc_peer_address(p->rpc, host, io_addr_port(&p->address));
+        }
+        if (m || p->users) {
+            i++;
+            continue;
+        }
+        memmove(cc->peers + i, cc->peers + i + 1, (--cc->npeers - i) * sizeof(struct peer *));
+        rpc_peer_free(p->rpc);
+        free(p);
+        i = 0; /* it yielded */
+    }
+}
+
+/* -- a core -------------------------------------------------------------------------------------------------------- */
+static err_t core_start(void *arg)
+{
+    struct cluster *c = arg;
+    struct cluster_core *cc = calloc(1, sizeof *cc);
+    ASSERT(cc != NULL);
+    cc->c = c;
+    scope_init(&cc->sends, NULL);
+    gate_init(&cc->gate);
+    c->core[rt_core()] = cc;
+    const struct rpc_server_opts o = { .addr = c->o.bind, .port = c->o.rpc_port, .hello = hello_of(c), .handler = dispatch, .ctx = c,
+                                       .budget = &c->memory, .body_max = CALL_BYTES_MAX };
+    return rpc_server_open(&o, &cc->server);
+}
+
+/* No call comes any more, none of ours is begun. */
+static err_t core_quiet(void *arg)
+{
+    struct cluster *c = arg;
+    struct cluster_core *cc = core_here(c);
+    if (!cc) return OK;
+    if (cc->server) rpc_server_close(cc->server, CLOSE_GRACE_MS);
+    gate_close(&cc->gate);
+    scope_cancel(&cc->sends);
+    err_t e = scope_join(&cc->sends);
+    (void)e;
+    return OK;
+}
+
+static err_t core_stop(void *arg)
+{
+    struct cluster *c = arg;
+    struct cluster_core *cc = core_here(c);
+    if (!cc) return OK;
+    for (uint32_t i = 0; i < cc->npeers; i++) {
+        ASSERT(cc->peers[i]->users == 0);
+        rpc_peer_free(cc->peers[i]->rpc);
+        free(cc->peers[i]);
+    }
+    free(cc->peers);
+    scope_deinit(&cc->sends);
+    map_put(cc->map);
+    c->core[rt_core()] = NULL;
+    free(cc);
+    return OK;
+}
+
+static void on_all(struct cluster *c, rt_call_fn *fn, void *arg)
+{
+    void **args = calloc(c->cores, sizeof *args);
+    ASSERT(args != NULL);
+    for (unsigned i = 0; i < c->cores; i++)
+        args[i] = arg;
+    err_t e = rt_call_all(RT_MEMBERSHIP, fn, args, NULL);
+    if (e != OK) log_warn("cluster", "error=%s", err_detail());
+    free(args);
+}
+
+/* -- maps ------------------------------------------------------------------------------------------------------------ */
+struct install {
+    struct cluster *c;
+    struct map *map;
+};
+
+static err_t install_here(void *arg)
+{
+    struct install *i = arg;
+    struct cluster_core *cc = core_here(i->c);
+    struct map *old = cc->map;
+    cc->map = map_get(i->map);
+    map_put(old);
+    peers_follow(cc);
+    return OK;
+}
+
+/* Of the newest members, on every core. */
+static err_t new_map(struct cluster *c, mono_ns *next)
+{
+    struct install i = { .c = c };
+    struct members *m = members_get(c->members);
+    err_t e = map_new(&c->map_opts, m, rt_now(), &i.map);
+    members_put(m);
+    TRY(e);
+    *next = i.map->next;
+    on_all(c, install_here, &i);
+    metric_set(M_CLUSTER_MEMBERS, i.map->n);
+    map_put(i.map);
+    return OK;
+}
+
+struct map *cluster_map(const struct cluster *c)
+{
+    return map_get(core_here(c)->map);
+}
+
+node_id cluster_self(const struct cluster *c)
+{
+    return c->self;
+}
+
+/* From swim_io, on core 0; does not yield. */
+static void on_change(void *ctx, struct members *now)
+{
+    struct cluster *c = ctx;
+    members_put(c->members);
+    c->members = members_get(now);
+    event_signal(&c->changed);
+}
+
+static void on_superseded(void *ctx, const char *why)
+{
+    const struct cluster *c = ctx;
+    if (c->o.on_stop) c->o.on_stop(c->o.ctx, why);
+}
+
+static void membership_fiber(void *arg)
+{
+    struct cluster *c = arg;
+    mono_ns next = { 0 };
+    while (!c->closing) {
+        event_reset(&c->changed);
+        if (new_map(c, &next) != OK) log_error("cluster.map", "error=%s", err_detail());
+        if (known_save(c->o.store, c->members) != OK) log_warn("cluster.known", "error=%s", err_detail());
+        if (c->repair) repair_now(c->repair);
+        if (event_wait_until(&c->changed, next) == ERR_CANCELED) return;
+    }
+}
+
+/* -- start and stop ---------------------------------------------------------------------------------------------------- */
+static void own_handlers(struct cluster *c)
+{
+    c->o.handlers[METHOD_PUT] = (struct cluster_handler){ replicate_on_put, c };
+    c->o.handlers[METHOD_COVER] = (struct cluster_handler){ reach_on_cover, c };
+    c->o.handlers[METHOD_PULL] = (struct cluster_handler){ reach_on_pull, c };
+}
+
+static err_t own_meta(const struct cluster_opts *o, struct member_meta *out)
+{
+    const char *host = o->advertise[0] ? o->advertise : o->bind;
+    *out = (struct member_meta){ .weight = o->weight, .partitions = o->partitions, .http_port_base = o->port_offset };
+    TRY(io_addr_parse(host, o->gossip_port, &out->gossip));
+    TRY(io_addr_parse(host, o->rpc_port, &out->rpc));
+    snprintf(out->zone, sizeof out->zone, "%s", o->zone);
+    snprintf(out->version, sizeof out->version, "%s", o->version);
+    snprintf(out->backend, sizeof out->backend, "%s", o->backend);
+    return OK;
+}
+
+static err_t join(struct cluster *c)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    struct swim_io_opts o = { .self = c->self, .generation = store_epoch(c->o.store), .label = c->o.label, .bind = c->o.bind, .port = c->o.gossip_port,
+                              .seeds = c->o.seeds, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
+    struct member *known = NULL;
+    err_t e = own_meta(&c->o, &o.meta);
+    if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &o.nknown);
+    o.known = known;
+    if (o.nknown > 0) c->map_opts.seeds = true;
+    if (e == OK) e = swim_io_open(&o, &c->swim);
+    if (e == OK && !c->members) c->members = members_get(swim_io_members(c->swim));
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+static err_t start(struct cluster *c)
+{
+    void **args = calloc(c->cores, sizeof *args);
+    ASSERT(args != NULL);
+    for (unsigned i = 0; i < c->cores; i++)
+        args[i] = c;
+    err_t e = rt_call_all(RT_MEMBERSHIP, core_start, args, NULL);
+    free(args);
+    TRY(e);
+    TRY(join(c));
+    mono_ns next;
+    TRY(new_map(c, &next));
+    const struct fiber_opts fo = { .name = "members", .class = RT_MEMBERSHIP };
+    TRY(fiber_start(&c->scope, &fo, membership_fiber, c));
+    return repair_start(c, &c->scope, &c->repair);
+}
+
+err_t cluster_open(const struct cluster_opts *o, struct cluster **out)
+{
+    ASSERT(rt_core() == 0);
+    struct cluster *c = calloc(1, sizeof *c);
+    ASSERT(c != NULL);
+    *c = (struct cluster){ .o = *o, .self = store_node(o->store), .cores = rt_cores() };
+    c->core = calloc(c->cores, sizeof(struct cluster_core *));
+    ASSERT(c->core != NULL);
+    c->map_opts = (struct map_opts){ .self = c->self, .partitions = o->partitions, .replicas = o->replicas, .write_quorum = o->write_quorum,
+                                     .dead_after_ns = o->dead_after_ms * NS_PER_MS, .seeds = o->seeds[0] != 0 };
+    budget_init(&c->memory, "cluster.memory", NULL, o->memory, ERR_OVERLOAD);
+    event_init(&c->changed);
+    scope_init(&c->scope, NULL);
+    own_handlers(c);
+    err_t e = start(c);
+    if (e != OK) {
+        struct err_record why = *err_record();
+        cluster_close(c);
+        *err_record() = why;
+        return e;
+    }
+    *out = c;
+    return OK;
+}
+
+void cluster_close(struct cluster *c)
+{
+    c->closing = true;
+    scope_cancel(&c->scope);
+    err_t e = scope_join(&c->scope);
+    (void)e;
+    scope_deinit(&c->scope);
+    on_all(c, core_quiet, c);
+    if (c->swim) swim_io_close(c->swim);
+    on_all(c, core_stop, c);
+    repair_free(c->repair);
+    members_put(c->members);
+    free(c->core);
+    free(c);
+}
+
+/* -- for people ---------------------------------------------------------------------------------------------------------- */
+void cluster_opinions(struct cluster *c, struct arena *a, struct cluster_opinion **out, uint32_t *n)
+{
+    const struct cluster_core *cc = core_here(c);
+    const struct map *map = cc->map;
+    *out = ARENA_ARRAY(a, struct cluster_opinion, map->n);
+    *n = map->n;
+    for (uint32_t i = 0; i < map->n; i++) {
+        struct cluster_opinion *op = &(*out)[i];
+        op->member = map->v[i];
+        const struct peer *p = peer_find(cc, map->v[i].id);
+        struct rpc_peer_stats s = { 0 };
+        if (p) rpc_peer_stats(p->rpc, &s);
+        op->connected = s.connected;
+        op->rtt_ns = s.rtt_ns;
+        op->calls = s.calls;
+        op->failed = s.failed;
+    }
+}

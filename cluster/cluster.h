@@ -1,0 +1,67 @@
+/* A node among others: finds them (swim_io), talks to them (rpc), keeps what it accepts on several of them (replicate.h), knows who
+ * has what (reach.h, repair.h), and hands calls of the floors above to them.
+ *
+ * On every core: the map in force (map.h) and one connection to each member, made when it is first wanted. Core 0 hears of changes and
+ * hands new maps to all cores.
+ *
+ * Methods. What nodes ask of each other has a number that never changes its meaning; a changed form gets another number.
+ * Floors above register theirs in cluster_opts.handlers. */
+#ifndef CLUSTER_CLUSTER_H
+#define CLUSTER_CLUSTER_H
+
+#include "base/net/rpc.h"
+#include "cluster/map.h"
+#include "storage/store_names.h"
+
+enum { CLUSTER_CALLS_VERSION = 1 };
+enum cluster_method {
+    METHOD_PUT = 1,      /* replicate.h */
+    METHOD_COVER = 2,    /* reach.h */
+    METHOD_PULL = 3,     /* reach.h */
+    METHOD_FRAGMENT = 4, /* query/spread.h */
+    METHODS = 16,
+};
+struct cluster_handler {
+    rpc_handler *fn;
+    void *ctx;
+};
+
+struct cluster_opts {
+    struct store *store;
+    const char *label;
+    const char *bind, *advertise; /* numeric; advertise empty = bind */
+    uint16_t gossip_port, rpc_port;
+    const char *seeds;            /* host:port,...; empty: none */
+    const char *zone, *version, *backend;
+    uint32_t weight, partitions, replicas, write_quorum, port_offset;
+    int64_t dead_after_ms;
+    int64_t memory;               /* of requests on their way to other nodes, and from them */
+    struct cluster_handler handlers[METHODS]; /* of the floors above */
+    /* The process must go: another one has taken this node's id, ... Core 0. */
+    void (*on_stop)(void *ctx, const char *why);
+    void *ctx;
+};
+
+struct cluster;
+MUST_CHECK err_t cluster_open(const struct cluster_opts *o, struct cluster **out) MAY_YIELD;
+/* Leaves nothing to others: they will find us gone, and wait for our return. */
+void cluster_close(struct cluster *c) MAY_YIELD;
+
+/* The map in force on this core, counted: map_put. */
+struct map *cluster_map(const struct cluster *c);
+node_id cluster_self(const struct cluster *c);
+/* Calls another node. ERR_UNAVAILABLE: it is not known, or cannot be reached. */
+MUST_CHECK err_t cluster_call(struct cluster *c, node_id to, const struct rpc_call *call, struct buf *answer) MAY_YIELD;
+/* Round trip of small calls to it on this core, or 0. */
+int64_t cluster_rtt_ns(const struct cluster *c, node_id to);
+
+/* For people: what a node thinks of the others, in the arena. */
+struct cluster_opinion {
+    struct member member;
+    bool connected;
+    int64_t rtt_ns;
+    uint64_t calls, failed;
+};
+void cluster_opinions(struct cluster *c, struct arena *a, struct cluster_opinion **out, uint32_t *n);
+
+#endif

@@ -1,0 +1,65 @@
+/* The inside of a node's part in the cluster, for the files of cluster/ only. */
+#ifndef CLUSTER_CLUSTER_INT_H
+#define CLUSTER_CLUSTER_INT_H
+
+#include "cluster/cluster.h"
+#include "cluster/swim_io.h"
+
+enum {
+    PEERS_MAX = 4096,            /* of a core: connections that were ever wanted, and whose nodes are known */
+    COVER_INTERVALS_MAX = 1 << 20, /* of another node's cover */
+    PULL_BYTES = 8 << 20,        /* asked for at once; one request may be more */
+    CALL_BYTES_MAX = 256 << 20,  /* of a request or an answer between nodes */
+    PUT_TIMEOUT_MS = 10000,
+    CLOSE_GRACE_MS = 2000,       /* for calls of others that run when we stop */
+};
+
+struct peer { /* another node, of one core */
+    node_id id;
+    struct rpc_peer *rpc;
+    struct io_addr address; /* what rpc goes by */
+    uint32_t users;         /* calls under way: it is not freed before they ended */
+    int64_t behind;         /* bytes of replication on their way to it */
+};
+
+struct cluster_core { /* one core's part; touched by it alone */
+    struct cluster *c;
+    struct map *map;
+    struct rpc_server *server;
+    struct peer **peers; /* ascending id */
+    uint32_t npeers, peers_cap;
+    struct scope sends;  /* of replication that outlives its ack */
+    struct gate gate;
+};
+
+struct cluster {
+    struct cluster_opts o;
+    node_id self;
+    unsigned cores;
+    struct cluster_core **core; /* [cores] */
+    struct budget memory;
+    struct map_opts map_opts;
+
+    /* core 0's */
+    struct swim_io *swim;
+    struct members *members;    /* the newest */
+    struct event changed;
+    struct scope scope;         /* of the fibers below */
+    bool closing;
+    struct repair *repair;      /* repair.c */
+};
+
+static inline struct cluster_core *core_here(const struct cluster *c)
+{
+    return c->core[rt_core()];
+}
+
+/* The node's connection of this core, made when it is first wanted, counted: peer_put. ERR_UNAVAILABLE: no such member. */
+MUST_CHECK err_t peer_get(struct cluster *c, node_id id, struct peer **out);
+void peer_put(struct peer *p);
+
+void stream_put_bytes(const struct stream *st, struct buf *out);
+/* ERR_CORRUPT: no members, too many, not ascending, or not the id of them. */
+MUST_CHECK err_t stream_get_bytes(struct bytes_in *in, struct stream *out);
+
+#endif

@@ -1,0 +1,14 @@
+/* The members a node knew, kept with its data: after a restart it finds them again without seeds, and a node that had others beside it
+ * never takes itself to be alone. One record of the catalog, cluster/known. */
+#ifndef CLUSTER_KNOWN_H
+#define CLUSTER_KNOWN_H
+
+#include "cluster/members.h"
+#include "storage/store_names.h"
+
+/* Others than `self`, into the arena. */
+MUST_CHECK err_t known_load(struct store *s, node_id self, struct arena *a, struct member **out, uint32_t *n) MAY_YIELD;
+/* Writes when something to be kept is different from what is there. */
+MUST_CHECK err_t known_save(struct store *s, const struct members *m) MAY_YIELD;
+
+#endif

@@ -1,0 +1,90 @@
+#include "cluster/map.h"
+
+#include "base/core/assert.h"
+#include "base/core/hash.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+/* May rows be written to it now? *until: when the answer changes by itself. */
+static bool takes_rows(const struct map_opts *o, const struct member *m, mono_ns now, mono_ns *until)
+{
+    *until = MONO_NEVER;
+    if (m->meta.weight == 0 || m->state == MEMBER_LEFT) return false;
+    if (m->state != MEMBER_DEAD) return true;
+    mono_ns end = mono_add(m->since, o->dead_after_ns);
+    if (end.ns <= now.ns) return false;
+    *until = end;
+    return true;
+}
+
+static uint64_t zone_hash(const struct member *m)
+{
+    struct str zone = str_of(m->meta.zone);
+    return zone.n ? hash64(zone) | 1 : 0;
+}
+
+static err_t place(const struct map_opts *o, struct map *m, mono_ns now)
+{
+    struct place_node *nodes = calloc(m->n, sizeof *nodes);
+    ASSERT(nodes != NULL);
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->n; i++) {
+        mono_ns until;
+        bool takes = takes_rows(o, &m->v[i], now, &until);
+        if (until.ns < m->next.ns) m->next = until;
+        if (takes) nodes[n++] = (struct place_node){ m->v[i].id, zone_hash(&m->v[i]), m->v[i].meta.weight };
+    }
+    err_t e = n ? placement_new(nodes, n, o->partitions, m->alone ? 1 : o->replicas, &m->placement) : OK;
+    free(nodes);
+    return e;
+}
+
+err_t map_new(const struct map_opts *o, const struct members *members, mono_ns now, struct map **out)
+{
+    ASSERT(o->replicas >= 1);
+    ASSERT(o->write_quorum <= o->replicas);
+    struct map *m = calloc(1, sizeof *m);
+    ASSERT(m != NULL);
+    *m = (struct map){ .refs = 1, .version = members->version, .self = o->self, .n = members->n, .next = MONO_NEVER };
+    m->v = malloc(members->n * sizeof *m->v + 1);
+    ASSERT(m->v != NULL);
+    if (members->n) memcpy(m->v, members->v, members->n * sizeof *m->v);
+    m->alone = !o->seeds && m->n == 1;
+    m->quorum = m->alone ? 1 : o->write_quorum;
+    err_t e = place(o, m, now);
+    if (e != OK) {
+        map_put(m);
+        return e;
+    }
+    *out = m;
+    return OK;
+}
+
+struct map *map_get(struct map *m)
+{
+    atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
+    return m;
+}
+
+void map_put(struct map *m)
+{
+    if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
+    if (m->placement) placement_free(m->placement);
+    free(m->v);
+    free(m);
+}
+
+const struct member *map_member(const struct map *m, node_id id)
+{
+    for (uint32_t lo = 0, hi = m->n; lo < hi;) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (m->v[mid].id.u == id.u) return &m->v[mid];
+        if (m->v[mid].id.u < id.u) {
+            lo = mid + 1;
+        } else {
+            hi = mid;
+        }
+    }
+    return NULL;
+}

@@ -1,0 +1,43 @@
+/* What a core goes by: who is in the cluster, which of them rows of a partition are written to, and how many must have synced them.
+ * Made on core 0 whenever the membership changed, the same for all cores, never changed afterwards; counted with atomics.
+ *
+ * Rules
+ *  1. A node that never saw another one and was told of none (no seeds) is alone: it writes to the stream of itself, and its own sync is
+ *     the ack. In every other case write_quorum nodes must sync, or there is no ack.
+ *  2. Rows go to nodes that are alive, suspected, or dead for less than dead_after: for a short absence nothing is placed anew, what the
+ *     absent one misses it fetches when it is back. Nodes that left, and those of weight 0, get none.
+ *  3. Where fewer nodes than `replicas` can be written to, all of them get everything. */
+#ifndef CLUSTER_MAP_H
+#define CLUSTER_MAP_H
+
+#include "cluster/members.h"
+#include "cluster/placement.h"
+
+#include <stdatomic.h>
+
+struct map_opts {
+    node_id self;
+    uint32_t partitions, replicas, write_quorum;
+    int64_t dead_after_ns;
+    bool seeds; /* somebody is to be found: given, or known from before */
+};
+
+struct map {
+    _Atomic uint32_t refs;
+    uint64_t version;         /* of the membership it was made of */
+    node_id self;
+    bool alone;
+    uint32_t quorum;          /* acks wanted: 1 where alone */
+    uint32_t n;
+    struct member *v;         /* ascending id, self included */
+    struct placement *placement; /* NULL: nobody takes rows */
+    mono_ns next;             /* when the same members would make another map; MONO_NEVER */
+};
+/* ERR_INVALID says what is wrong with the members (a node that takes no rows at all is not wrong). */
+MUST_CHECK err_t map_new(const struct map_opts *o, const struct members *m, mono_ns now, struct map **out);
+struct map *map_get(struct map *m);
+void map_put(struct map *m);
+/* NULL: no such node. */
+const struct member *map_member(const struct map *m, node_id id);
+
+#endif

@@ -1,0 +1,35 @@
+/* Exact reads: who has what, who of them is read, and how a node comes to have what it is to answer from.
+ *
+ * A read asks every node that is alive for its streams and its cover, leaves to read_plan.h which node answers for which streams and what
+ * it must have for that, and each of those first makes sure that it has it (reach_here): what is on its way is waited for, what is
+ * not is fetched by name.
+ *
+ *   METHOD_COVER  v number of streams asked for (0: all), u64 each  ->  v streams, each as in replicate.h; cover
+ *   METHOD_PULL   cover wanted, v bytes_max                         ->  (v length, request's bytes)*, as many as fit */
+#ifndef CLUSTER_REACH_H
+#define CLUSTER_REACH_H
+
+#include "cluster/cluster.h"
+#include "cluster/read_plan.h"
+
+struct reading {
+    struct arena a;
+    struct read_plan plan;
+    node_id *nodes;                 /* those of read_part.node */
+    bool all_here;                  /* this node answers for all there is, and lacks nothing: as if it were alone */
+    char incomplete[READ_WHY_MAX];  /* what answers must say; empty: nothing is missing */
+};
+/* Nodes of `avoid` are taken to be out of reach. On success reading_free is due. ERR_CANCELED, ERR_TIMEOUT. */
+MUST_CHECK err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struct reading *out) MAY_YIELD;
+void reading_free(struct reading *r);
+/* Returns when all of `need` is on this node. ERR_UNAVAILABLE says what nobody could give until the deadline. */
+MUST_CHECK err_t reach_here(struct cluster *c, const struct cover *need, mono_ns deadline) MAY_YIELD;
+
+/* Fetches what it can of `want` from another node; *got: requests. */
+MUST_CHECK err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got) MAY_YIELD;
+/* The cover of another node, of streams (n = 0: all); streams it has that we do not know become known here. */
+MUST_CHECK err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct cover *out) MAY_YIELD;
+
+rpc_handler reach_on_cover, reach_on_pull;
+
+#endif

@@ -1,0 +1,139 @@
+/* The first step of a read: who is there, what do they have, who answers for what. */
+#include "base/core/assert.h"
+#include "base/core/metric.h"
+#include "cluster/cluster_int.h"
+#include "cluster/reach.h"
+
+#include <stdio.h>
+
+enum {
+    ASK_MS = 2000,                 /* a node that does not answer in this time is out of reach for this read */
+    DISTANCE_STEP_NS = 200 * 1000, /* round trips that differ by less are alike */
+};
+
+struct ask {
+    struct cluster *c;
+    node_id id;
+    bool reached;
+    struct cover cover;
+};
+
+static void ask_fiber(void *arg)
+{
+    struct ask *a = arg;
+    a->reached = reach_ask(a->c, a->id, NULL, 0, mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS), &a->cover) == OK;
+    if (!a->reached) metric_add(M_REACH_FAILED, 1);
+}
+
+static bool is_avoided(const node_id *avoid, uint32_t n, node_id id)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (avoid[i].u == id.u) return true;
+    return false;
+}
+
+/* All at once; the deadline and the cancel of the reader are theirs. */
+static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *asks, const node_id *avoid, uint32_t navoid)
+{
+    const struct fiber_opts fo = { .name = "reach", .class = RT_QUERY, .deadline = fiber_deadline() };
+    struct scope scope;
+    err_t e = OK;
+    scope_init(&scope, fiber_scope());
+    for (uint32_t i = 0; e == OK && i < map->n; i++) {
+        if (map->v[i].id.u == c->self.u || !member_is_live(&map->v[i]) || is_avoided(avoid, navoid, map->v[i].id)) continue;
+        e = fiber_start(&scope, &fo, ask_fiber, &asks[i]);
+    }
+    for (uint32_t i = 0; e == OK && i < map->n; i++) {
+        if (map->v[i].id.u != c->self.u || is_avoided(avoid, navoid, c->self)) continue;
+        e = store_cover(c->o.store, NULL, 0, &asks[i].cover);
+        asks[i].reached = e == OK;
+    }
+    if (e != OK) scope_cancel(&scope);
+    struct err_record why = *err_record();
+    err_t joined = scope_join(&scope);
+    scope_deinit(&scope);
+    *err_record() = why;
+    return e != OK ? e : joined;
+}
+
+static uint32_t distance(const struct cluster *c, node_id id)
+{
+    return id.u == c->self.u ? 0 : 1 + (uint32_t)(cluster_rtt_ns(c, id) / DISTANCE_STEP_NS);
+}
+
+static bool is_current(const struct map *map, uint64_t stream)
+{
+    const struct stream *v;
+    uint32_t n = map->placement ? placement_streams(map->placement, &v) : 0;
+    for (uint32_t i = 0; i < n; i++)
+        if (v[i].id == stream) return true;
+    return false;
+}
+
+/* Of all streams that anybody reached knows: reach_ask has made them known here. */
+static void make_plan(struct cluster *c, const struct map *map, const struct ask *asks, struct reading *r)
+{
+    struct read_node *nodes = ARENA_ARRAY(&r->a, struct read_node, map->n);
+    struct stream *v;
+    uint32_t n;
+    store_streams(c->o.store, &r->a, &v, &n);
+    struct read_stream *streams = ARENA_ARRAY(&r->a, struct read_stream, n);
+    r->nodes = ARENA_ARRAY(&r->a, node_id, map->n);
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct member *m = &map->v[i];
+        r->nodes[i] = m->id;
+        nodes[i] = (struct read_node){ .id = m->id, .reachable = asks[i].reached, .healthy = m->meta.health == MEMBER_WELL,
+                                       .distance = distance(c, m->id), .cover = asks[i].reached ? &asks[i].cover : NULL };
+    }
+    for (uint32_t i = 0; i < n; i++)
+        streams[i] = (struct read_stream){ .stream = &v[i], .w = MIN(map->quorum, v[i].n), .current = is_current(map, v[i].id) };
+    const struct read_ask ask = { nodes, map->n, streams, n, c->self.u };
+    read_plan_make(&ask, &r->a, &r->plan);
+}
+
+static void judge(struct cluster *c, struct reading *r)
+{
+    const struct read_plan *p = &r->plan;
+    r->all_here = p->nparts == 0 || (p->nparts == 1 && r->nodes[p->parts[0].node].u == c->self.u && cover_empty(&p->parts[0].lacks));
+    if (p->nmissing) {
+        snprintf(r->incomplete, sizeof r->incomplete, "%s", p->why);
+    } else if (p->naparts) {
+        snprintf(r->incomplete, sizeof r->incomplete, "traces and series that lie on both sides of a change of the cluster are read as two: no node has both sides");
+    }
+    if (r->incomplete[0]) metric_add(M_REACH_INCOMPLETE, 1);
+}
+
+err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struct reading *out)
+{
+    *out = (struct reading){ .all_here = true };
+    arena_init(&out->a, &c->memory);
+    struct map *map = cluster_map(c);
+    if (map->alone) {
+        map_put(map);
+        return OK;
+    }
+    struct ask *asks = ARENA_ARRAY(&out->a, struct ask, map->n);
+    for (uint32_t i = 0; i < map->n; i++) {
+        asks[i] = (struct ask){ .c = c, .id = map->v[i].id };
+        cover_init(&asks[i].cover);
+    }
+    err_t e = ask_nodes(c, map, asks, avoid, navoid);
+    if (e == OK) {
+        make_plan(c, map, asks, out);
+        judge(c, out);
+        e = arena_check(&out->a);
+    }
+    struct err_record why = *err_record();
+    for (uint32_t i = 0; i < map->n; i++)
+        cover_deinit(&asks[i].cover);
+    map_put(map);
+    if (e != OK) reading_free(out);
+    *err_record() = why;
+    return e;
+}
+
+void reading_free(struct reading *r)
+{
+    read_plan_deinit(&r->plan);
+    arena_deinit(&r->a);
+}

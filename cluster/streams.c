@@ -1,0 +1,23 @@
+/* Streams on the wire. */
+#include "cluster/cluster_int.h"
+
+void stream_put_bytes(const struct stream *st, struct buf *out)
+{
+    buf_varint(out, st->n);
+    for (uint32_t i = 0; i < st->n; i++)
+        bytes_out_u64(out, st->members[i].u);
+}
+
+err_t stream_get_bytes(struct bytes_in *in, struct stream *out)
+{
+    *out = (struct stream){ .n = bytes_in_count(in, 8) };
+    if (in->bad || out->n == 0 || out->n > STREAM_MEMBERS_MAX) return err_set(ERR_CORRUPT, "a stream of %u members", out->n);
+    for (uint32_t i = 0; i < out->n; i++) {
+        out->members[i].u = bytes_in_u64(in);
+        if (out->members[i].u == 0 || (i > 0 && out->members[i].u <= out->members[i - 1].u))
+            return err_set(ERR_CORRUPT, "members of a stream are not in order");
+    }
+    if (in->bad) return err_set(ERR_CORRUPT, "a stream is cut");
+    out->id = stream_id_of(out->members, out->n);
+    return OK;
+}

@@ -1,0 +1,15 @@
+/* The inside of scatter-gather: what runs on this node's cores, for query.c and spread.c only. */
+#ifndef QUERY_SCATTER_H
+#define QUERY_SCATTER_H
+
+#include "query/query.h"
+
+enum { FRAGMENT_BYTES_MAX = 256 << 20 }; /* of a plan, or of a partial */
+
+/* n empty slots. */
+void scatter_make(struct query *q, unsigned n, struct scatter *out);
+/* Runs it on every core of this node, over those streams alone (NULL: all). On error nothing is left to free. */
+MUST_CHECK err_t scatter_here(struct query *q, const struct fragment_kind *kind, const void *plan, const struct stream_pick *pick,
+                              struct scatter *out) MAY_YIELD;
+
+#endif

@@ -1,0 +1,317 @@
+#include "query/spread.h"
+
+#include "base/core/assert.h"
+#include "base/core/metric.h"
+#include "cluster/reach.h"
+#include "query/fragments.h"
+#include "query/scatter.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+
+/* What a query knows of nodes. */
+enum { SPREAD_INTERVALS_MAX = 1 << 20, SPREAD_LACKS_S = 10 };
+
+struct spread {
+    bool planned;
+    struct reading reading;
+    uint32_t navoid;
+    node_id avoid[SPREAD_TRIES]; /* they failed us */
+};
+
+static err_t plan_reading(struct query *q)
+{
+    if (!q->spread) {
+        q->spread = calloc(1, sizeof *q->spread);
+        ASSERT(q->spread != NULL);
+    }
+    struct spread *s = q->spread;
+    if (s->planned) return OK;
+    TRY(reach_plan(q->cluster, s->avoid, s->navoid, &s->reading));
+    s->planned = true;
+    if (s->reading.incomplete[0]) q->lost_elsewhere = arena_str(q->arena, str_of(s->reading.incomplete));
+    return OK;
+}
+
+static void forget_reading(struct spread *s)
+{
+    if (s->planned) reading_free(&s->reading);
+    s->planned = false;
+}
+
+void spread_end(struct query *q)
+{
+    if (!q->spread) return;
+    forget_reading(q->spread);
+    free(q->spread);
+    q->spread = NULL;
+}
+
+/* Nobody waits for what another node lacks any longer than this, whatever time the query has. */
+static mono_ns until(void)
+{
+    mono_ns latest = mono_add(rt_now(), SPREAD_LACKS_S * NS_PER_S), own = fiber_deadline();
+    return own.ns && own.ns < latest.ns ? own : latest;
+}
+
+/* -- one node's part -------------------------------------------------------------------------------------------------- */
+struct ask { /* of one node, in a fiber of its own */
+    struct query *q;
+    const struct fragment_kind *kind;
+    const void *plan;
+    struct str plan_bytes;
+    const struct read_part *reader;
+    node_id node;
+    struct scatter got;
+    err_t result;
+    struct err_record why;
+};
+
+static err_t ask_here(struct ask *a)
+{
+    const struct stream_pick pick = { a->reader->streams, a->reader->nstreams };
+    if (!cover_empty(&a->reader->lacks)) TRY(reach_here(a->q->cluster, &a->reader->lacks, until()));
+    return scatter_here(a->q, a->kind, a->plan, &pick, &a->got);
+}
+
+static void put_ask(const struct ask *a, struct buf *out)
+{
+    const struct query *q = a->q;
+    buf_varint(out, (uint64_t)q->budget->hard);
+    bytes_out_str(out, str_of(a->kind->name));
+    bytes_out_zigzag(out, q->samples_max);
+    bytes_out_zigzag(out, q->rows_max);
+    buf_varint(out, a->reader->nstreams);
+    for (uint32_t i = 0; i < a->reader->nstreams; i++)
+        bytes_out_u64(out, a->reader->streams[i]);
+    cover_put(&a->reader->lacks, out);
+    buf_str(out, a->plan_bytes);
+}
+
+static void get_counts(struct query *q, struct bytes_in *in)
+{
+    _Atomic uint64_t *const to[] = { &q->stats.rows, &q->stats.samples, &q->stats.bytes, &q->stats.groups_read, &q->stats.groups_skipped,
+                                     &q->stats.lost, &q->stats.away };
+    for (unsigned i = 0; i < ARRAY_LEN(to); i++)
+        atomic_fetch_add(to[i], bytes_in_varint(in));
+    struct str lost = bytes_in_str(in);
+    if (lost.n && !q->lost_elsewhere.n) q->lost_elsewhere = arena_str(q->arena, lost);
+}
+
+static err_t get_answer(struct ask *a, struct str bytes)
+{
+    struct bytes_in in = bytes_in_of(bytes);
+    uint32_t n = bytes_in_count(&in, 1);
+    scatter_make(a->q, n, &a->got);
+    for (uint32_t i = 0; i < n; i++) {
+        struct bytes_in one = bytes_in_of(bytes_in_str(&in));
+        if (in.bad) break;
+        TRY(a->kind->partial_get(a->plan, &one, &a->got.arenas[i], &a->got.partials[i]));
+        if (one.bad || one.p != one.end) return err_set(ERR_CORRUPT, "a partial of %s ends elsewhere than it says", a->kind->name);
+        TRY(arena_check(&a->got.arenas[i]));
+    }
+    get_counts(a->q, &in);
+    return in.bad || in.p != in.end ? err_set(ERR_CORRUPT, "an answer of %s is malformed", a->kind->name) : OK;
+}
+
+static err_t ask_there(struct ask *a)
+{
+    struct buf request, answer;
+    buf_init(&request, FRAGMENT_BYTES_MAX, a->q->budget);
+    buf_init(&answer, FRAGMENT_BYTES_MAX, a->q->budget);
+    put_ask(a, &request);
+    err_t e = buf_check(&request);
+    const struct rpc_call call = { .method = METHOD_FRAGMENT, .class = RT_QUERY, .tenant = a->q->tenant, .deadline = fiber_deadline(),
+                                   .body = buf_view(&request), .answer_max = FRAGMENT_BYTES_MAX };
+    if (e == OK) e = cluster_call(a->q->cluster, a->node, &call, &answer);
+    if (e == OK) e = get_answer(a, buf_view(&answer));
+    struct err_record why = *err_record();
+    buf_deinit(&request);
+    buf_deinit(&answer);
+    *err_record() = why;
+    return e;
+}
+
+static void ask_fiber(void *arg)
+{
+    struct ask *a = arg;
+    a->result = a->node.u == cluster_self(a->q->cluster).u ? ask_here(a) : ask_there(a);
+    a->why = *err_record();
+    if (a->result != OK) scatter_free(&a->got);
+}
+
+/* -- all of them ------------------------------------------------------------------------------------------------------- */
+static err_t ask_all(struct query *q, const struct fragment_kind *kind, const void *plan, struct str bytes, struct ask *asks, uint32_t n)
+{
+    const struct reading *r = &q->spread->reading;
+    struct scope scope;
+    scope_init(&scope, fiber_scope());
+    const struct fiber_opts fo = { .name = "fragment", .class = RT_QUERY, .deadline = fiber_deadline() };
+    err_t e = OK;
+    for (uint32_t i = 0; e == OK && i < n; i++) {
+        asks[i] = (struct ask){ .q = q, .kind = kind, .plan = plan, .plan_bytes = bytes, .reader = &r->plan.parts[i],
+                                .node = r->nodes[r->plan.parts[i].node], .result = ERR_CANCELED };
+        e = fiber_start(&scope, &fo, ask_fiber, &asks[i]);
+    }
+    if (e != OK) scope_cancel(&scope);
+    err_t joined = scope_join(&scope);
+    scope_deinit(&scope);
+    return e != OK ? e : joined;
+}
+
+/* The slots of all, or the first error; then nothing is left to free. */
+static err_t gather(struct query *q, struct ask *asks, uint32_t n, err_t e, struct scatter *out)
+{
+    uint32_t slots = 0, bad = n;
+    for (uint32_t i = 0; i < n; i++) {
+        slots += asks[i].result == OK ? asks[i].got.n : 0;
+        if (asks[i].result != OK && (bad == n || !err_retryable(asks[i].result))) bad = i;
+    }
+    if (e == OK && bad == n) {
+        *out = (struct scatter){ 0, ARENA_ARRAY(q->arena, void *, slots), ARENA_ARRAY(q->arena, struct arena, slots) };
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t k = 0; k < asks[i].got.n; k++, out->n++) {
+                out->partials[out->n] = asks[i].got.partials[k];
+                out->arenas[out->n] = asks[i].got.arenas[k];
+            }
+        return OK;
+    }
+    struct err_record why = bad < n ? asks[bad].why : *err_record();
+    for (uint32_t i = 0; i < n; i++)
+        if (asks[i].result == OK) scatter_free(&asks[i].got);
+    *err_record() = why;
+    return bad < n ? asks[bad].result : e;
+}
+
+/* Is there a node to read around? It is not asked again by this query. */
+static bool avoid_failed(struct spread *s, const struct ask *asks, uint32_t n)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < n && s->navoid < SPREAD_TRIES; i++) {
+        err_t e = asks[i].result;
+        if (e != ERR_UNAVAILABLE && e != ERR_TIMEOUT && e != ERR_IO) continue;
+        s->avoid[s->navoid++] = asks[i].node;
+        any = true;
+    }
+    return any;
+}
+
+static err_t once(struct query *q, const struct fragment_kind *kind, const void *plan, struct str bytes, struct scatter *out, bool *again)
+{
+    TRY(plan_reading(q));
+    struct spread *s = q->spread;
+    *again = false;
+    if (s->reading.all_here) return scatter_here(q, kind, plan, NULL, out);
+    if (!kind->plan_put) return err_set(ERR_INTERNAL, "fragments of kind %s do not travel", kind->name);
+    uint32_t n = s->reading.plan.nparts;
+    struct ask *asks = ARENA_ARRAY(q->arena, struct ask, n);
+    err_t e = ask_all(q, kind, plan, bytes, asks, n);
+    e = gather(q, asks, n, e, out);
+    if (e == OK || !avoid_failed(s, asks, n)) return e;
+    *again = true;
+    metric_add(M_SPREAD_AGAIN, 1);
+    forget_reading(s);
+    return e;
+}
+
+err_t spread_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
+{
+    struct buf bytes;
+    buf_init(&bytes, FRAGMENT_BYTES_MAX, q->budget);
+    if (kind->plan_put) kind->plan_put(plan, &bytes);
+    err_t e = buf_check(&bytes);
+    bool again = true;
+    for (int tries = 0; again && (e == OK || tries > 0) && tries < SPREAD_TRIES; tries++)
+        e = once(q, kind, plan, buf_view(&bytes), out, &again);
+    struct err_record why = *err_record();
+    buf_deinit(&bytes);
+    *err_record() = why;
+    return e;
+}
+
+/* -- the other side --------------------------------------------------------------------------------------------------- */
+struct asked {
+    const struct spread_ctx *ctx;
+    const struct fragment_kind *kind;
+    struct query q;
+    struct budget one;
+    struct arena a;
+    struct stream_pick pick;
+    struct cover need;
+};
+
+static err_t get_ask(struct asked *x, struct bytes_in *in)
+{
+    struct str name = bytes_in_str(in);
+    x->kind = fragment_find(name);
+    if (!x->kind || !x->kind->plan_get)
+        return err_set(ERR_INVALID, "this node knows no fragments of kind " STR_FMT, STR_ARG(name));
+    x->q.samples_max = bytes_in_zigzag(in);
+    x->q.rows_max = bytes_in_zigzag(in);
+    x->pick.n = bytes_in_count(in, 8);
+    uint64_t *ids = ARENA_RAW(&x->a, uint64_t, x->pick.n + 1);
+    for (uint32_t i = 0; i < x->pick.n; i++)
+        ids[i] = bytes_in_u64(in);
+    x->pick.ids = ids;
+    return in->bad ? err_set(ERR_CORRUPT, "a fragment of " STR_FMT " is cut", STR_ARG(name)) : cover_get(in, SPREAD_INTERVALS_MAX, &x->need);
+}
+
+static void put_counts(const struct query *q, struct str lost, struct buf *out)
+{
+    const uint64_t v[] = { q->stats.rows, q->stats.samples, q->stats.bytes, q->stats.groups_read, q->stats.groups_skipped, q->stats.lost, q->stats.away };
+    for (unsigned i = 0; i < ARRAY_LEN(v); i++)
+        buf_varint(out, v[i]);
+    bytes_out_str(out, lost);
+}
+
+static err_t put_answer(struct asked *x, const void *plan, struct scatter *sc, struct buf *answer)
+{
+    struct buf one;
+    err_t e = OK;
+    buf_varint(answer, sc->n);
+    for (unsigned i = 0; e == OK && i < sc->n; i++) {
+        buf_init(&one, FRAGMENT_BYTES_MAX, &x->one);
+        x->kind->partial_put(plan, sc->partials[i], &one);
+        e = buf_check(&one);
+        bytes_out_str(answer, buf_view(&one));
+        buf_deinit(&one);
+    }
+    put_counts(&x->q, query_lost_text(&x->q), answer);
+    return e == OK ? buf_check(answer) : e;
+}
+
+static err_t run_asked(struct asked *x, struct bytes_in *in, struct buf *answer)
+{
+    if (!cover_empty(&x->need)) TRY(reach_here(x->ctx->cluster, &x->need, until()));
+    const void *plan = NULL;
+    struct scatter sc;
+    TRY(x->kind->plan_get(&x->q, in, &plan));
+    err_t e = in->bad || in->p != in->end ? err_set(ERR_CORRUPT, "a plan of %s ends elsewhere than it says", x->kind->name) : OK;
+    if (e == OK) e = scatter_here(&x->q, x->kind, plan, &x->pick, &sc);
+    if (e == OK) {
+        e = put_answer(x, plan, &sc, answer);
+        struct err_record why = *err_record();
+        scatter_free(&sc);
+        *err_record() = why;
+    }
+    if (x->kind->plan_free) x->kind->plan_free(plan);
+    return e;
+}
+
+err_t spread_on_fragment(void *arg, const struct rpc_request *rq, struct buf *answer)
+{
+    const struct spread_ctx *ctx = arg;
+    if (!ctx->cluster) return err_set(ERR_UNAVAILABLE, "the node is starting");
+    struct asked x = { .ctx = ctx, .q = { .store = ctx->store, .tenant = rq->tenant } };
+    struct bytes_in in = bytes_in_of(rq->body);
+    int64_t bytes_max = (int64_t)MIN(bytes_in_varint(&in), (uint64_t)ctx->query_bytes_max);
+    cover_init(&x.need);
+    query_begin(&x.q, &x.one, &x.a, ctx->budget, bytes_max, 0);
+    err_t e = get_ask(&x, &in);
+    if (e == OK) e = run_asked(&x, &in, answer);
+    query_end(&x.q);
+    struct err_record why = *err_record();
+    cover_deinit(&x.need);
+    *err_record() = why;
+    return e;
+}

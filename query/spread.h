@@ -1,0 +1,31 @@
+/* Scatter-gather over nodes. A query reads every stream on exactly one node (cluster/reach.h says which): there its fragments run as
+ * they do here, on every core, and their partial states come back as bytes; the coordinator merges the slots of all nodes as it merges
+ * cores. A node that fails is read around: the scatter begins again without it, SPREAD_TRIES times in all. What nobody can answer for
+ * is told (query_lost_text).
+ *
+ *   METHOD_FRAGMENT  v memory | s kind | zigzag samples_max | zigzag rows_max | v streams, u64 each | cover of what it lacks | the plan
+ *                ->  v cores, s partial each | v rows, samples, bytes, groups read, groups skipped, lost, away | s what is lost
+ * The tenant and the deadline are the call's. */
+#ifndef QUERY_SPREAD_H
+#define QUERY_SPREAD_H
+
+#include "cluster/cluster.h"
+#include "query/query.h"
+
+enum { SPREAD_TRIES = 3 };
+
+/* As scatter_run, of a query with q->cluster. */
+MUST_CHECK err_t spread_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out) MAY_YIELD;
+/* At the end of a query: frees what it knew of nodes. */
+void spread_end(struct query *q);
+
+/* The other side. */
+struct spread_ctx {
+    struct store *store;
+    struct cluster *cluster; /* set when it is open */
+    struct budget *budget;   /* of all queries */
+    int64_t query_bytes_max; /* of one, whatever the caller allows it */
+};
+rpc_handler spread_on_fragment;
+
+#endif

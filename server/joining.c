@@ -1,0 +1,78 @@
+#include "server/joining.h"
+
+#include "base/core/log.h"
+#include "base/rt/sock.h"
+
+#include <arpa/inet.h>
+#include <ifaddrs.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+static bool is_every(const char *bind)
+{
+    return strcmp(bind, "0.0.0.0") == 0 || strcmp(bind, "::") == 0;
+}
+
+/* The first address of the family of `bind` that is up, and not loopback. */
+static err_t first_address(const char *bind, char *to, size_t n)
+{
+    int family = strcmp(bind, "::") == 0 ? AF_INET6 : AF_INET;
+    struct ifaddrs *all;
+    to[0] = '\0';
+    if (getifaddrs(&all) != 0) return err_set(ERR_IO, "cannot list the addresses of this machine: set cluster.advertise");
+    for (const struct ifaddrs *i = all; i && !to[0]; i = i->ifa_next) {
+        if (!i->ifa_addr || i->ifa_addr->sa_family != family || !(i->ifa_flags & IFF_UP) || (i->ifa_flags & IFF_LOOPBACK)) continue;
+        const void *raw = family == AF_INET ? (const void *)&((const struct sockaddr_in *)(const void *)i->ifa_addr)->sin_addr
+                                            : (const void *)&((const struct sockaddr_in6 *)(const void *)i->ifa_addr)->sin6_addr;
+        if (family == AF_INET6 && IN6_IS_ADDR_LINKLOCAL((const struct in6_addr *)raw)) continue;
+        inet_ntop(family, raw, to, (socklen_t)n);
+    }
+    freeifaddrs(all);
+    if (!to[0]) snprintf(to, n, "%s", family == AF_INET ? "127.0.0.1" : "::1");
+    return OK;
+}
+
+err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *fragments, void (*on_stop)(void *ctx, const char *why),
+                   void *ctx, struct cluster **out)
+{
+    const char *bind = config_text(c, CFG_LISTEN_BIND), *advertise = config_text(c, CFG_CLUSTER_ADVERTISE);
+    int64_t offset = config_num(c, CFG_LISTEN_PORT_OFFSET);
+    char found[INET6_ADDRSTRLEN];
+    if (!advertise[0] && is_every(bind)) {
+        TRY(first_address(bind, found, sizeof found));
+        advertise = found;
+    }
+    struct cluster_opts o = {
+        .store = s,
+        .label = config_text(c, CFG_CLUSTER_LABEL),
+        .bind = bind,
+        .advertise = advertise,
+        .gossip_port = (uint16_t)(PORT_GOSSIP + offset),
+        .rpc_port = (uint16_t)(PORT_RPC + offset),
+        .seeds = config_text(c, CFG_CLUSTER_JOIN),
+        .zone = config_text(c, CFG_CLUSTER_ZONE),
+        .version = TERCET_VERSION,
+        .backend = rt_backend_name(),
+        .weight = (uint32_t)config_num(c, CFG_CLUSTER_WEIGHT),
+        .partitions = (uint32_t)config_num(c, CFG_DATA_PARTITIONS),
+        .replicas = (uint32_t)config_num(c, CFG_CLUSTER_REPLICAS),
+        .write_quorum = (uint32_t)config_num(c, CFG_CLUSTER_WRITE_QUORUM),
+        .port_offset = (uint32_t)offset,
+        .dead_after_ms = config_num(c, CFG_CLUSTER_DEAD_AFTER),
+        .memory = config_num(c, CFG_CLUSTER_MEMORY),
+        .on_stop = on_stop,
+        .ctx = ctx,
+    };
+    if (o.write_quorum > o.replicas)
+        return err_set(ERR_INVALID, "cluster.write_quorum (%u) is more than cluster.replicas (%u)", o.write_quorum, o.replicas);
+    o.handlers[METHOD_FRAGMENT] = (struct cluster_handler){ spread_on_fragment, fragments };
+    TRY(sock_port_free(bind, o.rpc_port));
+    TRY(cluster_open(&o, out));
+    fragments->cluster = *out;
+    log_info("cluster.open", "node=%016llx label=%s gossip=%u calls=%u seeds=%s", (unsigned long long)cluster_self(*out).u, o.label, o.gossip_port,
+             o.rpc_port, o.seeds);
+    return OK;
+}
