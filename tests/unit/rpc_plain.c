@@ -15,7 +15,7 @@ enum method { ECHO, FAIL, SIZE /* answers as many bytes as the body says */, SLE
 
 static const struct rpc_hello server_hello = { "blue", 1, 5, 3, 4 };
 static const struct rpc_hello client_hello = { "blue", 2, 7, 2, 3 };
-static unsigned runs; /* of handlers */
+static _Atomic unsigned runs; /* of handlers */
 
 static uint8_t byte_at(uint64_t i)
 {
@@ -203,18 +203,113 @@ static err_t real(void *arg)
     return OK;
 }
 
+/* A server that closes while handlers run and answers are on their way, and a client that goes likewise. */
+static void run_sleep(void *arg)
+{
+    struct one *o = arg;
+    struct buf answer;
+    buf_init(&answer, 8 << 20, NULL);
+    o->e = call_n(o->p, o->n % 2 ? SIZE : SLEEP, o->n % 2 ? 8 << 20 : 100000, 0, &answer);
+    buf_deinit(&answer);
+}
+
+static void ends(bool of_client)
+{
+    static struct one of[50];
+    struct rpc_server_opts so = { .addr = "127.0.0.1", .hello = server_hello, .handler = handle };
+    struct rpc_server *s;
+    struct scope scope;
+    CHECK(rpc_server_open(&so, &s) == OK);
+    struct rpc_peer_opts po = { .addr = "127.0.0.1", .port = rpc_server_port(s), .hello = client_hello };
+    struct rpc_peer *p = rpc_peer_new(&po);
+    scope_init(&scope, NULL);
+    for (unsigned i = 0; i < ARRAY_LEN(of); i++) {
+        of[i] = (struct one){ .p = p, .n = i };
+        CHECK(fiber_start(&scope, &(struct fiber_opts){ "one", RT_QUERY, { 0 } }, run_sleep, &of[i]) == OK);
+    }
+    CHECK(fiber_sleep(30 * NS_PER_MS) == OK);
+    if (of_client) rpc_peer_free(p);
+    else rpc_server_close(s, 10);
+    CHECK(scope_join(&scope) == OK);
+    for (unsigned i = 0; i < ARRAY_LEN(of); i++)
+        CHECK(of[i].e == ERR_UNAVAILABLE || (i % 2 && of[i].e == OK));
+    if (of_client) rpc_server_close(s, 10000);
+    else rpc_peer_free(p);
+    scope_deinit(&scope);
+}
+
+static err_t all_real(void *arg)
+{
+    TRY(real(arg));
+    ends(false);
+    ends(true);
+    return OK;
+}
+
+/* A server on each core, on one port; each core calls it. */
+static struct per_core {
+    struct rpc_server *s;
+    struct rpc_peer *p;
+} per_core[2];
+static uint16_t shared_port;
+
+static err_t core_open(void *arg)
+{
+    struct per_core *c = arg;
+    struct rpc_server_opts so = { .addr = "127.0.0.1", .port = shared_port, .hello = server_hello, .handler = handle };
+    TRY(rpc_server_open(&so, &c->s));
+    if (!shared_port) shared_port = rpc_server_port(c->s);
+    struct rpc_peer_opts po = { .addr = "127.0.0.1", .port = shared_port, .hello = client_hello };
+    c->p = rpc_peer_new(&po);
+    return OK;
+}
+
+static err_t core_call(void *arg)
+{
+    struct per_core *c = arg;
+    sizes(c->p);
+    for (unsigned i = 0; i < MANY; i++) {
+        struct buf answer;
+        buf_init(&answer, 100, NULL);
+        CHECK(call(c->p, WHO, STR(""), 60000, &answer) == OK && str_is(buf_view(&answer), "2"));
+        buf_deinit(&answer);
+    }
+    return OK;
+}
+
+static err_t core_close(void *arg)
+{
+    struct per_core *c = arg;
+    rpc_peer_free(c->p);
+    rpc_server_close(c->s, 100);
+    return OK;
+}
+
+static err_t cores(void *arg)
+{
+    (void)arg;
+    void *args[] = { &per_core[0], &per_core[1] };
+    shared_port = 0;
+    TRY(rt_call(0, RT_QUERY, core_open, args[0]));
+    TRY(rt_call(1, RT_QUERY, core_open, args[1]));
+    TRY(rt_call_all(RT_QUERY, core_call, args, NULL));
+    return rt_call_all(RT_QUERY, core_close, args, NULL);
+}
+
 static void on_backends(void)
 {
     static const enum rt_backend backends[] = { RT_EPOLL, RT_URING };
     for (unsigned i = 0; i < ARRAY_LEN(backends); i++) {
         struct rt_opts o = { .cores = 1, .backend = backends[i] };
-        err_t e = rt_run(&o, real, NULL);
+        err_t e = rt_run(&o, all_real, NULL);
         if (backends[i] == RT_URING && e == ERR_UNAVAILABLE) {
             fprintf(stderr, "rpc_plain: io_uring part skipped: %s\n", err_detail());
             continue;
         }
         CHECK(e == OK && metric_sum(M_RPC_CONNECTIONS) == 0 && metric_sum(M_RPC_SERVING) == 0);
         CHECK(metric_sum(M_CONNECTIONS) == 0);
+        o.cores = 2;
+        CHECK(rt_run(&o, cores, NULL) == OK && metric_sum(M_RPC_CONNECTIONS) == 0);
     }
 }
 
