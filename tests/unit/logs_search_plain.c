@@ -4,9 +4,13 @@
 #include "base/core/assert.h"
 #include "base/core/prng.h"
 #include "base/rt/sim.h"
+#include "base/core/bytes_in.h"
+#include "query/fragments.h"
 #include "query/logs/search.h"
+#include "query/permit.h"
 #include "storage/store.h"
 
+#include <dirent.h>
 #include <stdio.h>
 
 const char *__asan_default_options(void); /* see sim.h: a stopped node leaks its fibers */
@@ -167,6 +171,66 @@ static err_t check_all(void)
     return OK;
 }
 
+/* -- plans of other nodes ----------------------------------------------------------------------------------------- */
+enum { PLANS_MAX = 200, PLAN_BYTES_MAX = 8192, CHANGES = 12 };
+static struct { const struct fragment_kind *kind; struct str bytes; } plans[PLANS_MAX];
+static uint32_t nplans;
+
+/* Of the kinds that run over rows of logs, spans and documents. */
+static void load_plans(void)
+{
+    DIR *d = opendir("tests/fuzz/corpus/fragment");
+    ASSERT(d);
+    for (struct dirent *f; (f = readdir(d)) && nplans < PLANS_MAX;) {
+        static char bytes[PLAN_BYTES_MAX];
+        if (!str_starts(str_of(f->d_name), STR("log_")) && !str_starts(str_of(f->d_name), STR("trace_")) &&
+            !str_starts(str_of(f->d_name), STR("correlate_logs")))
+            continue;
+        FILE *file = fopen(arena_printf(&mem, "tests/fuzz/corpus/fragment/%s", f->d_name).p, "rb");
+        ASSERT(file);
+        struct bytes_in in = bytes_in_of(str_n(bytes, fread(bytes, 1, sizeof bytes, file)));
+        (void)fclose(file);
+        plans[nplans].kind = fragment_find(bytes_in_raw(&in, bytes_in_u8(&in)));
+        plans[nplans].bytes = arena_str(&mem, bytes_in_str(&in));
+        ASSERT(plans[nplans++].kind && !in.bad);
+    }
+    (void)closedir(d);
+    ASSERT(nplans > 20);
+}
+
+/* Whatever a reader of plans lets through, what runs it must stand. */
+static void run_changed(uint32_t i, struct prng *r)
+{
+    struct budget budget;
+    struct arena a;
+    struct scatter sc;
+    const void *plan;
+    budget_init(&budget, "test", NULL, 64 << 20, ERR_LIMIT);
+    arena_init(&a, &budget);
+    struct query q = { .store = st, .tenant = STR("anonymous"), .arena = &a, .budget = &budget };
+    struct str bytes = arena_str(&a, plans[i].bytes);
+    uint8_t *p = (uint8_t *)(uintptr_t)bytes.p;
+    p[prng_below(r, bytes.n)] = (uint8_t)prng_below(r, 256);
+    struct bytes_in in = bytes_in_of(bytes);
+    if (plans[i].kind->plan_get(&q, &in, &plan) == OK) {
+        if (scatter_run(&q, plans[i].kind, plan, &sc) == OK) scatter_free(&sc);
+        if (plans[i].kind->plan_free) plans[i].kind->plan_free(plan);
+    }
+    q.admitted = q.admitted && (permit_give(), false);
+    arena_deinit(&a);
+    ASSERT(atomic_load(&budget.used) == 0);
+}
+
+static void check_changed(uint64_t seed)
+{
+    struct prng r;
+    prng_init(&r, seed);
+    scatter_encode_always(false);
+    for (uint32_t i = 0; i < nplans; i++)
+        for (uint32_t k = 0; k < CHANGES; k++)
+            run_changed(i, &r);
+}
+
 struct job { uint64_t seed; bool first; };
 
 static err_t node(void *arg)
@@ -184,6 +248,7 @@ static err_t node(void *arg)
         if (k == 20) TRY(store_seal(st));
     }
     TRY(check_all());
+    check_changed(j->seed);
     store_close(st);
     return OK;
 }
@@ -193,6 +258,7 @@ int main(void)
     static const unsigned cores[] = { 2, 3, 1 };
     arena_init(&mem, NULL);
     if (index_config_parse(mapping_otel_logs(), &mem, &config) != OK) return 1;
+    load_plans();
     struct sim_disk *d = sim_disk_new(1 << 30);
     struct sim_opts o = { 0 };
     kv = kv_mem_new();
