@@ -155,9 +155,6 @@ void swim_accuse(struct swim *s, int64_t t, struct peer *p, node_id by)
         p->hoped = others < hoped ? 0 : MIN(hoped, (uint32_t)SWIM_ACCUSERS_MAX - 1);
         p->accused_at = t;
         p->naccusers = 0;
-        /* see 6. of swim.h */
-        if (by.u != s->o.self.u && s->nurgent < SWIM_URGENT_MAX && prng_below(&s->random, s->n) < 5)
-            s->urgent[s->nurgent++] = p->m.id;
     }
     for (uint32_t i = 0; i < p->naccusers; i++)
         if (p->accusers[i].u == by.u) return;

@@ -38,9 +38,8 @@
  *     syncs): after a split each side holds the other dead, and would be told so of its own neighbours.
  *  5. The dead are pinged as well: one a second, up to 4 with many of them. A split heals by itself within a few periods, whatever the
  *     seeds are; memberlist gossips to the dead for 30 s only. A member that comes back is synced with.
- *  6. A member that others suspect is probed next by about 5 of us, so that confirmations come within a period or two and not when each
- *     one's round gets there: a dead node of five is declared in 5 to 7 s, not in up to 12. For the same end up to SWIM_FEW others are
- *     probed twice a period, as long as they answer.
+ *  6. Up to SWIM_FEW others are probed twice a period, as long as they answer: a round of four is over in 2 s, and a dead one of five is
+ *     known to all after 5.5 s (median) and 6.6 s (p99), not after 6.1 and 8.5.
  *  7. No probe over TCP as memberlist's last resort: RPC has its own time limits, and membership is about the datagrams that come.
  *  8. The dead are remembered for `forget_ns`, 72 h: what they hold counts when the completeness of answers is told. A person may forget
  *     one earlier. Forgetting is a claim too, so that a node that did not hear of it does not bring the dead back.

@@ -6,7 +6,7 @@
 #include "base/core/prng.h"
 #include "cluster/swim.h"
 
-enum { SWIM_URGENT_MAX = 4, SWIM_REPLAY_BITS = 64, SWIM_REFUSALS_A_SECOND = 10 };
+enum { SWIM_REPLAY_BITS = 64, SWIM_REFUSALS_A_SECOND = 10 };
 
 struct peer {
     struct member m;
@@ -51,8 +51,6 @@ struct swim {
     uint32_t states[MEMBER_STATES];  /* how many of the others */
     struct io_addr seeds[SWIM_SEEDS_MAX];
     uint32_t nseeds, seed_at, fill_at, dead_at;
-    node_id urgent[SWIM_URGENT_MAX]; /* suspects that we probe next */
-    uint32_t nurgent;
     struct probe probe;
     struct relay relays[SWIM_RELAYS_MAX];
     uint32_t nrelays;

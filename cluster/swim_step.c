@@ -148,13 +148,9 @@ void swim_gossip(struct swim *s)
         send(s, &to[i]->m.meta.gossip, &m, NULL);
 }
 
-/* The next of the round, suspects that others have seen before all; NULL: nobody is there. */
+/* The next of the round; NULL: nobody is there. */
 static struct peer *next_of_round(struct swim *s)
 {
-    while (s->nurgent) {
-        struct peer *p = swim_find(s, s->urgent[--s->nurgent]);
-        if (p && p->m.state == MEMBER_SUSPECT) return p;
-    }
     for (uint32_t looked = 0; looked < 2 * s->norder; looked++) {
         if (s->at == s->norder) {
             for (uint32_t i = s->norder; i > 1; i--) {

@@ -423,7 +423,7 @@ static err_t split(void *arg)
     return OK;
 }
 
-/* One direction between two of them: the others carry their probes, nobody is dead for long. */
+/* One direction between two of them: the others carry their probes, nobody is even suspect. */
 static err_t one_way(void *arg)
 {
     struct found *f = arg;
@@ -431,10 +431,12 @@ static err_t one_way(void *arg)
     make_hosts(n);
     agree_within(5);
     sim_net_cut(hosts[a].no, hosts[b].no, true);
+    int64_t suspicions = metric_sum(M_SWIM_SUSPICIONS);
     for (unsigned i = 0; i < 60; i++) {
         wait_s(1);
         f->false_deaths += deaths_seen();
     }
+    CHECK(metric_sum(M_SWIM_SUSPICIONS) == suspicions);
     calm();
     return OK;
 }

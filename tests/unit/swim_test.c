@@ -293,10 +293,13 @@ Test(swim, refusals)
         cr_assert(!tell_as(s, start_at, &old, &ping, NULL));
     cr_assert(seen.sent - before == 8 && swim_counts(s)->refused == 102);
     m = (struct swim_message){ .kind = SWIM_REFUSED, .reason = SWIM_OTHER_PARTITIONS };
-    before = seen.sent;
-    (void)swim_step(s, (mono_ns){ 2 * NS_PER_S });
+    for (mono_ns t = start_at; t.ns < 3 * NS_PER_S;)
+        t = swim_step(s, t);
     unsigned after_step = seen.sent;
-    cr_assert(!tell_as(s, (mono_ns){ 2 * NS_PER_S }, &other, &m, NULL) && seen.sent == after_step);
+    cr_assert(!tell_as(s, (mono_ns){ 3 * NS_PER_S }, &other, &m, NULL) && seen.sent == after_step);
+    struct swim_claim later = claim_of(SELF, 4, 1, MEMBER_ALIVE);
+    m.reason = SWIM_SUPERSEDED;
+    cr_assert(!tell_as(s, (mono_ns){ 3 * NS_PER_S }, &other, &m, &later) && seen.superseded == 1);
     /* Who says in its head to be another than in its claim. */
     struct swim_head h = { .sender = { 9 }, .generation = 1, .salt = 9, .counter = ++counter };
     uint8_t body[SWIM_BODY_MAX];
@@ -412,6 +415,25 @@ Test(swim, the_dead_and_the_seeds_are_pinged)
         cr_assert(tell_as(s, now, &other, &(struct swim_message){ .kind = SWIM_GOSSIP }, NULL));
     }
     cr_assert(seen.pings_there >= 3 && seen.pings_there <= 5, "%u", seen.pings_there);
+    swim_free(s);
+}
+
+/* A suspect that we ping hears first that it is one. */
+Test(swim, a_suspect_is_told)
+{
+    struct seen seen;
+    struct swim *s = swim_at(&seen, 1);
+    struct swim_claim c = claim_of(12, 1, 1, MEMBER_SUSPECT), first;
+    mono_ns now = start_at;
+    struct swim_message m;
+    cr_assert(tell(s, now, 12, NULL) && tell(s, now, 11, &c));
+    for (unsigned i = 0; i < 100; i++)
+        (void)tell(s, now, 20 + i, NULL); /* much other news */
+    c = claim_of(12, 1, 1, MEMBER_ALIVE);
+    cr_assert(tell_as(s, now, &c, &(struct swim_message){ .kind = SWIM_PING, .seq = 1 }, NULL));
+    struct bytes_in in = bytes_in_of(str_n(seen.last, seen.last_n));
+    cr_assert(swim_message_get(&in, &m) && m.kind == SWIM_ACK && swim_claim_get(&in, &first) && first.m.id.u == SELF);
+    cr_assert(swim_claim_get(&in, &first) && first.m.id.u == 12 && first.m.state == MEMBER_SUSPECT && first.accusers[0].u == 999);
     swim_free(s);
 }
 
