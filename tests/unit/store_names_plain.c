@@ -288,7 +288,423 @@ static void two_at_once(void)
     ASSERT(covered(a) == 20);
 }
 
-int main(void);
+/* -- pulled ------------------------------------------------------------------------------------------------------------ */
+
+struct to {
+    struct node *n;
+    uint32_t given, missing; /* requests; aliases of what is not there */
+    uint64_t bytes;
+    uint32_t fail_at;        /* 0 = never */
+};
+static err_t put_there(void *ctx, const struct batch_name *name, struct str bytes)
+{
+    struct to *t = ctx;
+    if (++t->given == t->fail_at) return err_set(ERR_TIMEOUT, "enough");
+    t->bytes += bytes.n;
+    err_t e = store_put(t->n->s, &(struct store_request){ .name = *name, .bytes = bytes });
+    if (e == ERR_NOT_FOUND) t->missing++;
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+/* All that `from` covers and `to` does not. */
+static struct to pull_all(struct node *from, struct node *to)
+{
+    struct to t = { .n = to };
+    struct cover have, there, want;
+    cover_of(from, &there);
+    cover_of(to, &have);
+    cover_init(&want);
+    cover_minus(&there, &have, &want);
+    must(store_pull(from->s, &want, UINT64_MAX, put_there, &t), "pull");
+    cover_deinit(&have);
+    cover_deinit(&there);
+    cover_deinit(&want);
+    return t;
+}
+
+static void pulled_from_logs(void)
+{
+    struct node *a = &nodes[0], *b = &nodes[1], *c = &nodes[2];
+    for (uint32_t k = 0; k < 12; k++) {
+        struct batch_name name = name_of(a);
+        must(put(a, &name, k, k + 1, false), "put");
+        if (k % 2) must(put(b, &name, k, k + 1, true), "put");
+        if (k == 3 || k == 4) must(store_seal(a->s), "seal"); /* kept: b lacks some */
+        if (k == 7) restart(a);
+        if (k == 9) must(store_seal(a->s), "seal");
+        if (k == 10) restart(a);
+    }
+    struct to t = pull_all(a, b);
+    ASSERT(t.given == 6 && covered(b) == 12);
+    want_requests(b, 12);
+    t = pull_all(a, b);
+    ASSERT(t.given == 0);
+    restart(b);
+    want_requests(b, 12);
+    /* Bit by bit, and in spite of an error. */
+    struct cover want;
+    cover_of(b, &want);
+    struct to one = { .n = c };
+    must(store_pull(b->s, &want, 1, put_there, &one), "pull one");
+    ASSERT(one.given == 1);
+    one = (struct to){ .n = c, .fail_at = 3 };
+    ASSERT(store_pull(b->s, &want, UINT64_MAX, put_there, &one) == ERR_TIMEOUT && one.given == 3);
+    cover_deinit(&want);
+    t = pull_all(b, c);
+    ASSERT(covered(c) == 12);
+    want_requests(c, 12);
+    must(store_seal(c->s), "seal");
+    restart(c);
+    want_requests(c, 12);
+    ASSERT(covered(c) == 12);
+}
+
+/* What is an alias here is one there, once its first name is there. */
+static void pulled_aliases(void)
+{
+    struct node *a = &nodes[0], *b = &nodes[1], *c = &nodes[2];
+    struct batch_name n1 = name_of(a), n2 = name_of(c);
+    must(put(a, &n1, 0, 5, false), "put");
+    must(put(a, &n2, 0, 5, false), "alias");
+    struct cover want;
+    cover_init(&want);
+    cover_add(&want, &n2);
+    struct to t = { .n = b };
+    must(store_pull(a->s, &want, UINT64_MAX, put_there, &t), "pull the alias alone");
+    ASSERT(t.given == 1 && t.missing == 1 && covered(b) == 0);
+    cover_deinit(&want);
+    t = pull_all(a, b);
+    ASSERT(t.given == 2 && t.missing == 0 && covered(b) == 2);
+    want_requests(b, 1);
+    must(put(c, &n2, 0, 5, false), "put");
+    t = pull_all(b, c);
+    ASSERT(covered(c) == 2);
+    want_requests(c, 1);
+    t = pull_all(c, a);
+    ASSERT(t.given == 0);
+    restart(c);
+    want_requests(c, 1);
+    ASSERT(covered(c) == 2);
+}
+
+/* -- metrics, whose frames lean on earlier ones -------------------------------------------------------------------------- */
+
+static struct batch metrics_of(uint32_t step, struct arena *a)
+{
+    struct label l[] = { { STR("__name__"), STR("up") }, { STR("host"), STR("h") } };
+    struct labels ls = { 2, l };
+    struct metric_batch *m = ARENA_NEW(a, struct metric_batch);
+    *m = (struct metric_batch){ .nseries = 1, .nsamples = 1, .id = ARENA_NEW(a, hash128), .canonical = ARENA_NEW(a, struct str),
+                                .series = ARENA_NEW(a, uint32_t), .t_ms = ARENA_NEW(a, int64_t), .value = ARENA_NEW(a, double) };
+    m->canonical[0] = labels_encode(&ls, a);
+    m->id[0] = series_id(m->canonical[0]);
+    m->t_ms[0] = 1700000000000 + step * 1000;
+    m->value[0] = step;
+    return (struct batch){ .tenant = STR("anonymous"), .signal = SIG_METRICS, .metrics = m, .nrows = 1 };
+}
+
+static struct store *counted;
+static err_t count_samples_here(void *arg)
+{
+    uint32_t *samples = arg, n;
+    struct mseries *series;
+    struct view *v;
+    struct arena a;
+    arena_init(&a, NULL);
+    TRY(view_open(counted, STR("anonymous"), NULL, NULL, &v));
+    TRY(metrics_select(v, NULL, 0, INT64_MIN, INT64_MAX, &series, &n));
+    for (uint32_t i = 0; i < n; i++) {
+        struct samples got;
+        TRY(metrics_samples(v, &series[i], INT64_MIN, INT64_MAX, &a, &got));
+        *samples += got.n;
+    }
+    view_close(v);
+    arena_deinit(&a);
+    return OK;
+}
+static uint32_t samples_of(struct node *n)
+{
+    uint32_t samples = 0;
+    counted = n->s;
+    for (unsigned core = 0; core < rt_cores(); core++)
+        must(rt_call(core, RT_QUERY, count_samples_here, &samples), "samples");
+    return samples;
+}
+
+static void pulled_own_stream(void)
+{
+    struct node *a = &nodes[0], *b = &nodes[1];
+    struct arena mem;
+    struct stream own;
+    node_id id = store_node(a->s);
+    stream_make(&id, 1, &own);
+    must(store_stream_add(b->s, &own), "stream");
+    arena_init(&mem, NULL);
+    for (uint32_t k = 0; k < 6; k++) {
+        struct batch m = metrics_of(k, &mem), *p = &m;
+        must(store_append(a->s, &p, 1), "append");
+        if (k == 3) restart(a);
+    }
+    struct cover want, rest;
+    cover_init(&want);
+    cover_init(&rest);
+    must(store_cover(a->s, &own.id, 1, &want), "cover");
+    ASSERT(cover_count(&want) == 6);
+    struct to t = { .n = b };
+    /* The last of each life alone, which lean on the first ones of theirs. */
+    struct cover_run r;
+    struct cover_iter it = { 0 };
+    while (cover_next(&want, &it, &r)) {
+        r.first = r.last;
+        cover_add_run(&rest, &r);
+    }
+    must(store_pull(a->s, &rest, UINT64_MAX, put_there, &t), "pull");
+    ASSERT(t.given == 2 && samples_of(b) == 2);
+    must(store_pull(a->s, &want, UINT64_MAX, put_there, &t), "pull");
+    ASSERT(t.given == 8 && samples_of(b) == 6);
+    restart(b);
+    ASSERT(samples_of(b) == 6);
+    cover_deinit(&want);
+    cover_deinit(&rest);
+    arena_deinit(&mem);
+}
+
+/* -- waiting ---------------------------------------------------------------------------------------------------------------- */
+
+struct waiter {
+    struct node *n;
+    struct cover need;
+    err_t result;
+    bool over;
+};
+static void wait_fiber(void *arg)
+{
+    struct waiter *w = arg;
+    w->result = store_cover_wait(w->n->s, &w->need, mono_add(rt_now(), 60 * NS_PER_S));
+    w->over = true;
+}
+
+static void waiting_for_names(void)
+{
+    struct node *a = &nodes[0];
+    const struct fiber_opts fo = { .name = "wait", .class = RT_QUERY };
+    struct batch_name first = name_of(&nodes[1]), second = name_of(&nodes[1]);
+    struct waiter w = { .n = a };
+    struct scope scope;
+    cover_init(&w.need);
+    cover_add(&w.need, &first);
+    cover_add(&w.need, &second);
+    second.core = 1; /* kept by another core, where there is one */
+    cover_add(&w.need, &second);
+    second.core = 0;
+    ASSERT(store_cover_wait(a->s, &w.need, mono_add(rt_now(), 20 * NS_PER_MS)) == ERR_TIMEOUT);
+    scope_init(&scope, NULL);
+    must(fiber_start(&scope, &fo, wait_fiber, &w), "fiber");
+    must(put(a, &second, 1, 0, false), "put");
+    second.core = 1;
+    must(put(a, &second, 2, 0, false), "put");
+    must(fiber_sleep(20 * NS_PER_MS), "sleep");
+    ASSERT(!w.over);
+    must(store_seal(a->s), "seal");
+    must(put(a, &first, 0, 0, false), "put");
+    must(scope_join(&scope), "join");
+    ASSERT(w.over && w.result == OK);
+    must(store_cover_wait(a->s, &w.need, rt_now()), "it is there");
+    /* The store closes: nobody is kept waiting. */
+    struct batch_name third = name_of(&nodes[1]);
+    cover_add(&w.need, &third);
+    w.over = false;
+    must(fiber_start(&scope, &fo, wait_fiber, &w), "fiber");
+    must(fiber_sleep(20 * NS_PER_MS), "sleep");
+    ASSERT(!w.over);
+    restart(a);
+    must(scope_join(&scope), "join");
+    ASSERT(w.over && w.result == ERR_UNAVAILABLE);
+    scope_deinit(&scope);
+    cover_deinit(&w.need);
+}
+
+/* -- logs that are kept ------------------------------------------------------------------------------------------------------ */
+
+static uint32_t kept(struct node *n)
+{
+    uint32_t files = 0;
+    for (uint32_t i = 0; i < n->s->nlogs; i++)
+        files += n->s->logs[i].sealed;
+    return files;
+}
+static void put_and_seal(struct node *n, uint32_t k)
+{
+    struct batch_name name = name_of(n);
+    must(put(n, &name, k, 0, false), "put");
+    must(store_seal(n->s), "seal");
+    name = name_of(n);
+    must(put(n, &name, k + 1, 0, false), "put"); /* the core's next file: the one before is done */
+    must(store_seal(n->s), "seal");
+}
+static void wait_kept(struct node *n, uint32_t files)
+{
+    for (unsigned i = 0; i < 400 && kept(n) != files; i++)
+        must(fiber_sleep(10 * NS_PER_MS), "sleep");
+    if (kept(n) != files) fprintf(stderr, "%u files are kept, not %u\n", kept(n), files);
+    ASSERT(kept(n) == files);
+}
+
+static void logs_are_kept_within_limits(void)
+{
+    struct node *a = &nodes[0], *b = &nodes[1];
+    struct cover all;
+    put_and_seal(a, 0);
+    ASSERT(kept(a) >= 1);
+    restart(a);
+    ASSERT(kept(a) >= 1); /* found again */
+    want_requests(a, 2);
+    struct to t = pull_all(a, b);
+    ASSERT(t.given == 2);
+    /* All have them. */
+    cover_of(a, &all);
+    store_covered(a->s, &all);
+    wait_kept(a, 0);
+    put_and_seal(a, 2);
+    uint32_t files = kept(a);
+    ASSERT(files >= 1);
+    cover_deinit(&all);
+    cover_of(a, &all);
+    store_covered(a->s, &all);
+    wait_kept(a, 0);
+    cover_deinit(&all);
+    /* Too many bytes; then too old. */
+    int64_t dropped = metric_sum(M_LOG_KEPT_LOST);
+    stop(a);
+    a->o.log_keep_bytes = 1;
+    start(a);
+    put_and_seal(a, 4);
+    wait_kept(a, 0);
+    ASSERT(metric_sum(M_LOG_KEPT_LOST) > dropped);
+    stop(a);
+    a->o.log_keep_bytes = 1 << 30;
+    a->o.log_keep_ms = 1;
+    start(a);
+    put_and_seal(a, 6);
+    wait_kept(a, 0);
+    want_requests(a, 8);
+    /* Of the stream of this node alone nothing is kept. */
+    stop(a);
+    a->o.log_keep_ms = KEEP_MS;
+    start(a);
+    files = kept(a); /* the last one */
+    for (uint32_t k = 8; k < 10; k++) {
+        struct table *rows;
+        struct batch l = batch_of(k, &rows, 0), *p = &l;
+        must(store_append(a->s, &p, 1), "append");
+        table_put(rows);
+        must(store_seal(a->s), "seal");
+    }
+    ASSERT(kept(a) == files);
+    want_requests(a, 10);
+}
+
+/* -- what is refused ----------------------------------------------------------------------------------------------------------- */
+
+static void hostile_bytes(void)
+{
+    struct node *a = &nodes[0];
+    struct batch_name name = name_of(&nodes[1]), other = name_of(&nodes[1]);
+    struct buf bytes;
+    struct table *t;
+    struct batch b = batch_of(0, &t, 0);
+    buf_init(&bytes, 1 << 20, NULL);
+    encode(&b, &name, &bytes);
+    struct store_request r = { .name = other, .bytes = buf_view(&bytes) };
+    ASSERT(store_put(a->s, &r) == ERR_INVALID);
+    r.name = (struct batch_name){ 0 };
+    ASSERT(store_put(a->s, &r) == ERR_INVALID);
+    r.name = name;
+    for (size_t n = bytes.n - 1; n > 0; n -= MIN(n, (size_t)7)) {
+        r.bytes.n = n;
+        ASSERT(store_put(a->s, &r) == ERR_CORRUPT);
+    }
+    for (size_t i = 0; i < bytes.n; i++) { /* whatever it makes of it, it ends */
+        bytes.p[i] ^= 0x55;
+        r.bytes = buf_view(&bytes);
+        err_t e = i < 37 || (i >= 53 && i < 61) ? ERR_CORRUPT : store_put(a->s, &r); /* not the name, nor the time */
+        bytes.p[i] ^= 0x55;
+        if (e == OK) name.seq++, memcpy(bytes.p + 29, &name.seq, 8), r.name = name;
+    }
+    struct batch_name unknown = name;
+    unknown.stream = 12345;
+    buf_clear(&bytes);
+    encode(&b, &unknown, &bytes);
+    r = (struct store_request){ .name = unknown, .bytes = buf_view(&bytes) };
+    ASSERT(store_put(a->s, &r) == ERR_INVALID);
+    table_put(t);
+    /* A series without its labels leans on a frame that is not here. */
+    struct arena mem;
+    arena_init(&mem, NULL);
+    struct batch m = metrics_of(1, &mem), *p = &m;
+    m.metrics->canonical[0] = STR_NONE;
+    name.seq += 100;
+    const struct request_head h = { .name = name, .nbatches = 1 };
+    buf_clear(&bytes);
+    request_encode(&h, &p, NULL, &bytes);
+    r = (struct store_request){ .name = name, .bytes = buf_view(&bytes) };
+    ASSERT(store_put(a->s, &r) == ERR_CORRUPT);
+    ASSERT(samples_of(a) == 0);
+    arena_deinit(&mem);
+    buf_deinit(&bytes);
+    int64_t used = atomic_load(&a->s->mem.used);
+    must(store_seal(a->s), "seal");
+    ASSERT(atomic_load(&a->s->mem.used) <= used);
+}
+
+/* A deletion takes what is covered when it is made; the same content under another name comes back. */
+static void deletions_and_late_names(void)
+{
+    struct node *a = &nodes[0];
+    struct batch_name early = name_of(a), late = name_of(&nodes[1]);
+    must(put(a, &early, 0, 9, false), "put");
+    struct delete_entry d = { .tenant = STR("anonymous"), .signal = SIG_LOGS, .doc = STR("{}") };
+    must(store_delete_begin(a->s, &d), "begin");
+    ASSERT(covered(a) == 1);
+    must(put(a, &late, 0, 9, false), "put");
+    ASSERT(covered(a) == 2);
+    static struct seen c;
+    memset(&c, 0, sizeof c);
+    c.s = a->s;
+    for (unsigned core = 0; core < rt_cores(); core++)
+        must(rt_call(core, RT_QUERY, see_here, &c), "read");
+    ASSERT(c.rows[0] == 2 * ROWS); /* the first of them are what the deletion's marks will take */
+    must(put(a, &late, 0, 9, false), "again");
+    ASSERT(covered(a) == 2);
+}
+
+/* Seals that stop half way, a catalog whose answer is lost: coverage stays, and stays true. */
+static void interrupted_seals(void)
+{
+    struct node *a = &nodes[0];
+    const enum errinj_id faults[] = { EI_SEAL_BEFORE_COMMIT, EI_SEAL_AFTER_COMMIT };
+    uint32_t k = 0;
+    for (unsigned i = 0; i < 4; i++) {
+        struct batch_name name = name_of(a);
+        must(put(a, &name, k++, 0, false), "put");
+        errinj_arm(faults[i % 2], 1);
+        ASSERT(store_seal(a->s) == ERR_IO);
+        name = name_of(a);
+        must(put(a, &name, k++, 0, false), "put");
+        ASSERT(covered(a) == k);
+        want_requests(a, k);
+        if (i < 2) restart(a);
+        ASSERT(covered(a) == k);
+        want_requests(a, k);
+        must(store_seal(a->s), "seal");
+        ASSERT(covered(a) == k);
+        want_requests(a, k);
+    }
+    restart(a);
+    ASSERT(covered(a) == k);
+    want_requests(a, k);
+}
+
 typedef void test_fn(void);
 
 static err_t one(void *arg)
@@ -315,6 +731,14 @@ int main(void)
         run("own requests have names", own_requests_have_names, cores);
         run("one content under two names", one_content_under_two_names, cores);
         run("two at once", two_at_once, cores);
+        run("pulled from logs", pulled_from_logs, cores);
+        run("pulled aliases", pulled_aliases, cores);
+        run("pulled own stream", pulled_own_stream, cores);
+        run("waiting for names", waiting_for_names, cores);
+        run("logs are kept within limits", logs_are_kept_within_limits, cores);
+        run("hostile bytes", hostile_bytes, cores);
+        run("deletions and late names", deletions_and_late_names, cores);
+        run("interrupted seals", interrupted_seals, cores);
     }
     char cmd[128];
     snprintf(cmd, sizeof cmd, "rm -rf %s", dir);
