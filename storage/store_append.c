@@ -257,7 +257,8 @@ static err_t prepare(struct passing *p)
     else p->head.key = request_key(ap->batches, ap->n);
     if (!store_stream_known(s, p->head.name.stream))
         return err_set(ERR_INVALID, "a request of stream %016" PRIx64 ", which this node does not know", p->head.name.stream);
-    p->entry = (struct dedup_entry){ .key = dedup_key_of(s, p->head.key, p->head.name.stream), .wall_ms = p->head.wall_ms };
+    /* It is remembered from when it came here, however late that is. */
+    p->entry = (struct dedup_entry){ .key = dedup_key_of(s, p->head.key, p->head.name.stream), .wall_ms = rt_wall().ns / NS_PER_MS };
     for (uint32_t i = 0; i < ap->n; i++)
         p->entry.scope |= dedup_scope(ap->batches[i]->tenant, ap->batches[i]->signal);
     return OK;
@@ -286,7 +287,7 @@ static err_t put_rows(struct passing *p)
         p->head.nbatches = 0;
         return log_and_insert(p);
     }
-    if (!given) store_name_next(s, p->head.name.stream, &p->head.name);
+    if (!given) held_name_silent(s, p->head.name.stream, &p->head.name);
     p->entry.name = p->head.name;
     p->head.nbatches = ap->n;
     p->split = split_new(s, &p->a);

@@ -48,6 +48,7 @@ void held_deinit(struct held *n)
     cover_deinit(&n->by_all);
     free(n->gens);
     free(n->next);
+    free(n->silent);
 }
 
 /* -- what a core has ---------------------------------------------------------------------------------------------- */
@@ -83,18 +84,44 @@ void held_add(struct shard *sh, uint64_t generation, const struct batch_name *na
         if (cover_has(w->need, name) && --w->missing == 0) event_signal(&w->done);
 }
 
+static struct name_next *next_of(struct name_next **list, uint32_t *n, uint32_t *cap, uint64_t stream)
+{
+    uint32_t i = 0;
+    while (i < *n && (*list)[i].stream != stream)
+        i++;
+    if (i == *n) {
+        *list = store_grow(*list, cap, *n + 1, sizeof **list);
+        (*list)[(*n)++] = (struct name_next){ stream, 1 };
+    }
+    return &(*list)[i];
+}
+
 void store_name_next(struct store *s, uint64_t stream, struct batch_name *out)
 {
     struct shard *sh = shard_here(s);
     struct held *n = &sh->held;
-    uint32_t i = 0;
-    while (i < n->nnext && n->next[i].stream != stream)
-        i++;
-    if (i == n->nnext) {
-        n->next = store_grow(n->next, &n->next_cap, n->nnext + 1, sizeof *n->next);
-        n->next[n->nnext++] = (struct name_next){ stream, 1 };
-    }
-    *out = (struct batch_name){ .stream = stream, .origin = s->node, .epoch = s->epoch, .core = sh->core, .seq = n->next[i].seq++ };
+    struct name_next *next = next_of(&n->next, &n->nnext, &n->next_cap, stream);
+    *out = (struct batch_name){ .stream = stream, .origin = s->node, .epoch = s->epoch, .core = sh->core, .seq = next->seq++ };
+}
+
+void held_name_silent(struct store *s, uint64_t stream, struct batch_name *out)
+{
+    struct shard *sh = shard_here(s);
+    struct held *n = &sh->held;
+    struct name_next *next = next_of(&n->silent, &n->nsilent, &n->silent_cap, stream);
+    *out = (struct batch_name){ .stream = stream, .origin = s->node, .epoch = s->epoch, .core = sh->core + s->cores, .seq = next->seq++ };
+}
+
+/* Was a name that says it is of this node given by it? One of this epoch only by store_name_next. */
+static err_t check_given(const struct shard *sh, const struct batch_name *name)
+{
+    const struct store *s = sh->store;
+    const struct held *n = &sh->held;
+    if (name->origin.u != s->node.u || name->epoch < s->epoch) return OK;
+    for (uint32_t i = 0; i < n->nnext && name->epoch == s->epoch && name->core == sh->core; i++)
+        if (n->next[i].stream == name->stream && name->seq < n->next[i].seq) return OK;
+    return err_set(ERR_INVALID, "a request has a name of this node (epoch %" PRIu64 ", core %u, number %" PRIu64 ") that this node did not give",
+                   name->epoch, name->core, name->seq);
 }
 
 /* -- claims --------------------------------------------------------------------------------------------------------- */
@@ -141,6 +168,7 @@ static err_t claim_here(void *arg)
         if (--first->waiters == 0) free(first);
         TRY(e);
     }
+    TRY(check_given(shard_here(c->s), c->name));
     TRY(check_room(n, STORE_INTERVALS_MAX / c->s->cores));
     struct name_claim *mine = calloc(1, sizeof *mine);
     ASSERT(mine != NULL);

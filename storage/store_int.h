@@ -108,6 +108,8 @@ struct held {
     struct name_waiter *waiters;
     struct name_next *next; /* of the names that this core gives */
     uint32_t nnext, next_cap;
+    struct name_next *silent; /* of those that nobody was told of */
+    uint32_t nsilent, silent_cap;
     struct cover by_all;    /* of store_covered; the same on every core */
 };
 void held_init(struct held *n);
@@ -116,6 +118,9 @@ void held_deinit(struct held *n);
 MUST_CHECK err_t held_claim(struct store *s, const struct batch_name *n, bool *known) MAY_YIELD;
 /* covered: within its generation, whose gate is open. */
 void held_finish(struct store *s, const struct batch_name *n, uint64_t generation, bool covered) MAY_YIELD;
+/* The next name of the running core for a request that comes without one. Their writer is another than that of store_name_next, so
+ * that nobody else can put something under such a name before its time. */
+void held_name_silent(struct store *s, uint64_t stream, struct batch_name *out);
 /* On the core that keeps the name, which is new. */
 void held_add(struct shard *sh, uint64_t generation, const struct batch_name *n);
 /* Of a frame that was replayed. */

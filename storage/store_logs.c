@@ -152,6 +152,7 @@ static void read_names(struct store *s)
 /* Why the file goes, though it is needed; NULL: it stays. */
 static const char *past_limits(const struct store *s, const struct log_file *f)
 {
+    if (disk_tight(s)) return "the disk is nearly full";
     if ((int64_t)s->logs_kept > s->o.log_keep_bytes) return "too many bytes are kept";
     if (rt_now().ns - f->since.ns > s->o.log_keep_ms * (int64_t)NS_PER_MS) return "it was kept long enough";
     return NULL;

@@ -8,7 +8,7 @@
  *     under a name. After a restart it is what the catalog says of sealed generations (written in the batch that seals them)
  *     and what the logs of the others have.
  *  2. A name is stored once: by who claims it first; another one that brings it waits for that, or finds it covered.
- *  3. Content is stored once as far as it is remembered (store.h, invariant 4; only within a stream): the second name of it becomes
+ *  3. Content is stored once as far as it is remembered (store.h, invariant 4; only within a stream, and from when it came here): the second name of it becomes
  *     an alias, a frame without rows that names the first. An alias is taken from another node only where the first is covered, so
  *     that what is covered under an alias is here, too.
  *  4. What lacks rows is not covered: a frame that is rotten, or a series whose definition is.
@@ -18,7 +18,8 @@
  * no tombstone or mark touches its rows, and content that was deleted is stored again. So whoever deletes on many nodes first
  * has each of them cover what all of them cover together (store_cover, store_pull, store_cover_wait), then deletes on each.
  *
- * Any core may call these. Names of a writer on core c of any node are kept by core c modulo the number of cores here. */
+ * A core of a node is two writers: its own number names what store_name_next is asked for; that plus the number of cores what
+ * comes without a name. Any core may call these. Names of a writer on core c of any node are kept by core c modulo the number of cores here. */
 #ifndef STORAGE_STORE_NAMES_H
 #define STORAGE_STORE_NAMES_H
 
@@ -36,7 +37,7 @@ struct store_request {
 /* Logs, inserts and makes durable on the running core, as store_append does, which is this without a name, to the stream of this
  * node alone. Borrowed until it returns. OK, too, when the name is covered already, or its content: nothing is stored twice.
  * The stream is one of store_stream_add. Errors of store_append, and ERR_INVALID (of another name than the bytes', of
- * no stream that is known), ERR_CORRUPT (bytes), ERR_NOT_FOUND (bytes of an alias whose first name is not covered here),
+ * no stream that is known, of this node and epoch but not by store_name_next), ERR_CORRUPT (bytes), ERR_NOT_FOUND (bytes of an alias whose first name is not covered here),
  * ERR_LIMIT (STORE_INTERVALS_MAX). */
 MUST_CHECK err_t store_put(struct store *s, const struct store_request *r) MAY_YIELD;
 /* The next name of the running core for a stream. A number that was given and never stored is a gap, which does no harm but
@@ -56,8 +57,8 @@ MUST_CHECK err_t store_pull(struct store *s, const struct cover *want, uint64_t 
 
 /* What every live member of each stream covers, as far as it is known; takes the place of what was said before. Log files of
  * sealed generations stay while they hold names of streams with other members that are not in it: at most
- * opts.log_keep_bytes of them, at most for opts.log_keep_ms since they were sealed or, of an earlier life, since the start; the
- * oldest go first. */
+ * opts.log_keep_bytes of them, at most for opts.log_keep_ms since they were sealed or, of an earlier life, since the start, and not
+ * when the disk is nearly full; the oldest go first. */
 void store_covered(struct store *s, const struct cover *by_all) MAY_YIELD;
 
 #endif

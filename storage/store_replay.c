@@ -65,14 +65,16 @@ static err_t insert(struct replaying *r, const struct replayed *q)
                  r->generation, name->core, name->seq);
         return OK;
     }
-    split_insert(q->split, r->generation, name->stream);
     r->nameless += q->nameless;
+    if (q->nameless && name->stream != s->own_stream) return OK; /* others have it whole */
+    split_insert(q->split, r->generation, name->stream);
     if (q->nameless == 0) TRY(held_replay(s, name, r->generation));
     if (name->stream != s->own_stream) cover_add(&r->file->names, name);
     const hash128 none = { 0, 0 };
     if (q->n == 0 || hash128_eq(q->head.key, none)) return OK;
-    const struct dedup_entry known = { .key = dedup_key_of(s, q->head.key, name->stream), .wall_ms = q->head.wall_ms, .scope = q->scope,
-                                       .name = *name };
+    /* When a request of another node came here is not written down: it is remembered as if that were now. */
+    int64_t wall_ms = name->stream == s->own_stream ? q->head.wall_ms : rt_wall().ns / NS_PER_MS;
+    const struct dedup_entry known = { .key = dedup_key_of(s, q->head.key, name->stream), .wall_ms = wall_ms, .scope = q->scope, .name = *name };
     struct buf bytes;
     buf_init(&bytes, DEDUP_BYTES, NULL);
     dedup_put(&bytes, &known);

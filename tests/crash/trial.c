@@ -161,6 +161,8 @@ static err_t takeover_main(void *arg)
     struct bucket b;
     struct store *s;
     bucket_open(r, &b);
+    for (uint32_t i = 0; i < r->m->nrequests; i++)
+        r->m->requests[i].named = 0; /* what it covers is lost with the disk */
     for (unsigned k = 0; k < 2; k++) {
         uint64_t lost = r->m->lost_reads;
         must(store_open(&r->opts, &s), "open from the bucket");

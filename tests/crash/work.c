@@ -49,6 +49,7 @@ void work_init(struct work *w, uint64_t seed)
         w->opts.retention_share = prng_chance(r, 0.6) ? 1e-8 : 0; /* evicts what is uploaded */
     }
     model_init(&w->m, prng_next(r));
+    if (hash_u64(w->m.rnd.s[0]) % 2) model_name_some(&w->m);
     w->m.noted = tape_event;
     w->m.retention_ns = w->opts.retention_age_ms * NS_PER_MS;
 }
@@ -80,11 +81,8 @@ static err_t client_here(void *arg)
     struct client *c = arg;
     struct life *l = c->l;
     for (unsigned k = 0, tries = 0; k < l->w->requests; k++) {
-        struct built b;
         uint32_t i = model_begin(&l->w->m, &c->rnd, 0.2);
-        model_build(&l->w->m, i, &b);
-        err_t e = store_append(l->s, b.p, b.n);
-        model_built_free(&b);
+        err_t e = model_send(&l->w->m, l->s, i);
         model_end(&l->w->m, i, e == OK);
         if (e != OK && (!full(l, e) || tries++ == PATIENCE)) return e;
         k -= e != OK;
@@ -190,6 +188,7 @@ static err_t work_main(void *arg)
     struct life *l = arg;
     struct work *w = l->w;
     TRY(store_open(&w->opts, &l->s));
+    if (w->m.named.n) TRY(store_stream_add(l->s, &w->m.named));
     busy(l);
     if (w->bucket) TRY(upload(l));
     if (w->restarts) {

@@ -78,18 +78,18 @@ static bool went(struct trial *t, err_t e, const char *what)
 static void append(struct trial *t, unsigned count)
 {
     for (unsigned k = 0; k < count && !t->stopped; k++) {
-        struct built b;
         uint32_t i = model_begin(&t->m, &t->rnd, 0.3);
-        model_build(&t->m, i, &b);
-        bool ok = went(t, store_append(t->s, b.p, b.n), "append");
-        model_built_free(&b);
+        bool ok = went(t, model_send(&t->m, t->s, i), "append");
         model_end(&t->m, i, ok);
     }
 }
 
 static bool open_store(struct trial *t)
 {
-    return went(t, store_open(&t->opts, &t->s), "open");
+    if (!went(t, store_open(&t->opts, &t->s), "open")) return false;
+    if (went(t, store_stream_add(t->s, &t->m.named), "stream")) return true;
+    store_close(t->s);
+    return false;
 }
 
 static void look(struct trial *t)
@@ -148,6 +148,7 @@ static err_t short_life(void *arg)
 {
     struct trial *t = arg;
     TRY(store_open(&t->opts, &t->s));
+    TRY(store_stream_add(t->s, &t->m.named));
     append(t, 3);
     store_close(t->s);
     return OK;
@@ -227,6 +228,7 @@ static bool run_trial(enum kind_of_fault kind, uint64_t n, bool verbose, uint64_
     current_seed = n;
     snprintf(current_place, sizeof current_place, " (nth %s)", kind_names[kind]);
     model_init(&t.m, 1);
+    model_name_some(&t.m);
     prng_init(&t.rnd, 1);
     t.opts = (struct store_opts){ .dir = "/data", .kv = kv, .partitions = 16, .mem_bytes = 16 << 20, .seal_age_ms = 3600000,
                                   .commit_bytes = 1 << 20, .refuse_share = 0.95, .on_failed = on_failed,

@@ -295,6 +295,42 @@ static err_t check_here(void *arg)
     return OK;
 }
 
+/* One byte a request: is it covered, under whatever name? Every name that was acked must be. NULL: there are no names. */
+static err_t covered_requests(struct model *m, struct store *s, uint8_t **out)
+{
+    struct cover c;
+    struct cover_run r;
+    struct cover_iter it = { 0 };
+    *out = NULL;
+    if (!m->named.n) return OK;
+    pthread_mutex_lock(&m->lock);
+    uint32_t n = m->nrequests, *acked = calloc(n + 1, sizeof *acked);
+    ASSERT(acked != NULL);
+    for (uint32_t i = 0; i < n; i++)
+        acked[i] = m->requests[i].named;
+    pthread_mutex_unlock(&m->lock);
+    cover_init(&c);
+    err_t e = store_cover(s, &m->named.id, 1, &c);
+    if (e == OK) *out = calloc(n + 1, 1);
+    for (uint32_t i = 0; e == OK && i < n && !m->rot && !m->recovered; i++)
+        for (uint32_t v = 0; v < NAMES; v++) {
+            struct batch_name name = model_name(m, i, v);
+            if (acked[i] >> v & 1 && !cover_has(&c, &name)) wrong("request %u was acked under its name %u, which is not covered", i, v);
+        }
+    pthread_mutex_lock(&m->lock);
+    while (e == OK && cover_next(&c, &it, &r))
+        for (uint64_t seq = r.first; seq <= r.last; seq++) {
+            const struct batch_name name = { r.stream, r.origin, r.epoch, r.core, seq };
+            uint32_t i = model_named(m, &name);
+            if (i == UINT32_MAX) wrong("a name is covered that was never sent");
+            if (i < n) (*out)[i] = 1;
+        }
+    pthread_mutex_unlock(&m->lock);
+    cover_deinit(&c);
+    free(acked);
+    return e;
+}
+
 err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uint32_t nacked)
 {
     static const char *const names[] = { "span", "log", "document", "sample", "exemplar", "histogram" };
@@ -306,10 +342,13 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
         m->rows[i].seen = 0;
     pthread_mutex_unlock(&m->lock);
     struct check c = { m, s };
+    uint8_t *covered;
+    TRY(covered_requests(m, s, &covered));
     err_t e = OK;
     for (unsigned core = 0; core < rt_cores() && e == OK; core++)
         e = rt_call(core, RT_QUERY, check_here, &c);
     free(c.found);
+    if (e != OK) free(covered);
     TRY(e);
     m->lost_reads += c.lost;
     pthread_mutex_lock(&m->lock);
@@ -317,6 +356,7 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
         const struct row *r = &m->rows[i];
         bool acked = acked_at ? r->request < nacked && acked_at[r->request]
                               : m->requests[r->request].outcome == ACKED;
+        acked |= covered && covered[r->request];
         const struct deletion_verdict d = deletion_of(m, i, began);
         bool again = (m->jumped || d.doubled) && r->seen <= m->requests[r->request].sent;
         if (r->seen > 1 && !again) wrong("%s %u is there %u times (request %u)", names[r->kind], i, r->seen, r->request);
@@ -331,5 +371,6 @@ err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uin
     }
     m->checks++;
     pthread_mutex_unlock(&m->lock);
+    free(covered);
     return OK;
 }

@@ -10,6 +10,8 @@
  * life the faults stop, and everything is checked: after the start, after a seal, after a clean restart.
  * In a fifth of the seeds everything is of the object class, over a bucket with faults (object_mem.c), mostly evicted as soon as it
  * is uploaded; in the end all is uploaded, the disk is lost, and a new node must have everything from the bucket.
+ * In half of the seeds some requests come under names that other nodes gave them, some under two; what the store covers is held against
+ * the rows, and what it reads out of its logs against what was sent.
  * In a tenth of the seeds bits of log files flip between lives: then acked rows may be missing, but nothing may be changed,
  * doubled, or another tenant's. The catalog (kv_mem) survives every crash; its writes fail in some seeds, or only their answers
  * get lost. In some the wall clock steps to and fro. */
@@ -48,6 +50,7 @@ struct world { /* of a seed */
     struct prng deletes; /* of its own, so that seeds without deletions stay as they were */
     struct prng outages; /* of the bucket */
     struct prng keeps;
+    struct prng pulls;
     bool deleting, keeping;
     bool downsampling; /* of all tenants, from the first second on */
     struct sim_disk *disk;
@@ -61,7 +64,7 @@ struct world { /* of a seed */
     uint32_t local;              /* the tenant that is of the local class; TENANTS = none */
     int64_t clock_off_ns; /* the wall clock against what it should be */
     struct model m;
-    int64_t mem_bytes, seal_age_ms, merge_bytes, merge_memory;
+    int64_t log_keep_bytes, mem_bytes, seal_age_ms, merge_bytes, merge_memory;
     int64_t wall_ns;
     bool verbose, small_disk, clock_steps, clock_jumps;
     bool rot;        /* bits of log files flip between lives */
@@ -97,6 +100,8 @@ static void open_opts(const struct life *l, struct store_opts *o)
                               .merge_window_ms = 86400000, .merge_memory = l->w->merge_memory,
                               .commit_bytes = 1 << 20, .pause_share = 0.85, .refuse_share = 0.9, .read_only_share = 0.95,
                               .ballast_bytes = 64 << 20, .scrub_ms = 3600000, .on_failed = on_failed };
+    if (l->w->m.named.n) o->log_keep_bytes = l->w->log_keep_bytes;
+    o->log_keep_ms = 10000;
     if (!l->w->bucket) return;
     o->object = l->w->bucket;
     o->durable = "object";
@@ -118,10 +123,26 @@ static err_t nap(struct prng *r, int64_t most_us)
 
 static err_t send_request(struct life *l, uint32_t i)
 {
-    struct built b;
-    model_build(&l->w->m, i, &b);
-    err_t e = store_append(l->s, b.p, b.n);
-    model_built_free(&b);
+    return model_send(&l->w->m, l->s, i);
+}
+
+static void puller_fiber(void *arg)
+{
+    struct life *l = arg;
+    struct prng r;
+    prng_init(&r, prng_next(&l->w->pulls));
+    while (!l->done && !l->failed) {
+        if (nap(&r, 300000) != OK || l->done) return;
+        if (model_pull(&l->w->m, l->s, &r) != OK && l->w->verbose) fprintf(stderr, "pull: %s\n", err_detail());
+    }
+}
+
+static err_t open_store(struct life *l, const struct store_opts *o)
+{
+    TRY(store_open(o, &l->s));
+    if (!l->w->m.named.n) return OK;
+    err_t e = store_stream_add(l->s, &l->w->m.named);
+    if (e != OK) store_close(l->s);
     return e;
 }
 
@@ -241,6 +262,7 @@ static void work(struct life *l)
     ASSERT(fiber_start(&others, &in, reader_fiber, l) == OK);
     if (l->w->deleting) ASSERT(fiber_start(&others, &in, deleter_fiber, l) == OK);
     if (l->w->keeping) ASSERT(fiber_start(&others, &in, keeper_fiber, l) == OK);
+    if (l->w->m.named.n) ASSERT(fiber_start(&others, &in, puller_fiber, l) == OK);
     if (l->w->clock_steps) ASSERT(fiber_start(&others, &in, clock_fiber, l) == OK);
     ASSERT(scope_join(&s) == OK);
     l->done = true;
@@ -262,7 +284,7 @@ static err_t life_main(void *arg)
     struct life *l = arg;
     struct store_opts o;
     open_opts(l, &o);
-    TRY(store_open(&o, &l->s));
+    TRY(open_store(l, &o));
     l->opened = true;
     count_rot(l);
     if (l->w->downsampling) keep_downsampled(l->s);
@@ -285,7 +307,7 @@ static err_t last_main(void *arg)
     struct model *m = &l->w->m;
     open_opts(l, &o);
     uint64_t lost_reads = m->lost_reads;
-    must(store_open(&o, &l->s), "open");
+    must(open_store(l, &o), "open");
     count_rot(l);
     must(model_check(m, l->s, NULL, 0), "check");
     keep_check(m, l->s);
@@ -309,7 +331,7 @@ static err_t last_main(void *arg)
     must(store_seal(l->s), "seal");
     must(model_check(m, l->s, NULL, 0), "check after seal");
     store_close(l->s);
-    must(store_open(&o, &l->s), "open again");
+    must(open_store(l, &o), "open again");
     must(model_check(m, l->s, NULL, 0), "check after restart");
     keep_check(m, l->s);
     store_close(l->s);
@@ -329,7 +351,7 @@ static err_t upload_main(void *arg)
     struct store_opts o;
     struct store_stats st;
     open_opts(l, &o);
-    must(store_open(&o, &l->s), "open");
+    must(open_store(l, &o), "open");
     must(store_seal(l->s), "seal");
     for (unsigned k = 0;; k++) {
         store_stats(l->s, &st);
@@ -351,7 +373,7 @@ static err_t takeover_main(void *arg)
     uint64_t lost_reads = l->w->m.lost_reads;
     open_opts(l, &o);
     for (unsigned k = 0; k < 2; k++) {
-        must(store_open(&o, &l->s), "open from the bucket");
+        must(open_store(l, &o), "open from the bucket");
         must(model_check(&l->w->m, l->s, NULL, 0), "check from the bucket");
         keep_check(&l->w->m, l->s);
         if (l->w->m.lost_reads != lost_reads) wrong("segments in the bucket cannot be read though nothing fails");
@@ -391,6 +413,15 @@ static void run_bucket(struct world *w, unsigned cores, struct report *rep)
 }
 
 /* -- a seed -------------------------------------------------------------------------------------------------------- */
+
+/* In half of the seeds requests come under names, too; their logs are kept: all, few, or none. */
+static void draw_names(struct world *w)
+{
+    const int64_t keep[] = { 1 << 30, 256 << 10, 0 };
+    if (!prng_chance(&w->pulls, 0.5)) return;
+    model_name_some(&w->m);
+    w->log_keep_bytes = keep[prng_below(&w->pulls, ARRAY_LEN(keep))];
+}
 
 static void draw_faults(struct prng *r, struct sim_faults *f)
 {
@@ -527,6 +558,7 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     prng_init(&w.outages, hash_u64(seed + 5));
     w.deleting = prng_chance(&w.deletes, 0.6);
     prng_init(&w.keeps, hash_u64(seed + 9));
+    prng_init(&w.pulls, hash_u64(seed + 10));
     w.keeping = prng_chance(&w.keeps, 0.4);
     w.downsampling = !w.deleting && !w.keeping && prng_chance(&w.keeps, 0.8);
     w.rot = prng_chance(&w.rnd, 0.1);
@@ -542,6 +574,7 @@ static void run_seed(uint64_t seed, unsigned cores, bool verbose, struct report 
     w.merge_bytes = prng_chance(&w.rnd, 0.8) ? INT64_C(1) << (14 + prng_below(&w.rnd, 12)) : 0;
     w.merge_memory = prng_chance(&w.rnd, 0.2) ? 1 << 20 : 1 << 28;
     model_init(&w.m, prng_next(&w.rnd));
+    draw_names(&w);
     draw_bucket(&w, seed);
     unsigned lives = 1 + (unsigned)prng_below(&w.rnd, LIVES_MAX);
     for (unsigned i = 0; i < lives; i++)

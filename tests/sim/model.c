@@ -50,6 +50,7 @@ void model_copy(struct model *to, const struct model *from, uint32_t n, uint64_t
 {
     model_init(to, seed);
     to->retention_ns = from->retention_ns;
+    to->named = from->named;
     to->nrows = n < from->nrequests ? from->requests[n].first : from->nrows;
     to->nrequests = n;
     to->requests = grow(NULL, &to->requests_cap, n + 1, sizeof *to->requests);
@@ -58,7 +59,7 @@ void model_copy(struct model *to, const struct model *from, uint32_t n, uint64_t
     if (to->nrows) memcpy(to->rows, from->rows, to->nrows * sizeof *to->rows);
     for (uint32_t i = 0; i < n; i++) {
         to->requests[i].outcome = NEW;
-        to->requests[i].busy = to->requests[i].sent = 0;
+        to->requests[i].busy = to->requests[i].sent = to->requests[i].named = 0;
         to->requests[i].sent_first = to->requests[i].sent_last = 0;
     }
 }
@@ -352,4 +353,86 @@ void model_built_free(struct built *b)
     for (uint32_t i = 0; i < b->n; i++)
         batch_release(&b->batches[i]);
     arena_deinit(&b->a);
+}
+
+/* -- under names -------------------------------------------------------------------------------------------- */
+
+void model_name_some(struct model *m)
+{
+    const node_id ids[] = { { 111 }, { 222 }, { 333 } };
+    stream_make(ids, ARRAY_LEN(ids), &m->named);
+}
+
+struct batch_name model_name(const struct model *m, uint32_t request, uint32_t which)
+{
+    return (struct batch_name){ .stream = m->named.id, .origin = m->named.members[request % 3], .epoch = 1 + request / 3 % 2,
+                                .core = request % 5, .seq = (uint64_t)request * NAMES + which + 1 };
+}
+
+uint32_t model_named(const struct model *m, const struct batch_name *n)
+{
+    uint64_t request = (n->seq - 1) / NAMES;
+    struct batch_name is = model_name(m, (uint32_t)request, (uint32_t)((n->seq - 1) % NAMES));
+    return request < m->nrequests && batch_name_eq(n, &is) ? (uint32_t)request : UINT32_MAX;
+}
+
+static err_t send_named(struct store *s, const struct batch_name *name, struct built *b, bool decoded)
+{
+    struct buf bytes;
+    buf_init(&bytes, 64 << 20, NULL);
+    const struct request_head h = { .name = *name, .key = request_key(b->p, b->n), .wall_ms = rt_wall().ns / NS_PER_MS, .nbatches = b->n };
+    request_encode(&h, b->p, NULL, &bytes);
+    const struct store_request r = { .name = *name, .bytes = buf_view(&bytes), .batches = decoded ? b->p : NULL, .n = b->n };
+    err_t e = store_put(s, &r);
+    buf_deinit(&bytes);
+    return e;
+}
+
+err_t model_send(struct model *m, struct store *s, uint32_t request)
+{
+    struct built b;
+    model_build(m, request, &b);
+    pthread_mutex_lock(&m->lock);
+    const struct request *q = &m->requests[request];
+    uint64_t how = hash_u64(q->content.lo + q->sent), stream = q->content.hi % 2;
+    pthread_mutex_unlock(&m->lock);
+    /* Always of one stream: each stores it once. */
+    uint32_t which = (uint32_t)(how >> 8) % NAMES;
+    bool named = m->named.n && stream;
+    struct batch_name name = named ? model_name(m, request, which) : (struct batch_name){ 0 };
+    err_t e = named ? send_named(s, &name, &b, how & 1) : store_append(s, b.p, b.n);
+    model_built_free(&b);
+    if (!named || e != OK) return e;
+    pthread_mutex_lock(&m->lock);
+    m->requests[request].named |= UINT32_C(1) << which;
+    pthread_mutex_unlock(&m->lock);
+    return OK;
+}
+
+static err_t check_pulled(void *ctx, const struct batch_name *name, struct str bytes)
+{
+    struct model *m = ctx;
+    struct request_reader rd;
+    pthread_mutex_lock(&m->lock);
+    uint32_t i = model_named(m, name);
+    pthread_mutex_unlock(&m->lock);
+    if (i == UINT32_MAX) wrong("a request was read from a log that was never sent");
+    if (request_open(bytes, &rd) != OK) wrong("request %u was read from a log: %s", i, err_detail());
+    if (!batch_name_eq(&rd.head.name, name)) wrong("request %u was read from a log under another name", i);
+    pthread_mutex_lock(&m->lock);
+    uint32_t first = rd.head.nbatches ? i : model_named(m, &rd.head.of);
+    pthread_mutex_unlock(&m->lock);
+    if (first != i) wrong("request %u is said to be the same as request %u", i, first);
+    return OK;
+}
+
+err_t model_pull(struct model *m, struct store *s, struct prng *r)
+{
+    struct cover all;
+    cover_init(&all);
+    err_t e = store_cover(s, &m->named.id, 1, &all);
+    if (e == OK) e = store_pull(s, &all, UINT64_MAX, check_pulled, m);
+    if (e == OK && prng_chance(r, 0.3)) store_covered(s, &all);
+    cover_deinit(&all);
+    return e;
 }

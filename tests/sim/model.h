@@ -8,12 +8,13 @@
 #define TESTS_SIM_MODEL_H
 
 #include "base/core/prng.h"
+#include "storage/store_names.h"
 #include "storage/view.h"
 
 #include <pthread.h>
 
 enum kind { K_SPAN, K_LOG, K_DOC, K_SAMPLE, K_EXEMPLAR, K_HIST, K_COUNT };
-enum { TENANTS = 3, SERIES = 23 };
+enum { TENANTS = 3, SERIES = 23, NAMES = 2 };
 
 enum outcome { NEW, UNKNOWN, ACKED }; /* UNKNOWN: sent, no good answer (yet) */
 /* What somebody who keeps a record is told of; `which` counts requests, deletions or rules of retention. */
@@ -28,6 +29,7 @@ struct request {
     int64_t acked_ns;            /* wall clock */
     uint32_t busy;               /* clients of this life that have it on its way */
     uint32_t sent;               /* times */
+    uint32_t named;              /* bit v: acked under name v */
     uint64_t sent_first, sent_last; /* when by the model's clock: the first time, and the end of the last */
 };
 struct row {
@@ -57,6 +59,7 @@ struct model {
     uint32_t nkeeps, keeps_cap;
     int64_t clock_off_ns;        /* the wall clock against the right one */
     void (*noted)(enum model_event what, uint32_t which); /* or NULL */
+    struct stream named;         /* n > 0: some requests come under names of other nodes, of this stream */
     uint64_t lost_reads;         /* checks that were told of segments that cannot be read: rows of theirs may be missing */
 };
 
@@ -80,6 +83,17 @@ struct built { /* a request as batches */
 };
 void model_build(struct model *m, uint32_t request, struct built *b); /* counts as sent */
 void model_built_free(struct built *b);
+/* Builds it and sends it: as it is, or where there are names under one of the NAMES that it may have, as bytes that are decoded here or there.
+ * Which of these follows from how often it was sent. */
+MUST_CHECK err_t model_send(struct model *m, struct store *s, uint32_t request) MAY_YIELD;
+/* From now on some come under names. Each start of a store makes the stream known. */
+void model_name_some(struct model *m);
+struct batch_name model_name(const struct model *m, uint32_t request, uint32_t which);
+/* Which request has this name? UINT32_MAX: none. */
+uint32_t model_named(const struct model *m, const struct batch_name *n);
+/* Reads requests out of the logs, as another node would; each must be one of the model's. Tells the store now and then that others have
+ * all of them. */
+MUST_CHECK err_t model_pull(struct model *m, struct store *s, struct prng *r) MAY_YIELD;
 
 /* On every core, every tenant and signal: reads all there is.
  * acked_at: requests acked before (a copy of their outcomes, or NULL for the present ones). Aborts with a

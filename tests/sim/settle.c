@@ -13,11 +13,9 @@ static void must(struct settle *x, err_t e, const char *what)
 
 static void append_one(struct settle *x, struct store *s, double again)
 {
-    struct built b;
     uint32_t i = model_begin(x->m, &x->rnd, again);
-    model_build(x->m, i, &b);
-    must(x, store_append(s, b.p, b.n), "append");
-    model_built_free(&b);
+    if (x->m->named.n) must(x, store_stream_add(s, &x->m->named), "stream");
+    must(x, model_send(x->m, s, i), "append");
     model_end(x->m, i, true);
 }
 

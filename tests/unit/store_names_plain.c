@@ -359,12 +359,19 @@ static void pulled_from_logs(void)
     ASSERT(covered(c) == 12);
 }
 
-/* What is an alias here is one there, once its first name is there. */
+static err_t put_five_here(void *arg)
+{
+    const struct race *r = arg;
+    return put(r->n, r->name, r->k, 5, true);
+}
+
+/* What is an alias here is one there, once its first name is there: whichever log is read first. */
 static void pulled_aliases(void)
 {
     struct node *a = &nodes[0], *b = &nodes[1], *c = &nodes[2];
     struct batch_name n1 = name_of(a), n2 = name_of(c);
-    must(put(a, &n1, 0, 5, false), "put");
+    struct race first = { a, &n1, 0 };
+    must(rt_call(rt_cores() - 1, RT_INGEST, put_five_here, &first), "put");
     must(put(a, &n2, 0, 5, false), "alias");
     struct cover want;
     cover_init(&want);
@@ -637,6 +644,18 @@ static void hostile_bytes(void)
     encode(&b, &unknown, &bytes);
     r = (struct store_request){ .name = unknown, .bytes = buf_view(&bytes) };
     ASSERT(store_put(a->s, &r) == ERR_INVALID);
+    /* Names of this node that it did not give. */
+    struct batch_name forged = name_of(a), given = forged;
+    for (unsigned i = 0; i < 3; i++) {
+        forged = given;
+        if (i == 0) forged.seq++;
+        if (i == 1) forged.epoch++;
+        if (i == 2) forged.core += rt_cores(), forged.stream = a->s->own_stream;
+        buf_clear(&bytes);
+        encode(&b, &forged, &bytes);
+        r = (struct store_request){ .name = forged, .bytes = buf_view(&bytes) };
+        ASSERT(store_put(a->s, &r) == ERR_INVALID);
+    }
     table_put(t);
     /* A series without its labels leans on a frame that is not here. */
     struct arena mem;
