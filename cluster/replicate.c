@@ -177,10 +177,14 @@ static err_t run(struct cluster *c, const struct map *map, const struct stream *
     }
     for (uint32_t i = 0; i < began; i++)
         if (is_member(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], parts->parts[i].batches, parts->parts[i].n));
+    struct err_record why = *err_record(); /* of the first error */
     for (uint32_t i = 0; i < began; i++) {
         err_t one = finish(pieces[i], event_wait(&pieces[i]->settled));
-        if (e == OK) e = one;
+        if (e != OK || one == OK) continue;
+        e = one;
+        why = *err_record();
     }
+    *err_record() = why;
     return e;
 }
 

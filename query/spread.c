@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 /* What a query knows of nodes. */
-enum { SPREAD_INTERVALS_MAX = 1 << 20, SPREAD_LACKS_S = 10 };
+enum { SPREAD_INTERVALS_MAX = 1 << 20, SPREAD_LACKS_S = 10, SPREAD_CORES_MAX = 1024 };
 
 struct spread {
     bool planned;
@@ -88,10 +88,10 @@ static void put_ask(const struct ask *a, struct buf *out)
     buf_str(out, a->plan_bytes);
 }
 
+/* What that node lacks of its own data is told in its words: our counts are of this node's. */
 static void get_counts(struct query *q, struct bytes_in *in)
 {
-    _Atomic uint64_t *const to[] = { &q->stats.rows, &q->stats.samples, &q->stats.bytes, &q->stats.groups_read, &q->stats.groups_skipped,
-                                     &q->stats.lost, &q->stats.away };
+    _Atomic uint64_t *const to[] = { &q->stats.rows, &q->stats.samples, &q->stats.bytes, &q->stats.groups_read, &q->stats.groups_skipped };
     for (unsigned i = 0; i < ARRAY_LEN(to); i++)
         atomic_fetch_add(to[i], bytes_in_varint(in));
     struct str lost = bytes_in_str(in);
@@ -102,6 +102,7 @@ static err_t get_answer(struct ask *a, struct str bytes)
 {
     struct bytes_in in = bytes_in_of(bytes);
     uint32_t n = bytes_in_count(&in, 1);
+    if (n > SPREAD_CORES_MAX) return err_set(ERR_CORRUPT, "an answer of %u cores", n);
     scatter_make(a->q, n, &a->got);
     for (uint32_t i = 0; i < n; i++) {
         struct bytes_in one = bytes_in_of(bytes_in_str(&in));
@@ -196,16 +197,30 @@ static bool avoid_failed(struct spread *s, const struct ask *asks, uint32_t n)
     return any;
 }
 
-static err_t once(struct query *q, const struct fragment_kind *kind, const void *plan, struct str bytes, struct scatter *out, bool *again)
+struct sent { /* a plan as bytes, made when it is first wanted */
+    struct buf bytes;
+    bool made;
+};
+
+static err_t put_plan(struct sent *s, const struct fragment_kind *kind, const void *plan)
 {
+    if (s->made) return OK;
+    if (!kind->plan_put) return err_set(ERR_INTERNAL, "fragments of kind %s do not travel", kind->name);
+    s->made = true;
+    kind->plan_put(plan, &s->bytes);
+    return buf_check(&s->bytes);
+}
+
+static err_t once(struct query *q, const struct fragment_kind *kind, const void *plan, struct sent *sent, struct scatter *out, bool *again)
+{
+    *again = false;
     TRY(plan_reading(q));
     struct spread *s = q->spread;
-    *again = false;
     if (s->reading.all_here) return scatter_here(q, kind, plan, NULL, out);
-    if (!kind->plan_put) return err_set(ERR_INTERNAL, "fragments of kind %s do not travel", kind->name);
+    TRY(put_plan(sent, kind, plan));
     uint32_t n = s->reading.plan.nparts;
     struct ask *asks = ARENA_ARRAY(q->arena, struct ask, n);
-    err_t e = ask_all(q, kind, plan, bytes, asks, n);
+    err_t e = ask_all(q, kind, plan, buf_view(&sent->bytes), asks, n);
     e = gather(q, asks, n, e, out);
     if (e == OK || !avoid_failed(s, asks, n)) return e;
     *again = true;
@@ -216,15 +231,14 @@ static err_t once(struct query *q, const struct fragment_kind *kind, const void 
 
 err_t spread_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
 {
-    struct buf bytes;
-    buf_init(&bytes, FRAGMENT_BYTES_MAX, q->budget);
-    if (kind->plan_put) kind->plan_put(plan, &bytes);
-    err_t e = buf_check(&bytes);
+    struct sent sent = { .made = false };
+    buf_init(&sent.bytes, FRAGMENT_BYTES_MAX, q->budget);
     bool again = true;
-    for (int tries = 0; again && (e == OK || tries > 0) && tries < SPREAD_TRIES; tries++)
-        e = once(q, kind, plan, buf_view(&bytes), out, &again);
+    err_t e = OK;
+    for (int tries = 0; again && tries < SPREAD_TRIES; tries++)
+        e = once(q, kind, plan, &sent, out, &again);
     struct err_record why = *err_record();
-    buf_deinit(&bytes);
+    buf_deinit(&sent.bytes);
     *err_record() = why;
     return e;
 }
@@ -258,7 +272,7 @@ static err_t get_ask(struct asked *x, struct bytes_in *in)
 
 static void put_counts(const struct query *q, struct str lost, struct buf *out)
 {
-    const uint64_t v[] = { q->stats.rows, q->stats.samples, q->stats.bytes, q->stats.groups_read, q->stats.groups_skipped, q->stats.lost, q->stats.away };
+    const uint64_t v[] = { q->stats.rows, q->stats.samples, q->stats.bytes, q->stats.groups_read, q->stats.groups_skipped };
     for (unsigned i = 0; i < ARRAY_LEN(v); i++)
         buf_varint(out, v[i]);
     bytes_out_str(out, lost);

@@ -4,7 +4,7 @@
  * is told (query_lost_text).
  *
  *   METHOD_FRAGMENT  v memory | s kind | zigzag samples_max | zigzag rows_max | v streams, u64 each | cover of what it lacks | the plan
- *                ->  v cores, s partial each | v rows, samples, bytes, groups read, groups skipped, lost, away | s what is lost
+ *                ->  v cores, s partial each | v rows, samples, bytes, groups read, groups skipped | s what is lost there
  * The tenant and the deadline are the call's. */
 #ifndef QUERY_SPREAD_H
 #define QUERY_SPREAD_H

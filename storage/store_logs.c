@@ -37,10 +37,11 @@ struct log_file *logs_add(struct store *s, unsigned core, const struct wal_log_f
 
 struct log_file *logs_find(struct store *s, const char *path)
 {
-    for (uint32_t i = 0; i < s->nlogs; i++)
-        if (!strcmp(s->logs[i].path, path)) return &s->logs[i];
-    ASSERT(!"a log that was found at the start");
-    return NULL;
+    uint32_t i = 0;
+    while (i < s->nlogs && strcmp(s->logs[i].path, path) != 0)
+        i++;
+    ASSERT(i < s->nlogs); /* it was found at the start */
+    return &s->logs[i];
 }
 
 static void forget(struct store *s, uint32_t i, struct log_file *out)
