@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import random
+import shutil
 import signal
 import socket
 import subprocess
@@ -15,6 +16,7 @@ import urllib.request
 ROOT = os.path.abspath(os.path.join(os.path.dirname(__file__), "../.."))
 BINARY = os.environ.get("TERCET", os.path.join(ROOT, "build/release/tercet"))
 PORTS = {"grpc": 4317, "otlp": 4318, "prom": 9090, "tempo": 3200, "quickwit": 7280, "ui": 3000}
+GOSSIP, CALLS = 7946, 7947  # between nodes: the first is UDP and TCP, the second TCP
 # One of the two backends answers queries as if its parts came from another node, through their bytes.
 ENCODE = {"epoll": ("--set", "query.encode_fragments=true"), "io_uring": (), "auto": ()}
 
@@ -22,7 +24,7 @@ ENCODE = {"epoll": ("--set", "query.encode_fragments=true"), "io_uring": (), "au
 class Ports:
     """A port offset whose ports are free, and stay ours among all tests on this machine: a file is locked for each. All ports
     lie below those that the kernel gives to connections."""
-    SLOT, FIRST, LAST = 16, 1008, 23000
+    SLOT, FIRST, LAST = 36, 1008, 23000  # slots in which no two ports of two offsets are the same
 
     def __init__(self):
         folder = f"{tempfile.gettempdir()}/tercet-ports-{os.getuid()}"
@@ -33,8 +35,8 @@ class Ports:
             self.lock = open(f"{folder}/{offset}", "w")
             try:
                 fcntl.flock(self.lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                for port in PORTS.values():
-                    with socket.socket() as s:
+                for port, kind in [*((p, socket.SOCK_STREAM) for p in (*PORTS.values(), GOSSIP, CALLS)), (GOSSIP, socket.SOCK_DGRAM)]:
+                    with socket.socket(type=kind) as s:
                         s.bind(("127.0.0.1", port + offset))
                 self.offset = offset
                 return
@@ -61,7 +63,7 @@ class Node:
         self.ports = Ports()
         self.offset = self.ports.offset
         self.env = dict(os.environ, **(env or {}))
-        self.process = None
+        self.process, self.paused, self.id = None, False, None  # id: while it is in a Cluster
         self.log_path = self.data + ".log"
 
     def command(self):
@@ -108,6 +110,27 @@ class Node:
         self.process.kill()
         self.process.wait()
 
+    def pause(self):
+        """Stopped as a whole, its connections open: what a long stall looks like to others."""
+        self.paused = True
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self):
+        self.process.send_signal(signal.SIGCONT)
+        self.paused = False
+
+    def restart(self, empty=False):
+        """Killed if it still runs, and started again with its disk, or as a new node in its place."""
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGCONT)
+            self.kill()
+        self.paused = False
+        if empty:
+            shutil.rmtree(self.data)
+        self.start()
+        self.id = self.cluster()["node"]
+        return self
+
     def rss_bytes(self):
         with open(f"/proc/{self.process.pid}/statm") as f:
             return int(f.read().split()[1]) * 4096
@@ -140,6 +163,19 @@ class Node:
             body = body.encode()
         return self.request("POST", door, path, body=body, headers={"content-type": content_type, **(headers or {})}, **kw)
 
+    def cluster(self):
+        """What this node says of its cluster."""
+        a = self.get("prom", "/api/cluster")
+        assert a.status == 200, a
+        return a.json
+
+    def members(self):
+        """Its members by id; none while it does not answer."""
+        try:
+            return {m["id"]: m for m in self.cluster()["members"]}
+        except OSError:
+            return {}
+
     # -- clients --------------------------------------------------------------------------------------
     def query(self, promql, at=None, tenant=None):
         params = {"query": promql}
@@ -158,6 +194,62 @@ class Node:
         a = self.get("tempo", "/api/search", params={"q": q, **params}, tenant=tenant)
         assert a.status == 200, a
         return a.json["traces"]
+
+
+class Cluster:
+    """Nodes on this machine that know each other, each with a port offset and a folder of its own. `args` go to all of them.
+    Each is told of all others, so that any of them can be started again while any other is away. As a context: nodes are
+    killed at its end, and when that is an exception, the last of every log is printed; logs stay in `folder`."""
+
+    def __init__(self, folder, n, backends=("io_uring", "epoll"), args=(), env=None, wrap=lambda i: ()):
+        self.folder = str(folder)
+        self.nodes = [Node(f"{self.folder}/n{i}", backend=backends[i % len(backends)], args=args, env=env, wrap=wrap(i))
+                      for i in range(n)]
+        for node in self.nodes:
+            node.args += ["--join", ",".join(f"127.0.0.1:{GOSSIP + o.offset}" for o in self.nodes if o is not node)]
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, kind, *_):
+        for node in self.nodes:
+            if node.process and node.process.poll() is None:
+                node.process.send_signal(signal.SIGCONT)
+                node.kill()
+        if kind:
+            for node in self.nodes:
+                if os.path.exists(node.log_path):
+                    print(f"--- {node.log_path}\n{node.log_text()[-4000:]}")
+
+    def __getitem__(self, i):
+        return self.nodes[i]
+
+    def start(self, seconds=60):
+        """All at once, until each of them sees all."""
+        for node in self.nodes:
+            node.start(wait=False)
+        for node in self.nodes:
+            node.wait_ready(seconds)
+            node.id = node.cluster()["node"]
+        self.wait_members(len(self.nodes), seconds=seconds)
+        return self
+
+    def running(self):
+        return [n for n in self.nodes if n.process and n.process.poll() is None and not n.paused]
+
+    def wait_members(self, count, state="alive", seen_by=None, seconds=60):
+        """Until each of seen_by (default: all that run) counts so many members of that state."""
+        def wrong():
+            views = {n.data: n.members() for n in seen_by or self.running()}
+            return {d: v for d, v in views.items() if sum(m["state"] == state for m in v.values()) != count}
+        assert eventually(lambda: not wrong(), seconds), f"{count} {state} are not what all see: {wrong()}"
+
+    def wait_state(self, of, state, seen_by=None, seconds=60):
+        """Until each of seen_by (default: all others that run) says so of one node; a node that is forgotten is "left"."""
+        of = of if isinstance(of, str) else of.id
+        def said():
+            return {n.data: n.members().get(of, {"state": "left"})["state"] for n in seen_by or self.running() if n.id != of}
+        assert eventually(lambda: set(said().values()) <= {state}, seconds), f"{of} is not {state}: {said()}"
 
 
 def eventually(fn, seconds=60):
