@@ -4,7 +4,8 @@
  * current generation g, and inserted into memtable[g] of the cores that own its rows. store_append returns
  * when the frame is synced AND every row is visible to queries. Sealing generation g: no batch enters g any
  * more -> those in flight are waited for -> each core writes its frozen memtable to segments -> one synced
- * catalog batch records the new segments and sealed_gen = g -> the log files of generations <= g are deleted.
+ * catalog batch records the new segments and sealed_gen = g -> the log files of generations <= g are deleted, but for those that
+ * other nodes may want (store_names.h).
  *
  * Streams (names.h). Every batch is of one stream. Rows of different streams lie apart: a memtable and a segment hold those of
  * one, and merges never mix them; generations, logs, deletions and retention are common to all. Of samples of one series and
@@ -14,12 +15,12 @@
  *  1. Acked = its frame is synced in a log of a generation > sealed_gen, or its rows are in a segment that
  *     the catalog names; never both, never neither. So every acked row is read exactly once.
  *  2. Segment files that the catalog does not name, and logs of generations <= sealed_gen, do not count and
- *     are deleted at start.
+ *     are deleted at start (those logs: when no other node wants them).
  *  3. A failed write or sync of the log stops ingest for good: store_append answers ERR_IO from then on and
  *     opts.on_failed is called (the node says why and exits). A full disk is no failure, wherever it is met: ERR_NOSPC,
  *     retryable, until there is room (disk.h).
  *  4. A batch whose content hash was acked in the last 10 minutes (at most 1 M of them) is acked again
- *     without storing it; hashes are in the frames, so replay rebuilds them.
+ *     without storing it; hashes are in the frames, so replay rebuilds them. Each stream has its own.
  *  5. A query sees each core's state at one instant: view_open pins memtables and segments.
  *  6. A segment that cannot be read stops nothing: what it held is missing from answers, which say so (lost.h). */
 #ifndef STORAGE_STORE_H

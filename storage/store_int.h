@@ -395,7 +395,7 @@ void compaction_stop(struct store *s) MAY_YIELD;
 bool logs_needed(const struct shard *sh, const struct cover *names);
 /* A file of an earlier life: one to be replayed, or to be kept. */
 struct log_file *logs_add(struct store *s, unsigned core, const struct wal_log_file *f, bool sealed);
-struct log_file *logs_find(struct store *s, const char *path);
+struct log_file *logs_find(struct store *s, const char *path); /* which is one of them */
 /* The generation is sealed: its files go, or are kept; `kept` are those that cores wrote in this life, which are taken. */
 void logs_sealed(struct store *s, uint64_t generation, struct wal_kept *kept) MAY_YIELD;
 /* Those that nobody needs any more go, and the oldest past the limits; one whose names are not known yet is read. */
