@@ -8,11 +8,17 @@
 
 enum {
     ASK_MS = 2000,                 /* a node that does not answer in this time is out of reach for this read */
+    GRACE_MS = 100,                /* and in this one, when the answer is complete without those that are left */
     DISTANCE_STEP_NS = 200 * 1000, /* round trips that differ by less are alike */
 };
 
+struct asking { /* all that are asked */
+    struct event answered;
+    uint32_t open;
+};
 struct ask {
     struct cluster *c;
+    struct asking *all;
     node_id id;
     bool reached;
     struct cover cover;
@@ -23,6 +29,8 @@ static void ask_fiber(void *arg)
     struct ask *a = arg;
     a->reached = reach_ask(a->c, a->id, NULL, 0, mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS), &a->cover) == OK;
     if (!a->reached) metric_add(M_REACH_FAILED, 1);
+    a->all->open--;
+    event_signal(&a->all->answered);
 }
 
 static bool is_avoided(const node_id *avoid, uint32_t n, node_id id)
@@ -32,22 +40,49 @@ static bool is_avoided(const node_id *avoid, uint32_t n, node_id id)
     return false;
 }
 
+static bool is_asked(const struct cluster *c, const struct member *m, const node_id *avoid, uint32_t navoid)
+{
+    return m->id.u != c->self.u && member_is_live(m) && !is_avoided(avoid, navoid, m->id);
+}
+
+/* Until all have answered, or all but so few that nothing acknowledged can be missing: those get a moment more. */
+static err_t wait_answers(struct asking *all, uint32_t spare, struct scope *scope)
+{
+    mono_ns end = { 0 };
+    while (all->open > 0) {
+        if (end.ns == 0 && all->open <= spare) end = mono_add(rt_now(), (int64_t)GRACE_MS * NS_PER_MS);
+        event_reset(&all->answered);
+        err_t e = event_wait_until(&all->answered, end.ns ? end : MONO_NEVER);
+        if (e == ERR_CANCELED) return e;
+        if (e == ERR_TIMEOUT) break; /* of the moment, or of the read, which its next wait will tell */
+    }
+    scope_cancel(scope);
+    return OK;
+}
+
 /* All at once; the deadline and the cancel of the reader are theirs. */
 static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *asks, const node_id *avoid, uint32_t navoid)
 {
     const struct fiber_opts fo = { .name = "reach", .class = RT_QUERY, .deadline = fiber_deadline() };
+    struct asking all = { .open = 0 };
     struct scope scope;
+    uint32_t away = 0;
     err_t e = OK;
+    event_init(&all.answered);
     scope_init(&scope, fiber_scope());
     for (uint32_t i = 0; e == OK && i < map->n; i++) {
-        if (map->v[i].id.u == c->self.u || !member_is_live(&map->v[i]) || is_avoided(avoid, navoid, map->v[i].id)) continue;
+        asks[i].all = &all;
+        away += map->v[i].id.u != c->self.u && !is_asked(c, &map->v[i], avoid, navoid);
+        if (!is_asked(c, &map->v[i], avoid, navoid)) continue;
         e = fiber_start(&scope, &fo, ask_fiber, &asks[i]);
+        all.open += e == OK;
     }
     for (uint32_t i = 0; e == OK && i < map->n; i++) {
         if (map->v[i].id.u != c->self.u || is_avoided(avoid, navoid, c->self)) continue;
         e = store_cover(c->o.store, NULL, 0, &asks[i].cover);
         asks[i].reached = e == OK;
     }
+    if (e == OK) e = wait_answers(&all, map->quorum > away + 1 ? map->quorum - 1 - away : 0, &scope);
     if (e != OK) scope_cancel(&scope);
     struct err_record why = *err_record();
     err_t joined = scope_join(&scope);
