@@ -1,27 +1,210 @@
-"""Nodes that find each other, are killed, stopped, and come back: real processes, one backend beside the other."""
-from node import Cluster
+"""Three nodes as real processes: every API of every node answers as one node that was sent the same, byte for byte. Nodes are
+killed, paused and started again under traffic: nothing acknowledged is lost, stored twice, or silently missing from an answer."""
+import concurrent.futures
+import time
+
+import grpc
+from google.rpc import error_details_pb2, status_pb2
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServiceStub
+import pytest
+
+import otlp
+from clusters import ARGS, InTurn, Traffic, answers, check_stored, differences, partial, send_all, stored
+from node import PORTS, Cluster, eventually
 
 
-def test_members_over_kills_and_pauses(tmp_path, uring_reason):
-    with Cluster(tmp_path, 3, backends=("epoll",) if uring_reason else ("io_uring", "epoll")).start() as c:
-        assert len({n.id for n in c.nodes}) == 3
-        for n in c.nodes:
-            assert set(n.members()) == {m.id for m in c.nodes} and n.cluster()["label"] == "tercet"
-        first = c[2].members()[c[2].id]["generation"]
-        c[2].kill()
-        c.wait_state(c[2], "dead")
-        was = c[2].id
-        c[2].restart()
-        c.wait_members(3)
-        assert c[2].id == was and c[0].members()[was]["generation"] > first
-        c[1].pause()
-        c.wait_state(c[1], "dead")
-        c[1].resume()
-        c.wait_members(3)
-        # With an empty disk it is another node, and the one that it was stays dead.
-        c[0].kill()
-        was = c[0].id
-        c[0].restart(empty=True)
-        assert c[0].id != was
-        c.wait_members(3, seen_by=c.nodes[1:])
-        c.wait_state(was, "dead", seen_by=c.nodes[1:])
+@pytest.fixture
+def make_cluster(tmp_path, uring_reason):
+    """Clusters of nodes of both backends, or of one where io_uring is refused; all must stop cleanly."""
+    made = []
+
+    def make(n=3, name="cluster", args=(), **kw):
+        (tmp_path / name).mkdir()
+        c = Cluster(tmp_path / name, n, backends=("epoll",) if uring_reason else ("io_uring", "epoll"), args=[*ARGS, *args], **kw)
+        made.append(c)
+        return c
+    yield make
+    for c in made:
+        with c:
+            with concurrent.futures.ThreadPoolExecutor() as pool:
+                for node, status in zip(c.running(), pool.map(lambda n: n.stop(), c.running())):
+                    assert status == 0, node.log_text()[-3000:]
+
+
+@pytest.fixture
+def three(make_cluster):
+    return make_cluster().start()
+
+
+BASE = time.time_ns()
+
+
+def write(node, service, numbers):
+    """The same bytes for the same numbers."""
+    return node.post("otlp", "/v1/logs", otlp.logs(service, numbers, at_ns=BASE).SerializeToString(), otlp.PROTO)
+
+
+def test_answers_of_one(make_cluster):
+    """Data goes to each of three nodes in turn, and the same to a node alone."""
+    end = int(time.time()) // 60 * 60
+    alone, three = make_cluster(1, "alone").start(), make_cluster().start()
+    trace = send_all(InTurn(alone[0]), end)
+    assert send_all(InTurn(*three.nodes), end) == trace
+    want = answers(alone[0], end, trace)
+    got = {node.data: answers(node, end, trace) for node in three.nodes}
+    for data, one in got.items():
+        assert not (d := differences(want, one)), f"{data}\n{d}"
+    three[0].kill()
+    for node in three.nodes[1:]:
+        assert not (d := differences(want, answers(node, end, trace))), f"{node.data}\n{d}"
+    three[0].start()
+    three[1].kill()
+    assert not (d := differences(want, answers(three[0], end, trace))), d
+
+
+def test_every_node_sees_what_one_acknowledged(three):
+    """At once: all signals, written to each node and read from each other one."""
+    for i in range(30):
+        to = three[i % 3]
+        service = f"s{i}"
+        for path, rq in (("logs", otlp.logs(service, range(5))), ("traces", otlp.traces(service, range(i * 10 + 1, i * 10 + 6))),
+                         ("metrics", otlp.gauge(service, "seen", {n: i + n for n in range(5)}))):
+            assert to.post("otlp", f"/v1/{path}", rq.SerializeToString(), otlp.PROTO).status == 200
+        for k in (1, 2, 3):
+            node = three[(i + k) % 3]
+            assert node.logs(f"service_name:{service}")["num_hits"] == 5
+            assert len(node.search(f'{{ resource.service.name = "{service}" }}')) == 5
+            assert node.get("tempo", f"/api/traces/{i * 10 + 3:032x}").status == 200
+            assert node.query(f'sum(seen{{job="{service}"}})')[0]["value"][1] == str(5 * i + 10)
+
+
+def test_one_is_killed_under_traffic(three):
+    """No query fails or is partial. It comes back, fetches what it missed from logs, and answers with one other alone."""
+    with Traffic(three.nodes) as traffic:
+        assert eventually(lambda: traffic.acked >= 50)
+        three[1].kill()
+        traffic.avoid = {three[1]}
+        acked = traffic.acked
+        assert eventually(lambda: traffic.acked >= acked + 200)
+        three.wait_state(three[1], "dead")
+        acked = traffic.acked
+        assert eventually(lambda: traffic.acked >= acked + 50)
+        three[1].start()
+        traffic.avoid = set()
+        acked = traffic.acked
+        assert eventually(lambda: traffic.acked >= acked + 100)
+    assert not traffic.wrong, traffic.wrong[:5]
+    three.wait_members(3)
+    for node in three.nodes:
+        check_stored(node, "traffic", traffic.acked)
+    three[0].kill()
+    for node in three.nodes[1:]:
+        check_stored(node, "traffic", traffic.acked)
+        assert not any((p := partial(node)).values()), p
+
+
+def test_two_are_away(three):
+    """Ingest is refused in a way that is tried again, answers say that they may lack something; all is well when one is back."""
+    for i in range(3):
+        assert write(three[i], "kept", range(i * 10, i * 10 + 10)).status == 200
+    three[1].kill()
+    three[2].kill()
+    left = three[0]
+    a = write(left, "refused", [1])
+    assert a.status == 503 and int(a.headers["retry-after"]) >= 1 and b"1 of 3 nodes, 2 are wanted" in a.body, a
+    stub = LogsServiceStub(grpc.insecure_channel(f"127.0.0.1:{PORTS['grpc'] + left.offset}"))
+    with pytest.raises(grpc.RpcError) as refused:
+        stub.Export(otlp.logs("refused", [2]), timeout=20)
+    assert refused.value.code() == grpc.StatusCode.UNAVAILABLE, refused.value
+    details = status_pb2.Status.FromString(dict(refused.value.trailing_metadata())["grpc-status-details-bin"]).details
+    retry = error_details_pb2.RetryInfo()
+    assert any(d.Unpack(retry) for d in details) and retry.retry_delay.ToNanoseconds() > 0, details
+    # At once, and when they are known to be dead.
+    for moment in ("at once", "dead"):
+        told = partial(left)
+        assert all("may be missing" in str(v) for v in told.values()), (moment, {k: v for k, v in told.items() if not v})
+        assert left.logs("service_name:kept")["num_hits"] == 30
+        if moment == "at once":
+            three.wait_members(2, "dead")
+    three[2].start()
+    assert eventually(lambda: write(left, "refused", [1]).status == 200)
+    for node in (left, three[2]):
+        assert eventually(lambda: not any(partial(node).values())), partial(node)
+        assert set(stored(node, "kept")) == set(range(30))
+        assert stored(node, "refused")[1] == 1
+
+
+def test_one_is_paused(three):
+    """It holds its connections and says nothing for ten seconds; others go on, and it catches up."""
+    with Traffic(three.nodes) as traffic:
+        assert eventually(lambda: traffic.acked >= 50)
+        three[2].pause()
+        traffic.avoid = {three[2]}
+        began, acked = time.monotonic(), traffic.acked
+        time.sleep(10)
+        assert traffic.acked > acked + 50, (acked, traffic.acked)
+        three[2].resume()
+        traffic.avoid = set()
+        acked = traffic.acked
+        assert eventually(lambda: traffic.acked >= acked + 50), time.monotonic() - began
+    assert not traffic.wrong, traffic.wrong[:5]
+    print(f"slowest while one was paused: write {traffic.slowest_write:.3f} s, read {traffic.slowest_read:.3f} s")
+    three.wait_members(3)
+    for node in three.nodes:
+        check_stored(node, "traffic", traffic.acked)
+    three[0].kill()
+    for node in three.nodes[1:]:
+        check_stored(node, "traffic", traffic.acked)
+
+
+def test_retries_elsewhere(three):
+    """The same content to every node, one after the other and at once: stored once."""
+    for node in three.nodes:
+        assert write(node, "again", range(20)).status in (200,)
+    bodies = [otlp.logs("race", [n], at_ns=10**18).SerializeToString() for n in range(60)]
+    with concurrent.futures.ThreadPoolExecutor(6) as pool:
+        sent = [pool.submit(node.post, "otlp", "/v1/logs", body, otlp.PROTO) for body in bodies for node in three.nodes]
+    assert all(s.result().status == 200 for s in sent)
+    for node in three.nodes:
+        assert node.logs("service_name:race", start_timestamp=10**9 - 5, end_timestamp=10**9 + 5)["num_hits"] == 60
+        check_stored(node, "race", 60)
+        check_stored(node, "again", 20)
+
+
+def test_all_start_again(three):
+    """A stop of everything at once, by force: what was acknowledged is there as soon as they answer."""
+    with Traffic(three.nodes) as traffic:
+        assert eventually(lambda: traffic.acked >= 100)
+        for node in three.nodes:
+            node.process.kill()
+        traffic.done.set()
+    for node in three.nodes:
+        node.process.wait()
+        node.start(wait=False)
+    for node in three.nodes:
+        node.wait_ready()
+    three.wait_members(3)
+    for node in three.nodes:
+        assert eventually(lambda: not any(partial(node).values())), partial(node)
+        check_stored(node, "traffic", traffic.acked)
+    assert eventually(lambda: write(three[0], "after", [1]).status == 200)
+
+
+def test_rolling_restart(three):
+    """Each is stopped and started in turn, as an upgrade does: no request fails that went to the others."""
+    with Traffic(three.nodes) as traffic:
+        for node in three.nodes:
+            acked = traffic.acked
+            assert eventually(lambda: traffic.acked >= acked + 60)
+            traffic.avoid = {node}
+            time.sleep(0.2)  # clients go elsewhere before it goes
+            assert node.stop() == 0
+            acked = traffic.acked
+            assert eventually(lambda: traffic.acked >= acked + 60)
+            node.start()
+            three.wait_members(3)
+            traffic.avoid = set()
+    assert not traffic.wrong, traffic.wrong[:5]
+    print(f"slowest: write {traffic.slowest_write:.3f} s, read {traffic.slowest_read:.3f} s; tried again: {traffic.retried}")
+    for node in three.nodes:
+        check_stored(node, "traffic", traffic.acked)

@@ -1,0 +1,216 @@
+"""What the tests of clusters share: requests that go to the nodes in turn, questions to every API, and traffic that goes on
+while something happens to a node."""
+import http.client
+import json
+import os
+import struct
+import sys
+import threading
+import time
+
+import cramjam
+
+import otlp
+import test_fragments as fragments
+from node import PORTS, ROOT, eventually
+
+sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
+import shop
+
+ARGS = ("--set", "node.cores=1", "--set", "storage.ballast=0")  # many small nodes on one machine
+
+
+class InTurn:
+    """Looks like a node to those that send: each request goes to the next of the nodes."""
+
+    def __init__(self, *nodes):
+        self.nodes, self.n = nodes, 0
+
+    def post(self, door, path, body, *args, **kw):
+        self.n += 1
+        answer = self.nodes[self.n % len(self.nodes)].post(door, path, body, *args, **kw)
+        if door == "quickwit" and path.endswith("/indexes"):
+            for node in self.nodes:
+                assert eventually(lambda: node.post(door, path, body, *args, **kw).status in (200, 400))
+        assert answer.status in (200, 204), (path, answer)
+        return answer
+
+
+def remote_write(series, at_ms):
+    """Remote write 1.0: {name: {labels: value}}, with metadata of each name."""
+    def field(number, data):
+        return varint(number << 3 | 2) + varint(len(data)) + data
+
+    def varint(n):
+        out = b""
+        while n > 127:
+            out, n = out + bytes([n & 127 | 128]), n >> 7
+        return out + bytes([n])
+    out = b""
+    for name, values in series.items():
+        for labels, value in values.items():
+            pairs = sorted([("__name__", name), *labels])
+            one = b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in pairs)
+            out += field(1, one + field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at_ms)))
+        out += field(3, b"\x08\x02" + field(2, name.encode()) + field(4, b"help of " + name.encode()) + field(5, b"seconds"))
+    return bytes(cramjam.snappy.compress_raw(out))
+
+
+def send_all(to, end):
+    """All signals through all kinds of doors; `to` has post() of a node. Returns the id of a trace."""
+    source = shop.Shop(5, end - 240, 4, 1.0, False)
+    for t in range(end - 210, end + 1, 30):
+        for path, payload in source.run(t):
+            to.post("otlp", path, json.dumps(payload))
+    fragments.send_odd(to, (end - 60) * 10**9)
+    fragments.send_documents(to, (end - 60) * 10**9)
+    for i in range(24):
+        series = {f"written_{k}": {(("i", str(n)), ("job", "rw")): i * n + k / 3 for n in range(7)} for k in range(3)}
+        to.post("prom", "/api/v1/write", remote_write(series, (end - 120 + i * 5) * 1000), otlp.PROTO, headers={"content-encoding": "snappy"})
+    return source.summary.checkouts[0]
+
+
+PROMQL = ["written_0", "sum by (i) (rate(written_1[1m]))", "topk(3, written_2)", "count({__name__=~\".+\"})", "written_1 / on(i, job) written_2",
+          "quantile(0.9, written_0)", "sum by (job) (rate({__name__=~\".*count.*\"}[2m]))", "absent(nothing_here)",
+          "histogram_quantile(0.9, sum by (le) (rate({__name__=~\".*_bucket\"}[2m])))", "max_over_time(written_0[1m:10s])",
+          "label_replace(written_0, \"j\", \"$1\", \"i\", \"(.)\")", "sort_desc(written_2)", "count_values(\"v\", written_0)"]
+
+
+def ask_metrics(node, out, window):
+    span = {"start": window["start"], "end": window["end"]}
+    for q in PROMQL:
+        fragments.ask(node, out, "prom", "/api/v1/query", query=q, time=window["end"] - 60)
+        fragments.ask(node, out, "prom", "/api/v1/query_range", query=q, step=7, **span)
+    for match in ("{__name__=~\"written.*\"}", "{job=\"orders\"}", "{job=\"nobody\"}"):
+        fragments.ask(node, out, "prom", "/api/v1/series", **{"match[]": match}, **span)
+        fragments.ask(node, out, "prom", "/api/v1/labels", **{"match[]": match}, **span)
+        fragments.ask(node, out, "prom", "/api/v1/label/__name__/values", **{"match[]": match}, **span)
+    fragments.ask(node, out, "prom", "/api/v1/labels", **span)
+    fragments.ask(node, out, "prom", "/api/v1/label/i/values")
+    fragments.ask(node, out, "prom", "/api/v1/metadata")
+    fragments.ask(node, out, "prom", "/api/v1/query_exemplars", query="{__name__=~\".+\"}", **span)
+
+
+def answers(node, end, trace):
+    window = {"start": end - 300, "end": end + 60}
+    out = fragments.answers(node, window, trace)
+    ask_metrics(node, out, window)
+    return out
+
+
+def differences(want, got):
+    """In words; "" when there are none. Indexes that were made on one node are not known to the others."""
+    assert want.keys() == got.keys()
+    return "\n".join(f"{key}\n  {value[:1500]}\n  {got[key][:1500]}" for key, value in want.items() if got[key] != value and "papers" not in key)
+
+
+# -- whole or not, as each API says it ---------------------------------------------------------------------------------
+def partial(node):
+    """What each API says is missing."""
+    get = node.get
+    now = int(time.time())
+    es = node.post("quickwit", "/api/v1/_elastic/otel-logs-v0_9/_search", {"query": {"match_all": {}}}).json
+    return {
+        "query": get("prom", "/api/v1/query", params={"query": "count({__name__=~'.+'})"}).json.get("warnings"),
+        "range": get("prom", "/api/v1/query_range", params={"query": "up", "start": now - 60, "end": now, "step": 15}).json.get("warnings"),
+        "labels": get("prom", "/api/v1/labels").json.get("warnings"),
+        "series": get("prom", "/api/v1/series", params={"match[]": "{__name__=~'.+'}"}).json.get("warnings"),
+        "search": get("tempo", "/api/search", params={"q": "{}"}).json.get("message"),
+        "trace": get("tempo", "/api/v2/traces/" + "0" * 31 + "1").json.get("message"),
+        "trace_metrics": get("tempo", "/api/metrics/query", params={"q": "{} | rate()", "since": "1h"}).json.get("message"),
+        "quickwit": get("quickwit", "/api/v1/otel-logs-v0_9/search", params={"query": "*"}).json["errors"],
+        "elastic": es["_shards"].get("failures"),
+        "services": get("ui", "/api/services", params={"start": now - 3600, "end": now + 60}).json.get("warnings"),
+        "correlate": get("ui", "/api/correlate", params={"service": "one", "start": now - 3600, "end": now + 60}).json.get("warnings"),
+    }
+
+
+# -- traffic -------------------------------------------------------------------------------------------------------------
+class Traffic(threading.Thread):
+    """Writes records with numbers of their own to one node after the other and asks others for them at once. A number whose
+    request was not acknowledged is sent again, to another node, until it is."""
+
+    def __init__(self, nodes, service="traffic", pause_s=0.005, first=0):
+        super().__init__(daemon=True)
+        self.nodes, self.service, self.pause_s = list(nodes), service, pause_s
+        self.avoid = set()  # nodes whose clients would go elsewhere
+        self.done, self.next, self.wrong = threading.Event(), first, []
+        self.acked, self.retried, self.slowest_write, self.slowest_read = 0, 0, 0.0, 0.0
+        self.connections, self.base = {}, time.time_ns()
+
+    def __enter__(self):
+        self.start()
+        return self
+
+    def __exit__(self, kind, *_):
+        self.done.set()
+        self.join(60)
+        assert kind or not self.is_alive()
+
+    def call(self, node, door, method, path, body=None, headers=None):
+        key = node.offset, door
+        c = self.connections.pop(key, None) or http.client.HTTPConnection("127.0.0.1", PORTS[door] + node.offset, timeout=30)
+        c.request(method, path, body, headers or {})
+        answer = c.getresponse()
+        text = answer.read()
+        if not answer.will_close:
+            self.connections[key] = c
+        return answer, text
+
+    def write(self, node, n):
+        """True: acknowledged. Only what tells a client to try again is right beside it."""
+        began = time.monotonic()
+        try:
+            answer, text = self.call(node, "otlp", "POST", "/v1/logs", otlp.logs(self.service, [n], at_ns=self.base).SerializeToString(),
+                                     {"content-type": otlp.PROTO})
+        except (OSError, http.client.HTTPException):
+            return False  # it is gone, or went
+        self.slowest_write = max(self.slowest_write, time.monotonic() - began)
+        if answer.status != 200 and not (answer.status in (429, 503) and answer.getheader("retry-after")):
+            self.wrong.append(("write", node.data, answer.status, text[:300]))
+        return answer.status == 200
+
+    def read(self, node, n):
+        began = time.monotonic()
+        try:
+            answer, text = self.call(node, "quickwit", "GET",
+                                     f"/api/v1/otel-logs-v0_9/search?max_hits=2&query=service_name:{self.service}%20AND%20attributes.n:{n}")
+        except (OSError, http.client.HTTPException):
+            return
+        took = time.monotonic() - began
+        self.slowest_read = max(self.slowest_read, took)
+        got = json.loads(text) if answer.status == 200 else {}
+        if answer.status != 200 or got["errors"] or got["num_hits"] != 1:
+            self.wrong.append(("read", node.data, n, answer.status, text[:300]))
+
+    def run(self):
+        while not self.done.is_set():
+            nodes = [n for n in self.nodes if n not in self.avoid]
+            n, tries = self.next, 0
+            while not self.write(nodes[(n + tries) % len(nodes)], n):
+                tries += 1
+                self.retried += 1
+                if self.done.is_set():
+                    return  # unknown, and not counted
+                time.sleep(0.01)
+                nodes = [n for n in self.nodes if n not in self.avoid]
+            self.next = n + 1
+            self.acked += 1
+            self.read(nodes[(n + 1) % len(nodes)], n)
+            time.sleep(self.pause_s)
+
+
+def stored(node, service):
+    """How often each number of a service is stored, and nothing may be missing."""
+    body = {"size": 0, "query": {"term": {"service_name": service}}, "aggs": {"n": {"terms": {"field": "attributes.n", "size": 60000}}}}
+    a = node.post("quickwit", "/api/v1/_elastic/otel-logs-v0_9/_search", body)
+    assert a.status == 200 and not a.json["_shards"].get("failures"), a
+    return {int(b["key"]): b["doc_count"] for b in a.json["aggregations"]["n"]["buckets"]}
+
+
+def check_stored(node, service, acked):
+    """Each number below `acked` once. The one after them, which nobody was told of, at most once."""
+    got = stored(node, service)
+    lost = [n for n in range(acked) if n not in got]
+    more = {n: k for n, k in got.items() if k != 1 or n > acked}
+    assert not lost and not more, (len(lost), lost[:5], more)
