@@ -2,15 +2,16 @@
  * CPU time that the server's process used for them.
  *
  *   bench_load --port P --pid SERVER --signal spans|logs|samples [--seconds 5] [--conns 4] [--trace-spans 1] [--rows N]
- *              [--spread SECONDS [--in-order]] [--seed N]
+ *              [--spread SECONDS [--in-order]] [--seed N] [--batch ROWS] [--rate REQUESTS] [--series N]
  *
  * The run ends after the seconds, or as soon as about N rows are acked. With a spread, spans start anywhere in that many
  * seconds before now and last from 0.1 ms to 10 s; else they come one a microsecond and last one. In order, time goes on with
  * the rows, as it does for a node: traces start one after another over the spread, the first 1/N-th of it with the first row,
  * and a span starts up to 20 ms after the one before it of its trace. The same seed gives the same rows, in about the same order.
+ * With a rate, so many requests a second go out over all connections, evenly; else each as soon as the one before it is answered.
  *
  * The shape of the data is that of the measured limits (457 B a span, 273 B a log record, about 210 B of labels
- * a sample; batches of 1,000 rows, 2,000 samples). Every request is different: ids and times of the rows are patched
+ * a sample; batches of 1,000 rows, 2,000 samples, of 50,000 series). Every request is different: ids and times of the rows are patched
  * before each send, so that no answer comes from the server's memory of repeated requests. Samples go as snappy,
  * which cannot be patched: they are built before the clock starts, and the run ends when they are used up. */
 #include "base/core/arena.h"
@@ -32,7 +33,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { ROWS = 1000, SAMPLES = 2000, CONNS_MAX = 64, SERIES = 50000, SAMPLE_BODIES = 1500 };
+enum { ROWS = 1000, SAMPLES = 2000, CONNS_MAX = 64, SERIES = 50000, SAMPLE_BODIES = 1500, ACKS_MAX = 1 << 20 };
 
 enum { PARENT = 1 }; /* in place of a length: eight bytes that repeat the span id of the row before */
 enum what { SPANS, LOGS, SAMPLES_RW };
@@ -56,13 +57,17 @@ static struct {
     uint64_t spread_ns;   /* of the starts of spans; 0 = all now */
     bool in_order;
     uint64_t seed, start_ns; /* start_ns: of the run */
-} opt = { .port = 4318, .seconds = 5, .conns = 4, .trace_spans = 1, .rows_max = UINT64_MAX };
+    uint32_t batch, series;  /* rows a request; series that samples are of */
+    double rate;             /* requests a second; 0 = as fast as they are answered */
+} opt = { .port = 4318, .seconds = 5, .conns = 4, .trace_spans = 1, .rows_max = UINT64_MAX, .series = SERIES };
 
 static struct body *bodies;
 static uint32_t nbodies;
 static _Atomic uint32_t next_body;
 static _Atomic uint64_t items, bytes, refused, failed;
 static _Atomic int stop;
+static double acks[ACKS_MAX]; /* seconds from the first byte sent to the answer, of the first ones */
+static _Atomic uint32_t nacks;
 
 static double now_s(clockid_t clock)
 {
@@ -229,7 +234,7 @@ static void build_otlp(struct body *p, uint64_t seed)
     size_t rs = pb_begin(&p->b, 1);
     resource(&p->b, services[seed % ARRAY_LEN(services)]);
     size_t scope = pb_begin(&p->b, 2);
-    for (int i = 0; i < ROWS; i++) {
+    for (uint32_t i = 0; i < opt.batch; i++) {
         buf_clear(&r.b);
         r.nids = r.ntimes = 0;
         if (opt.what == SPANS)
@@ -281,9 +286,9 @@ static void build_samples(struct body *p, uint32_t number, int64_t start_ms)
     struct buf raw;
     prng_init(&g, number);
     buf_init(&raw, 16 << 20, NULL);
-    uint32_t first = number * SAMPLES;
-    for (uint32_t i = 0; i < SAMPLES; i++)
-        series(&raw, (first + i) % SERIES, start_ms + (int64_t)((first + i) / SERIES) * 15000, &g);
+    uint32_t first = number * opt.batch;
+    for (uint32_t i = 0; i < opt.batch; i++)
+        series(&raw, (first + i) % opt.series, start_ms + (int64_t)((first + i) / opt.series) * 15000, &g);
     buf_init(&p->b, 16 << 20, NULL);
     size_t n = snappy_max_compressed_length(raw.n);
     char *to = buf_reserve(&p->b, n);
@@ -309,7 +314,7 @@ static uint64_t next_start(struct ordered *o, struct prng *g)
 
 static struct ordered ordered_at(uint32_t number)
 {
-    uint64_t share = opt.spread_ns / MAX(opt.rows_max / ROWS, 1) + 1;
+    uint64_t share = opt.spread_ns / MAX(opt.rows_max / opt.batch, 1) + 1;
     return (struct ordered){ .from_ns = opt.start_ns - opt.spread_ns + number * share, .share_ns = share };
 }
 
@@ -342,11 +347,25 @@ static void patch(char *copy, const struct body *p, struct prng *g, uint64_t tim
 }
 
 /* -- connections --------------------------------------------------------------------------------------------- */
+/* Request i of the run goes out at its time, if it has one. */
+static void wait_turn(uint32_t i, double began)
+{
+    double left = opt.rate > 0 ? began + i / opt.rate - now_s(CLOCK_MONOTONIC) : 0;
+    if (left > 0) usleep((useconds_t)(left * 1e6));
+}
+
+static void note_ack(double seconds)
+{
+    uint32_t at = nacks++;
+    if (at < ACKS_MAX) acks[at] = seconds;
+}
+
 static void *connection(void *arg)
 {
     static const char *const paths[] = { "/v1/traces", "/v1/logs", "/api/v1/write" };
     struct prng g;
     uint64_t sent = 0;
+    double began = now_s(CLOCK_MONOTONIC);
     prng_init(&g, (uint64_t)(uintptr_t)arg + (opt.seed ? opt.seed : (uint64_t)time(NULL)));
     int fd = dial(opt.port);
     char *copy = malloc(16 << 20), head[256];
@@ -354,17 +373,20 @@ static void *connection(void *arg)
         uint32_t i = next_body++;
         if (opt.what == SAMPLES_RW && i >= nbodies) break;
         const struct body *p = &bodies[i % nbodies];
+        wait_turn(i, began);
         memcpy(copy, p->b.p, p->b.n);
         struct timespec t;
         clock_gettime(CLOCK_REALTIME, &t);
         patch(copy, p, &g, (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec + sent++, i);
         int n = snprintf(head, sizeof head, "POST %s HTTP/1.1\r\nHost: x\r\nContent-Type: application/x-protobuf\r\n%sContent-Length: %zu\r\n\r\n",
                          paths[opt.what], opt.what == SAMPLES_RW ? "Content-Encoding: snappy\r\n" : "", p->b.n);
+        double sent_at = now_s(CLOCK_MONOTONIC);
         send_all(fd, head, (size_t)n);
         send_all(fd, copy, p->b.n);
         int status = answer(fd);
         if (status == 200 || status == 204) {
-            items += opt.what == SAMPLES_RW ? SAMPLES : ROWS;
+            note_ack(now_s(CLOCK_MONOTONIC) - sent_at);
+            items += opt.batch;
             bytes += p->b.n;
         } else if (status == 429 || status == 503) {
             refused++;
@@ -398,7 +420,8 @@ static void parse(int argc, char **argv)
     static const struct option longs[] = { { "port", 1, 0, 'p' }, { "pid", 1, 0, 'i' }, { "signal", 1, 0, 's' },
                                            { "seconds", 1, 0, 't' }, { "conns", 1, 0, 'c' }, { "trace-spans", 1, 0, 'n' },
                                            { "rows", 1, 0, 'r' }, { "spread", 1, 0, 'd' }, { "in-order", 0, 0, 'o' },
-                                           { "seed", 1, 0, 'e' }, { 0, 0, 0, 0 } };
+                                           { "seed", 1, 0, 'e' }, { "batch", 1, 0, 'b' }, { "rate", 1, 0, 'a' },
+                                           { "series", 1, 0, 'x' }, { 0, 0, 0, 0 } };
     for (int o; (o = getopt_long(argc, argv, "", longs, NULL)) != -1;) {
         if (o == 'p') opt.port = (uint16_t)atoi(optarg);
         else if (o == 'i') opt.pid = atoi(optarg);
@@ -408,10 +431,29 @@ static void parse(int argc, char **argv)
         else if (o == 'o') opt.in_order = true;
         else if (o == 'e') opt.seed = strtoull(optarg, NULL, 10);
         else if (o == 'd') opt.spread_ns = strtoull(optarg, NULL, 10) * 1000000000;
+        else if (o == 'b') opt.batch = (uint32_t)MAX(atoi(optarg), 1);
+        else if (o == 'a') opt.rate = atof(optarg);
+        else if (o == 'x') opt.series = (uint32_t)MAX(atoi(optarg), 1);
         else if (o == 'r') opt.rows_max = strtoull(optarg, NULL, 10);
         else if (o == 's') opt.what = optarg[0] == 'l' ? LOGS : optarg[0] == 's' && optarg[1] == 'a' ? SAMPLES_RW : SPANS;
         else exit(2);
     }
+    uint32_t most = opt.what == SAMPLES_RW ? SAMPLES : ROWS;
+    opt.batch = opt.batch ? MIN(opt.batch, most) : most;
+}
+
+static int by_value(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    return (x > y) - (x < y);
+}
+
+static void print_acks(void)
+{
+    size_t n = MIN(nacks, (uint32_t)ACKS_MAX);
+    if (n == 0) return;
+    qsort(acks, n, sizeof acks[0], by_value);
+    printf("acks     %.2f ms median, %.2f p99, %.2f slowest of %zu\n", acks[n / 2] * 1e3, acks[n * 99 / 100] * 1e3, acks[n - 1] * 1e3, n);
 }
 
 int main(int argc, char **argv)
@@ -419,7 +461,7 @@ int main(int argc, char **argv)
     static const char *const names[] = { "spans", "logs", "samples" };
     pthread_t threads[CONNS_MAX];
     parse(argc, argv);
-    nbodies = opt.what == SAMPLES_RW ? SAMPLE_BODIES : 64;
+    nbodies = opt.what == SAMPLES_RW ? SAMPLE_BODIES * MIN(SAMPLES / opt.batch, 10) : 64;
     bodies = calloc(nbodies, sizeof *bodies);
     int64_t start_ms = (int64_t)time(NULL) * 1000 - 3600 * 1000;
     opt.start_ns = (uint64_t)(now_s(CLOCK_REALTIME) * 1e9);
@@ -443,5 +485,6 @@ int main(int argc, char **argv)
            "%.0f B an item; %llu refused, %llu failed\n",
            names[opt.what], (unsigned long long)items, wall, cpu, (double)items / wall / 1e3, cpu > 0 ? (double)items / cpu / 1e3 : 0,
            (double)bytes / wall / 1e6, items ? (double)bytes / (double)items : 0, (unsigned long long)refused, (unsigned long long)failed);
+    print_acks();
     return failed ? 1 : 0;
 }
