@@ -59,7 +59,7 @@ static struct peer *peer_add(struct cluster_core *cc, const struct member *m)
     struct peer *p = calloc(1, sizeof *p);
     ASSERT(p != NULL);
     io_addr_host(&m->meta.rpc, host, sizeof host);
-    *p = (struct peer){ .id = m->id, .rpc = rpc_peer_new(&o), .address = m->meta.rpc };
+    *p = (struct peer){ .id = m->id, .rpc = rpc_peer_new(&o), .address = m->meta.rpc, .back = m->since };
     if (cc->npeers == cc->peers_cap) {
         cc->peers_cap = cc->peers_cap ? cc->peers_cap * 2 : 8;
         cc->peers = realloc(cc->peers, cc->peers_cap * sizeof(struct peer *));
@@ -108,18 +108,25 @@ int64_t cluster_rtt_ns(const struct cluster *c, node_id to)
     return s.rtt_ns;
 }
 
+/* Has it come back since we looked, or another address? Then it is worth an attempt at once. */
+static void peer_follow(struct peer *p, const struct member *m)
+{
+    bool moved = memcmp(&m->meta.rpc, &p->address, sizeof p->address) != 0;
+    if (!moved && (m->state != MEMBER_ALIVE || m->since.ns == p->back.ns)) return;
+    char host[IO_ADDR_NAME_MAX];
+    p->address = m->meta.rpc;
+    p->back = m->since;
+    io_addr_host(&p->address, host, sizeof host);
+    rpc_peer_address(p->rpc, host, io_addr_port(&p->address));
+}
+
 /* Connections go by the newest addresses; those to nodes that nobody knows any more are closed when no call uses them. */
 static void peers_follow(struct cluster_core *cc)
 {
     for (uint32_t i = 0; i < cc->npeers;) {
         struct peer *p = cc->peers[i];
         const struct member *m = map_member(cc->map, p->id);
-        if (m && memcmp(&m->meta.rpc, &p->address, sizeof p->address) != 0) {
-            p->address = m->meta.rpc;
-            char host[IO_ADDR_NAME_MAX];
-            io_addr_host(&p->address, host, sizeof host);
-            rpc_peer_address(p->rpc, host, io_addr_port(&p->address));
-        }
+        if (m) peer_follow(p, m);
         if (m || p->users) {
             i++;
             continue;

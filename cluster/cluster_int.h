@@ -18,6 +18,7 @@ struct peer { /* another node, of one core */
     node_id id;
     struct rpc_peer *rpc;
     struct io_addr address; /* what rpc goes by */
+    mono_ns back;           /* since when it is alive, as far as rpc was told */
     uint32_t users;         /* calls under way: it is not freed before they ended */
     int64_t behind;         /* bytes of replication on their way to it */
 };
