@@ -133,7 +133,8 @@ class Traffic(threading.Thread):
     def __init__(self, nodes, service="traffic", pause_s=0.005, first=0):
         super().__init__(daemon=True)
         self.nodes, self.service, self.pause_s = list(nodes), service, pause_s
-        self.avoid = set()  # nodes whose clients would go elsewhere
+        self.avoid = None  # the node that clients leave alone
+        self.rounds = 0
         self.done, self.next, self.wrong = threading.Event(), first, []
         self.acked, self.retried, self.slowest_write, self.slowest_read = 0, 0, 0.0, 0.0
         self.connections, self.base = {}, time.time_ns()
@@ -146,6 +147,14 @@ class Traffic(threading.Thread):
         self.done.set()
         self.join(60)
         assert kind or not self.is_alive()
+
+    def leave(self, node):
+        """Until no request to that node is under way."""
+        self.avoid, rounds = node, self.rounds
+        eventually(lambda: self.rounds >= rounds + 2)
+
+    def others(self):
+        return [n for n in self.nodes if n is not self.avoid]
 
     def call(self, node, door, method, path, body=None, headers=None):
         key = node.offset, door
@@ -185,7 +194,8 @@ class Traffic(threading.Thread):
 
     def run(self):
         while not self.done.is_set():
-            nodes = [n for n in self.nodes if n not in self.avoid]
+            self.rounds += 1
+            nodes = self.others()
             n, tries = self.next, 0
             while not self.write(nodes[(n + tries) % len(nodes)], n):
                 tries += 1
@@ -193,7 +203,7 @@ class Traffic(threading.Thread):
                 if self.done.is_set():
                     return  # unknown, and not counted
                 time.sleep(0.01)
-                nodes = [n for n in self.nodes if n not in self.avoid]
+                nodes = self.others()
             self.next = n + 1
             self.acked += 1
             self.read(nodes[(n + 1) % len(nodes)], n)
