@@ -149,7 +149,12 @@ static err_t log_and_insert(struct passing *p)
     struct wal_ticket t = { .payload = as_given ? p->ap->bytes : buf_view(&bytes) };
     t.payload_hash = hash64(t.payload);
     if (p->head.name.stream != s->own_stream) t.name = &p->head.name;
-    /* No yield from here to wal_submit: the bytes, the generation and the order in the log belong together. */
+    /* No yield from here to wal_submit: the bytes, the generation and the order in the log belong together. Who freezes a stream seals
+     * then, which waits for those that came past this. */
+    if (atomic_load_explicit(&s->frozen, memory_order_acquire) == p->head.name.stream) {
+        e = err_set(ERR_UNAVAILABLE, "stream %016" PRIx64 " is being filled from another node", p->head.name.stream);
+        goto out;
+    }
     t.generation = p->entry.generation = sh->generation;
     struct gate *gate = &sh->gates[t.generation & 1];
     bool in = gate_enter(gate);

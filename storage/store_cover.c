@@ -282,6 +282,16 @@ void held_catalog(struct store *s, struct catalog_batch *b, const struct cover *
     }
 }
 
+void held_catalog_again(struct store *s, struct catalog_batch *b, uint64_t stream)
+{
+    struct cover c;
+    cover_init(&c);
+    cover_pick(&s->sealed, &stream, 1, &c);
+    if (cover_empty(&c)) catalog_put(b, arena_printf(&b->a, STR_FMT "%016" PRIx64, STR_ARG(COVER_PREFIX), stream), STR_NONE);
+    else put_record(b, stream, &c);
+    cover_deinit(&c);
+}
+
 static err_t load_record(struct store *s, const struct kv_item *item)
 {
     struct bytes_in in = bytes_in_of(item->value);
@@ -373,6 +383,25 @@ static uint64_t missing_of(const struct held *n, const struct cover *need)
     uint64_t missing = cover_count(&left);
     cover_deinit(&left);
     return missing;
+}
+
+void held_taken(struct store *s, const struct cover *taken)
+{
+    cover_join(&s->sealed, taken);
+}
+
+void held_taken_here(struct shard *sh, const struct cover *taken)
+{
+    struct held *n = &sh->held;
+    struct cover_iter it = { 0 };
+    struct cover_run r;
+    while (cover_next(taken, &it, &r))
+        if (r.core % sh->store->cores == sh->core) cover_add_run(&n->sealed, &r);
+    n->intervals_most += cover_intervals(taken);
+    for (struct name_waiter *w = n->waiters; w; w = w->next) {
+        w->missing = missing_of(n, w->need);
+        if (w->missing == 0) event_signal(&w->done);
+    }
 }
 
 static err_t refuse_closing(void)

@@ -110,6 +110,54 @@ void dead_forget(struct store *s, const struct seg_info *infos, uint32_t n)
     catalog_batch_deinit(&b);
 }
 
+/* -- marks that come with a segment from another node ----------------------------------------------------------------- */
+
+err_t dead_of(struct store *s, const struct seg_info *i, struct arena *a, struct dead_mark **out, uint32_t *count)
+{
+    struct kv_item *items;
+    size_t n;
+    TRY(s->o.kv->list(s->o.kv, segment_prefix(a, i->name), DEAD_ITEMS_MAX, a, &items, &n));
+    *out = ARENA_ARRAY(a, struct dead_mark, n + 1);
+    *count = (uint32_t)n;
+    for (size_t k = 0; k < n; k++) {
+        struct dead_mark *m = &(*out)[k];
+        struct str name;
+        if (!parse_key(items[k].key, &name, &m->group)) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(items[k].key));
+        memcpy(m->name, i->name, sizeof m->name);
+        m->bytes = items[k].value;
+    }
+    return arena_check(a);
+}
+
+err_t dead_unite(const struct dead_mark *x, uint32_t nx, const struct dead_mark *y, uint32_t ny, struct arena *a, struct dead_mark **out, uint32_t *n)
+{
+    *out = ARENA_ARRAY(a, struct dead_mark, (size_t)nx + ny + 1);
+    *n = nx;
+    if (nx) memcpy(*out, x, nx * sizeof *x);
+    for (uint32_t i = 0; i < ny; i++) {
+        uint32_t k = 0, fresh;
+        struct buf both;
+        while (k < *n && (*out)[k].group != y[i].group)
+            k++;
+        if (k == *n) {
+            (*out)[(*n)++] = y[i];
+            continue;
+        }
+        buf_init(&both, SEG_DEAD_BYTES_MAX, NULL);
+        err_t e = seg_dead_unite((*out)[k].bytes, y[i].bytes, &both, &fresh);
+        if (e == OK) (*out)[k].bytes = arena_str(a, buf_view(&both));
+        buf_deinit(&both);
+        TRY(e);
+    }
+    return arena_check(a);
+}
+
+void dead_put(struct catalog_batch *b, const struct dead_mark *marks, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        catalog_put(b, mark_key(&b->a, marks[i].name, marks[i].group), marks[i].bytes);
+}
+
 /* -- commit ----------------------------------------------------------------------------------------------------------- */
 
 struct commit {
@@ -126,6 +174,13 @@ static err_t mark_seg(struct seg *g, const struct dead_mark *m)
     if (m->group >= seg_ngroups(g)) return err_set(ERR_CORRUPT, "%s: dead rows of group %u of %u", seg_info(g)->name, m->group, seg_ngroups(g));
     TRY(seg_dead_with(seg_dead_of(g), m->group, seg_group(g, m->group)->nrows, m->bytes, &d));
     seg_dead_set(g, d);
+    return OK;
+}
+
+err_t dead_mark_new(struct seg *g, const struct dead_mark *marks, uint32_t n)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (is_named(seg_info(g), str_n(marks[i].name, NAME_HEX))) TRY(mark_seg(g, &marks[i]));
     return OK;
 }
 

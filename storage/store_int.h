@@ -133,6 +133,11 @@ void held_catalog(struct store *s, struct catalog_batch *b, const struct cover *
 void held_sealed(struct shard *sh, uint64_t generation);
 MUST_CHECK err_t held_load(struct store *s) MAY_YIELD; /* the catalog's, to core 0's copy */
 void held_attach(struct shard *sh);                    /* from there to a core, at start */
+/* A stream was taken from another node, under s->changing: core 0's copy, and on every core what it keeps. */
+void held_taken(struct store *s, const struct cover *taken);
+void held_taken_here(struct shard *sh, const struct cover *taken);
+/* The record of a stream as core 0's copy has it, or its deletion. */
+void held_catalog_again(struct store *s, struct catalog_batch *b, uint64_t stream);
 void held_wake(struct held *n);                       /* the store closes: ends all waits of a core */
 
 /* -- log files of earlier lives and of sealed generations (store_logs.c) ---------------------------------------- */
@@ -181,6 +186,8 @@ struct shard {
 
 struct seal_waiter {
     struct seal_waiter *next;
+    uint32_t free;       /* generations that no batch enters are wanted behind the sealed one, an even number */
+    uint64_t free_first; /* the first of them, when it was sealed */
     struct event done;
     err_t result;
     char why[ERR_DETAIL_MAX];
@@ -214,6 +221,7 @@ struct store {
     _Atomic bool failed;
     node_id node;
     uint64_t epoch, own_stream;  /* own_stream: of this node alone */
+    _Atomic uint64_t frozen;     /* the stream that is taken from another node (stream_copy.h): no batch of it is logged. 0 = none */
     struct stream *streams;      /* [STREAMS_MAX], as they came: written by core 0, one that is counted never changes */
     _Atomic uint32_t nstreams;
     struct {
@@ -346,6 +354,11 @@ struct seg_swap {
     uint32_t nout;
     const struct seg_info *in;  /* files that are published; each at a place of its own or of one of `out` */
     uint32_t nin;
+    /* Of a stream that is taken from another node (stream_copy.h); NULL otherwise: what is covered with them, and the dead rows of
+     * `in`. A file may then be in both lists, and stays. */
+    const struct cover *taken;
+    const struct dead_mark *marks;
+    uint32_t nmarks;
 };
 /* `in` takes the place of `out` in the catalog, in infos and on every core, there without a yield between, so that a view
  * has the ones or the others. All or nothing: on an error everything is as before and the files of `in` are deleted.
@@ -371,6 +384,13 @@ void dead_loaded(struct store *s);
 /* Segments of which nothing is read any more, malloc'd; their number. */
 uint32_t dead_segments(struct store *s, struct seg_info **out) MAY_YIELD;
 void dead_forget(struct store *s, const struct seg_info *infos, uint32_t n) MAY_YIELD;
+/* What the catalog has of a segment's marks, into the arena. */
+MUST_CHECK err_t dead_of(struct store *s, const struct seg_info *i, struct arena *a, struct dead_mark **out, uint32_t *n) MAY_YIELD;
+/* Both lists of marks of one segment as one, a mark a group. */
+MUST_CHECK err_t dead_unite(const struct dead_mark *x, uint32_t nx, const struct dead_mark *y, uint32_t ny, struct arena *a, struct dead_mark **out, uint32_t *n);
+void dead_put(struct catalog_batch *b, const struct dead_mark *marks, uint32_t n);
+/* Those of this segment, to one that was opened a moment ago. */
+MUST_CHECK err_t dead_mark_new(struct seg *g, const struct dead_mark *marks, uint32_t n);
 
 /* store_keep.c */
 MUST_CHECK err_t keep_load(struct store *s) MAY_YIELD;
@@ -422,6 +442,8 @@ MUST_CHECK err_t store_replay(struct store *s) MAY_YIELD;
 /* store_seal.c */
 MUST_CHECK err_t store_seal_closed(struct store *s) MAY_YIELD; /* core 0, one caller at a time */
 void store_closed_add(struct store *s, uint64_t generation);
+/* store_seal, with an even number of generations behind it that stay empty, for segments that come from elsewhere. */
+MUST_CHECK err_t store_seal_free(struct store *s, uint32_t n, uint64_t *first) MAY_YIELD;
 MUST_CHECK err_t store_maintenance_start(struct store *s) MAY_YIELD;
 void store_maintenance_stop(struct store *s) MAY_YIELD;
 

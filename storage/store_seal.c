@@ -26,7 +26,7 @@ enum { TICK_MS = 100, WATERMARK_MS = 1000, RETRY_MS = 1000 };
 
 struct part { /* one core's part in a seal */
     struct store *s;
-    uint64_t generation;
+    uint64_t generation, next; /* next: a switch goes there */
     bool drop_file;
     struct seg_info *infos;
     uint32_t ninfos, infos_cap;
@@ -50,8 +50,8 @@ static err_t switch_here(void *arg)
     const struct part *p = arg;
     struct shard *sh = shard_here(p->s);
     if (sh->generation == p->generation) {
-        gate_init(&sh->gates[(p->generation + 1) & 1]);
-        sh->generation = p->generation + 1;
+        gate_init(&sh->gates[p->next & 1]);
+        sh->generation = p->next;
     }
     gate_close(&sh->gates[p->generation & 1]);
     return OK;
@@ -182,7 +182,14 @@ static void put_names(struct store *s, struct catalog_batch *b, const struct par
     cover_deinit(&all);
 }
 
-static err_t commit(struct store *s, uint64_t generation, const struct part *parts)
+/* Up to what everything is sealed when closed[0] is: generations between it and the next one stay empty. */
+static uint64_t sealed_up_to(const struct store *s)
+{
+    uint64_t next = s->nclosed > 1 ? s->closed[1] : atomic_load(&s->generation);
+    return next > s->closed[0] ? next - 1 : s->closed[0]; /* while logs are replayed none is open */
+}
+
+static err_t commit(struct store *s, const struct part *parts)
 {
     if (errinj_hit(EI_SEAL_BEFORE_COMMIT)) return err_set(ERR_IO, "injected: before the catalog commit");
     struct catalog_batch b;
@@ -192,7 +199,7 @@ static err_t commit(struct store *s, uint64_t generation, const struct part *par
             catalog_put_seg(&b, &parts[c].infos[i]);
     put_keys(s, &b, parts);
     put_names(s, &b, parts);
-    catalog_put_sealed(&b, generation);
+    catalog_put_sealed(&b, sealed_up_to(s));
     s->commit_tried = true;
     err_t e = catalog_commit(s, &b);
     catalog_batch_deinit(&b);
@@ -207,12 +214,13 @@ static void sealed(struct store *s, uint64_t generation, struct part *parts, voi
             catalog_add_info(s, &parts[c].infos[i]);
             metric_add(M_SEALED_BYTES, (int64_t)parts[c].infos[i].bytes);
         }
+    uint64_t up_to = sealed_up_to(s);
     memmove(s->closed, s->closed + 1, --s->nclosed * sizeof *s->closed);
     s->commit_tried = false;
     for (unsigned c = 0; c < s->cores; c++)
         cover_join(&s->sealed, &parts[c].names);
     store_call_all(s, publish_here, args);
-    atomic_store(&s->sealed_gen, generation);
+    atomic_store(&s->sealed_gen, up_to);
     struct wal_kept *kept = NULL;
     for (unsigned c = 0; c < s->cores; c++)
         for (struct wal_kept *k; (k = parts[c].kept);) {
@@ -228,7 +236,7 @@ static void sealed(struct store *s, uint64_t generation, struct part *parts, voi
 static err_t commit_and_publish(struct store *s, uint64_t generation, struct part *parts, void *const *args, bool *drop_file)
 {
     TRY(sem_take(&s->changing, 1));
-    err_t e = commit(s, generation, parts);
+    err_t e = commit(s, parts);
     *drop_file = *drop_file && !s->commit_tried;
     if (e == OK) sealed(s, generation, parts, args);
     sem_give(&s->changing, 1);
@@ -273,11 +281,12 @@ err_t store_seal_closed(struct store *s)
     return OK;
 }
 
-/* Closes the open generation. */
-static void switch_all(struct store *s)
+/* Closes the open generation; `free` stay empty behind it: an even number, since a generation's gate goes by its last bit. */
+static void switch_all(struct store *s, uint32_t free_count)
 {
-    uint64_t generation = atomic_load(&s->generation);
-    struct part p = { .s = s, .generation = generation };
+    uint64_t generation = atomic_load(&s->generation), next = generation + 1 + free_count;
+    struct part p = { .s = s, .generation = generation, .next = next };
+    ASSERT(free_count % 2 == 0);
     void **args = calloc(s->cores, sizeof *args);
     ASSERT(args != NULL);
     for (unsigned c = 0; c < s->cores; c++)
@@ -286,14 +295,19 @@ static void switch_all(struct store *s)
     store_call_all(s, switch_here, args);
     free(args);
     store_closed_add(s, generation);
-    atomic_store(&s->generation, generation + 1);
+    atomic_store(&s->generation, next);
     s->generation_began = rt_now();
 }
 
-static err_t seal_all(struct store *s)
+static err_t seal_all(struct store *s, struct seal_waiter *waiters)
 {
+    uint32_t wanted = 0;
     TRY(store_seal_closed(s));
-    switch_all(s);
+    for (struct seal_waiter *w = waiters; w; w = w->next) {
+        w->free_first = atomic_load(&s->generation) + 1 + wanted;
+        wanted += w->free;
+    }
+    switch_all(s, wanted);
     return store_seal_closed(s);
 }
 
@@ -329,7 +343,7 @@ static void gauges(struct store *s)
 static void run_seal(struct store *s, struct seal_waiter *w, mono_ns *retry_at)
 {
     mono_ns began = rt_now();
-    err_t e = seal_all(s);
+    err_t e = seal_all(s, w);
     if (e == OK) {
         log_info("store.sealed", "generation=%" PRIu64 " segments=%u ms=%lld", atomic_load(&s->sealed_gen), s->ninfos,
                  (long long)((rt_now().ns - began.ns) / NS_PER_MS));
@@ -399,6 +413,8 @@ void store_maintenance_stop(struct store *s)
 
 struct seal_call {
     struct store *s;
+    uint32_t free;
+    uint64_t free_first;
 };
 
 /* On core 0. The waiter is on the heap of this call only as long as the maintenance fiber has not answered, and
@@ -411,18 +427,28 @@ static void wait_answer(struct seal_waiter *w)
 
 static err_t seal_here(void *arg)
 {
-    struct store *s = ((struct seal_call *)arg)->s;
+    struct seal_call *c = arg;
+    struct store *s = c->s;
     if (s->closing) return err_set(ERR_UNAVAILABLE, "the store is closing");
-    struct seal_waiter w = { .next = s->waiters };
+    struct seal_waiter w = { .next = s->waiters, .free = c->free };
     event_init(&w.done);
     s->waiters = &w;
     event_signal(&s->wake);
     wait_answer(&w);
+    c->free_first = w.free_first;
     return w.result == OK ? OK : err_set(w.result, "%s", w.why);
 }
 
 err_t store_seal(struct store *s)
 {
-    struct seal_call c = { s };
+    struct seal_call c = { .s = s };
     return rt_call(0, RT_MAINTENANCE, seal_here, &c);
+}
+
+err_t store_seal_free(struct store *s, uint32_t n, uint64_t *first)
+{
+    struct seal_call c = { .s = s, .free = n };
+    err_t e = rt_call(0, RT_MAINTENANCE, seal_here, &c);
+    *first = c.free_first;
+    return e;
 }

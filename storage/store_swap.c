@@ -7,7 +7,9 @@
  * A crash before the commit leaves files that the catalog does not name, one behind it files that it names no more: both
  * are deleted at start. A commit that failed may have happened: s->undo then holds the old records, which are written
  * back at once or, if that fails too, with the next batch; until then the new files stay, for a start in between
- * would find them named. */
+ * would find them named.
+ *
+ * A stream that is taken from another node (stream_copy.h) is a swap, too: of all its segments, with what is covered with them. */
 #include "base/core/assert.h"
 #include "base/core/errinj.h"
 #include "base/rt/file.h"
@@ -23,6 +25,14 @@ struct swap_call {
 static bool same(const struct seg_info *a, const struct seg_info *b)
 {
     return a->generation == b->generation && a->core == b->core && memcmp(a->name, b->name, sizeof a->name) == 0;
+}
+
+/* A file in both lists: it stays, whatever becomes of the swap. */
+static bool file_among(const struct seg_info *i, const struct seg_info *list, uint32_t n)
+{
+    for (uint32_t k = 0; k < n; k++)
+        if (memcmp(i->name, list[k].name, sizeof i->name) == 0) return true;
+    return false;
 }
 
 static bool is_among(const struct seg_info *i, const struct seg_info *list, uint32_t n)
@@ -48,6 +58,7 @@ static err_t open_here(void *arg)
         struct seg *g;
         TRY(seg_open(c->s->seg_dir, &c->w->in[i], &g));
         shard_coming_add(sh, g);
+        TRY(dead_mark_new(g, c->w->marks, c->w->nmarks));
     }
     return OK;
 }
@@ -78,8 +89,9 @@ static err_t publish_here(void *arg)
     for (uint32_t i = 0; i < sh->ncoming; i++)
         shard_seg_add(sh, sh->coming[i]);
     sh->ncoming = 0;
+    if (c->w->taken) held_taken_here(sh, c->w->taken);
     for (uint32_t i = 0; i < ngone; i++) {
-        seg_doom(gone[i]);
+        if (!file_among(seg_info(gone[i]), c->w->in, c->w->nin)) seg_doom(gone[i]);
         seg_put(gone[i]);
     }
     free(gone);
@@ -104,6 +116,8 @@ static err_t commit(struct store *s, const struct seg_swap *w, bool *unknown)
     struct catalog_batch b;
     catalog_batch_init(&b);
     put_swap(&b, w->out, w->nout, w->in, w->nin);
+    dead_put(&b, w->marks, w->nmarks);
+    if (w->taken) held_catalog(s, &b, w->taken);
     err_t e = catalog_commit(s, &b);
     if (e == OK && errinj_hit(EI_SWAP_AFTER_COMMIT)) e = err_set(ERR_IO, "injected: after the catalog commit of a swap");
     *unknown = e != OK;
@@ -117,6 +131,7 @@ static bool take_back(struct store *s, const struct seg_swap *w)
     struct catalog_batch nothing;
     if (s->undo.cap == 0) catalog_batch_init(&s->undo);
     put_swap(&s->undo, w->in, w->nin, w->out, w->nout);
+    if (w->taken) held_catalog_again(s, &s->undo, w->taken->streams[0].id);
     catalog_batch_init(&nothing);
     err_t e = catalog_commit(s, &nothing);
     catalog_batch_deinit(&nothing);
@@ -129,10 +144,23 @@ static void drop_files(const struct store *s, const struct seg_swap *w)
     struct arena a;
     arena_init(&a, NULL);
     for (uint32_t i = 0; i < w->nin; i++) {
+        if (file_among(&w->in[i], w->out, w->nout)) continue;
         err_t ignored = fs_unlink(arena_printf(&a, "%s/%s", s->seg_dir, w->in[i].name).p);
         (void)ignored;
     }
     arena_deinit(&a);
+}
+
+/* Of the files that are gone. */
+static void forget_marks(struct store *s, const struct seg_swap *w)
+{
+    struct seg_info *gone = calloc((size_t)w->nout + 1, sizeof *gone);
+    uint32_t n = 0;
+    ASSERT(gone != NULL);
+    for (uint32_t i = 0; i < w->nout; i++)
+        if (!file_among(&w->out[i], w->in, w->nin)) gone[n++] = w->out[i];
+    dead_forget(s, gone, n);
+    free(gone);
 }
 
 /* -- both -------------------------------------------------------------------------------------------------------- */
@@ -154,8 +182,9 @@ err_t store_swap(struct store *s, const struct seg_swap *w)
             catalog_remove_info(s, &w->out[i]);
         for (uint32_t i = 0; i < w->nin; i++)
             catalog_add_info(s, &w->in[i]);
+        if (w->taken) held_taken(s, w->taken);
         store_call_all(s, publish_here, args);
-        dead_forget(s, w->out, w->nout);
+        forget_marks(s, w);
     } else {
         struct err_record why = *err_record();
         bool settled = !unknown || take_back(s, w);
