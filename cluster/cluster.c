@@ -213,15 +213,36 @@ static err_t install_here(void *arg)
     return OK;
 }
 
-/* Of the newest members, on every core. */
-static err_t new_map(struct cluster *c, mono_ns *next)
+/* The newest members, and those of our earlier life that nobody has told of in this one: at first they are taken to live, then to be
+ * dead. Until they are heard of they keep their place, or rows would go elsewhere for no reason. */
+static struct members *with_known(const struct cluster *c, bool unheard_live)
+{
+    struct members *all = members_new(c->members->n + c->nknown, c->members->version);
+    uint32_t at = 0;
+    for (uint32_t i = 0, k = 0; i < c->members->n || k < c->nknown;) {
+        bool heard = k == c->nknown || (i < c->members->n && c->members->v[i].id.u <= c->known[k].id.u);
+        if (heard) {
+            k += k < c->nknown && c->members->v[i].id.u == c->known[k].id.u;
+            all->v[at++] = c->members->v[i++];
+            continue;
+        }
+        all->v[at] = c->known[k++];
+        all->v[at].state = unheard_live ? MEMBER_SUSPECT : MEMBER_DEAD;
+        all->v[at++].since = c->started;
+    }
+    all->n = at;
+    return all;
+}
+
+/* Of the newest members, on every core; *all: those of it. */
+static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
 {
     struct install i = { .c = c };
-    struct members *m = members_get(c->members);
-    err_t e = map_new(&c->map_opts, m, rt_now(), &i.map);
-    members_put(m);
-    TRY(e);
-    *next = i.map->next;
+    mono_ns heard_by = mono_add(c->started, (int64_t)UNHEARD_MS * NS_PER_MS);
+    bool unheard_live = rt_now().ns < heard_by.ns;
+    *all = with_known(c, unheard_live);
+    TRY(map_new(&c->map_opts, *all, rt_now(), &i.map));
+    *next = unheard_live && heard_by.ns < i.map->next.ns ? heard_by : i.map->next;
     on_all(c, install_here, &i);
     metric_set(M_CLUSTER_MEMBERS, i.map->n);
     map_put(i.map);
@@ -258,9 +279,11 @@ static void membership_fiber(void *arg)
     struct cluster *c = arg;
     mono_ns next = { 0 };
     while (!c->closing) {
+        struct members *all;
         event_reset(&c->changed);
-        if (new_map(c, &next) != OK) log_error("cluster.map", "error=%s", err_detail());
-        if (known_save(c->o.store, c->members) != OK) log_warn("cluster.known", "error=%s", err_detail());
+        if (new_map(c, &next, &all) != OK) log_error("cluster.map", "error=%s", err_detail());
+        if (known_save(c->o.store, all) != OK) log_warn("cluster.known", "error=%s", err_detail());
+        members_put(all);
         if (c->repair) repair_now(c->repair);
         if (event_wait_until(&c->changed, next) == ERR_CANCELED) return;
     }
@@ -294,8 +317,12 @@ static err_t join(struct cluster *c)
                               .seeds = c->o.seeds, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
     struct member *known = NULL;
     err_t e = own_meta(&c->o, &o.meta);
-    if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &o.nknown);
-    o.known = known;
+    if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &c->nknown);
+    c->known = malloc(c->nknown * sizeof *known + 1);
+    ASSERT(c->known != NULL);
+    if (c->nknown) memcpy(c->known, known, c->nknown * sizeof *known);
+    o.known = c->known;
+    o.nknown = c->nknown;
     if (o.nknown > 0) c->map_opts.seeds = true;
     if (e == OK) e = swim_io_open(&o, &c->swim);
     if (e == OK && !c->members) c->members = members_get(swim_io_members(c->swim));
@@ -316,7 +343,10 @@ static err_t start(struct cluster *c)
     TRY(e);
     TRY(join(c));
     mono_ns next;
-    TRY(new_map(c, &next));
+    struct members *all;
+    e = new_map(c, &next, &all);
+    members_put(all);
+    TRY(e);
     const struct fiber_opts fo = { .name = "members", .class = RT_MEMBERSHIP };
     TRY(fiber_start(&c->scope, &fo, membership_fiber, c));
     return repair_start(c, &c->scope, &c->repair);
@@ -332,6 +362,7 @@ err_t cluster_open(const struct cluster_opts *o, struct cluster **out)
     ASSERT(c->core != NULL);
     c->map_opts = (struct map_opts){ .self = c->self, .partitions = o->partitions, .replicas = o->replicas, .write_quorum = o->write_quorum,
                                      .dead_after_ns = o->dead_after_ms * NS_PER_MS, .seeds = o->seeds[0] != 0 };
+    c->started = rt_now();
     budget_init(&c->memory, "cluster.memory", NULL, o->memory, ERR_OVERLOAD);
     event_init(&c->changed);
     scope_init(&c->scope, NULL);
@@ -359,6 +390,7 @@ void cluster_close(struct cluster *c)
     on_all(c, core_stop, c);
     repair_free(c->repair);
     members_put(c->members);
+    free(c->known);
     free(c->core);
     free(c);
 }

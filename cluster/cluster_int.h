@@ -12,6 +12,7 @@ enum {
     CALL_BYTES_MAX = 256 << 20,  /* of a request or an answer between nodes */
     PUT_TIMEOUT_MS = 10000,
     CLOSE_GRACE_MS = 2000,       /* for calls of others that run when we stop */
+    UNHEARD_MS = 10000,          /* after our start members of our earlier life count as alive so long */
 };
 
 struct peer { /* another node, of one core */
@@ -44,6 +45,9 @@ struct cluster {
     /* core 0's */
     struct swim_io *swim;
     struct members *members;    /* the newest */
+    struct member *known;       /* [nknown]: of our earlier life */
+    uint32_t nknown;
+    mono_ns started;
     struct event changed;
     struct scope scope;         /* of the fibers below */
     bool closing;

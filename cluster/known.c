@@ -1,5 +1,5 @@
-/* Record cluster/known: u8 version (1) | v n | (u64 id | v generation | s gossip bytes | s rpc bytes)*, ids ascending. What else is known of a
- * member it will say itself. */
+/* Record cluster/known: u8 version (2) | v n | (u64 id | v generation | s gossip bytes | s rpc bytes | v weight | s zone)*, ids ascending.
+ * What else is known of a member it will say itself. Version 1 had neither weight nor zone. */
 #include "cluster/known.h"
 
 #include "base/core/bytes_in.h"
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { KNOWN_VERSION = 1, KNOWN_BYTES_MAX = 4 << 20, KNOWN_LEAST = 11 };
+enum { KNOWN_VERSION = 2, KNOWN_BYTES_MAX = 4 << 20, KNOWN_LEAST = 11, KNOWN_WEIGHT = 100 };
 static const struct str KEY = { "cluster/known", 13 };
 
 static void put_address(const struct io_addr *a, struct buf *out)
@@ -21,6 +21,19 @@ static bool get_address(struct bytes_in *in, struct io_addr *out)
     *out = (struct io_addr){ .n = (unsigned)s.n };
     if (s.n == 0 || s.n > sizeof out->bytes) return false;
     memcpy(out->bytes, s.p, s.n);
+    return true;
+}
+
+/* They decide where rows go. */
+static bool get_place(struct bytes_in *in, uint8_t version, struct member_meta *out)
+{
+    out->weight = KNOWN_WEIGHT;
+    if (version == 1) return true;
+    uint64_t weight = bytes_in_varint(in);
+    struct str zone = bytes_in_str(in);
+    if (weight > UINT32_MAX || zone.n >= sizeof out->zone) return false;
+    out->weight = (uint32_t)weight;
+    if (zone.n) memcpy(out->zone, zone.p, zone.n);
     return true;
 }
 
@@ -38,12 +51,13 @@ err_t known_load(struct store *s, node_id self, struct arena *a, struct member *
     if (e == ERR_NOT_FOUND) return OK;
     TRY(e);
     struct bytes_in in = bytes_in_of(value);
-    if (bytes_in_u8(&in) != KNOWN_VERSION) return bad();
+    uint8_t version = bytes_in_u8(&in);
+    if (version == 0 || version > KNOWN_VERSION) return bad();
     uint32_t all = bytes_in_count(&in, KNOWN_LEAST);
     *out = ARENA_ARRAY(a, struct member, all);
     for (uint32_t i = 0; i < all; i++) {
         struct member m = { .id = { bytes_in_u64(&in) }, .generation = bytes_in_varint(&in), .state = MEMBER_DEAD };
-        if (!get_address(&in, &m.meta.gossip) || !get_address(&in, &m.meta.rpc)) return bad();
+        if (!get_address(&in, &m.meta.gossip) || !get_address(&in, &m.meta.rpc) || !get_place(&in, version, &m.meta)) return bad();
         if (m.id.u != self.u) (*out)[(*n)++] = m;
     }
     return in.bad || in.p != in.end ? bad() : OK;
@@ -63,6 +77,8 @@ static void encode(const struct members *m, struct buf *out)
         buf_varint(out, x->generation);
         put_address(&x->meta.gossip, out);
         put_address(&x->meta.rpc, out);
+        buf_varint(out, x->meta.weight);
+        bytes_out_str(out, str_of(x->meta.zone));
     }
 }
 

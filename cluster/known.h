@@ -1,4 +1,5 @@
-/* The members a node knew, kept with its data: after a restart it finds them again without seeds, and a node that had others beside it
+/* The members a node knew, kept with its data: after a restart it finds them again without seeds, places rows where it placed them
+ * before (a retry that met another placement would be stored in another stream, a second time), and a node that had others beside it
  * never takes itself to be alone. One record of the catalog, cluster/known. */
 #ifndef CLUSTER_KNOWN_H
 #define CLUSTER_KNOWN_H

@@ -5,6 +5,7 @@
 #include "cluster/reach.h"
 
 #include <stdio.h>
+#include <string.h>
 
 enum {
     ASK_MS = 2000,                 /* a node that does not answer in this time is out of reach for this read */
@@ -105,13 +106,31 @@ static bool is_current(const struct map *map, uint64_t stream)
     return false;
 }
 
-/* Of all streams that anybody reached knows: reach_ask has made them known here. */
+/* All that anybody reached knows: reach_ask has made them known here. And those that are written to now: where nobody who knows one is
+ * reached, it is missing all the same. */
+static struct stream *list_streams(struct cluster *c, const struct map *map, struct arena *a, uint32_t *n)
+{
+    struct stream *v;
+    const struct stream *current;
+    uint32_t stored, ncurrent = map->placement ? placement_streams(map->placement, &current) : 0;
+    store_streams(c->o.store, a, &v, &stored);
+    struct stream *all = ARENA_ARRAY(a, struct stream, stored + ncurrent);
+    memcpy(all, v, stored * sizeof *all); /* that of this node, at least */
+    *n = stored;
+    for (uint32_t i = 0; i < ncurrent; i++) {
+        bool listed = false;
+        for (uint32_t k = 0; k < stored && !listed; k++)
+            listed = all[k].id == current[i].id;
+        if (!listed) all[(*n)++] = current[i];
+    }
+    return all;
+}
+
 static void make_plan(struct cluster *c, const struct map *map, const struct ask *asks, struct reading *r)
 {
     struct read_node *nodes = ARENA_ARRAY(&r->a, struct read_node, map->n);
-    struct stream *v;
     uint32_t n;
-    store_streams(c->o.store, &r->a, &v, &n);
+    struct stream *v = list_streams(c, map, &r->a, &n);
     struct read_stream *streams = ARENA_ARRAY(&r->a, struct read_stream, n);
     r->nodes = ARENA_ARRAY(&r->a, node_id, map->n);
     for (uint32_t i = 0; i < map->n; i++) {
@@ -126,12 +145,14 @@ static void make_plan(struct cluster *c, const struct map *map, const struct ask
     read_plan_make(&ask, &r->a, &r->plan);
 }
 
-static void judge(struct cluster *c, struct reading *r)
+static void judge(struct cluster *c, const struct map *map, struct reading *r)
 {
     const struct read_plan *p = &r->plan;
     r->all_here = p->nparts == 0 || (p->nparts == 1 && r->nodes[p->parts[0].node].u == c->self.u && cover_empty(&p->parts[0].lacks));
     if (p->nmissing) {
         snprintf(r->incomplete, sizeof r->incomplete, "%s", p->why);
+    } else if (map->n < map->quorum) {
+        snprintf(r->incomplete, sizeof r->incomplete, "this node knows of %u nodes with itself, and what is acknowledged is on %u: it looks for the others", map->n, map->quorum);
     } else if (p->naparts) {
         snprintf(r->incomplete, sizeof r->incomplete, "traces and series that lie on both sides of a change of the cluster are read as two: no node has both sides");
     }
@@ -155,7 +176,7 @@ err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struc
     err_t e = ask_nodes(c, map, asks, avoid, navoid);
     if (e == OK) {
         make_plan(c, map, asks, out);
-        judge(c, out);
+        judge(c, map, out);
         e = arena_check(&out->a);
     }
     struct err_record why = *err_record();

@@ -188,6 +188,17 @@ static err_t run(struct cluster *c, const struct map *map, const struct stream *
     return e;
 }
 
+/* A node that has found fewer others than it needs stores nothing: the rows could not be acknowledged, and would lie in a stream that
+ * their retry does not go to. */
+static err_t enough_members(const struct map *map, const struct stream *streams, const struct batch_parts *parts)
+{
+    for (uint32_t i = 0; i < parts->n; i++)
+        if (streams[parts->parts[i].stream].n < map->quorum)
+            return err_set(ERR_UNAVAILABLE, "this node knows of %u nodes that take these rows, %u are wanted", streams[parts->parts[i].stream].n,
+                           map->quorum);
+    return OK;
+}
+
 static err_t append(struct cluster *c, const struct map *map, struct batch *const *batches, uint32_t n, struct arena *a)
 {
     if (!map->placement) return err_set(ERR_UNAVAILABLE, "no node of the cluster takes rows: all are leaving or gone");
@@ -195,7 +206,8 @@ static err_t append(struct cluster *c, const struct map *map, struct batch *cons
     const struct batch_cut cut = { c->o.partitions, placement_map(map->placement), placement_streams(map->placement, &streams), NULL };
     struct batch_parts parts;
     TRY(batch_split(batches, n, &cut, a, &c->memory, &parts));
-    err_t e = run(c, map, streams, &parts, a);
+    err_t e = enough_members(map, streams, &parts);
+    if (e == OK) e = run(c, map, streams, &parts, a);
     struct err_record why = *err_record();
     batch_parts_release(&parts);
     *err_record() = why;

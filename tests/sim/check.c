@@ -266,10 +266,8 @@ static void count_found(struct check *c)
     pthread_mutex_unlock(&c->m->lock);
 }
 
-/* Perhaps again, from the beginning, without what the bucket alone has. */
-static err_t check_view(struct view *v, void *ctx)
+static err_t read_view(struct check *c, struct view *v)
 {
-    struct check *c = ctx;
     c->nfound = 0;
     err_t e = check_rows(c, v, K_SPAN, c->tenant);
     if (e == OK) e = check_rows(c, v, K_LOG, c->tenant);
@@ -279,7 +277,27 @@ static err_t check_view(struct view *v, void *ctx)
     struct view_counts counts;
     view_counts(v, &counts);
     c->lost |= counts.lost > 0 || counts.away > 0;
-    if (e == OK) count_found(c);
+    return e;
+}
+
+/* Perhaps again, from the beginning, without what the bucket alone has. */
+static err_t check_view(struct view *v, void *ctx)
+{
+    TRY(read_view(ctx, v));
+    count_found(ctx);
+    return OK;
+}
+
+err_t model_read(struct model *m, struct view *v, uint32_t tenant, uint32_t **rows, uint32_t *n, bool *lost)
+{
+    struct check c = { .m = m, .tenant = tenant };
+    err_t e = read_view(&c, v);
+    *lost = c.lost;
+    *rows = c.found;
+    *n = (uint32_t)c.nfound;
+    if (e == OK) return OK;
+    free(c.found);
+    *rows = NULL;
     return e;
 }
 

@@ -100,6 +100,10 @@ MUST_CHECK err_t model_pull(struct model *m, struct store *s, struct prng *r) MA
  * message on a row that is missing, twice there, changed, or another tenant's. */
 MUST_CHECK err_t model_check(struct model *m, struct store *s, const uint8_t *acked_at, uint32_t nacked) MAY_YIELD;
 
+/* All rows of a tenant that the view shows, each as often as it does: malloc'd numbers, NULL on an error. Aborts with a message on one
+ * that was never sent, is changed, or another tenant's. *lost: something of it cannot be read, and is missing. */
+MUST_CHECK err_t model_read(struct model *m, struct view *v, uint32_t tenant, uint32_t **rows, uint32_t *n, bool *lost) MAY_YIELD;
+
 /* One byte a request: is it acked? malloc'd. */
 uint8_t *model_acked(struct model *m, uint32_t *n);
 

@@ -1,0 +1,56 @@
+#include "base/core/assert.h"
+#include "tests/cluster/script.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+static const char *const kinds[] = { "span", "log", "document", "sample", "exemplar", "histogram" };
+
+/* May it be stored under two streams: sent again after a node came back as another one? */
+static bool may_double(const struct world *w, const struct request *q)
+{
+    return w->wiped_clock && q->sent > 1 && q->sent_last >= w->wiped_clock;
+}
+
+/* How many nodes may have been out of reach for some other one since then? */
+static unsigned out_of_reach(const struct world *w, int64_t since)
+{
+    unsigned n = w->wiped_clock != 0; /* what a node was that came back as another one is out of reach for good */
+    if (w->all_bad_until >= since) return w->n;
+    for (unsigned i = 0; i < w->n; i++)
+        n += w->bad_until[i] >= since;
+    return n;
+}
+
+static void judge_told(struct world *w, unsigned node, const struct answer *a, int64_t since)
+{
+    w->rep->reads++;
+    w->rep->partial += a->told == TOLD_PARTIAL;
+    w->rep->apart += a->told == TOLD_APART;
+    if (a->told == TOLD_APART && !w->wiped_clock && w->n <= w->shape.replicas) wrong("C3: node %u says \"%s\", and no node has ever changed", node, a->why);
+    if (a->told == TOLD_PARTIAL && out_of_reach(w, since) < MIN(w->shape.quorum, w->n))
+        wrong("C3: node %u says \"%s\", and %u nodes were out of reach", node, a->why, out_of_reach(w, since));
+}
+
+void judge_read(struct world *w, unsigned node, uint32_t tenant, const struct answer *a, const uint8_t *acked_at, uint32_t nacked, int64_t since)
+{
+    struct model *m = &w->m;
+    judge_told(w, node, a, since);
+    for (uint32_t i = 0; i < m->nrows; i++)
+        m->rows[i].seen = 0;
+    for (uint32_t i = 0; i < a->n; i++) {
+        ASSERT(a->rows[i] < m->nrows);
+        struct row *r = &m->rows[a->rows[i]];
+        const struct request *q = &m->requests[r->request];
+        if (q->tenant != tenant) wrong("C8: node %u answers tenant %u with a row of tenant %u", node, tenant, q->tenant);
+        if (r->seen < UINT8_MAX) r->seen++;
+        if (r->seen > 1 && !(may_double(w, q) && r->seen <= q->sent))
+            wrong("C1: node %u: %s %u is there %u times (request %u, sent %u times)", node, kinds[r->kind], a->rows[i], r->seen, r->request, q->sent);
+    }
+    if (a->told == TOLD_PARTIAL) return;
+    for (uint32_t i = 0; i < m->nrows; i++) {
+        const struct row *r = &m->rows[i];
+        if (r->request >= nacked || m->requests[r->request].tenant != tenant) continue;
+        if (acked_at[r->request] && !r->seen) wrong("C2: node %u: acked %s %u is missing (request %u)", node, kinds[r->kind], i, r->request);
+    }
+}

@@ -1,0 +1,52 @@
+/* A node of the simulated cluster: one host, which runs the production code above struct io: a store over the simulated disk, the
+ * cluster, fragments of queries. What stands here outlives its crashes, as its disk and its catalog do; what its life made of them
+ * is gone with it.
+ *
+ * The script (script.h) talks to it by calls:
+ *   METHOD_TEST_APPEND  u32 request of the model                -> nothing. OK: acknowledged
+ *   METHOD_TEST_READ    u32 tenant                              -> str: what the answer must say | v n, u32 row each
+ *   METHOD_TEST_STATE   nothing                                 -> u64 own id | v n, (u64 id, v state) each | u8 alone */
+#ifndef TESTS_CLUSTER_NODE_H
+#define TESTS_CLUSTER_NODE_H
+
+#include "cluster/cluster.h"
+#include "query/spread.h"
+#include "tests/sim/model.h"
+
+enum { METHOD_TEST_STATE = 13, METHOD_TEST_APPEND = 14, METHOD_TEST_READ = 15 };
+enum { NODES_MAX = 7, NODE_GOSSIP = 7946, NODE_RPC = 7947 };
+static const char NODE_LABEL[] = "sim";
+
+/* Drawn once a seed, the same for all nodes. */
+struct node_shape {
+    uint32_t replicas, quorum;
+    int64_t mem_bytes, seal_age_ms, merge_bytes, log_keep_ms, dead_after_ms;
+    char seeds[NODES_MAX * 32];
+};
+
+struct node {
+    unsigned index, host, cores;
+    const struct node_shape *shape;
+    struct model *m;
+    struct sim_disk *disk;
+    struct kv *kv;
+    unsigned disks;    /* how many it lost: the next one is another directory, and another node */
+    char dir[24];
+    unsigned lives;
+    bool up;           /* this life has opened */
+    bool failed;       /* its store has said that it cannot go on */
+    /* Of this life */
+    struct store *store;
+    struct cluster *cluster;
+    struct spread_ctx spread;
+    struct budget queries;
+};
+
+/* The host's main function; arg is the struct node. Serves until it is killed. */
+err_t node_main(void *arg);
+/* Before the first world: nodes[0..NODES_MAX), for what has no context. */
+void node_init(struct node *nodes);
+/* It loses its disk and its catalog, and will be another node. It is off. */
+void node_wipe(struct node *n);
+
+#endif

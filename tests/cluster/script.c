@@ -1,0 +1,287 @@
+#include "tests/cluster/script.h"
+
+#include "base/core/assert.h"
+#include "base/rt/sim.h"
+#include "tests/cluster/nemesis.h"
+
+#include <inttypes.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static int64_t now(void)
+{
+    return rt_now().ns;
+}
+
+static void nap(struct prng *r, int64_t most_ns)
+{
+    err_t e = fiber_sleep((int64_t)prng_below(r, (uint64_t)most_ns));
+    (void)e;
+}
+
+/* -- clients ---------------------------------------------------------------------------------------------------------------- */
+static void write_one(struct world *w, struct prng *r, double again)
+{
+    uint32_t i = model_begin(&w->m, r, again);
+    unsigned node = (unsigned)prng_below(r, w->n);
+    err_t e = ask_append(w, node, i);
+    if (w->verbose) fprintf(stderr, "%.3f write %u to %u: %s %s\n", (double)now() / 1e9, i, node, err_name(e), e == OK ? "" : err_detail());
+    model_end(&w->m, i, e == OK);
+}
+
+static void writer_fiber(void *arg)
+{
+    struct world *w = arg;
+    struct prng r;
+    prng_init(&r, prng_next(&w->rnd));
+    while (!w->stop) {
+        nap(&r, w->write_every_ns);
+        if (!w->stop) write_one(w, &r, 0.3);
+    }
+}
+
+static bool read_one(struct world *w, unsigned node, uint32_t tenant, enum told *told)
+{
+    struct answer a;
+    uint32_t nacked;
+    uint8_t *acked = model_acked(&w->m, &nacked);
+    int64_t since = now();
+    err_t e = ask_read(w, node, tenant, &a);
+    if (w->verbose) fprintf(stderr, "%.3f read from %u: %s %s\n", (double)now() / 1e9, node, err_name(e), e == OK ? a.why : err_detail());
+    if (e == OK) {
+        judge_read(w, node, tenant, &a, acked, nacked, since);
+        if (told) *told = a.told;
+        free(a.rows);
+    } else {
+        w->rep->read_errors++;
+    }
+    free(acked);
+    return e == OK;
+}
+
+static void reader_fiber(void *arg)
+{
+    struct world *w = arg;
+    struct prng r;
+    prng_init(&r, prng_next(&w->rnd));
+    while (!w->stop) {
+        nap(&r, NS_PER_S);
+        if (!w->stop) read_one(w, (unsigned)prng_below(&r, w->n), (uint32_t)prng_below(&r, TENANTS), NULL);
+    }
+}
+
+static void work(struct world *w)
+{
+    struct scope s;
+    const struct fiber_opts fo = { .name = "client", .class = RT_INGEST };
+    scope_init(&s, NULL);
+    for (unsigned i = 0; i < w->writers; i++)
+        ASSERT(fiber_start(&s, &fo, writer_fiber, w) == OK);
+    for (unsigned i = 0; i < w->readers; i++)
+        ASSERT(fiber_start(&s, &fo, reader_fiber, w) == OK);
+    ASSERT(fiber_start(&s, &fo, nemesis_fiber, w) == OK);
+    ASSERT(fiber_sleep(w->work_ns) == OK);
+    w->stop = true;
+    ASSERT(scope_join(&s) == OK);
+    scope_deinit(&s);
+}
+
+/* -- what must be so in the end ------------------------------------------------------------------------------------------ */
+/* Does every node take every other one for alive? Says who does not. */
+static bool all_know_all(struct world *w, char *why, size_t n)
+{
+    static struct state st[NODES_MAX];
+    for (unsigned i = 0; i < w->n; i++)
+        if (ask_state(w, i, &st[i]) != OK) {
+            snprintf(why, n, "node %u does not answer: %s", i, err_detail());
+            return false;
+        }
+    for (unsigned i = 0; i < w->n; i++)
+        for (unsigned k = 0; k < w->n; k++) {
+            bool alive = false;
+            for (uint32_t at = 0; at < st[i].n; at++)
+                alive |= st[i].ids[at] == st[k].self && st[i].states[at] == MEMBER_ALIVE;
+            if (!alive) {
+                snprintf(why, n, "node %u does not take node %u for alive", i, k);
+                return false;
+            }
+        }
+    return true;
+}
+
+static bool all_acked(struct world *w, char *why, size_t n)
+{
+    while (!model_all_acked(&w->m)) {
+        uint32_t i = model_begin(&w->m, &w->rnd, 1);
+        unsigned node = (unsigned)prng_below(&w->rnd, w->n);
+        err_t e = ask_append(w, node, i);
+        model_end(&w->m, i, e == OK);
+        if (e == OK) continue;
+        snprintf(why, n, "node %u does not take a request: %s", node, err_detail());
+        return false;
+    }
+    return true;
+}
+
+/* A request of its own to each node. */
+static bool all_write(struct world *w, char *why, size_t n)
+{
+    for (unsigned node = 0; node < w->n; node++) {
+        uint32_t i = model_begin(&w->m, &w->rnd, 0);
+        err_t e = ask_append(w, node, i);
+        model_end(&w->m, i, e == OK);
+        if (e == OK) continue;
+        snprintf(why, n, "node %u does not take a request: %s", node, err_detail());
+        return false;
+    }
+    return true;
+}
+
+static bool all_read(struct world *w, unsigned but, char *why, size_t n)
+{
+    for (unsigned node = 0; node < w->n; node++)
+        for (uint32_t t = 0; t < TENANTS && node != but; t++) {
+            enum told told = TOLD_WHOLE;
+            if (!read_one(w, node, t, &told)) {
+                snprintf(why, n, "node %u does not answer: %s", node, err_detail());
+                return false;
+            }
+            if (told == TOLD_PARTIAL) {
+                snprintf(why, n, "node %u answers in part", node);
+                return false;
+            }
+        }
+    return true;
+}
+
+/* The first stream of which two living members do not cover the same. */
+static bool same_covers(struct world *w, char *why, size_t n)
+{
+    static struct holding h[NODES_MAX];
+    static struct state st[NODES_MAX];
+    unsigned asked = 0;
+    bool same = true;
+    for (; asked < w->n && same; asked++) {
+        same = ask_state(w, asked, &st[asked]) == OK;
+        if (same && ask_holding(w, asked, &h[asked]) != OK) same = false;
+        if (!same) snprintf(why, n, "node %u does not answer: %s", asked, err_detail());
+        if (!same) break;
+    }
+    for (unsigned i = 0; same && i < w->n; i++)
+        for (uint32_t s = 0; same && s < h[i].n; s++) {
+            const struct stream *one = &h[i].streams[s];
+            uint64_t hash = 0;
+            int first = -1;
+            for (unsigned k = 0; same && k < w->n; k++) {
+                bool member = false;
+                for (uint32_t at = 0; at < one->n; at++)
+                    member |= one->members[at].u == st[k].self;
+                if (!member) continue;
+                struct cover c;
+                cover_init(&c);
+                cover_pick(&h[k].cover, &one->id, 1, &c);
+                uint64_t has = cover_hash(&c);
+                if (first >= 0 && has != hash) {
+                    snprintf(why, n, "nodes %d and %u do not cover the same of a stream of %u", first, k, one->n);
+                    same = false;
+                }
+                cover_deinit(&c);
+                hash = has;
+                first = (int)k;
+            }
+        }
+    for (unsigned i = 0; i < asked; i++)
+        cover_deinit(&h[i].cover);
+    return same;
+}
+
+/* Until it is so; the time is shared by all that must be. */
+static int64_t must_be(struct world *w, const char *what, int64_t since, int64_t within, bool (*so)(struct world *w, char *why, size_t n)) MAY_YIELD
+{
+    char why[1024] = "";
+    while (!so(w, why, sizeof why)) {
+        if (now() - since > within) wrong("%s: not %.0f s after faults stopped: %s", what, (double)within / 1e9, why);
+        ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
+    }
+    return now() - since;
+}
+
+static bool all_read_whole(struct world *w, char *why, size_t n)
+{
+    return all_read(w, UINT32_MAX, why, n);
+}
+
+static void lose_one(struct world *w)
+{
+    char why[1024] = "";
+    unsigned v = (unsigned)prng_below(&w->rnd, w->n);
+    sim_host_crash(w->nodes[v].host);
+    w->bad_until[v] = INT64_MAX;
+    w->rep->last_losses++;
+    int64_t since = now();
+    while (!all_read(w, v, why, sizeof why)) {
+        if (now() - since > LIVE_S * NS_PER_S) wrong("C1: %d s after the loss of node %u: %s", LIVE_S, v, why);
+        ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
+    }
+    if (!prng_chance(&w->rnd, 0.3)) return;
+    /* All lose power: what was acked was synced on those that are left. */
+    for (unsigned i = 0; i < w->n; i++)
+        if (i != v) sim_host_crash(w->nodes[i].host);
+    ASSERT(fiber_sleep(50 * NS_PER_MS) == OK);
+    w->all_bad_until = now() + GRACE_S * NS_PER_S;
+    for (unsigned i = 0; i < w->n; i++)
+        if (i != v) nemesis_start(w, i);
+    since = now();
+    while (!all_read(w, v, why, sizeof why)) {
+        if (now() - since > LIVE_S * NS_PER_S) wrong("C1: %d s after the loss of node %u and of power: %s", LIVE_S, v, why);
+        ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
+    }
+}
+
+/* -- from the beginning to the end ---------------------------------------------------------------------------------------- */
+static void make_nodes(struct world *w)
+{
+    for (unsigned i = 0; i < w->n; i++) {
+        struct node *n = &w->nodes[i];
+        *n = (struct node){ .index = i, .cores = 1 + (unsigned)prng_below(&w->rnd, 2), .shape = &w->shape, .m = &w->m,
+                            .disk = sim_disk_new(1 << 30), .kv = kv_mem_new(), .dir = "/data0" };
+        n->host = sim_host_new(n->disk, NULL);
+        char addr[SIM_ADDR_MAX];
+        sim_host_addr(n->host, addr);
+        if (w->n > 1) {
+            size_t at = strlen(w->shape.seeds);
+            snprintf(w->shape.seeds + at, sizeof w->shape.seeds - at, "%s%s:%d", at ? "," : "", addr, NODE_GOSSIP);
+        }
+        w->peers[i] = rpc_peer_new(&(struct rpc_peer_opts){ .addr = addr, .port = NODE_RPC, .hello = { "sim", 1, 1, CLUSTER_CALLS_VERSION, CLUSTER_CALLS_VERSION } });
+    }
+    node_init(w->nodes);
+}
+
+err_t script_main(void *arg)
+{
+    struct world *w = arg;
+    make_nodes(w);
+    for (unsigned i = 0; i < w->n; i++) {
+        nap(&w->rnd, NS_PER_S);
+        nemesis_start(w, i);
+    }
+    must_be(w, "start", now(), JOIN_S * NS_PER_S, all_know_all);
+    work(w);
+    nemesis_heal(w);
+    int64_t since = now();
+    for (unsigned i = 0; i < w->n; i++)
+        w->bad_until[i] = MIN(w->bad_until[i], since + GRACE_S * NS_PER_S);
+    w->all_bad_until = MIN(w->all_bad_until, since + GRACE_S * NS_PER_S);
+    int64_t members = must_be(w, "C9", since, LIVE_S * NS_PER_S, all_know_all);
+    w->rep->members_max_ns = MAX(w->rep->members_max_ns, members);
+    must_be(w, "C12: writes", since, LIVE_S * NS_PER_S, all_acked);
+    must_be(w, "C12: writes to each", since, LIVE_S * NS_PER_S, all_write);
+    must_be(w, "C12: reads", since, LIVE_S * NS_PER_S, all_read_whole);
+    int64_t live = must_be(w, "C12: repair", since, LIVE_S * NS_PER_S, same_covers);
+    w->rep->live_max_ns = MAX(w->rep->live_max_ns, live);
+    ASSERT(fiber_sleep((GRACE_S + 1) * NS_PER_S) == OK);
+    must_be(w, "C1", now(), NS_PER_S, all_read_whole);
+    if (w->n >= 3 && !w->wiped_clock) lose_one(w);
+    return OK;
+}
