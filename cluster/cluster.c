@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "base/core/metric.h"
+#include "base/net/tls.h"
 #include "cluster/cluster_int.h"
 #include "cluster/known.h"
 #include "cluster/reach.h"
@@ -55,7 +56,8 @@ static struct peer *peer_find(const struct cluster_core *cc, node_id id)
 static struct peer *peer_add(struct cluster_core *cc, const struct member *m)
 {
     char host[IO_ADDR_NAME_MAX];
-    const struct rpc_peer_opts o = { .addr = host, .port = io_addr_port(&m->meta.rpc), .hello = hello_of(cc->c), .expect_node = m->id.u };
+    const struct rpc_peer_opts o = { .addr = host, .port = io_addr_port(&m->meta.rpc), .hello = hello_of(cc->c), .expect_node = m->id.u,
+                                     .tls = cc->c->o.tls };
     struct peer *p = calloc(1, sizeof *p);
     ASSERT(p != NULL);
     io_addr_host(&m->meta.rpc, host, sizeof host);
@@ -149,7 +151,7 @@ static err_t core_start(void *arg)
     gate_init(&cc->gate);
     c->core[rt_core()] = cc;
     const struct rpc_server_opts o = { .addr = c->o.bind, .port = c->o.rpc_port, .hello = hello_of(c), .handler = dispatch, .ctx = c,
-                                       .budget = &c->memory, .body_max = CALL_BYTES_MAX };
+                                       .budget = &c->memory, .body_max = CALL_BYTES_MAX, .tls = c->o.tls };
     return rpc_server_open(&o, &cc->server);
 }
 
@@ -316,6 +318,7 @@ static err_t join(struct cluster *c)
     struct swim_io_opts o = { .self = c->self, .generation = store_epoch(c->o.store), .label = c->o.label, .bind = c->o.bind, .port = c->o.gossip_port,
                               .seeds = c->o.seeds, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
     struct member *known = NULL;
+    if (c->o.keys) o.keys = *c->o.keys;
     err_t e = own_meta(&c->o, &o.meta);
     if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &c->nknown);
     c->known = malloc(c->nknown * sizeof *known + 1);
@@ -391,8 +394,15 @@ void cluster_close(struct cluster *c)
     repair_free(c->repair);
     members_put(c->members);
     free(c->known);
+    tls_free(c->o.tls);
     free(c->core);
     free(c);
+}
+
+void cluster_keys(struct cluster *c, const struct swim_keys *keys)
+{
+    ASSERT(rt_core() == 0);
+    swim_io_keys(c->swim, keys);
 }
 
 /* -- for people ---------------------------------------------------------------------------------------------------------- */

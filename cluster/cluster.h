@@ -13,6 +13,8 @@
 #include "cluster/map.h"
 #include "storage/store_names.h"
 
+struct swim_keys;
+struct tls;
 enum { CLUSTER_CALLS_VERSION = 1 };
 enum cluster_method {
     METHOD_PUT = 1,      /* replicate.h */
@@ -36,6 +38,8 @@ struct cluster_opts {
     uint32_t weight, partitions, replicas, write_quorum, port_offset;
     int64_t dead_after_ms;
     int64_t memory;               /* of requests on their way to other nodes, and from them */
+    const struct swim_keys *keys; /* of gossip; copied. NULL: it is plain */
+    struct tls *tls;              /* of calls, the cluster's from here on, whatever cluster_open answers. NULL: without */
     struct cluster_handler handlers[METHODS]; /* of the floors above */
     /* The process must go: another one has taken this node's id, ... Core 0. */
     void (*on_stop)(void *ctx, const char *why);
@@ -46,6 +50,9 @@ struct cluster;
 MUST_CHECK err_t cluster_open(const struct cluster_opts *o, struct cluster **out) MAY_YIELD;
 /* Leaves nothing to others: they will find us gone, and wait for our return. */
 void cluster_close(struct cluster *c) MAY_YIELD;
+
+/* Other keys of gossip from now on; core 0. */
+void cluster_keys(struct cluster *c, const struct swim_keys *keys);
 
 /* The map in force on this core, counted: map_put. */
 struct map *cluster_map(const struct cluster *c);

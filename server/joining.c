@@ -2,6 +2,7 @@
 
 #include "base/core/log.h"
 #include "base/rt/sock.h"
+#include "server/key_files.h"
 
 #include <arpa/inet.h>
 #include <ifaddrs.h>
@@ -70,9 +71,16 @@ err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *f
         return err_set(ERR_INVALID, "cluster.write_quorum (%u) is more than cluster.replicas (%u)", o.write_quorum, o.replicas);
     o.handlers[METHOD_FRAGMENT] = (struct cluster_handler){ spread_on_fragment, fragments };
     TRY(sock_port_free(bind, o.rpc_port));
-    TRY(cluster_open(&o, out));
+    struct key_files_found found_keys;
+    TRY(key_files_find(c, &found_keys));
+    o.keys = &found_keys.keys;
+    o.tls = found_keys.tls;
+    err_t e = cluster_open(&o, out);
+    uint32_t keys = found_keys.keys.n;
+    key_files_forget(&found_keys);
+    TRY(e);
     fragments->cluster = *out;
-    log_info("cluster.open", "node=%016llx label=%s gossip=%u calls=%u seeds=%s", (unsigned long long)cluster_self(*out).u, o.label, o.gossip_port,
-             o.rpc_port, o.seeds);
+    log_info("cluster.open", "node=%016llx label=%s gossip=%u calls=%u seeds=%s keys=%u tls=%s", (unsigned long long)cluster_self(*out).u, o.label,
+             o.gossip_port, o.rpc_port, o.seeds, keys, o.tls ? "on" : "off");
     return OK;
 }

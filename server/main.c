@@ -1,10 +1,12 @@
-/* The program's verbs: serve, health, config check, bucket check, segment, version. Options and settings are one table (config.def). */
+/* The program's verbs: serve, health, config check, bucket check, cluster id, segment, version. Options and settings are one table (config.def). */
 #include "base/core/config.h"
 #include "base/core/log.h"
 #include "server/bucket.h"
 #include "server/health.h"
 #include "server/inspect.h"
+#include "server/key_files.h"
 #include "server/node.h"
+#include "server/node_id.h"
 
 #include <getopt.h>
 #include <stdio.h>
@@ -17,6 +19,7 @@ static const char usage[] =
     "       tercet health [options]         is the node that runs with these options ready? exit 0 or 1\n"
     "       tercet config check [options]   check settings and print those in force\n"
     "       tercet bucket check [options]   can the bucket of these settings do what the object tier needs?\n"
+    "       tercet cluster id [options]     this data directory's node id, which a certificate names; while no node runs\n"
     "       tercet segment inspect [--json] FILE..., tercet segment verify FILE...\n"
     "                                       what a segment file holds and where its bytes go; is it whole?\n"
     "       tercet version\n"
@@ -137,7 +140,7 @@ int main(int argc, char **argv)
     if (strcmp(verb, "version") == 0) return puts("tercet " TERCET_VERSION) < 0;
     if (strcmp(verb, "segment") == 0) return segment_verb(argc - 2, argv + 2);
     if (strcmp(verb, "config") == 0 && argc > 2 && strcmp(argv[2], "check") == 0) {
-        if (load(argc - 2, argv + 2) != OK || log_level(&level) != OK) return fail();
+        if (load(argc - 2, argv + 2) != OK || log_level(&level) != OK || key_files_check(&config) != OK) return fail();
         print_buf(show);
         return 0;
     }
@@ -145,6 +148,10 @@ int main(int argc, char **argv)
         if (load(argc - 2, argv + 2) != OK || log_level(&level) != OK) return fail();
         log_init(level, config_num(&config, CFG_LOG_JSON) != 0);
         return bucket_check(&config) == OK ? 0 : (fail(), 1);
+    }
+    if (strcmp(verb, "cluster") == 0 && argc > 2 && strcmp(argv[2], "id") == 0) {
+        if (load(argc - 2, argv + 2) != OK) return fail();
+        return node_id_print(config_text(&config, CFG_DATA_DIR)) == OK ? 0 : fail();
     }
     if (strcmp(verb, "health") == 0) {
         if (load(argc - 1, argv + 1) != OK) return fail();

@@ -10,6 +10,7 @@
 #include "server/bucket.h"
 #include "server/doors.h"
 #include "server/joining.h"
+#include "server/key_files.h"
 #include "server/limits.h"
 #include "storage/disk.h"
 #include "storage/store.h"
@@ -35,6 +36,7 @@ struct node {
     struct object_store *bucket; /* or NULL */
     struct store *store;
     struct cluster *cluster;
+    struct key_files *keys;  /* or NULL */
     struct spread_ctx fragments; /* of other nodes' queries */
     struct admin_state admin;
     struct doors doors;
@@ -44,26 +46,37 @@ struct node {
 static struct node node;
 
 /* -- the data directory belongs to one process ------------------------------------------------------ */
+struct lock {
+    const char *dir;
+    int fd;
+};
+
 static err_t lock_file(void *arg)
 {
-    const char *dir = arg;
+    struct lock *l = arg;
     char path[1200];
-    snprintf(path, sizeof path, "%s/LOCK", dir);
-    node.lock = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
-    if (node.lock < 0 && errno == ENOSPC) node.lock = open(path, O_RDWR | O_CLOEXEC);
-    if (node.lock < 0 && (errno == EROFS || errno == EACCES))
+    snprintf(path, sizeof path, "%s/LOCK", l->dir);
+    l->fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0640);
+    if (l->fd < 0 && errno == ENOSPC) l->fd = open(path, O_RDWR | O_CLOEXEC);
+    if (l->fd < 0 && (errno == EROFS || errno == EACCES))
         return err_set(ERR_INVALID, "the data directory %s cannot be written (%s): mount it read-write and own it, or give another by "
-                       "--data", dir, strerror(errno));
-    if (node.lock < 0) return err_set_errno(errno, "the data directory %s is not usable", dir);
-    if (flock(node.lock, LOCK_EX | LOCK_NB) == 0) return OK;
-    if (errno == EWOULDBLOCK) return err_set(ERR_INVALID, "another tercet is using the data directory %s", dir);
-    return err_set_errno(errno, "cannot lock %s", path);
+                       "--data", l->dir, strerror(errno));
+    if (l->fd < 0) return err_set_errno(errno, "the data directory %s is not usable", l->dir);
+    if (flock(l->fd, LOCK_EX | LOCK_NB) == 0) return OK;
+    err_t e = errno == EWOULDBLOCK ? err_set(ERR_INVALID, "another tercet is using the data directory %s", l->dir)
+                                   : err_set_errno(errno, "cannot lock %s", path);
+    close(l->fd);
+    l->fd = -1;
+    return e;
 }
 
-static err_t lock_dir(const char *dir) MAY_YIELD
+err_t node_lock(const char *dir, int *fd)
 {
+    struct lock l = { dir, -1 };
     TRY(fs_mkdirs(dir));
-    return rt_offload(lock_file, (void *)(uintptr_t)dir);
+    TRY(rt_offload(lock_file, &l));
+    *fd = l.fd;
+    return OK;
 }
 
 /* -- signals: one thread waits for them and tells core 0 ----------------------------------------------- */
@@ -73,14 +86,25 @@ static void stop_now(void *arg)
     event_signal(&node.stop);
 }
 
+static void read_again(void *arg)
+{
+    (void)arg;
+    if (node.keys) key_files_again(node.keys);
+    else log_info("node.hup", "nothing is read again: cluster.keys_file is not set, or the node is not up");
+}
+
 static void *signal_thread(void *arg)
 {
     (void)arg;
-    for (int seen = 0;; seen++) {
+    for (int seen = 0;;) {
         int sig = 0;
         if (sigwait(&node.signals, &sig) != 0) continue;
         if (sig == SIGUSR1) return NULL;
-        if (seen) _exit(1);
+        if (sig == SIGHUP) {
+            rt_post_foreign(0, read_again, NULL);
+            continue;
+        }
+        if (seen++) _exit(1);
         log_info("node.stop", "signal=%d", sig);
         rt_post_foreign(0, stop_now, NULL);
     }
@@ -197,6 +221,7 @@ static err_t serve(void)
     node.admin.store = node.store;
     node.fragments = (struct spread_ctx){ .store = node.store, .budget = &node.queries, .query_bytes_max = config_num(c, CFG_QUERY_MEMORY_ONE) };
     TRY(joining_open(c, node.store, &node.fragments, cluster_failed, NULL, &node.cluster));
+    TRY(key_files_watch(c, node.cluster, &node.keys));
     node.doors.cluster = node.cluster;
     TRY(doors_open(&node.doors, &so, &server));
     node.admin.ready = true;
@@ -214,7 +239,7 @@ static err_t node_main(void *arg)
 {
     (void)arg;
     event_init(&node.stop);
-    TRY(lock_dir(config_text(node.config, CFG_DATA_DIR)));
+    TRY(node_lock(config_text(node.config, CFG_DATA_DIR), &node.lock));
     log_info("node.start", "version=%s backend=%s reason=\"%s\" cores=%u", TERCET_VERSION,
              rt_backend_name(), rt_backend_reason(), rt_cores());
     node.admin.backend = rt_backend_name();
@@ -224,6 +249,8 @@ static err_t node_main(void *arg)
         return err_set(ERR_INTERNAL, "cannot start the signal thread");
     err_t e = serve();
     struct err_record record = *err_record();
+    if (node.keys) key_files_unwatch(node.keys);
+    node.keys = NULL;
     if (node.cluster) cluster_close(node.cluster);
     if (node.store) store_close(node.store);
     if (node.bucket) node.bucket->close(node.bucket);
@@ -275,6 +302,7 @@ err_t node_run(const struct config *c)
     sigemptyset(&node.signals);
     sigaddset(&node.signals, SIGINT);
     sigaddset(&node.signals, SIGTERM);
+    sigaddset(&node.signals, SIGHUP);
     sigaddset(&node.signals, SIGUSR1);
     /* Every thread that starts from here on inherits the mask; only signal_thread takes them. */
     pthread_sigmask(SIG_BLOCK, &node.signals, NULL);

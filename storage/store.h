@@ -66,6 +66,8 @@ void store_close(struct store *s) MAY_YIELD; /* waits for appends in flight; doe
 
 /* Who this node is: drawn at the first start of the data directory; raised at every start, before anything is stored. */
 node_id store_node(const struct store *s);
+/* The id that a store of this catalog has or will have; drawn and kept where it has none yet. No store has the catalog open. */
+MUST_CHECK err_t store_node_draw(struct kv *kv, node_id *out) MAY_YIELD;
 uint64_t store_epoch(const struct store *s);
 /* Makes a stream known for good (a record of the catalog, synced), which it must be before the first batch of it comes; the stream
  * of this node alone always is. Any core; idempotent. ERR_INVALID: it is not as stream_make makes one. ERR_LIMIT: STREAMS_MAX. */

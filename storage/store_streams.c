@@ -1,5 +1,6 @@
 /* Who this node is, and which streams it knows. In the catalog:
  *   _store/node          u64, drawn at the first start
+ *   _new/node            u64, drawn before it by store_node_draw; not under _store, where a directory without records is a new one
  *   _store/epoch         u64, of the start that wrote it last
  *   _store/stream/<id>   struct stream_record
  * Streams stay: rows of one may be on this node for as long as retention keeps them. */
@@ -19,6 +20,7 @@ _Static_assert(sizeof(struct stream_record) == 72, "no padding");
 
 static const struct str STREAM_PREFIX = { "_store/stream/", 14 };
 #define KEY_NODE STR("_store/node")
+#define KEY_DRAWN STR("_new/node")
 #define KEY_EPOCH STR("_store/epoch")
 
 static bool is_made(const struct stream *st)
@@ -93,16 +95,39 @@ static err_t load_streams(struct store *s, struct arena *a)
 }
 
 /* 0 where there is none. */
-static err_t load_u64(struct store *s, struct arena *a, struct str key, uint64_t *out)
+static err_t load_u64(struct kv *kv, struct arena *a, struct str key, uint64_t *out)
 {
     struct str v;
     *out = 0;
-    err_t e = s->o.kv->get(s->o.kv, key, a, &v);
+    err_t e = kv->get(kv, key, a, &v);
     if (e == ERR_NOT_FOUND) return OK;
     TRY(e);
     if (v.n != sizeof *out) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(key), v.n);
     memcpy(out, v.p, sizeof *out);
     return OK;
+}
+
+static err_t load_node(struct kv *kv, struct arena *a, node_id *out)
+{
+    TRY(load_u64(kv, a, KEY_NODE, &out->u));
+    return out->u ? OK : load_u64(kv, a, KEY_DRAWN, &out->u);
+}
+
+err_t store_node_draw(struct kv *kv, node_id *out)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t e = load_node(kv, &a, out);
+    if (e == OK && out->u == 0) {
+        while (out->u == 0)
+            out->u = rt_random();
+        const struct kv_op op = { KEY_DRAWN, str_n(out, sizeof *out) };
+        e = kv->write(kv, &op, 1);
+    }
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
 }
 
 err_t streams_load(struct store *s)
@@ -112,8 +137,8 @@ err_t streams_load(struct store *s)
     s->streams = calloc(STREAMS_MAX, sizeof *s->streams);
     ASSERT(s->streams != NULL);
     arena_init(&a, NULL);
-    TRY_OUT(e, load_u64(s, &a, KEY_NODE, &s->node.u));
-    TRY_OUT(e, load_u64(s, &a, KEY_EPOCH, &s->epoch));
+    TRY_OUT(e, load_node(s->o.kv, &a, &s->node));
+    TRY_OUT(e, load_u64(s->o.kv, &a, KEY_EPOCH, &s->epoch));
     e = load_streams(s, &a);
 out:
     arena_deinit(&a);

@@ -40,6 +40,7 @@ static const char *reason(void)
 {
     unsigned long e = ERR_get_error();
     const char *text = e ? ERR_reason_error_string(e) : NULL;
+    if (e && ERR_SYSTEM_ERROR(e)) text = strerror(ERR_GET_REASON(e)); /* no such file, ... */
     ERR_clear_error();
     return text ? text : "unknown reason";
 }
