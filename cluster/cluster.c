@@ -5,6 +5,7 @@
 #include "base/core/metric.h"
 #include "base/net/tls.h"
 #include "cluster/cluster_int.h"
+#include "cluster/docs.h"
 #include "cluster/known.h"
 #include "cluster/reach.h"
 #include "cluster/repair.h"
@@ -287,6 +288,7 @@ static void membership_fiber(void *arg)
         if (known_save(c->o.store, all) != OK) log_warn("cluster.known", "error=%s", err_detail());
         members_put(all);
         if (c->repair) repair_now(c->repair);
+        docs_now(c->docs);
         if (event_wait_until(&c->changed, next) == ERR_CANCELED) return;
     }
 }
@@ -297,6 +299,10 @@ static void own_handlers(struct cluster *c)
     c->o.handlers[METHOD_PUT] = (struct cluster_handler){ replicate_on_put, c };
     c->o.handlers[METHOD_COVER] = (struct cluster_handler){ reach_on_cover, c };
     c->o.handlers[METHOD_PULL] = (struct cluster_handler){ reach_on_pull, c };
+    c->o.handlers[METHOD_DOC_WRITE] = (struct cluster_handler){ docs_on_write, c };
+    c->o.handlers[METHOD_DOC_GET] = (struct cluster_handler){ docs_on_get, c };
+    c->o.handlers[METHOD_DOC_PUT] = (struct cluster_handler){ docs_on_put, c };
+    c->o.handlers[METHOD_DOC_DIGEST] = (struct cluster_handler){ docs_on_digest, c };
 }
 
 static err_t own_meta(const struct cluster_opts *o, struct member_meta *out)
@@ -337,6 +343,7 @@ static err_t join(struct cluster *c)
 
 static err_t start(struct cluster *c)
 {
+    TRY(docs_open(c, &c->docs));
     void **args = calloc(c->cores, sizeof *args);
     ASSERT(args != NULL);
     for (unsigned i = 0; i < c->cores; i++)
@@ -352,6 +359,7 @@ static err_t start(struct cluster *c)
     TRY(e);
     const struct fiber_opts fo = { .name = "members", .class = RT_MEMBERSHIP };
     TRY(fiber_start(&c->scope, &fo, membership_fiber, c));
+    TRY(docs_start(c->docs, &c->scope));
     return repair_start(c, &c->scope, &c->repair);
 }
 
@@ -392,6 +400,7 @@ void cluster_close(struct cluster *c)
     if (c->swim) swim_io_close(c->swim);
     on_all(c, core_stop, c);
     repair_free(c->repair);
+    docs_free(c->docs);
     members_put(c->members);
     free(c->known);
     tls_free(c->o.tls);

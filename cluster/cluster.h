@@ -21,6 +21,10 @@ enum cluster_method {
     METHOD_COVER = 2,    /* reach.h */
     METHOD_PULL = 3,     /* reach.h */
     METHOD_FRAGMENT = 4, /* query/spread.h */
+    METHOD_DOC_WRITE = 5,  /* docs.h, and the next three */
+    METHOD_DOC_GET = 6,
+    METHOD_DOC_PUT = 7,
+    METHOD_DOC_DIGEST = 8,
     METHODS = 16,
 };
 struct cluster_handler {

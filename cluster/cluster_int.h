@@ -52,6 +52,7 @@ struct cluster {
     struct scope scope;         /* of the fibers below */
     bool closing;
     struct repair *repair;      /* repair.c */
+    struct docs *docs;          /* docs.c */
 };
 
 static inline struct cluster_core *core_here(const struct cluster *c)

@@ -8,10 +8,13 @@
 #include "server/api/delete_tasks.h"
 #include "server/api/deletes.h"
 #include "server/api/deletes_allowed.h"
+#include "server/api/docs_api.h"
+#include "server/api/indexes.h"
 #include "server/api/native.h"
 #include "server/api/prometheus.h"
 #include "server/api/quickwit.h"
 #include "server/api/retention_api.h"
+#include "server/api/rules.h"
 #include "server/api/services.h"
 #include "server/api/storage_api.h"
 #include "server/api/tempo.h"
@@ -152,14 +155,15 @@ static void lay_all(struct doors *d, struct contexts *c)
     const struct http_api services = { services_routes, services_nroutes, native_on_error, &c->native };
     const struct http_api retention = { retention_routes, retention_nroutes, native_on_error, &c->native };
     const struct http_api storage = { storage_routes, storage_nroutes, native_on_error, &c->native };
+    const struct http_api docs = { docs_routes, docs_nroutes, native_on_error, &c->native };
     const struct http_api deletions = { deletes_routes, deletes_nroutes, native_on_error, &c->native };
     const struct http_api status = { ui_status_routes, ui_status_nroutes, native_on_error, &d->ui };
     const struct http_api pages = { ui_page_routes, ui_page_nroutes, ui_page_on_error, &d->ui };
-    lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, cluster, admin }, 3);
-    lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, cluster, admin }, 3);
-    lay(d, DOOR_PROMETHEUS, prometheus_on_error, (struct http_api[]){ prom, prom_write, prom_in, cluster, admin }, 5);
-    lay(d, DOOR_TEMPO, tempo_on_error, (struct http_api[]){ tempo, cluster, admin }, 3);
-    lay(d, DOOR_QUICKWIT, quickwit_on_error, (struct http_api[]){ quickwit_in, quickwit, cluster, admin }, 4);
+    lay(d, DOOR_OTLP_GRPC, ingest_otlp_on_error, (struct http_api[]){ otlp, cluster, docs, admin }, 4);
+    lay(d, DOOR_OTLP_HTTP, ingest_otlp_on_error, (struct http_api[]){ otlp, cluster, docs, admin }, 4);
+    lay(d, DOOR_PROMETHEUS, prometheus_on_error, (struct http_api[]){ prom, prom_write, prom_in, cluster, docs, admin }, 6);
+    lay(d, DOOR_TEMPO, tempo_on_error, (struct http_api[]){ tempo, cluster, docs, admin }, 4);
+    lay(d, DOOR_QUICKWIT, quickwit_on_error, (struct http_api[]){ quickwit_in, quickwit, cluster, docs, admin }, 5);
     for (int i = 0; i < DOOR_UI; i++)
         d->routers[i].cors = true;
     /* The UI's own origin: the pages, and beside them every API that they read, each under its prefix. */
@@ -176,11 +180,19 @@ static void lay_all(struct doors *d, struct contexts *c)
         under("/quickwit", quickwit_in),
         under("/quickwit", quickwit),
         cluster,
+        docs,
         admin,
     };
     lay(d, DOOR_UI, native_on_error, ui, ARRAY_LEN(ui));
     d->routers[DOOR_UI].headers = ui_headers;
     d->routers[DOOR_UI].nheaders = ARRAY_LEN(ui_headers);
+}
+
+/* Indexes first: rules may be of one. */
+static void follow(struct doors *d) MAY_YIELD
+{
+    indexes_follow(d->cluster, d->store);
+    rules_follow(d->cluster, d->store);
 }
 
 err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_server **out)
@@ -192,6 +204,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     d->contexts = c;
     err_t e = delete_tasks_start(d->store, d->query_budget, &c->tasks);
     if (e == OK) {
+        follow(d);
         fill_contexts(d, c, deletes);
         permit_init(rt_cores(), config_num(d->config, CFG_QUERY_CONCURRENCY));
         lay_all(d, c);
@@ -212,6 +225,8 @@ void doors_close(struct doors *d)
 {
     struct contexts *c = d->contexts;
     if (c) {
+        rules_follow_end(d->cluster);
+        indexes_follow_end(d->cluster);
         delete_tasks_stop(c->tasks);
         ingest_ctx_deinit(&c->ingest);
         permit_deinit();

@@ -9,7 +9,7 @@
 #include "server/api/ui.h"
 
 enum door { DOOR_OTLP_GRPC, DOOR_OTLP_HTTP, DOOR_PROMETHEUS, DOOR_TEMPO, DOOR_QUICKWIT, DOOR_UI, DOORS };
-enum { DOOR_APIS_MAX = 13 };
+enum { DOOR_APIS_MAX = 14 };
 
 struct doors {
     const struct config *config;

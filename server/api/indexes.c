@@ -1,17 +1,23 @@
 #include "server/api/indexes.h"
 
 #include "base/core/hash.h"
+#include "base/core/log.h"
+#include "cluster/docs.h"
 #include "query/logs/index_retention.h"
 #include "query/ops/text.h"
+#include "server/api/rules.h"
 #include "storage/store_keep.h"
+
+#define INDEXES "index/"
+#define TEMPLATES "template/"
 
 static struct str index_key(struct arena *a, struct str tenant, struct str id)
 {
-    return arena_printf(a, "index/" STR_FMT "/" STR_FMT, STR_ARG(tenant), STR_ARG(id));
+    return arena_printf(a, INDEXES STR_FMT "/" STR_FMT, STR_ARG(tenant), STR_ARG(id));
 }
 static struct str template_key(struct arena *a, struct str tenant, struct str id)
 {
-    return arena_printf(a, "template/" STR_FMT "/" STR_FMT, STR_ARG(tenant), STR_ARG(id));
+    return arena_printf(a, TEMPLATES STR_FMT "/" STR_FMT, STR_ARG(tenant), STR_ARG(id));
 }
 
 /* -- entries -------------------------------------------------------------------------------------------------- */
@@ -199,19 +205,71 @@ static bool find_rule(struct store *s, struct str tenant, struct str uid, int64_
     return found;
 }
 
-/* The document of an index with its rule of retention: both or none. */
-static err_t write_entry(struct store *s, struct kv_op doc, const struct keep_edit *e, uint32_t n)
+/* Before the name is: what is left of an index at a crash between is a name without rows, never rows without a name. */
+static err_t delete_rows(struct store *s, struct str tenant, struct str uid)
 {
-    struct kv *kv = store_kv(s);
-    return n ? store_keep_edit(s, e, n, &doc, 1) : kv->write(kv, &doc, 1);
+    const struct tombstone_spec t = { .tenant = tenant, .signal = SIG_DOCS, .index = uid };
+    return store_tombstone(s, &t);
 }
 
-static err_t store_entry(struct store *s, struct str tenant, struct str uid, int64_t create_s, const struct index_config *c,
-                         const struct keep_edit *edits, uint32_t n, struct arena *a)
+/* What becomes of the rules of retention: those that configurations say come and go with them, and with the uid. */
+static uint32_t rule_edits(struct store *s, struct str tenant, const struct index_entry *old, const struct index_entry *now, struct keep_edit edits[2])
+{
+    int64_t was_ns = old ? old->config.retention_ns : 0, is_ns = now ? now->config.retention_ns : 0, age_ns;
+    bool other = !old || !now || !str_eq(old->uid, now->uid);
+    uint32_t n = 0;
+    if (old && other && find_rule(s, tenant, old->uid, &age_ns)) edits[n++] = (struct keep_edit){ rule_of(tenant, old->uid, 0), true };
+    /* A configuration without says nothing of what PUT /api/retention set. */
+    if (now && (other ? is_ns != 0 : is_ns != was_ns)) edits[n++] = (struct keep_edit){ rule_of(tenant, now->uid, is_ns), is_ns == 0 };
+    return n;
+}
+
+/* The catalog of this node as `value` (p NULL: no index) says, with the rules of retention: both or none. */
+static err_t apply(struct store *s, struct str tenant, struct str id, struct str value, struct arena *a)
+{
+    struct kv *kv = store_kv(s);
+    struct index_entry old, now;
+    struct keep_edit edits[2];
+    struct str was;
+    const struct kv_op doc = { index_key(a, tenant, id), value };
+    err_t e = kv->get(kv, doc.key, a, &was);
+    bool had = e == OK;
+    if (e != OK && e != ERR_NOT_FOUND) return e;
+    if (had ? value.p && str_eq(was, value) : !value.p) return OK;
+    if (value.p) TRY(store_writable(s));
+    if (had) TRY(stored_entry(was, a, &old));
+    if (value.p) TRY(stored_entry(value, a, &now));
+    if (had && (!value.p || !str_eq(old.uid, now.uid))) TRY(delete_rows(s, tenant, old.uid));
+    uint32_t n = rule_edits(s, tenant, had ? &old : NULL, value.p ? &now : NULL, edits);
+    return n ? store_keep_edit(s, edits, n, &doc, 1) : kv->write(kv, &doc, 1);
+}
+
+static struct str doc_key(struct str tenant, struct str id, struct arena *a)
+{
+    return arena_printf(a, STR_FMT "/" STR_FMT, STR_ARG(tenant), STR_ARG(id));
+}
+
+/* The version that a change is made from; of a name that is not taken, that of what was deleted. */
+static err_t version_of(struct cluster *c, enum doc_kind kind, struct str tenant, struct str id, struct arena *a, struct doc_version *out)
+{
+    struct str value;
+    *out = (struct doc_version){ 0 };
+    err_t e = c ? docs_get(c, kind, doc_key(tenant, id, a), a, &value, out) : OK;
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+static err_t write_value(struct cluster *c, struct store *s, struct str tenant, struct str id, struct doc_version read, struct str value, struct arena *a)
+{
+    if (!c) return apply(s, tenant, id, value, a);
+    if (value.p) TRY(store_writable(s));
+    return docs_put(c, DOC_INDEX, doc_key(tenant, id, a), read, value, NULL);
+}
+
+static err_t write_entry(struct cluster *c, struct store *s, struct str tenant, struct doc_version read, struct str uid, int64_t create_s,
+                         const struct index_config *config, struct arena *a, struct index_entry *out)
 {
     struct buf b;
     struct json_out j;
-    TRY(store_writable(s));
     buf_init(&b, JSON_TEXT_MAX, a->budget);
     json_init(&j, &b);
     json_obj(&j);
@@ -220,12 +278,25 @@ static err_t store_entry(struct store *s, struct str tenant, struct str uid, int
     json_keyz(&j, "create_timestamp");
     json_i64(&j, create_s);
     json_keyz(&j, "config");
-    json_val_write(c->json, &j);
+    json_val_write(config->json, &j);
     json_obj_end(&j);
     err_t e = buf_check(&b);
-    if (e == OK) e = write_entry(s, (struct kv_op){ index_key(a, tenant, c->index_id), buf_view(&b) }, edits, n);
+    struct str value = arena_str(a, buf_view(&b));
     buf_deinit(&b);
-    return e;
+    if (e == OK) e = write_value(c, s, tenant, config->index_id, read, value, a);
+    return e == OK ? stored_entry(value, a, out) : e;
+}
+
+/* The rule that PUT /api/retention set of an index, if there is one. */
+static bool find_set_rule(struct store *s, struct str tenant, const struct index_entry *e, int64_t *age_ns)
+{
+    return !e->config.retention_ns && find_rule(s, tenant, e->uid, age_ns);
+}
+
+/* The index, or the uid, that a rule was set of is no more, or its configuration has a retention now. */
+static err_t forget_rule(struct cluster *c, struct store *s, struct str tenant, struct str uid, bool had, struct arena *a)
+{
+    return had && c ? rules_edit(c, s, &(struct keep_edit){ rule_of(tenant, uid, 0), true }, a) : OK;
 }
 
 static err_t refuse_builtin(struct str id)
@@ -234,72 +305,81 @@ static err_t refuse_builtin(struct str id)
     return OK;
 }
 
-/* Before the name is: what is left of an index at a crash between is a name without rows, never rows without a name. */
-static err_t delete_rows(struct store *s, struct str tenant, struct str uid)
+static err_t taken(struct str id)
 {
-    const struct tombstone_spec t = { .tenant = tenant, .signal = SIG_DOCS, .index = uid };
-    return store_tombstone(s, &t);
+    return err_set(ERR_INVALID, "index `" STR_FMT "` already exists", STR_ARG(id));
 }
 
-err_t indexes_create(struct store *s, struct str tenant, struct str config_json, bool overwrite, struct arena *a,
+err_t indexes_create(struct cluster *c, struct store *s, struct str tenant, struct str config_json, bool overwrite, struct arena *a,
                      struct index_entry *out)
 {
-    struct index_config c;
-    struct index_entry old;
-    TRY(index_config_parse(config_json, a, &c));
-    TRY(refuse_builtin(c.index_id));
-    err_t e = indexes_get(s, tenant, c.index_id, a, &old);
-    if (e == OK && !overwrite)
-        return err_set(ERR_INVALID, "index `" STR_FMT "` already exists", STR_ARG(c.index_id));
+    struct index_config config;
+    struct index_entry old = { 0 };
+    struct doc_version read;
+    TRY(index_config_parse(config_json, a, &config));
+    TRY(refuse_builtin(config.index_id));
+    TRY(version_of(c, DOC_INDEX, tenant, config.index_id, a, &read));
+    err_t e = indexes_get(s, tenant, config.index_id, a, &old);
+    if (e == OK && !overwrite) return taken(config.index_id);
     if (e != OK && e != ERR_NOT_FOUND) return e;
-    struct str uid = new_uid(c.index_id, a);
-    struct keep_edit edits[2];
-    uint32_t n = 0;
     int64_t age_ns;
-    if (e == OK) TRY(delete_rows(s, tenant, old.uid));
-    if (e == OK && find_rule(s, tenant, old.uid, &age_ns)) edits[n++] = (struct keep_edit){ rule_of(tenant, old.uid, 0), true };
-    if (c.retention_ns) edits[n++] = (struct keep_edit){ rule_of(tenant, uid, c.retention_ns), false };
-    TRY(store_entry(s, tenant, uid, rt_wall().ns / NS_PER_S, &c, edits, n, a));
-    return indexes_get(s, tenant, c.index_id, a, out);
+    bool had = e == OK && find_set_rule(s, tenant, &old, &age_ns);
+    e = write_entry(c, s, tenant, read, new_uid(config.index_id, a), rt_wall().ns / NS_PER_S, &config, a, out);
+    if (e == OK) return forget_rule(c, s, tenant, old.uid, had, a);
+    /* Somebody else was first. */
+    struct err_record why = *err_record();
+    if (e == ERR_UNAVAILABLE && !overwrite && indexes_get(s, tenant, config.index_id, a, &old) == OK) return taken(config.index_id);
+    *err_record() = why;
+    return e;
 }
 
-err_t indexes_update(struct store *s, struct str tenant, struct str id, struct str config_json, struct arena *a,
+err_t indexes_update(struct cluster *c, struct store *s, struct str tenant, struct str id, struct str config_json, struct arena *a,
                      struct index_entry *out)
 {
-    struct index_config c;
+    struct index_config config;
     struct index_entry old;
+    struct doc_version read;
     TRY(refuse_builtin(id));
+    TRY(version_of(c, DOC_INDEX, tenant, id, a, &read));
     TRY(indexes_get(s, tenant, id, a, &old));
-    TRY(index_config_parse(config_json, a, &c));
-    if (!str_eq(c.index_id, id)) return err_set(ERR_INVALID, "the index ID of the configuration is not `" STR_FMT "`", STR_ARG(id));
-    /* A configuration without says nothing of what PUT /api/retention set. */
-    const struct keep_edit edit = { rule_of(tenant, old.uid, c.retention_ns), c.retention_ns == 0 };
-    TRY(store_entry(s, tenant, old.uid, old.create_s, &c, &edit, c.retention_ns != old.config.retention_ns, a));
-    return indexes_get(s, tenant, id, a, out);
+    TRY(index_config_parse(config_json, a, &config));
+    if (!str_eq(config.index_id, id)) return err_set(ERR_INVALID, "the index ID of the configuration is not `" STR_FMT "`", STR_ARG(id));
+    int64_t age_ns;
+    bool had = config.retention_ns && find_set_rule(s, tenant, &old, &age_ns);
+    TRY(forget_rule(c, s, tenant, old.uid, had, a)); /* first: it takes out what the configuration says next */
+    return write_entry(c, s, tenant, read, old.uid, old.create_s, &config, a, out);
 }
 
-err_t indexes_delete(struct store *s, struct str tenant, const struct index_entry *e)
+err_t indexes_delete(struct cluster *c, struct store *s, struct str tenant, const struct index_entry *e)
 {
-    const struct keep_edit edit = { rule_of(tenant, e->uid, 0), true };
+    struct doc_version read;
     struct arena a;
-    int64_t age_ns;
     TRY(refuse_builtin(e->id));
-    TRY(delete_rows(s, tenant, e->uid));
     arena_init(&a, NULL);
-    err_t err = write_entry(s, (struct kv_op){ index_key(&a, tenant, e->id), STR_NONE }, &edit, find_rule(s, tenant, e->uid, &age_ns));
+    int64_t age_ns;
+    bool had = find_set_rule(s, tenant, e, &age_ns);
+    err_t err = version_of(c, DOC_INDEX, tenant, e->id, &a, &read);
+    if (err == OK) err = write_value(c, s, tenant, e->id, read, STR_NONE, &a);
+    if (err == OK) err = forget_rule(c, s, tenant, e->uid, had, &a);
+    struct err_record why = *err_record();
     arena_deinit(&a);
+    *err_record() = why;
     return err;
 }
 
-err_t indexes_clear(struct store *s, struct str tenant, const struct index_entry *e, struct arena *a)
+/* A rule that PUT /api/retention set is carried over: it is there before the rows that it is for. */
+err_t indexes_clear(struct cluster *c, struct store *s, struct str tenant, const struct index_entry *e, struct arena *a)
 {
-    TRY(refuse_builtin(e->id));
-    TRY(delete_rows(s, tenant, e->uid));
-    struct str uid = new_uid(e->id, a);
+    struct doc_version read;
+    struct index_entry now;
     int64_t age_ns = 0;
-    uint32_t n = find_rule(s, tenant, e->uid, &age_ns) ? 2 : 0;
-    const struct keep_edit edits[] = { { rule_of(tenant, e->uid, 0), true }, { rule_of(tenant, uid, age_ns), false } };
-    return store_entry(s, tenant, uid, e->create_s, &e->config, edits, n, a);
+    TRY(refuse_builtin(e->id));
+    TRY(version_of(c, DOC_INDEX, tenant, e->id, a, &read));
+    struct str uid = new_uid(e->id, a);
+    bool had = find_set_rule(s, tenant, e, &age_ns);
+    if (had) TRY(rules_edit(c, s, &(struct keep_edit){ rule_of(tenant, uid, age_ns), false }, a));
+    TRY(write_entry(c, s, tenant, read, uid, e->create_s, &e->config, a, &now));
+    return forget_rule(c, s, tenant, e->uid, had, a);
 }
 
 /* -- templates ------------------------------------------------------------------------------------------------------- */
@@ -320,16 +400,19 @@ static err_t template_id(struct str json, struct arena *a, struct str *id, const
     return OK;
 }
 
-err_t templates_put(struct store *s, struct str tenant, struct str json, bool overwrite, struct arena *a)
+err_t templates_put(struct cluster *c, struct store *s, struct str tenant, struct str json, bool overwrite, struct arena *a)
 {
     struct kv *kv = store_kv(s);
     struct str id, old;
+    struct doc_version read;
     const struct json_val *v;
     TRY(template_id(json, a, &id, &v));
     TRY(store_writable(s));
+    TRY(version_of(c, DOC_TEMPLATE, tenant, id, a, &read));
     err_t e = kv->get(kv, template_key(a, tenant, id), a, &old);
     if (e == OK && !overwrite) return err_set(ERR_INVALID, "index template `" STR_FMT "` already exists", STR_ARG(id));
     if (e != OK && e != ERR_NOT_FOUND) return e;
+    if (c) return docs_put(c, DOC_TEMPLATE, doc_key(tenant, id, a), read, json_val_text(v, a), NULL);
     return kv->write(kv, &(struct kv_op){ template_key(a, tenant, id), json_val_text(v, a) }, 1);
 }
 
@@ -341,13 +424,16 @@ err_t templates_get(struct store *s, struct str tenant, struct str id, struct ar
     return e;
 }
 
-err_t templates_delete(struct store *s, struct str tenant, struct str id)
+err_t templates_delete(struct cluster *c, struct store *s, struct str tenant, struct str id)
 {
     struct kv *kv = store_kv(s);
     struct arena a;
     arena_init(&a, NULL);
-    err_t e = kv->write(kv, &(struct kv_op){ template_key(&a, tenant, id), STR_NONE }, 1);
+    err_t e = c ? docs_put(c, DOC_TEMPLATE, doc_key(tenant, id, &a), DOC_ANY, STR_NONE, NULL)
+                : kv->write(kv, &(struct kv_op){ template_key(&a, tenant, id), STR_NONE }, 1);
+    struct err_record why = *err_record();
     arena_deinit(&a);
+    *err_record() = why;
     return e;
 }
 
@@ -408,7 +494,7 @@ static struct str config_of_template(const struct json_val *t, struct str id, st
     return text;
 }
 
-err_t indexes_get_or_make(struct store *s, struct str tenant, struct str id, struct arena *a, struct index_entry *out)
+err_t indexes_get_or_make(struct cluster *c, struct store *s, struct str tenant, struct str id, struct arena *a, struct index_entry *out)
 {
     const struct json_val *t;
     TRY(index_id_check(id));
@@ -416,5 +502,66 @@ err_t indexes_get_or_make(struct store *s, struct str tenant, struct str id, str
     if (e != ERR_NOT_FOUND) return e;
     TRY(best_template(s, tenant, id, a, &t));
     if (!t) return not_found(id);
-    return indexes_create(s, tenant, config_of_template(t, id, a), false, a, out);
+    e = indexes_create(c, s, tenant, config_of_template(t, id, a), false, a, out);
+    struct err_record why = *err_record();
+    if (e == ERR_INVALID && indexes_get(s, tenant, id, a, out) == OK) return OK; /* made by two at once */
+    *err_record() = why;
+    return e;
+}
+
+/* -- following the cluster's documents ---------------------------------------------------------------------------------- */
+
+static err_t follow_index(void *ctx, struct str key, struct str value)
+{
+    struct str tenant, rest = key;
+    struct arena a;
+    if (!str_cut(&rest, '/', &tenant)) return OK;
+    arena_init(&a, NULL);
+    err_t e = apply(ctx, tenant, rest, value, &a);
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+static err_t follow_template(void *ctx, struct str key, struct str value)
+{
+    struct kv *kv = store_kv(ctx);
+    struct arena a;
+    struct str was;
+    arena_init(&a, NULL);
+    const struct kv_op op = { arena_printf(&a, TEMPLATES STR_FMT, STR_ARG(key)), value };
+    err_t e = kv->get(kv, op.key, &a, &was);
+    bool same = e == OK ? value.p && str_eq(was, value) : e == ERR_NOT_FOUND && !value.p;
+    e = same ? OK : e == OK || e == ERR_NOT_FOUND ? kv->write(kv, &op, 1) : e;
+    arena_deinit(&a);
+    return e;
+}
+
+static void adopt(struct cluster *c, struct store *s, enum doc_kind kind, const char *prefix)
+{
+    struct kv *kv = store_kv(s);
+    struct kv_item *items;
+    size_t n = 0;
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t e = kv->list(kv, str_of(prefix), DOCS_MAX, &a, &items, &n);
+    for (size_t i = 0; e == OK && i < n; i++)
+        e = docs_adopt(c, kind, str_sub(items[i].key, strlen(prefix), items[i].key.n), items[i].value);
+    if (e != OK) log_warn("indexes.adopt", "error=%s", err_detail());
+    arena_deinit(&a);
+}
+
+void indexes_follow(struct cluster *c, struct store *s)
+{
+    adopt(c, s, DOC_INDEX, INDEXES);
+    adopt(c, s, DOC_TEMPLATE, TEMPLATES);
+    docs_on(c, DOC_INDEX, follow_index, s);
+    docs_on(c, DOC_TEMPLATE, follow_template, s);
+}
+
+void indexes_follow_end(struct cluster *c)
+{
+    docs_off(c, DOC_TEMPLATE);
+    docs_off(c, DOC_INDEX);
 }

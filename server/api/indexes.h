@@ -3,11 +3,16 @@
  *
  *   key   "index/" tenant "/" id     value  {"uid": "id:ULID", "create_timestamp": s, "config": {...}}
  *   key   "template/" tenant "/" id  value  the template as it was sent
- * Rows of an index carry its uid, so that an index made again under the same name starts empty. */
+ * Rows of an index carry its uid, so that an index made again under the same name starts empty.
+ *
+ * In a cluster these are documents (cluster/docs.h, kinds DOC_INDEX and DOC_TEMPLATE, key tenant "/" id, the same values): what is made
+ * on one node is written there, and every node follows with its own catalog, which is what all reads here go by, and with its rules of
+ * retention. `c` NULL: the catalog of this node alone is written. */
 #ifndef SERVER_API_INDEXES_H
 #define SERVER_API_INDEXES_H
 
 #include "base/core/json_out.h"
+#include "cluster/cluster.h"
 #include "query/logs/compile.h"
 #include "server/ingest/docs.h"
 #include "storage/store_delete.h"
@@ -30,23 +35,28 @@ MUST_CHECK err_t indexes_get(struct store *s, struct str tenant, struct str id, 
 MUST_CHECK err_t indexes_match(struct store *s, struct str tenant, struct str patterns, bool ignore_missing, struct arena *a,
                                struct index_entry **out, uint32_t *n) MAY_YIELD;
 /* ERR_INVALID: a bad configuration, or the name is taken (unless overwrite). */
-MUST_CHECK err_t indexes_create(struct store *s, struct str tenant, struct str config_json, bool overwrite, struct arena *a,
+MUST_CHECK err_t indexes_create(struct cluster *c, struct store *s, struct str tenant, struct str config_json, bool overwrite, struct arena *a,
                                 struct index_entry *out) MAY_YIELD;
 /* Keeps uid and rows. */
-MUST_CHECK err_t indexes_update(struct store *s, struct str tenant, struct str id, struct str config_json, struct arena *a,
+MUST_CHECK err_t indexes_update(struct cluster *c, struct store *s, struct str tenant, struct str id, struct str config_json, struct arena *a,
                                 struct index_entry *out) MAY_YIELD;
 /* Its rows go with it: store_tombstone. */
-MUST_CHECK err_t indexes_delete(struct store *s, struct str tenant, const struct index_entry *e) MAY_YIELD;
+MUST_CHECK err_t indexes_delete(struct cluster *c, struct store *s, struct str tenant, const struct index_entry *e) MAY_YIELD;
 /* A new uid: its rows are deleted. */
-MUST_CHECK err_t indexes_clear(struct store *s, struct str tenant, const struct index_entry *e, struct arena *a) MAY_YIELD;
+MUST_CHECK err_t indexes_clear(struct cluster *c, struct store *s, struct str tenant, const struct index_entry *e, struct arena *a) MAY_YIELD;
 
-MUST_CHECK err_t templates_put(struct store *s, struct str tenant, struct str json, bool overwrite, struct arena *a) MAY_YIELD;
+MUST_CHECK err_t templates_put(struct cluster *c, struct store *s, struct str tenant, struct str json, bool overwrite, struct arena *a) MAY_YIELD;
 MUST_CHECK err_t templates_get(struct store *s, struct str tenant, struct str id, struct arena *a, struct str *json) MAY_YIELD;
-MUST_CHECK err_t templates_delete(struct store *s, struct str tenant, struct str id) MAY_YIELD;
+MUST_CHECK err_t templates_delete(struct cluster *c, struct store *s, struct str tenant, struct str id) MAY_YIELD;
 MUST_CHECK err_t templates_list(struct store *s, struct str tenant, struct arena *a, struct str **json, uint32_t *n) MAY_YIELD;
 /* The index of that name, made from the best template when there is none yet. */
-MUST_CHECK err_t indexes_get_or_make(struct store *s, struct str tenant, struct str id, struct arena *a,
+MUST_CHECK err_t indexes_get_or_make(struct cluster *c, struct store *s, struct str tenant, struct str id, struct arena *a,
                                      struct index_entry *out) MAY_YIELD;
+
+/* On core 0, when the cluster is there: what this node has becomes documents of it where there are none, and from then on the node
+ * follows them. */
+void indexes_follow(struct cluster *c, struct store *s) MAY_YIELD;
+void indexes_follow_end(struct cluster *c) MAY_YIELD;
 
 /* The mapping as the ingest reads it. */
 const struct doc_mapping *indexes_doc_mapping(const struct index_entry *e, struct arena *a);

@@ -176,7 +176,7 @@ err_t qw_ingest(struct http_request *rq, struct http_response *rs)
     struct str commit;
     if (http_param(rq, "commit", 0, &commit) && !str_is(commit, "auto") && !str_is(commit, "wait_for") && !str_is(commit, "force"))
         return err_set(ERR_INVALID, "`commit` must be auto, wait_for or force");
-    TRY(indexes_get_or_make(ctx->store, rq->tenant, rq->params[0], rq->arena, &e));
+    TRY(indexes_get_or_make(ctx->cluster, ctx->store, rq->tenant, rq->params[0], rq->arena, &e));
     if (e.builtin) return err_set(ERR_INVALID, "index `" STR_FMT "` takes OTLP only", STR_ARG(e.id));
     return docs_ingest(ctx->ingest, rq, e.id, indexes_doc_mapping(&e, rq->arena), rs);
 }

@@ -578,6 +578,7 @@ err_t qw_es_msearch(struct http_request *rq, struct http_response *rs)
 }
 
 struct bulk_arg {
+    struct cluster *cluster;
     struct store *store;
     struct arena *a;
 };
@@ -586,7 +587,7 @@ static err_t bulk_index(void *arg, struct str tenant, struct str index, const st
 {
     struct bulk_arg *b = arg;
     struct index_entry *e = ARENA_NEW(b->a, struct index_entry);
-    TRY(indexes_get_or_make(b->store, tenant, index, b->a, e));
+    TRY(indexes_get_or_make(b->cluster, b->store, tenant, index, b->a, e));
     if (e->builtin) return err_set(ERR_INVALID, "index `" STR_FMT "` takes OTLP only", STR_ARG(index));
     *m = indexes_doc_mapping(e, b->a);
     return OK;
@@ -595,6 +596,6 @@ static err_t bulk_index(void *arg, struct str tenant, struct str index, const st
 err_t qw_es_bulk(struct http_request *rq, struct http_response *rs)
 {
     const struct quickwit_ctx *ctx = qw_ctx(rq);
-    struct bulk_arg arg = { ctx->store, rq->arena };
+    struct bulk_arg arg = { ctx->cluster, ctx->store, rq->arena };
     return docs_bulk(ctx->ingest, rq, rq->nparams ? rq->params[0] : STR(""), bulk_index, &arg, rs);
 }

@@ -477,7 +477,7 @@ err_t qw_es_delete(struct http_request *rq, struct http_response *rs)
     TRY(qw_param_bool(rq, "ignore_unavailable", &ignore));
     TRY(matched(rq, ignore, &e, &n));
     for (uint32_t i = 0; i < n; i++)
-        TRY(indexes_delete(qw_ctx(rq)->store, rq->tenant, &e[i]));
+        TRY(indexes_delete(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, &e[i]));
     buf_z(&rs->body, "{\"acknowledged\":true}");
     return OK;
 }

@@ -40,7 +40,7 @@ err_t qw_indexes_create(struct http_request *rq, struct http_response *rs)
     bool overwrite = false;
     TRY(qw_param_bool(rq, "overwrite", &overwrite));
     TRY(config_text(rq, &json));
-    TRY(indexes_create(qw_ctx(rq)->store, rq->tenant, json, overwrite, rq->arena, &e));
+    TRY(indexes_create(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, json, overwrite, rq->arena, &e));
     return answer_index(&e, rs);
 }
 
@@ -58,8 +58,8 @@ err_t qw_index_put(struct http_request *rq, struct http_response *rs)
     bool create = false;
     TRY(qw_param_bool(rq, "create", &create));
     TRY(config_text(rq, &json));
-    err_t err = indexes_update(qw_ctx(rq)->store, rq->tenant, rq->params[0], json, rq->arena, &e);
-    if (err == ERR_NOT_FOUND && create) err = indexes_create(qw_ctx(rq)->store, rq->tenant, json, false, rq->arena, &e);
+    err_t err = indexes_update(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, rq->params[0], json, rq->arena, &e);
+    if (err == ERR_NOT_FOUND && create) err = indexes_create(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, json, false, rq->arena, &e);
     TRY(err);
     return answer_index(&e, rs);
 }
@@ -70,7 +70,7 @@ err_t qw_index_delete(struct http_request *rq, struct http_response *rs)
     bool dry = false;
     TRY(qw_param_bool(rq, "dry_run", &dry));
     TRY(indexes_get(qw_ctx(rq)->store, rq->tenant, rq->params[0], rq->arena, &e));
-    if (!dry) TRY(indexes_delete(qw_ctx(rq)->store, rq->tenant, &e));
+    if (!dry) TRY(indexes_delete(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, &e));
     buf_z(&rs->body, "[]");
     return OK;
 }
@@ -79,7 +79,7 @@ err_t qw_index_clear(struct http_request *rq, struct http_response *rs)
 {
     struct index_entry e;
     TRY(indexes_get(qw_ctx(rq)->store, rq->tenant, rq->params[0], rq->arena, &e));
-    TRY(indexes_clear(qw_ctx(rq)->store, rq->tenant, &e, rq->arena));
+    TRY(indexes_clear(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, &e, rq->arena));
     buf_z(&rs->body, "null");
     return OK;
 }
@@ -157,7 +157,7 @@ static err_t put_template(struct http_request *rq, bool overwrite, struct http_r
 {
     struct str json;
     TRY(config_text(rq, &json));
-    TRY(templates_put(qw_ctx(rq)->store, rq->tenant, json, overwrite, rq->arena));
+    TRY(templates_put(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, json, overwrite, rq->arena));
     buf_str(&rs->body, json);
     return OK;
 }
@@ -183,7 +183,7 @@ err_t qw_template_delete(struct http_request *rq, struct http_response *rs)
 {
     struct str json;
     TRY(templates_get(qw_ctx(rq)->store, rq->tenant, rq->params[0], rq->arena, &json));
-    TRY(templates_delete(qw_ctx(rq)->store, rq->tenant, rq->params[0]));
+    TRY(templates_delete(qw_ctx(rq)->cluster, qw_ctx(rq)->store, rq->tenant, rq->params[0]));
     buf_z(&rs->body, "null");
     return OK;
 }

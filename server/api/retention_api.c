@@ -11,6 +11,7 @@
 #include "server/api/indexes.h"
 #include "server/api/native.h"
 #include "server/api/retention_match.h"
+#include "server/api/rules.h"
 #include "storage/store_keep.h"
 
 static const char *const signal_names[] = { [0] = "", [SIG_METRICS] = "metrics", [SIG_SPANS] = "spans", [SIG_LOGS] = "logs", [SIG_DOCS] = "docs",
@@ -186,7 +187,7 @@ static err_t put(struct http_request *rq, struct http_response *rs)
     struct keep_edit e = { 0 };
     TRY(deletes_check(ctx_of(rq)->deletes));
     TRY(read_rule(rq, &e.rule, &e.remove));
-    TRY(store_keep_edit(ctx_of(rq)->store, &e, 1, NULL, 0));
+    TRY(rules_edit(ctx_of(rq)->cluster, ctx_of(rq)->store, &e, rq->arena));
     return answer(rq, rs);
 }
 
