@@ -117,24 +117,31 @@ err_t reach_on_pull(void *ctx, const struct rpc_request *rq, struct buf *answer)
     return e;
 }
 
-static err_t put_pulled(struct cluster *c, struct str bytes, const struct cover *want, uint64_t *got)
+struct pulled {
+    uint64_t requests;
+    bool refused; /* by our own store: the error is its */
+};
+
+static err_t put_pulled(struct cluster *c, struct str bytes, const struct cover *want, struct pulled *got)
 {
     struct store_request put = { .bytes = bytes };
     struct request_reader r;
     TRY(request_open(bytes, &r));
     put.name = r.head.name;
     if (!cover_has(want, &put.name)) return err_set(ERR_CORRUPT, "a node sent a request that was not asked for");
-    TRY(store_put(c->o.store, &put));
+    err_t e = store_put(c->o.store, &put);
+    got->refused = e == ERR_NOSPC || e == ERR_OVERLOAD;
+    TRY(e);
     metric_add(M_REPAIR_REQUESTS, 1);
     metric_add(M_REPAIR_BYTES, (int64_t)bytes.n);
-    ++*got;
+    got->requests++;
     return OK;
 }
 
-err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got)
+static err_t pull(struct cluster *c, node_id from, const struct cover *want, struct pulled *got)
 {
     struct buf ask, answer;
-    *got = 0;
+    *got = (struct pulled){ 0 };
     buf_init(&ask, CALL_BYTES_MAX, NULL);
     buf_init(&answer, CALL_BYTES_MAX, &c->memory);
     cover_put(want, &ask);
@@ -154,6 +161,14 @@ err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint
     return e;
 }
 
+err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got)
+{
+    struct pulled p;
+    err_t e = pull(c, from, want, &p);
+    *got = p.requests;
+    return e;
+}
+
 /* -- having what is needed --------------------------------------------------------------------------------------- */
 static err_t missing_here(struct cluster *c, const struct cover *need, struct cover *out)
 {
@@ -167,19 +182,21 @@ static err_t missing_here(struct cluster *c, const struct cover *need, struct co
     return e;
 }
 
-/* Asks all others for what is missing; what they do not have they leave out. */
-static void pull_from_all(struct cluster *c, const struct cover *missing)
+/* Asks all others for what is missing; what they do not have they leave out. ERR_UNAVAILABLE: they gave it, and our store refused. */
+static err_t pull_from_all(struct cluster *c, const struct cover *missing)
 {
     struct map *map = cluster_map(c);
     uint64_t left = cover_count(missing);
-    for (uint32_t i = 0; i < map->n && left > 0; i++) {
+    err_t e = OK;
+    for (uint32_t i = 0; e == OK && i < map->n && left > 0; i++) {
         const struct member *m = &map->v[i];
         if (m->id.u == c->self.u || m->state == MEMBER_DEAD || m->state == MEMBER_LEFT) continue;
-        uint64_t got = 0;
-        if (reach_pull(c, m->id, missing, &got) != OK) continue;
-        left -= MIN(left, got);
+        struct pulled got;
+        if (pull(c, m->id, missing, &got) == OK) left -= MIN(left, got.requests);
+        if (got.refused) e = err_set(ERR_UNAVAILABLE, "%" PRIu64 " requests are not here and cannot be taken: %s", left, err_detail());
     }
     map_put(map);
+    return e;
 }
 
 static err_t gave_up(const struct cover *missing)
@@ -201,9 +218,9 @@ err_t reach_here(struct cluster *c, const struct cover *need, mono_ns deadline)
         e = missing_here(c, need, &missing);
         if (e == OK && !cover_empty(&missing)) {
             metric_add(M_REACH_PULLS, 1);
-            pull_from_all(c, &missing);
+            e = pull_from_all(c, &missing);
             mono_ns again = mono_add(rt_now(), (int64_t)REACH_AGAIN_MS * NS_PER_MS);
-            e = store_cover_wait(c->o.store, need, again.ns < deadline.ns ? again : deadline);
+            if (e == OK) e = store_cover_wait(c->o.store, need, again.ns < deadline.ns ? again : deadline);
             if (e == ERR_TIMEOUT && rt_now().ns >= deadline.ns) e = gave_up(&missing);
         }
         struct err_record why = *err_record();

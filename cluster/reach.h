@@ -19,10 +19,12 @@ struct reading {
     bool all_here;                  /* this node answers for all there is, and lacks nothing: as if it were alone */
     char incomplete[READ_WHY_MAX];  /* what answers must say; empty: nothing is missing */
 };
-/* Nodes of `avoid` are taken to be out of reach. On success reading_free is due. ERR_CANCELED, ERR_TIMEOUT. */
+/* Nodes of `avoid` failed: one that is in it once answers only for what no other node could, one that is in it twice is taken to be out
+ * of reach. On success reading_free is due. ERR_CANCELED, ERR_TIMEOUT. */
 MUST_CHECK err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struct reading *out) MAY_YIELD;
 void reading_free(struct reading *r);
-/* Returns when all of `need` is on this node. ERR_UNAVAILABLE says what nobody could give until the deadline. */
+/* Returns when all of `need` is on this node. ERR_UNAVAILABLE says what nobody could give until the deadline, or why this node does not take
+ * what was given (its disk is full). */
 MUST_CHECK err_t reach_here(struct cluster *c, const struct cover *need, mono_ns deadline) MAY_YIELD;
 
 /* Fetches what it can of `want` from another node; *got: requests. */

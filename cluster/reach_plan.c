@@ -34,16 +34,23 @@ static void ask_fiber(void *arg)
     event_signal(&a->all->answered);
 }
 
-static bool is_avoided(const node_id *avoid, uint32_t n, node_id id)
+static uint32_t times_avoided(const node_id *avoid, uint32_t n, node_id id)
 {
+    uint32_t times = 0;
     for (uint32_t i = 0; i < n; i++)
-        if (avoid[i].u == id.u) return true;
-    return false;
+        times += avoid[i].u == id.u;
+    return times;
+}
+
+/* It failed twice: what it has is not counted on. One that failed once may have lacked something, or be busy. */
+static bool is_out(const node_id *avoid, uint32_t n, node_id id)
+{
+    return times_avoided(avoid, n, id) > 1;
 }
 
 static bool is_asked(const struct cluster *c, const struct member *m, const node_id *avoid, uint32_t navoid)
 {
-    return m->id.u != c->self.u && member_is_live(m) && !is_avoided(avoid, navoid, m->id);
+    return m->id.u != c->self.u && member_is_live(m) && !is_out(avoid, navoid, m->id);
 }
 
 /* Until all have answered, or all but so few that nothing acknowledged can be missing: those get a moment more. */
@@ -79,7 +86,7 @@ static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *ask
         all.open += e == OK;
     }
     for (uint32_t i = 0; e == OK && i < map->n; i++) {
-        if (map->v[i].id.u != c->self.u || is_avoided(avoid, navoid, c->self)) continue;
+        if (map->v[i].id.u != c->self.u || is_out(avoid, navoid, c->self)) continue;
         e = store_cover(c->o.store, NULL, 0, &asks[i].cover);
         asks[i].reached = e == OK;
     }
@@ -126,7 +133,7 @@ static struct stream *list_streams(struct cluster *c, const struct map *map, str
     return all;
 }
 
-static void make_plan(struct cluster *c, const struct map *map, const struct ask *asks, struct reading *r)
+static void make_plan(struct cluster *c, const struct map *map, const struct ask *asks, const node_id *avoid, uint32_t navoid, struct reading *r)
 {
     struct read_node *nodes = ARENA_ARRAY(&r->a, struct read_node, map->n);
     uint32_t n;
@@ -136,8 +143,9 @@ static void make_plan(struct cluster *c, const struct map *map, const struct ask
     for (uint32_t i = 0; i < map->n; i++) {
         const struct member *m = &map->v[i];
         r->nodes[i] = m->id;
-        nodes[i] = (struct read_node){ .id = m->id, .reachable = asks[i].reached, .healthy = m->meta.health == MEMBER_WELL,
-                                       .distance = distance(c, m->id), .cover = asks[i].reached ? &asks[i].cover : NULL };
+        nodes[i] = (struct read_node){ .id = m->id, .reachable = asks[i].reached, .distance = distance(c, m->id),
+                                       .healthy = m->meta.health == MEMBER_WELL && !times_avoided(avoid, navoid, m->id),
+                                       .cover = asks[i].reached ? &asks[i].cover : NULL };
     }
     for (uint32_t i = 0; i < n; i++)
         streams[i] = (struct read_stream){ .stream = &v[i], .w = MIN(map->quorum, v[i].n), .current = is_current(map, v[i].id) };
@@ -175,7 +183,7 @@ err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struc
     }
     err_t e = ask_nodes(c, map, asks, avoid, navoid);
     if (e == OK) {
-        make_plan(c, map, asks, out);
+        make_plan(c, map, asks, avoid, navoid, out);
         judge(c, map, out);
         e = arena_check(&out->a);
     }
