@@ -17,7 +17,7 @@ from node import PORTS, ROOT, eventually
 sys.path.insert(0, os.path.join(ROOT, "tests/lib"))
 import shop
 
-ARGS = ("--set", "node.cores=1", "--set", "storage.ballast=0")  # many small nodes on one machine
+BASE = time.time_ns()
 
 
 class InTurn:
@@ -65,7 +65,7 @@ def send_all(to, end):
     fragments.send_odd(to, (end - 60) * 10**9)
     fragments.send_documents(to, (end - 60) * 10**9)
     for i in range(24):
-        series = {f"written_{k}": {(("i", str(n)), ("job", "rw")): i * n + k / 3 for n in range(7)} for k in range(3)}
+        series = {f"written_{k}": {(("i", str(n)), ("job", "rw")): (i + 1) * n + k / 3 for n in range(7)} for k in range(3)}
         to.post("prom", "/api/v1/write", remote_write(series, (end - 120 + i * 5) * 1000), otlp.PROTO, headers={"content-encoding": "snappy"})
     return source.summary.checkouts[0]
 
@@ -98,10 +98,24 @@ def answers(node, end, trace):
     return out
 
 
-def differences(want, got):
+FREE = {"exemplars", "inspectedTraces", "inspectedSpans", "inspectedBytes"}
+
+
+def unordered(x):
+    """What must be the same wherever rows lie: not the order of what nobody ordered, not which of equal ones come first, not the
+    choice of examples, not what was looked at on the way."""
+    if isinstance(x, dict):
+        x = {"sort": x["sort"]} if "_id" in x and "sort" in x else x
+        return {k: unordered(v) for k, v in x.items() if k not in FREE}
+    return sorted(map(unordered, x), key=lambda v: json.dumps(v, sort_keys=True)) if isinstance(x, list) else x
+
+
+def differences(want, got, order=True):
     """In words; "" when there are none. Indexes that were made on one node are not known to the others."""
     assert want.keys() == got.keys()
-    return "\n".join(f"{key}\n  {value[:1500]}\n  {got[key][:1500]}" for key, value in want.items() if got[key] != value and "papers" not in key)
+    different = [k for k, v in want.items() if got[k] != v and "papers" not in k
+                 and (order or unordered(json.loads(got[k])) != unordered(json.loads(v)))]
+    return "\n".join(f"{k}\n  {want[k][:700]}\n  {got[k][:700]}" for k in different[:5])
 
 
 # -- whole or not, as each API says it ---------------------------------------------------------------------------------
@@ -123,6 +137,11 @@ def partial(node):
         "services": get("ui", "/api/services", params={"start": now - 3600, "end": now + 60}).json.get("warnings"),
         "correlate": get("ui", "/api/correlate", params={"service": "one", "start": now - 3600, "end": now + 60}).json.get("warnings"),
     }
+
+
+def write(node, service, numbers):
+    """Log records; the same bytes for the same numbers."""
+    return node.post("otlp", "/v1/logs", otlp.logs(service, numbers, at_ns=BASE).SerializeToString(), otlp.PROTO)
 
 
 # -- traffic -------------------------------------------------------------------------------------------------------------

@@ -1,10 +1,11 @@
+import concurrent.futures
 import os
 import sys
 
 import pytest
 
 sys.path.insert(0, os.path.dirname(__file__))
-from node import Node  # noqa: E402
+from node import Cluster, Node  # noqa: E402
 
 BACKENDS = ["io_uring", "epoll"]
 
@@ -62,6 +63,29 @@ def make_node(tmp_path, backend):
     for node in made:
         if node.process and node.process.poll() is None:
             assert node.stop() == 0, node.log_text()[-3000:]
+
+
+@pytest.fixture
+def make_cluster(tmp_path, uring_reason):
+    """Clusters of small nodes of both backends, or of one where io_uring is refused; all must stop cleanly."""
+    made = []
+
+    def make(n=3, name="cluster", args=(), **kw):
+        (tmp_path / name).mkdir()
+        small = ["--set", "node.cores=1", "--set", "storage.ballast=0"]
+        made.append(Cluster(tmp_path / name, n, backends=("epoll",) if uring_reason else ("io_uring", "epoll"), args=[*small, *args], **kw))
+        return made[-1]
+    yield make
+    for c in made:
+        with c, concurrent.futures.ThreadPoolExecutor() as pool:
+            running = c.running()
+            for node, status in zip(running, pool.map(Node.stop, running)):
+                assert status == 0, node.log_text()[-3000:]
+
+
+@pytest.fixture
+def three(make_cluster):
+    return make_cluster().start()
 
 
 @pytest.fixture

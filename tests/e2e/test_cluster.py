@@ -9,39 +9,8 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2_grpc import LogsServ
 import pytest
 
 import otlp
-from clusters import ARGS, InTurn, Traffic, answers, check_stored, differences, partial, send_all, stored
-from node import PORTS, Cluster, eventually
-
-
-@pytest.fixture
-def make_cluster(tmp_path, uring_reason):
-    """Clusters of nodes of both backends, or of one where io_uring is refused; all must stop cleanly."""
-    made = []
-
-    def make(n=3, name="cluster", args=(), **kw):
-        (tmp_path / name).mkdir()
-        c = Cluster(tmp_path / name, n, backends=("epoll",) if uring_reason else ("io_uring", "epoll"), args=[*ARGS, *args], **kw)
-        made.append(c)
-        return c
-    yield make
-    for c in made:
-        with c:
-            with concurrent.futures.ThreadPoolExecutor() as pool:
-                for node, status in zip(c.running(), pool.map(lambda n: n.stop(), c.running())):
-                    assert status == 0, node.log_text()[-3000:]
-
-
-@pytest.fixture
-def three(make_cluster):
-    return make_cluster().start()
-
-
-BASE = time.time_ns()
-
-
-def write(node, service, numbers):
-    """The same bytes for the same numbers."""
-    return node.post("otlp", "/v1/logs", otlp.logs(service, numbers, at_ns=BASE).SerializeToString(), otlp.PROTO)
+from clusters import InTurn, Traffic, answers, check_stored, differences, partial, send_all, stored, write
+from node import PORTS, eventually
 
 
 def test_answers_of_one(make_cluster):

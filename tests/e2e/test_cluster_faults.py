@@ -1,0 +1,120 @@
+"""Nodes that must not join are refused with words on both sides; a disk that is full is one node's trouble; five nodes hold each
+row on three of them."""
+import os
+import shutil
+import time
+
+import pytest
+
+from clusters import InTurn, Traffic, answers, check_stored, differences, partial, send_all, stored, write
+from node import GOSSIP, Node, eventually
+from test_disk import fill, metric, small_disk
+
+
+@pytest.fixture
+def stranger(tmp_path, three, uring_reason):
+    """A node that wants to join: its own settings, its own data or a copy."""
+    made = []
+
+    def make(*args, copy_of=None):
+        data = tmp_path / f"stranger{len(made)}"
+        if copy_of:
+            shutil.copytree(copy_of, data)
+        made.append(Node(data, args=["--set", "node.cores=1", "--set", "storage.ballast=0", "--join",
+                                     ",".join(f"127.0.0.1:{GOSSIP + n.offset}" for n in three.nodes), *args]))
+        return made[-1]
+    yield make
+    for node in made:
+        if node.process.poll() is None:
+            assert node.stop() == 0, node.log_text()[-3000:]
+
+
+@pytest.mark.parametrize("setting, theirs, ours", [
+    ("cluster.label=other", "is of another cluster: the labels differ", "is of another cluster: the labels differ"),
+    ("data.partitions=128", "has another number of partitions (data.partitions)", "has another number of partitions (data.partitions)"),
+])
+def test_another_cluster(three, stranger, setting, theirs, ours):
+    for n in three.nodes:
+        assert write(n, "ours", [n.offset]).status == 200
+    node = stranger("--set", setting).start()
+    assert eventually(lambda: "gossip.refused_by" in node.log_text() and theirs in node.log_text()), node.log_text()
+    at = f"127.0.0.1:{GOSSIP + node.offset}"
+    assert eventually(lambda: any("gossip.refused " in line and at in line and ours in line for n in three.nodes for line in n.log_text().splitlines()))
+    # It has nobody to write to, and nothing of ours; for us it does not exist.
+    a = write(node, "theirs", [1])
+    assert a.status == 503 and "retry-after" in a.headers, a
+    assert node.logs("service_name:ours")["num_hits"] == 0
+    for n in three.nodes:
+        assert len(n.members()) == 3 and n.logs("service_name:theirs")["num_hits"] == 0
+        assert not any(partial(n).values())
+
+
+def test_a_copied_data_directory(three, stranger):
+    """Of the same id only one may run: the copy is as old as its original, and goes."""
+    assert write(three[0], "ours", range(9)).status == 200
+    three[2].stop()
+    with Traffic(three.nodes) as traffic:
+        traffic.leave(three[2])
+        shutil.copytree(three[2].data, three[2].data + ".copy")
+        three[2].start()
+        three.wait_members(3)
+        traffic.leave(None)
+        copy = stranger(copy_of=three[2].data + ".copy")
+        copy.start(wait=False)
+        assert copy.process.wait(30) == 2
+        assert f"node id {three[2].id} runs or ran at 127.0.0.1:{GOSSIP + three[2].offset}" in copy.log_text()
+        assert any(f"127.0.0.1:{GOSSIP + copy.offset}" in line and "node id" in line for n in three.nodes for line in n.log_text().splitlines()
+                   if "gossip.refused" in line or "superseded" in line)
+        acked = traffic.acked
+        assert eventually(lambda: traffic.acked > acked + 30)
+    three.wait_members(3)
+    assert not traffic.wrong, traffic.wrong[:5]
+    for n in three.nodes:
+        assert stored(n, "ours").keys() == set(range(9))
+        check_stored(n, "traffic", traffic.acked)
+
+
+def test_one_disk_is_full(make_cluster, tmp_path):
+    """The others go on; what the full node misses it fetches when there is room again."""
+    with small_disk(tmp_path, 80) as small:
+        three = make_cluster(args=["--set", "storage.memory=64MiB"])
+        full = three[1]
+        full.data = str(small / "data")
+        three.start()
+        with Traffic(three.nodes) as traffic:
+            assert eventually(lambda: traffic.acked >= 50)
+            fill(small)
+            assert eventually(lambda: metric(full, "tercet_disk_level") > 0)
+            acked = traffic.acked
+            assert eventually(lambda: traffic.acked >= acked + 200)
+            os.unlink(small / "filler")
+            assert eventually(lambda: metric(full, "tercet_disk_level") == 0)
+            acked = traffic.acked
+            assert eventually(lambda: traffic.acked >= acked + 50)
+        assert not traffic.wrong, traffic.wrong[:5]
+        for n in three.nodes:
+            check_stored(n, "traffic", traffic.acked)
+        three[0].kill()  # whatever was acknowledged without the full node, it has now
+        for n in three.nodes[1:]:
+            check_stored(n, "traffic", traffic.acked)
+        for n in three.nodes[1:]:
+            assert n.stop() == 0, n.log_text()[-3000:]
+
+
+def test_five_nodes(make_cluster):
+    """Rows lie on three of five by their partition: answers are those of one node but for their order, traces and their logs whole, with one killed too."""
+    end = int(time.time()) // 60 * 60
+    alone, five = make_cluster(1, "alone").start(), make_cluster(5).start()
+    trace = send_all(InTurn(alone[0]), end)
+    assert send_all(InTurn(*five.nodes), end) == trace
+    want = answers(alone[0], end, trace)
+    streams = [s for n in five.nodes for s in n.cluster()["streams"] if s["here"] > 0]
+    assert len({s["id"] for s in streams}) > 5 and all(len(s["members"]) == 3 for s in streams), streams
+    for node in five.nodes[:3]:
+        assert not (d := differences(want, answers(node, end, trace), order=False)), f"{node.data}\n{d}"
+    five[4].kill()
+    for node in (five[0], five[3]):
+        assert not (d := differences(want, answers(node, end, trace), order=False)), f"{node.data}\n{d}"
+        assert not any((p := partial(node)).values()), p
+    five[3].kill()
+    assert any(partial(five[0]).values())
