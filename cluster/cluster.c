@@ -246,6 +246,8 @@ static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
     *all = with_known(c, unheard_live);
     TRY(map_new(&c->map_opts, *all, rt_now(), &i.map));
     *next = unheard_live && heard_by.ns < i.map->next.ns ? heard_by : i.map->next;
+    for (uint32_t k = 0; k < i.map->n; k++)
+        if (i.map->v[k].id.u != c->self.u && i.map->v[k].state == MEMBER_ALIVE) c->met = true;
     on_all(c, install_here, &i);
     metric_set(M_CLUSTER_MEMBERS, i.map->n);
     map_put(i.map);
@@ -260,6 +262,11 @@ struct map *cluster_map(const struct cluster *c)
 node_id cluster_self(const struct cluster *c)
 {
     return c->self;
+}
+
+bool cluster_joined(const struct cluster *c)
+{
+    return c->met || !c->map_opts.seeds;
 }
 
 /* From swim_io, on core 0; does not yield. */

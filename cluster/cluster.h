@@ -61,6 +61,9 @@ void cluster_keys(struct cluster *c, const struct swim_keys *keys);
 /* The map in force on this core, counted: map_put. */
 struct map *cluster_map(const struct cluster *c);
 node_id cluster_self(const struct cluster *c);
+/* Has it found the others, if there are any to be found? False from the start until one is seen alive, in a node that was given seeds
+ * or knew others before; then true for good. */
+bool cluster_joined(const struct cluster *c);
 /* Calls another node. ERR_UNAVAILABLE: it is not known, or cannot be reached. */
 MUST_CHECK err_t cluster_call(struct cluster *c, node_id to, const struct rpc_call *call, struct buf *answer) MAY_YIELD;
 /* Round trip of small calls to it on this core, or 0. */

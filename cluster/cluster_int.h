@@ -41,6 +41,7 @@ struct cluster {
     struct cluster_core **core; /* [cores] */
     struct budget memory;
     struct map_opts map_opts;
+    _Atomic bool met;           /* another member was alive at some time */
 
     /* core 0's */
     struct swim_io *swim;

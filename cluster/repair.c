@@ -142,6 +142,23 @@ static err_t our_streams(struct repair *r, struct arena *a, struct stream **out,
     return arena_check(a);
 }
 
+/* How far this node and the others are behind, for people: what is on its way counts. */
+static void tell_lag(const struct repair *r, const struct map *map, const struct cover *mine, const struct cover *by_all)
+{
+    struct cover missing, behind;
+    cover_init(&missing);
+    cover_init(&behind);
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct member *m = map_member(map, r->v[i].id);
+        if (m && member_is_live(m)) cover_join(&missing, &r->v[i].missing);
+    }
+    cover_minus(mine, by_all, &behind);
+    metric_set(M_REPAIR_MISSING, (int64_t)cover_count(&missing));
+    metric_set(M_REPAIR_BEHIND, (int64_t)cover_count(&behind));
+    cover_deinit(&missing);
+    cover_deinit(&behind);
+}
+
 static err_t round_over(struct repair *r, struct arena *a)
 {
     struct cluster *c = r->c;
@@ -161,7 +178,10 @@ static err_t round_over(struct repair *r, struct arena *a)
     }
     for (uint32_t i = 0; e == OK && i < n; i++)
         covered(r, map, &streams[i], &mine, &by_all);
-    if (e == OK) store_covered(c->o.store, &by_all);
+    if (e == OK) {
+        tell_lag(r, map, &mine, &by_all);
+        store_covered(c->o.store, &by_all);
+    }
     struct err_record why = *err_record();
     cover_deinit(&mine);
     cover_deinit(&by_all);

@@ -1,7 +1,9 @@
-/* The program's verbs: serve, health, config check, bucket check, cluster id, segment, version. Options and settings are one table (config.def). */
+/* The program's verbs: serve, health, config check, bucket check, cluster status, cluster id, segment, version. Options and settings are one
+ * table (config.def). */
 #include "base/core/config.h"
 #include "base/core/log.h"
 #include "server/bucket.h"
+#include "server/cluster_verb.h"
 #include "server/health.h"
 #include "server/inspect.h"
 #include "server/key_files.h"
@@ -17,6 +19,7 @@ extern char **environ;
 static const char usage[] =
     "usage: tercet serve [options]          run a node\n"
     "       tercet health [options]         is the node that runs with these options ready? exit 0 or 1\n"
+    "       tercet cluster status [options] what the node that runs with these options thinks of its cluster\n"
     "       tercet config check [options]   check settings and print those in force\n"
     "       tercet bucket check [options]   can the bucket of these settings do what the object tier needs?\n"
     "       tercet cluster id [options]     this data directory's node id, which a certificate names; while no node runs\n"
@@ -156,6 +159,10 @@ int main(int argc, char **argv)
     if (strcmp(verb, "health") == 0) {
         if (load(argc - 1, argv + 1) != OK) return fail();
         return health_ask(&config) == OK ? 0 : (fail(), 1);
+    }
+    if (strcmp(verb, "cluster") == 0 && argc > 2 && strcmp(argv[2], "status") == 0) {
+        if (load(argc - 2, argv + 2) != OK) return fail();
+        return cluster_status(&config) == OK ? 0 : (fail(), 1);
     }
     if (strcmp(verb, "serve") == 0) {
         if (load(argc - 1, argv + 1) != OK || log_level(&level) != OK) return fail();

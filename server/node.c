@@ -223,6 +223,7 @@ static err_t serve(void)
     TRY(joining_open(c, node.store, &node.fragments, cluster_failed, NULL, &node.cluster));
     TRY(key_files_watch(c, node.cluster, &node.keys));
     node.doors.cluster = node.cluster;
+    node.admin.cluster = node.cluster;
     TRY(doors_open(&node.doors, &so, &server));
     node.admin.ready = true;
     log_info("node.ready", "backend=%s cores=%u data=%s", rt_backend_name(), rt_cores(),

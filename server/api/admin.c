@@ -11,6 +11,16 @@ static err_t healthz(struct http_request *rq, struct http_response *rs)
     return OK;
 }
 
+const char *admin_not_ready(const struct admin_state *a, const struct store_stats *st)
+{
+    if (!a->ready) return a->store ? "stopping" : "replaying the write-ahead log";
+    if (st->failed) return "the disk of the write-ahead log failed";
+    if (a->cluster && !cluster_joined(a->cluster))
+        return "no other node of the cluster was seen since the start: writes are refused and answers may be incomplete until one is "
+               "(cluster.join, and the nodes that this one knew before)";
+    return NULL;
+}
+
 static err_t readyz(struct http_request *rq, struct http_response *rs)
 {
     const struct admin_state *a = rq->user;
@@ -20,18 +30,17 @@ static err_t readyz(struct http_request *rq, struct http_response *rs)
     json_keyz(&j, "ready");
     struct store_stats st = { 0 };
     if (a->store) store_stats(a->store, &st);
-    bool ready = a->ready && !st.failed;
-    json_bool(&j, ready);
-    if (!a->ready) {
+    const char *why = admin_not_ready(a, &st);
+    json_bool(&j, !why);
+    if (why) {
         json_keyz(&j, "reason");
-        json_z(&j, a->store ? "stopping" : "replaying the write-ahead log");
+        json_z(&j, why);
+    }
+    if (!a->ready) {
         json_keyz(&j, "replayed_bytes");
         json_u64(&j, a->replay_done);
         json_keyz(&j, "total_bytes");
         json_u64(&j, a->replay_total);
-    } else if (st.failed) {
-        json_keyz(&j, "reason");
-        json_z(&j, "the disk of the write-ahead log failed");
     }
     json_keyz(&j, "refusing_ingest");
     json_bool(&j, st.refusing);
@@ -48,7 +57,7 @@ static err_t readyz(struct http_request *rq, struct http_response *rs)
         json_str(&j, store_away_text(a->store, rq->arena));
     }
     json_obj_end(&j);
-    rs->status = ready ? 200 : 503;
+    rs->status = why ? 503 : 200;
     return OK;
 }
 

@@ -1,6 +1,7 @@
 #include "server/api/cluster_api.h"
 
 #include "base/core/json_out.h"
+#include "cluster/reach.h"
 #include "storage/cover.h"
 
 #include <inttypes.h>
@@ -63,71 +64,158 @@ static void put_member(struct json_out *j, const struct cluster_opinion *o, node
     put_number(j, "weight", m->meta.weight);
     put_text(j, "health", health_name(m->meta.health));
     put_number(j, "since_ms", (rt_now().ns - m->since.ns) / NS_PER_MS);
+    put_number(j, "http_port_offset", (int64_t)m->meta.http_port_base);
     json_keyz(j, "connected");
     json_bool(j, o->connected);
     put_number(j, "rtt_us", o->rtt_ns / NS_PER_US);
     json_obj_end(j);
 }
 
-static err_t put_streams(struct json_out *j, const struct cluster_api *api, struct arena *a) MAY_YIELD
+/* What a member has. */
+struct having {
+    struct cluster *c;
+    node_id id;
+    bool known;
+    struct cover cover;
+};
+
+static void ask_one(void *arg)
 {
-    struct stream *v;
-    struct cover have;
-    uint32_t n;
-    store_streams(api->store, a, &v, &n);
-    cover_init(&have);
-    err_t e = store_cover(api->store, NULL, 0, &have);
-    json_keyz(j, "streams");
-    json_arr(j);
-    for (uint32_t i = 0; e == OK && i < n; i++) {
-        struct cover one;
-        cover_init(&one);
-        cover_pick(&have, &v[i].id, 1, &one);
-        json_obj(j);
-        json_keyz(j, "id");
-        json_id(j, v[i].id);
-        json_keyz(j, "members");
-        json_arr(j);
-        for (uint32_t k = 0; k < v[i].n; k++)
-            json_id(j, v[i].members[k].u);
-        json_arr_end(j);
-        put_number(j, "here", (int64_t)cover_count(&one));
-        json_obj_end(j);
-        cover_deinit(&one);
-    }
-    json_arr_end(j);
-    struct err_record why = *err_record();
-    cover_deinit(&have);
-    *err_record() = why;
-    return e;
+    struct having *h = arg;
+    h->known = reach_ask(h->c, h->id, NULL, 0, mono_add(rt_now(), (int64_t)CLUSTER_ASK_MS * NS_PER_MS), &h->cover) == OK;
 }
 
+/* This node, and of the others those that are alive. */
+static err_t ask_all(const struct cluster_api *api, const struct map *map, struct having *v, bool everywhere) MAY_YIELD
+{
+    const struct fiber_opts fo = { .name = "cluster", .class = RT_MEMBERSHIP, .deadline = fiber_deadline() };
+    struct scope scope;
+    err_t e = OK;
+    scope_init(&scope, fiber_scope());
+    for (uint32_t i = 0; e == OK && everywhere && i < map->n; i++)
+        if (map->v[i].id.u != map->self.u && member_is_live(&map->v[i])) e = fiber_start(&scope, &fo, ask_one, &v[i]);
+    for (uint32_t i = 0; e == OK && i < map->n; i++) {
+        if (map->v[i].id.u != map->self.u) continue;
+        e = store_cover(api->store, NULL, 0, &v[i].cover);
+        v[i].known = e == OK;
+    }
+    if (e != OK) scope_cancel(&scope);
+    struct err_record why = *err_record();
+    err_t joined = scope_join(&scope);
+    scope_deinit(&scope);
+    *err_record() = why;
+    return e != OK ? e : joined;
+}
+
+static uint64_t count_of(const struct cover *c, uint64_t stream)
+{
+    struct cover one;
+    cover_init(&one);
+    cover_pick(c, &stream, 1, &one);
+    uint64_t n = cover_count(&one);
+    cover_deinit(&one);
+    return n;
+}
+
+static void put_having(struct json_out *j, const struct having *v, uint32_t n, uint64_t stream)
+{
+    struct cover all;
+    cover_init(&all);
+    json_keyz(j, "have");
+    json_arr(j);
+    for (uint32_t i = 0; i < n; i++) {
+        if (!v[i].known) continue;
+        cover_pick(&v[i].cover, &stream, 1, &all);
+        json_obj(j);
+        json_keyz(j, "node");
+        json_id(j, v[i].id.u);
+        put_number(j, "batches", (int64_t)count_of(&v[i].cover, stream));
+        json_obj_end(j);
+    }
+    json_arr_end(j);
+    put_number(j, "all", (int64_t)cover_count(&all));
+    cover_deinit(&all);
+}
+
+static void put_stream(struct json_out *j, const struct stream *st, const struct map *map, const struct having *v, bool everywhere)
+{
+    json_obj(j);
+    json_keyz(j, "id");
+    json_id(j, st->id);
+    json_keyz(j, "members");
+    json_arr(j);
+    for (uint32_t k = 0; k < st->n; k++)
+        json_id(j, st->members[k].u);
+    json_arr_end(j);
+    for (uint32_t i = 0; i < map->n; i++)
+        if (map->v[i].id.u == map->self.u) put_number(j, "here", (int64_t)count_of(&v[i].cover, st->id));
+    if (everywhere) put_having(j, v, map->n, st->id);
+    json_obj_end(j);
+}
+
+static void put_members(struct json_out *j, const struct cluster_api *api, struct arena *a)
+{
+    struct cluster_opinion *members;
+    uint32_t n;
+    cluster_opinions(api->cluster, a, &members, &n);
+    json_keyz(j, "members");
+    json_arr(j);
+    for (uint32_t i = 0; i < n; i++)
+        put_member(j, &members[i], cluster_self(api->cluster));
+    json_arr_end(j);
+}
+
+static void put_streams(struct json_out *j, const struct cluster_api *api, struct arena *a, const struct map *map, const struct having *v,
+                        bool everywhere)
+{
+    struct stream *streams;
+    uint32_t n;
+    store_streams(api->store, a, &streams, &n);
+    json_keyz(j, "streams");
+    json_arr(j);
+    for (uint32_t i = 0; i < n; i++)
+        put_stream(j, &streams[i], map, v, everywhere);
+    json_arr_end(j);
+}
+
+static void put_cluster(struct json_out *j, const struct cluster_api *api, struct arena *a, const struct map *map, const struct having *v,
+                        bool everywhere)
+{
+    json_obj(j);
+    json_keyz(j, "node");
+    json_id(j, map->self.u);
+    put_text(j, "label", config_text(api->config, CFG_CLUSTER_LABEL));
+    json_keyz(j, "alone");
+    json_bool(j, map->alone);
+    put_number(j, "replicas", config_num(api->config, CFG_CLUSTER_REPLICAS));
+    put_number(j, "write_quorum", map->quorum);
+    put_members(j, api, a);
+    put_streams(j, api, a, map, v, everywhere);
+    json_obj_end(j);
+}
+
+/* The others are asked first: streams that they know and this node did not become known by that, and so do round trips. */
 static err_t show_cluster(struct http_request *rq, struct http_response *rs)
 {
     const struct cluster_api *api = rq->user;
-    struct cluster_opinion *members;
     struct json_out j;
-    uint32_t n;
-    cluster_opinions(api->cluster, rq->arena, &members, &n);
+    struct str want;
+    bool everywhere = http_param(rq, "everywhere", 0, &want) && str_is(want, "true");
     struct map *map = cluster_map(api->cluster);
+    struct having *v = ARENA_ARRAY(rq->arena, struct having, map->n);
+    for (uint32_t i = 0; i < map->n; i++) {
+        v[i] = (struct having){ .c = api->cluster, .id = map->v[i].id };
+        cover_init(&v[i].cover);
+    }
+    err_t e = ask_all(api, map, v, everywhere);
     json_init(&j, &rs->body);
-    json_obj(&j);
-    json_keyz(&j, "node");
-    json_id(&j, cluster_self(api->cluster).u);
-    put_text(&j, "label", config_text(api->config, CFG_CLUSTER_LABEL));
-    json_keyz(&j, "alone");
-    json_bool(&j, map->alone);
-    put_number(&j, "replicas", config_num(api->config, CFG_CLUSTER_REPLICAS));
-    put_number(&j, "write_quorum", map->quorum);
-    map_put(map);
-    json_keyz(&j, "members");
-    json_arr(&j);
-    for (uint32_t i = 0; i < n; i++)
-        put_member(&j, &members[i], cluster_self(api->cluster));
-    json_arr_end(&j);
-    err_t e = put_streams(&j, api, rq->arena);
-    json_obj_end(&j);
+    if (e == OK) put_cluster(&j, api, rq->arena, map, v, everywhere);
     rs->content_type = "application/json";
+    struct err_record why = *err_record();
+    for (uint32_t i = 0; i < map->n; i++)
+        cover_deinit(&v[i].cover);
+    map_put(map);
+    *err_record() = why;
     return e;
 }
 

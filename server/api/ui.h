@@ -43,6 +43,8 @@ void ui_page_on_error(const struct http_request *rq, int status, err_t code, con
 /* GET /api/ui/status, also while the log is replayed:
  *   { version, backend, ready, ports: {name: port}, data: {spans, logs, series: does the tenant have any; null while it is
  *     not known}, merges: {running, waiting: cores of which a merge is due and waits, done, failed: since the start},
+ *     cluster: {alive, suspect, dead: members of that state, writes: can every row be written to as many nodes as must have it?,
+ *       incomplete: what answers may lack, in words, or ""}, or null for a node that is alone or starts,
  *     banners: [{level: "warn" | "error", text}] } */
 extern const struct http_route ui_status_routes[];
 extern const uint32_t ui_status_nroutes;

@@ -1,9 +1,10 @@
 /* What the UI asks every few seconds: is the node ready, is there any data, and what is wrong with all of it. A banner
- * stands for what is true now; nothing here is a guess or a history. Cheap: counters, and directories of segments until
- * something of each signal is found. */
+ * stands for what is true now; nothing here is a guess or a history. Cheap: counters, directories of segments until
+ * something of each signal is found, and one question to the other nodes while one of them is away. */
 #include "base/core/json_out.h"
 #include "base/core/metric.h"
 #include "server/api/ui.h"
+#include "server/api/ui_cluster.h"
 #include "storage/view.h"
 
 #include <stdarg.h>
@@ -117,11 +118,23 @@ static void merge_banner(struct ui_ctx *c, const struct store_stats *st, struct 
                (long long)(late / NS_PER_S / 60), (long long)metric_sum(M_MERGES_FAILED));
 }
 
-static void banners(struct ui_ctx *c, const struct store_stats *st, struct arena *a, struct json_out *j)
+static void cluster_banners(const struct ui_cluster *cl, struct json_out *j)
+{
+    if (!cl->known) return;
+    if (cl->away[0])
+        banner(j, cl->writes && !cl->incomplete[0] ? "warn" : "error", "%s. %s", cl->away,
+               cl->writes ? "Writes are taken, and it gets what it missed when it is back." : "Too few nodes are left for writes: they are refused, and senders retry.");
+    else if (!cl->writes)
+        banner(j, "error", "Too few nodes can be written to: writes are refused, and senders retry.");
+    if (cl->incomplete[0]) banner(j, "error", "Answers may be incomplete: %s.", cl->incomplete);
+}
+
+static void banners(struct ui_ctx *c, const struct store_stats *st, const struct ui_cluster *cluster, struct arena *a, struct json_out *j)
 {
     if (!c->admin->ready) starting_banner(c->admin, j);
     if (c->admin->store) store_banners(c, st, a, j);
     if (c->admin->store) merge_banner(c, st, j);
+    cluster_banners(cluster, j);
     if (recently(&c->ingest_refused, refusals(M_INGEST_REFUSED, c->bodies)))
         banner(j, "warn", "Ingest was refused within the last minute: the node was overloaded, or its disk full. Senders retry.");
     if (recently(&c->queries_refused, refusals(M_QUERIES_REFUSED, c->queries)))
@@ -194,12 +207,33 @@ static void put_merges(struct json_out *j)
     json_obj_end(j);
 }
 
+static void put_cluster(struct json_out *j, const struct ui_cluster *cl)
+{
+    static const char *const names[] = { "alive", "suspect", "dead" };
+    json_keyz(j, "cluster");
+    if (!cl->known) {
+        json_null(j);
+        return;
+    }
+    json_obj(j);
+    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+        json_keyz(j, names[i]);
+        json_u64(j, cl->n[i]);
+    }
+    json_keyz(j, "writes");
+    json_bool(j, cl->writes);
+    json_keyz(j, "incomplete");
+    json_z(j, cl->incomplete);
+    json_obj_end(j);
+}
+
 static err_t status(struct http_request *rq, struct http_response *rs)
 {
     struct ui_ctx *c = rq->user;
     struct store_stats st = { 0 };
     struct json_out j;
     unsigned found = 0;
+    struct ui_cluster cluster = { 0 };
     bool known = c->admin->store != NULL;
     fiber_set_deadline(mono_add(rt_now(), STATUS_S * NS_PER_S));
     if (known) {
@@ -207,6 +241,7 @@ static err_t status(struct http_request *rq, struct http_response *rs)
         /* A node in trouble still says what its trouble is. */
         known = signals_of(rq, &found) == OK;
     }
+    if (c->admin->cluster) ui_cluster_look(c->admin->cluster, rq->arena, &cluster);
     http_add_header(rq, rs, "cache-control", STR("no-store"));
     json_init(&j, &rs->body);
     json_obj(&j);
@@ -215,7 +250,7 @@ static err_t status(struct http_request *rq, struct http_response *rs)
     json_keyz(&j, "backend");
     json_z(&j, c->admin->backend ? c->admin->backend : "");
     json_keyz(&j, "ready");
-    json_bool(&j, c->admin->ready && !st.failed);
+    json_bool(&j, !admin_not_ready(c->admin, &st));
     json_keyz(&j, "ports");
     json_obj(&j);
     for (size_t i = 0; i < ARRAY_LEN(c->ports); i++) {
@@ -225,9 +260,10 @@ static err_t status(struct http_request *rq, struct http_response *rs)
     json_obj_end(&j);
     put_data(&j, known, found);
     put_merges(&j);
+    put_cluster(&j, &cluster);
     json_keyz(&j, "banners");
     json_arr(&j);
-    banners(c, &st, rq->arena, &j);
+    banners(c, &st, &cluster, rq->arena, &j);
     json_arr_end(&j);
     json_obj_end(&j);
     return OK;

@@ -72,19 +72,20 @@ class Node:
                             "--set", "storage.ballast=16MiB", *ENCODE[self.backend]] + self.args
 
     def start(self, wait=True):
+        """wait: until it is ready, or answers a path: one that has seeds and cannot join is up at /healthz and never ready."""
         self.log = open(self.log_path, "ab")
         self.process = subprocess.Popen(self.command(), stdout=self.log, stderr=self.log, env=self.env)
         if wait:
-            self.wait_ready()
+            self.wait_ready(path="/readyz" if wait is True else wait)
         return self
 
-    def wait_ready(self, seconds=30):
+    def wait_ready(self, seconds=30, path="/readyz"):
         end = time.monotonic() + seconds
         while time.monotonic() < end:
             if self.process.poll() is not None:
                 raise RuntimeError(f"node exited with {self.process.returncode}:\n{self.log_text()[-3000:]}")
             try:
-                if self.get("prom", "/readyz").status == 200:
+                if self.get("prom", path).status == 200:
                     return
             except OSError:
                 pass

@@ -69,7 +69,7 @@ def test_wrong_keys(tmp_path):
         c[0].args += ["--set", f"cluster.keys={key()}"]
         c[1].args += ["--set", f"cluster.keys={key()}"]
         for n in c.nodes:
-            n.start()
+            n.start(wait="/api/cluster")
         for n in c.nodes:
             assert said(n, "gossip.refused ", "another gossip key"), n.log_text()  # once a minute and machine
             assert said(n, "gossip.refused_by ", "another gossip key"), n.log_text()
@@ -117,7 +117,7 @@ def test_rotation_under_traffic(tmp_path):
         # Who has the old key alone stays outside.
         late = Node(tmp_path / "late", args=[*SMALL, "--join", f"127.0.0.1:{GOSSIP + c[0].offset}", "--set", f"cluster.keys={old}"])
         try:
-            late.start()
+            late.start(wait="/api/cluster")
             assert said(late, "gossip.refused_by", "key") and len(late.members()) == 1
             late.stop()
             late.args += ["--set", f"cluster.keys={new}"]
