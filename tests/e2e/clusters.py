@@ -29,9 +29,6 @@ class InTurn:
     def post(self, door, path, body, *args, **kw):
         self.n += 1
         answer = self.nodes[self.n % len(self.nodes)].post(door, path, body, *args, **kw)
-        if door == "quickwit" and path.endswith("/indexes"):
-            for node in self.nodes:
-                assert eventually(lambda: node.post(door, path, body, *args, **kw).status in (200, 400))
         assert answer.status in (200, 204), (path, answer)
         return answer
 
@@ -103,7 +100,9 @@ FREE = {"exemplars", "inspectedTraces", "inspectedSpans", "inspectedBytes"}
 
 def unordered(x):
     """What must be the same wherever rows lie: not the order of what nobody ordered, not which of equal ones come first, not the
-    choice of examples, not what was looked at on the way."""
+    choice of examples, not what was looked at on the way, not the last bits of sums."""
+    if isinstance(x, float):
+        return float(f"{x:.12g}")
     if isinstance(x, dict):
         x = {"sort": x["sort"]} if "_id" in x and "sort" in x else x
         return {k: unordered(v) for k, v in x.items() if k not in FREE}
@@ -111,9 +110,9 @@ def unordered(x):
 
 
 def differences(want, got, order=True):
-    """In words; "" when there are none. Indexes that were made on one node are not known to the others."""
+    """In words; "" when there are none."""
     assert want.keys() == got.keys()
-    different = [k for k, v in want.items() if got[k] != v and "papers" not in k
+    different = [k for k, v in want.items() if got[k] != v
                  and (order or unordered(json.loads(got[k])) != unordered(json.loads(v)))]
     return "\n".join(f"{k}\n  {want[k][:700]}\n  {got[k][:700]}" for k in different[:5])
 
