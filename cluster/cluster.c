@@ -6,10 +6,12 @@
 #include "base/net/tls.h"
 #include "cluster/cluster_int.h"
 #include "cluster/docs.h"
+#include "cluster/handoff.h"
 #include "cluster/known.h"
 #include "cluster/reach.h"
 #include "cluster/repair.h"
 #include "cluster/replicate.h"
+#include "cluster/vouches.h"
 
 #include <inttypes.h>
 #include <stdio.h>
@@ -310,6 +312,8 @@ static void own_handlers(struct cluster *c)
     c->o.handlers[METHOD_DOC_GET] = (struct cluster_handler){ docs_on_get, c };
     c->o.handlers[METHOD_DOC_PUT] = (struct cluster_handler){ docs_on_put, c };
     c->o.handlers[METHOD_DOC_DIGEST] = (struct cluster_handler){ docs_on_digest, c };
+    c->o.handlers[METHOD_STREAM_LIST] = (struct cluster_handler){ handoff_on_list, c };
+    c->o.handlers[METHOD_STREAM_READ] = (struct cluster_handler){ handoff_on_read, c };
 }
 
 static err_t own_meta(const struct cluster_opts *o, struct member_meta *out)
@@ -367,6 +371,7 @@ static err_t start(struct cluster *c)
     const struct fiber_opts fo = { .name = "members", .class = RT_MEMBERSHIP };
     TRY(fiber_start(&c->scope, &fo, membership_fiber, c));
     TRY(docs_start(c->docs, &c->scope));
+    TRY(handoff_start(c, &c->scope, &c->handoff));
     return repair_start(c, &c->scope, &c->repair);
 }
 
@@ -381,6 +386,8 @@ err_t cluster_open(const struct cluster_opts *o, struct cluster **out)
     c->map_opts = (struct map_opts){ .self = c->self, .partitions = o->partitions, .replicas = o->replicas, .write_quorum = o->write_quorum,
                                      .dead_after_ns = o->dead_after_ms * NS_PER_MS, .seeds = o->seeds[0] != 0 };
     c->started = rt_now();
+    c->heirs = (struct heirs_opts){ .dead_after_ns = c->map_opts.dead_after_ns, .replicas = o->replicas, .up_since = c->started };
+    c->vouches = vouches_open(o->store);
     budget_init(&c->memory, "cluster.memory", NULL, o->memory, ERR_OVERLOAD);
     event_init(&c->changed);
     scope_init(&c->scope, NULL);
@@ -408,6 +415,8 @@ void cluster_close(struct cluster *c)
     on_all(c, core_stop, c);
     repair_free(c->repair);
     docs_free(c->docs);
+    handoff_free(c->handoff);
+    vouches_free(c->vouches);
     members_put(c->members);
     free(c->known);
     tls_free(c->o.tls);

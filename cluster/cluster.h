@@ -25,6 +25,8 @@ enum cluster_method {
     METHOD_DOC_GET = 6,
     METHOD_DOC_PUT = 7,
     METHOD_DOC_DIGEST = 8,
+    METHOD_STREAM_LIST = 9, /* handoff.h */
+    METHOD_STREAM_READ = 10, /* handoff.h */
     METHODS = 16,
 };
 struct cluster_handler {
@@ -41,6 +43,7 @@ struct cluster_opts {
     const char *zone, *version, *backend;
     uint32_t weight, partitions, replicas, write_quorum, port_offset;
     int64_t dead_after_ms;
+    int64_t copy_rate;            /* bytes a second of streams that are copied here */
     int64_t memory;               /* of requests on their way to other nodes, and from them */
     const struct swim_keys *keys; /* of gossip; copied. NULL: it is plain */
     struct tls *tls;              /* of calls, the cluster's from here on, whatever cluster_open answers. NULL: without */

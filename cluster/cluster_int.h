@@ -3,6 +3,7 @@
 #define CLUSTER_CLUSTER_INT_H
 
 #include "cluster/cluster.h"
+#include "cluster/heirs.h"
 #include "cluster/swim_io.h"
 
 enum {
@@ -42,6 +43,8 @@ struct cluster {
     struct budget memory;
     struct map_opts map_opts;
     _Atomic bool met;           /* another member was alive at some time */
+    struct heirs_opts heirs;
+    struct vouches *vouches;
 
     /* core 0's */
     struct swim_io *swim;
@@ -54,6 +57,7 @@ struct cluster {
     bool closing;
     struct repair *repair;      /* repair.c */
     struct docs *docs;          /* docs.c */
+    struct handoff *handoff;    /* handoff.c */
 };
 
 static inline struct cluster_core *core_here(const struct cluster *c)

@@ -18,6 +18,14 @@ static bool takes_rows(const struct map_opts *o, const struct member *m, mono_ns
     return true;
 }
 
+bool map_replaced(const struct member *all, uint32_t n, const struct member *m)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (all[i].id.u != m->id.u && member_is_live(&all[i]) && all[i].meta.gossip.n && all[i].meta.gossip.n == m->meta.gossip.n
+            && memcmp(&all[i].meta.gossip, &m->meta.gossip, sizeof m->meta.gossip) == 0) return true;
+    return false;
+}
+
 static uint64_t zone_hash(const struct member *m)
 {
     struct str zone = str_of(m->meta.zone);
@@ -32,6 +40,7 @@ static err_t place(const struct map_opts *o, struct map *m, mono_ns now)
     for (uint32_t i = 0; i < m->n; i++) {
         mono_ns until;
         bool takes = takes_rows(o, &m->v[i], now, &until);
+        if (takes && m->v[i].state == MEMBER_DEAD && map_replaced(m->v, m->n, &m->v[i])) continue;
         if (until.ns < m->next.ns) m->next = until;
         if (takes) nodes[n++] = (struct place_node){ m->v[i].id, zone_hash(&m->v[i]), m->v[i].meta.weight };
     }

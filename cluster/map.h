@@ -5,7 +5,8 @@
  *  1. A node that never saw another one and was told of none (no seeds) is alone: it writes to the stream of itself, and its own sync is
  *     the ack. In every other case write_quorum nodes must sync, or there is no ack.
  *  2. Rows go to nodes that are alive, suspected, or dead for less than dead_after: for a short absence nothing is placed anew, what the
- *     absent one misses it fetches when it is back. Nodes that left, and those of weight 0, get none.
+ *     absent one misses it fetches when it is back. Nodes that left, and those of weight 0, get none, nor does a dead one whose gossip
+ *     address a living node has: it lost its disk, and is that one now.
  *  3. Where fewer nodes than `replicas` can be written to, all of them get everything. */
 #ifndef CLUSTER_MAP_H
 #define CLUSTER_MAP_H
@@ -37,6 +38,8 @@ struct map {
 MUST_CHECK err_t map_new(const struct map_opts *o, const struct members *m, mono_ns now, struct map **out);
 struct map *map_get(struct map *m);
 void map_put(struct map *m);
+/* Has a living node the gossip address of this one? Of members, ascending ids or not. */
+bool map_replaced(const struct member *all, uint32_t n, const struct member *m);
 /* NULL: no such node. */
 const struct member *map_member(const struct map *m, node_id id);
 

@@ -35,6 +35,27 @@ static err_t get_ids(struct bytes_in *in, struct arena *a, uint64_t **out, uint3
     return in->bad ? err_set(ERR_CORRUPT, "a question about streams is cut") : arena_check(a);
 }
 
+void said_init(struct said *s)
+{
+    *s = (struct said){ 0 };
+    cover_init(&s->have);
+}
+
+void said_deinit(struct said *s)
+{
+    cover_deinit(&s->have);
+    vouch_list_deinit(&s->vouches);
+}
+
+static void answer_vouches(struct cluster *c, struct buf *answer)
+{
+    struct vouch_list l = { 0 };
+    vouches_copy(c->vouches, &l);
+    vouch_list_put(&l, answer);
+    vouch_list_deinit(&l);
+    buf_byte(answer, !core_here(c)->map || core_here(c)->map->alone);
+}
+
 err_t reach_on_cover(void *ctx, const struct rpc_request *rq, struct buf *answer)
 {
     struct cluster *c = ctx;
@@ -52,6 +73,7 @@ err_t reach_on_cover(void *ctx, const struct rpc_request *rq, struct buf *answer
         answer_streams(c->o.store, &have, &a, answer);
         cover_pick(&have, ids, n, &asked);
         cover_put(n ? &asked : &have, answer);
+        answer_vouches(c, answer);
         e = buf_check(answer);
     }
     struct err_record why = *err_record();
@@ -73,7 +95,7 @@ static err_t learn_streams(struct cluster *c, struct bytes_in *in) MAY_YIELD
     return in->bad ? err_set(ERR_CORRUPT, "a list of streams is cut") : OK;
 }
 
-err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct cover *out)
+err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct said *out)
 {
     struct buf ask, answer;
     buf_init(&ask, CALL_BYTES_MAX, NULL);
@@ -85,7 +107,10 @@ err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32
     err_t e = cluster_call(c, node, &call, &answer);
     struct bytes_in in = bytes_in_of(buf_view(&answer));
     if (e == OK) e = learn_streams(c, &in);
-    if (e == OK) e = cover_get(&in, COVER_INTERVALS_MAX, out);
+    if (e == OK) e = cover_get(&in, COVER_INTERVALS_MAX, &out->have);
+    if (e == OK) e = vouch_list_get(&in, &out->vouches);
+    if (e == OK) out->alone = bytes_in_u8(&in) != 0;
+    if (e == OK && in.bad) e = err_set(ERR_CORRUPT, "what a node says of itself is cut");
     struct err_record why = *err_record();
     buf_deinit(&ask);
     buf_deinit(&answer);

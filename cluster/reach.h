@@ -4,13 +4,15 @@
  * it must have for that, and each of those first makes sure that it has it (reach_here): what is on its way is waited for, what is
  * not is fetched by name.
  *
- *   METHOD_COVER  v number of streams asked for (0: all), u64 each  ->  v streams, each as in replicate.h; cover
+ *   METHOD_COVER  v number of streams asked for (0: all), u64 each  ->  v streams, each as in replicate.h; cover; what it vouches
+ *                                                                       for (vouches.h), u8 is it alone
  *   METHOD_PULL   cover wanted, v bytes_max                         ->  (v length, request's bytes)*, as many as fit */
 #ifndef CLUSTER_REACH_H
 #define CLUSTER_REACH_H
 
 #include "cluster/cluster.h"
 #include "cluster/read_plan.h"
+#include "cluster/vouches.h"
 
 struct reading {
     struct arena a;
@@ -29,8 +31,16 @@ MUST_CHECK err_t reach_here(struct cluster *c, const struct cover *need, mono_ns
 
 /* Fetches what it can of `want` from another node; *got: requests. */
 MUST_CHECK err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got) MAY_YIELD;
-/* The cover of another node, of streams (n = 0: all); streams it has that we do not know become known here. */
-MUST_CHECK err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct cover *out) MAY_YIELD;
+/* What a node says of itself. */
+struct said {
+    struct cover have;
+    struct vouch_list vouches;
+    bool alone;
+};
+void said_init(struct said *s);
+void said_deinit(struct said *s);
+/* Asks another node for its cover, of streams (n = 0: all); streams it has that we do not know become known here. */
+MUST_CHECK err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct said *out) MAY_YIELD;
 
 rpc_handler reach_on_cover, reach_on_pull;
 

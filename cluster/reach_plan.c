@@ -22,13 +22,13 @@ struct ask {
     struct asking *all;
     node_id id;
     bool reached;
-    struct cover cover;
+    struct said said;
 };
 
 static void ask_fiber(void *arg)
 {
     struct ask *a = arg;
-    a->reached = reach_ask(a->c, a->id, NULL, 0, mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS), &a->cover) == OK;
+    a->reached = reach_ask(a->c, a->id, NULL, 0, mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS), &a->said) == OK;
     if (!a->reached) metric_add(M_REACH_FAILED, 1);
     a->all->open--;
     event_signal(&a->all->answered);
@@ -87,7 +87,8 @@ static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *ask
     }
     for (uint32_t i = 0; e == OK && i < map->n; i++) {
         if (map->v[i].id.u != c->self.u || is_out(avoid, navoid, c->self)) continue;
-        e = store_cover(c->o.store, NULL, 0, &asks[i].cover);
+        vouches_copy(c->vouches, &asks[i].said.vouches);
+        e = store_cover(c->o.store, NULL, 0, &asks[i].said.have);
         asks[i].reached = e == OK;
     }
     if (e == OK) e = wait_answers(&all, map->quorum > away + 1 ? map->quorum - 1 - away : 0, &scope);
@@ -133,6 +134,23 @@ static struct stream *list_streams(struct cluster *c, const struct map *map, str
     return all;
 }
 
+/* Does a node that is reached vouch for what the others would have told? (heirs.h) */
+static bool is_vouched(const struct cluster *c, const struct map *map, const struct ask *asks, const struct stream *st, uint32_t w)
+{
+    member_set all = (member_set)((1u << st->n) - 1), away = 0, gone = 0;
+    for (uint32_t i = 0; i < st->n; i++) {
+        const struct member *m = map_member(map, st->members[i]);
+        if (!m || !asks[m - map->v].reached) away |= (member_set)(1u << i);
+        if (heirs_gone(map, &c->heirs, st->members[i], rt_now())) gone |= (member_set)(1u << i);
+    }
+    if (st->n < map->quorum) gone = all; /* closed */
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct vouch *v = asks[i].reached ? vouch_list_find(&asks[i].said.vouches, st->id) : NULL;
+        if (v && vouch_suffices(st, w, away, v->with & gone)) return true;
+    }
+    return false;
+}
+
 static void make_plan(struct cluster *c, const struct map *map, const struct ask *asks, const node_id *avoid, uint32_t navoid, struct reading *r)
 {
     struct read_node *nodes = ARENA_ARRAY(&r->a, struct read_node, map->n);
@@ -145,10 +163,11 @@ static void make_plan(struct cluster *c, const struct map *map, const struct ask
         r->nodes[i] = m->id;
         nodes[i] = (struct read_node){ .id = m->id, .reachable = asks[i].reached, .distance = distance(c, m->id),
                                        .healthy = m->meta.health == MEMBER_WELL && !times_avoided(avoid, navoid, m->id),
-                                       .cover = asks[i].reached ? &asks[i].cover : NULL };
+                                       .cover = asks[i].reached ? &asks[i].said.have : NULL };
     }
     for (uint32_t i = 0; i < n; i++)
-        streams[i] = (struct read_stream){ .stream = &v[i], .w = MIN(map->quorum, v[i].n), .current = is_current(map, v[i].id) };
+        streams[i] = (struct read_stream){ .stream = &v[i], .w = MIN(map->quorum, v[i].n), .current = is_current(map, v[i].id),
+                                           .vouched = is_vouched(c, map, asks, &v[i], MIN(map->quorum, v[i].n)) };
     const struct read_ask ask = { nodes, map->n, streams, n, c->self.u };
     read_plan_make(&ask, &r->a, &r->plan);
 }
@@ -179,7 +198,7 @@ err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struc
     struct ask *asks = ARENA_ARRAY(&out->a, struct ask, map->n);
     for (uint32_t i = 0; i < map->n; i++) {
         asks[i] = (struct ask){ .c = c, .id = map->v[i].id };
-        cover_init(&asks[i].cover);
+        said_init(&asks[i].said);
     }
     err_t e = ask_nodes(c, map, asks, avoid, navoid);
     if (e == OK) {
@@ -189,7 +208,7 @@ err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struc
     }
     struct err_record why = *err_record();
     for (uint32_t i = 0; i < map->n; i++)
-        cover_deinit(&asks[i].cover);
+        said_deinit(&asks[i].said);
     map_put(map);
     if (e != OK) reading_free(out);
     *err_record() = why;

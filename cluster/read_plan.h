@@ -7,9 +7,9 @@
  * refuse, and the plan is made anew.
  *
  * Complete: a write is acknowledged when w members of its stream have it, so while fewer than w of them are out of reach each
- * acknowledged write is on one that is reached. A stream may be vouched for instead: it is written no more, and a reachable node knows
- * that it holds all of it, since it was repaired while fewer than w members were out of reach. Else the plan says in words what may be
- * missing.
+ * acknowledged write is on one that is reached. A stream may be vouched for instead: a reachable node, a member or an heir of one
+ * that is gone, knows that it holds all that was acknowledged up to a moment, and what came later is on members that are reached (proven
+ * in heirs.h). Else the plan says in words what may be missing.
  *
  * Choice, in this order:
  *   - nodes that hold nearly all of the stream, healthy ones first; when none does, the one that lacks least;

@@ -63,6 +63,7 @@ err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *f
         .write_quorum = (uint32_t)config_num(c, CFG_CLUSTER_WRITE_QUORUM),
         .port_offset = (uint32_t)offset,
         .dead_after_ms = config_num(c, CFG_CLUSTER_DEAD_AFTER),
+        .copy_rate = config_num(c, CFG_CLUSTER_COPY_RATE),
         .memory = config_num(c, CFG_CLUSTER_MEMORY),
         .on_stop = on_stop,
         .ctx = ctx,

@@ -408,7 +408,8 @@ void stream_file_drop(struct store *s, const char name[40])
 {
     struct err_record why = *err_record();
     char *path = heap_path(s, name, ".seg");
-    err_t ignored = stream_has_file(s, name) ? OK : fs_unlink(path);
+    /* A commit that may have happened names it perhaps: then it stays, for the next start to judge. */
+    err_t ignored = stream_has_file(s, name) || s->undo.n > 0 ? OK : fs_unlink(path);
     (void)ignored;
     free(path);
     *err_record() = why;
@@ -441,6 +442,8 @@ struct taking {
     uint32_t nout;
     struct dead_mark *marks;
     uint32_t nmarks;
+    err_t result;
+    struct err_record why;
 };
 
 static bool is_here(const struct taking *t, const struct seg_info *i)
@@ -509,19 +512,44 @@ static err_t take_locked(struct taking *t)
     return OK;
 }
 
+static err_t take(struct taking *t)
+{
+    struct store *s = t->s;
+    uint64_t places = t->g->n ? t->g->segs[t->g->n - 1].info.generation : 0;
+    TRY(store_seal_free(s, (uint32_t)(places + places % 2), &t->first));
+    TRY(sem_take(&s->changing, 1));
+    arena_init(&t->a, NULL);
+    err_t e = take_locked(t);
+    struct err_record why = *err_record();
+    arena_deinit(&t->a);
+    sem_give(&s->changing, 1);
+    *err_record() = why;
+    return e;
+}
+
+static void take_fiber(void *arg)
+{
+    struct taking *t = arg;
+    t->result = take(t);
+    t->why = *err_record();
+}
+
+/* In a fiber that nobody cancels: a commit is not left half way. */
 err_t stream_take(struct store *s, const struct stream_given *g)
 {
     struct taking t = { .s = s, .g = g };
-    uint64_t places = g->n ? g->segs[g->n - 1].info.generation : 0;
+    const struct fiber_opts fo = { .name = "take", .class = RT_MAINTENANCE };
+    struct scope scope;
     ASSERT(atomic_load(&s->frozen) == g->stream);
     if (cover_empty(&g->cover)) return err_set(ERR_INVALID, "nothing of stream %016" PRIx64 " is given", g->stream);
-    TRY(store_seal_free(s, (uint32_t)(places + places % 2), &t.first));
-    TRY(sem_take(&s->changing, 1));
-    arena_init(&t.a, NULL);
-    err_t e = take_locked(&t);
-    struct err_record why = *err_record();
-    arena_deinit(&t.a);
-    sem_give(&s->changing, 1);
-    *err_record() = why;
+    scope_init(&scope, NULL);
+    err_t e = fiber_start(&scope, &fo, take_fiber, &t);
+    if (e == OK) {
+        e = scope_join(&scope);
+        ASSERT(e == OK);
+        e = t.result;
+        *err_record() = t.why;
+    }
+    scope_deinit(&scope);
     return e;
 }

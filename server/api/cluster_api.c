@@ -82,7 +82,11 @@ struct having {
 static void ask_one(void *arg)
 {
     struct having *h = arg;
-    h->known = reach_ask(h->c, h->id, NULL, 0, mono_add(rt_now(), (int64_t)CLUSTER_ASK_MS * NS_PER_MS), &h->cover) == OK;
+    struct said said;
+    said_init(&said);
+    h->known = reach_ask(h->c, h->id, NULL, 0, mono_add(rt_now(), (int64_t)CLUSTER_ASK_MS * NS_PER_MS), &said) == OK;
+    if (h->known) cover_join(&h->cover, &said.have);
+    said_deinit(&said);
 }
 
 /* This node, and of the others those that are alive. */
