@@ -126,7 +126,7 @@ static err_t check_list(struct probe *p)
     arena_init(&a, NULL);
     err_t e = object_list(&p->r, str_of(p->name), STR_NONE, &a, &page);
     if (e == OK && (page.n != 2 || !str_is(page.items[0].name, p->name) || !str_is(page.items[1].name, p->parts)))
-        e = wrong("a list does not show what is there");
+        e = wrong("a list does not show what is there, or not yet");
     arena_deinit(&a);
     return e;
 }

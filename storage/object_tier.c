@@ -132,10 +132,26 @@ static bool write_due(const struct tier *t, uint32_t waiting)
     return t->present.n > 0 && (waiting == 0 || t->present.n >= UNLISTED_MAX || mono_add(t->written_at, UNLISTED_S * NS_PER_S).ns <= rt_now().ns);
 }
 
+/* Who cannot read the catalog object tells how much waits, as far as it knows what is in the bucket. */
+static err_t attach(struct tier *t)
+{
+    struct seg_info *v;
+    err_t e = tier_attach(t);
+    bool known = t->exists || (t->owner.last.lo == 0 && t->owner.last.hi == 0);
+    if (e == OK || !known) return e;
+    struct err_record why = *err_record();
+    if (tier_wanted(t) == OK) {
+        backlog(t, &v);
+        free(v);
+    }
+    *err_record() = why;
+    return e;
+}
+
 static err_t step(struct tier *t, bool *more)
 {
     struct seg_info *v;
-    if (t->state == TIER_AWAY) TRY(tier_attach(t));
+    if (t->state == TIER_AWAY) TRY(attach(t));
     if (t->state != TIER_OWNER) return OK;
     bool changed = t->wanted_version != t->s->infos_version;
     TRY(tier_wanted(t));

@@ -1,6 +1,9 @@
 /* Removing what nothing refers to: objects of segments that the catalog object does not list, uploads in parts that were left by
  * a node that stopped. Both are seen first, and removed when they are seen again after the grace period, so that
- * neither a query that still reads an object nor an upload on its way loses it. */
+ * neither a query that still reads an object nor an upload on its way loses it.
+ *
+ * Lists may be behind: what was just written is missing from them, what was removed is still there. They only say what may be looked
+ * at; what is needed stands in the catalog object and in the store's own lists, and what is there an answer to HEAD says. */
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "base/core/metric.h"
@@ -87,17 +90,28 @@ static err_t still_owner(struct tier *t, bool *ours)
     return OK;
 }
 
-static err_t remove_one(struct tier *t, const struct seen *s)
+static void removed(const struct seen *s)
 {
     log_info("object.collect", "name=" STR_FMT "%s", STR_ARG(s->name), s->id.n ? " upload=abandoned" : "");
     metric_add(M_OBJECT_COLLECTED, 1);
-    if (s->id.n == 0) return object_remove(&t->retry, s->name);
+}
+
+static err_t remove_one(struct tier *t, const struct seen *s)
+{
+    struct object_info there;
+    if (s->id.n == 0) {
+        err_t e = object_head(&t->retry, s->name, &there);
+        if (e == OK) e = object_remove(&t->retry, s->name);
+        if (e == OK) removed(s);
+        return e == ERR_NOT_FOUND ? OK : e; /* the list is behind */
+    }
     struct object_upload *u = calloc(1, sizeof *u);
     ASSERT(u != NULL);
     snprintf(u->name, sizeof u->name, STR_FMT, STR_ARG(s->name));
     snprintf(u->id, sizeof u->id, STR_FMT, STR_ARG(s->id));
     err_t e = object_parts_abort(&t->retry, u);
     free(u);
+    if (e == OK) removed(s);
     return e;
 }
 

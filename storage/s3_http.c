@@ -224,7 +224,9 @@ static size_t on_header(char *p, size_t one, size_t n, void *ctx)
         if (!str_to_u64(line, &c->size)) c->size = 0;
     } else if (header_is(&line, "content-range") && str_starts(line, STR("bytes "))) {
         line = str_sub(line, 6, line.n);
-        c->has_range = str_to_u64(str_sub(line, 0, str_chr(line, '-')), &c->range_from);
+        size_t dash = str_chr(line, '-');
+        c->has_range = str_to_u64(str_sub(line, 0, dash), &c->range_from)
+                       && str_to_u64(str_sub(line, dash + 1, str_chr(line, '/')), &c->range_to);
     }
     return n * one;
 }
@@ -350,8 +352,8 @@ static err_t clock_skewed(const struct s3_http *h, const struct s3_call *c)
     struct timespec now;
     clock_gettime(CLOCK_REALTIME, &now);
     int64_t ahead = c->date_s > 0 ? (int64_t)now.tv_sec - c->date_s : 0;
-    return err_set(ERR_FORBIDDEN, "%s refuses our clock, which is %" PRId64 " s %s of its own: set this machine's clock (NTP)", h->name,
-                   ahead < 0 ? -ahead : ahead, ahead < 0 ? "behind" : "ahead");
+    return err_set(ERR_FORBIDDEN, "%s refuses our clock, which is %" PRId64 " s %s its own: set this machine's clock (NTP)", h->name,
+                   ahead < 0 ? -ahead : ahead, ahead < 0 ? "behind" : "ahead of");
 }
 
 static err_t forbidden(const struct s3_http *h, const struct s3_call *c, const struct object_answer *a, const char *access)
@@ -395,7 +397,7 @@ static err_t refusal(const struct s3_http *h, struct s3_call *c, const struct ob
         return OK;
     }
     if (s == 404) return missing(h, c, a);
-    if (s == 401 || s == 403) return forbidden(h, c, a, access);
+    if (s == 401 || s == 403 || str_is(code, "ExpiredToken")) return forbidden(h, c, a, access); /* Amazon's says 400 of that one */
     if ((s >= 300 && s < 400) || str_is(code, "AuthorizationHeaderMalformed") || str_is(code, "IllegalLocationConstraintException"))
         return elsewhere(h, c, a);
     if (s == 429 || str_is(code, "SlowDown") || str_is(code, "TooManyRequests"))
@@ -407,6 +409,12 @@ static err_t refusal(const struct s3_http *h, struct s3_call *c, const struct ob
         return err_set(ERR_UNAVAILABLE, "%s: %s: %ld " STR_FMT " " STR_FMT, h->name, c->method, s, STR_ARG(code), STR_ARG(text));
     return err_set(ERR_INVALID, "%s: %s " STR_FMT ": %ld " STR_FMT " " STR_FMT, h->name, c->method, STR_ARG(c->object), s,
                    STR_ARG(code), STR_ARG(text));
+}
+
+/* An answer whose length is not told ends where its connection does, be it in the middle. */
+static bool cut_short(const struct s3_call *c)
+{
+    return c->to && c->status == 206 && c->range_to - c->range_from + 1 != c->got;
 }
 
 /* A completed upload in parts may answer 200 and still carry an error. */
@@ -433,6 +441,9 @@ static err_t judge(const struct s3_http *h, struct s3_call *c, const char *acces
     } else if (c->range_n && c->status == 206 && (!c->has_range || c->range_from != c->range_off)) {
         e = err_set(ERR_CORRUPT, "%s: " STR_FMT ": asked for bytes from %" PRIu64 ", answered from %" PRIu64, h->name,
                     STR_ARG(c->object), c->range_off, c->range_from);
+    } else if (cut_short(c)) {
+        e = err_set(ERR_UNAVAILABLE, "%s %s: " STR_FMT ": the answer ended after %zu bytes, it was to have %" PRIu64, c->method, h->name,
+                    STR_ARG(c->object), c->got, c->range_to - c->range_from + 1);
     }
     arena_deinit(&tmp);
     return e;

@@ -27,7 +27,7 @@ struct s3_call {
     bool refused;             /* by if_match or if_absent */
     struct object_etag etag;
     uint64_t size;            /* Content-Length */
-    uint64_t range_from;      /* Content-Range */
+    uint64_t range_from, range_to; /* Content-Range: the first byte and the last */
     bool has_range;
     char region[64];          /* where the bucket says it is */
     int64_t date_s;           /* the server's clock; 0 = not told */

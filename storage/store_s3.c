@@ -116,6 +116,18 @@ static err_t get_range(struct object_store *o, struct str object, uint64_t off, 
     return e;
 }
 
+/* An answer to HEAD has no body that could say why it refuses; one to GET does. */
+static err_t why_refused(struct object_store *o, struct str object, err_t e)
+{
+    struct err_record before = *err_record();
+    char byte;
+    size_t got;
+    err_t said = get_range(o, object, 0, 1, &byte, &got);
+    if (said == ERR_FORBIDDEN || said == ERR_INVALID) return said;
+    *err_record() = before;
+    return e;
+}
+
 static err_t head(struct object_store *o, struct str object, struct object_info *out)
 {
     struct s3 *s = s3_of(o);
@@ -125,7 +137,7 @@ static err_t head(struct object_store *o, struct str object, struct object_info 
     err_t e = send(s, &c);
     *out = (struct object_info){ c.size, c.etag };
     s3_call_deinit(&c);
-    return e;
+    return e == ERR_FORBIDDEN || e == ERR_INVALID ? why_refused(o, object, e) : e;
 }
 
 /* A request whose answer is XML. */

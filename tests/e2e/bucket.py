@@ -1,14 +1,17 @@
 """A bucket for tests: moto's S3 server in a process of its own, behind a proxy of ours that checks every signature and body
 by itself and does to requests what networks and buckets do: delays, 500, SlowDown, answers that get lost, refusals."""
 import collections
+import email.utils
 import hashlib
 import hmac
 import http.client
 import http.server
 import os
+import re
 import signal
 import socket
 import ssl
+import struct
 import subprocess
 import sys
 import threading
@@ -85,9 +88,12 @@ def wrong_signature(rq, secret, region="us-east-1"):
 
 class Proxy:
     """Listens on its own port. fault(request) -> None or one of
-       ("delay", seconds) | ("status", code, error code) | ("cut",) | ("lost",): done, but the answer never comes | ("strip", header)"""
+       ("delay", seconds) | ("status", code, error code) | ("cut",) | ("lost",): done, but the answer never comes | ("strip", header)
+       | ("reset", bytes): of the answer's body, then the connection is reset | ("short", bytes): then it ends, and no length was told
+       | ("skew", seconds): the server's clock is so far ahead of ours, and it refuses ours.
+       body_fault(request without its body) -> None or the number of bytes of the body that are read before the connection is reset."""
     def __init__(self, moto, tls=None):
-        self.moto, self.fault = moto, None
+        self.moto, self.fault, self.body_fault = moto, None, None
         self.requests, self.wrong, self.faults = collections.Counter(), [], 0
         self.received = 0
         self.lock = threading.Lock()
@@ -123,19 +129,48 @@ class Proxy:
         self.server.server_close()
 
     @staticmethod
-    def answer(h, status, body=b"", headers=()):
-        h.send_response(status)
+    def answer(h, status, body=b"", headers=(), length=True, date=None):
+        h.send_response_only(status)
+        h.send_header("date", date or h.date_time_string())
         for k, v in headers:
             h.send_header(k, v)
-        h.send_header("content-length", str(len(body)))
+        if length:
+            h.send_header("content-length", str(len(body)))
         h.end_headers()
         if h.command != "HEAD":
             h.wfile.write(body)
 
+    @staticmethod
+    def reset(h):
+        """RST, where the end of a handler would send a FIN."""
+        h.close_connection = True
+        h.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        os.close(h.connection.detach())
+
+    def answer_in_part(self, h, what, status, body, headers):
+        """The beginning of an answer: an HTTP/1.1 client may take it for the whole only where its length is not told."""
+        h.close_connection = True
+        if what[0] == "short":
+            self.answer(h, status, body[:what[1]], headers, length=False)
+            return
+        self.answer(h, status, b"", [*headers, ("content-length", str(len(body)))], length=False)
+        h.wfile.write(body[:what[1]])
+        time.sleep(0.05)  # they arrive before the reset does
+        self.reset(h)
+
     def handle(self, h):
         path, _, query = h.path.partition("?")
         headers = {k.lower(): v for k, v in h.headers.items()}
-        rq = Request(h.command, path, query, headers, h.rfile.read(int(headers.get("content-length") or 0)))
+        rq = Request(h.command, path, query, headers, b"")
+        length = int(headers.get("content-length") or 0)
+        some = self.body_fault(rq) if self.body_fault and length else None
+        if some is not None:
+            with self.lock:
+                self.faults += 1
+            h.rfile.read(min(some, length))
+            self.reset(h)
+            return
+        rq = rq._replace(body=h.rfile.read(length))
         with self.lock:
             self.requests[rq.method] += 1
         bad = wrong_signature(rq, SECRET)
@@ -153,6 +188,10 @@ class Proxy:
         if what and what[0] == "status":
             self.answer(h, what[1], xml_error(what[2]))
             return
+        if what and what[0] == "skew":
+            self.answer(h, 403, xml_error("RequestTimeTooSkewed", "The difference between the request time and the current time is too large."),
+                        date=email.utils.formatdate(time.time() + what[1], usegmt=True))
+            return
         if what and what[0] == "cut":
             h.close_connection = True
             h.connection.shutdown(socket.SHUT_RDWR)
@@ -163,6 +202,9 @@ class Proxy:
         if what and what[0] == "lost":
             h.close_connection = True
             h.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if what and what[0] in ("reset", "short"):
+            self.answer_in_part(h, what, status, body, answer_headers)
             return
         with self.lock:
             self.received += len(body)
@@ -227,6 +269,26 @@ class Bucket:
 
     def uploads(self):
         return [u["Key"] for u in self.s3.list_multipart_uploads(Bucket=BUCKET).get("Uploads", []) if u["Key"].startswith(self.prefix)]
+
+    def stale_lists(self, missing=(), left=()):
+        """From now on lists lack the objects `missing` and still have those of `left`, whose bytes are as they are."""
+        def item(name):
+            return f"<Contents><Key>{self.prefix}/{name}</Key><Size>11</Size></Contents>"
+        real = type(self.proxy).forward
+
+        def forward(rq, target):
+            status, headers, body = real(self.proxy, rq, target)
+            if "list-type" not in rq.query or status != 200:
+                return status, headers, body
+            text = body.decode()
+            for c in re.findall(r"<Contents>.*?</Contents>", text, flags=re.S):
+                if any(f"/{n}</Key>" in c for n in [*missing, *left]):
+                    text = text.replace(c, "")
+            text = text.replace("</ListBucketResult>", "".join(map(item, left)) + "</ListBucketResult>")
+            with self.proxy.lock:
+                self.proxy.faults += 1
+            return status, headers, text.encode()
+        self.proxy.forward = forward
 
     def get(self, name):
         return self.s3.get_object(Bucket=BUCKET, Key=f"{self.prefix}/{name}")["Body"].read()

@@ -67,6 +67,25 @@ def test_passing_faults_are_tried_again(bucket, what, method):
     assert bucket.proxy.faults == 2 and bucket.names() == [] and bucket.uploads() == []
 
 
+@pytest.mark.parametrize("what", [("reset", 0), ("reset", 2), ("short", 2)])
+def test_answers_that_end_in_the_middle(bucket, what):
+    """What has come of them is not taken for all."""
+    bucket.proxy.fault = times(2, what, method="GET", path="check")
+    all_ok(check(bucket))
+    assert bucket.proxy.faults == 2 and bucket.names() == []
+    bucket.proxy.fault = times(100, what, method="GET", path="check")
+    r = check(bucket)
+    assert r.returncode == 1 and "GET http" in r.stderr, r
+
+
+@pytest.mark.parametrize("some", [0, 1 << 20])
+@pytest.mark.parametrize("match", [{"query": "partNumber=1"}, {"query": "partNumber=2"}, {"query": "uploadId=", "method": "POST"}])
+def test_connections_reset_while_a_body_is_sent(bucket, some, match):
+    bucket.proxy.body_fault = times(2, some, **match)
+    all_ok(check(bucket))
+    assert bucket.proxy.faults == 2 and bucket.names() == [] and bucket.uploads() == []
+
+
 def test_lost_answers_of_an_upload_in_parts(bucket):
     bucket.proxy.fault = times(1, ("lost",), method="POST", query="uploadId=")
     all_ok(check(bucket))
@@ -109,7 +128,7 @@ def test_what_a_person_must_do_is_said(bucket, settings, says):
 
 @pytest.mark.parametrize("status,code,says", [
     (403, "RequestTimeTooSkewed", "set this machine's clock"), (403, "AccessDenied", "give it GetObject, PutObject"),
-    (403, "ExpiredToken", "has expired"), (301, "PermanentRedirect", "correct object.endpoint and object.region"),
+    (403, "ExpiredToken", "has expired"), (400, "ExpiredToken", "has expired"), (301, "PermanentRedirect", "correct object.endpoint and object.region"),
     (400, "AuthorizationHeaderMalformed", "another address"), (501, "NotImplemented", "conditional writes"),
 ])
 def test_refusals_are_told_apart(bucket, status, code, says):

@@ -1,5 +1,6 @@
 """The object tier over a real S3 server: uploads, eviction, answers from the bucket, and what is left when things go wrong."""
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -329,6 +330,95 @@ def test_two_nodes_on_one_prefix(object_node, bucket):
     copy = object_node("third-copy").start()
     assert eventually(lambda: metric(copy, "tercet_object_fenced") == 1)
     assert metric(third, "tercet_object_fenced") == 0
+
+
+def test_bodies_cut_in_the_middle(object_node, bucket):
+    """Of uploads, of reads and of lists: nothing that came in part is taken for all, nothing is lost."""
+    bucket.proxy.body_fault = times(2, 2000, method="PUT", path="/seg/")
+    node = object_node(**NO_ROOM, **{"node.cores": "1", "object.grace": "2s"}).start()
+    send(node, 0, 200)
+    uploaded(node)
+    assert bucket.proxy.faults == 2 and metric(node, "tercet_object_retries_total") >= 1
+    assert eventually(lambda: not files(node))
+    for what in (("reset", 0), ("reset", 3000), ("short", 3000)):
+        node.kill()  # and with it what was cached
+        node.start()
+        bucket.proxy.fault = times(2, what, method="GET", path="/seg/")
+        assert seen(node) == (200, 200, 200), what
+        assert bucket.proxy.fault.left[0] == 0 and metric(node, "tercet_object_away") == 0
+        bucket.proxy.fault = None
+    bucket.put("seg/" + "0" * 32 + ".seg", b"left behind")
+    bucket.proxy.fault = times(2, ("short", 300), method="GET", query="list-type")
+    assert eventually(lambda: "seg/" + "0" * 32 + ".seg" not in bucket.names("seg/")), node.log_text()[-2000:]
+    assert seen(node) == (200, 200, 200)
+
+
+def test_lists_that_are_behind(object_node, bucket):
+    """What was just written is missing from them, what was removed is still there: the catalog object is what counts."""
+    ghost = "seg/" + "0" * 32 + ".seg"
+    bucket.put(ghost, b"left behind")
+    node = object_node(**NO_ROOM, **{"object.grace": "1s", "storage.merge": "false"}).start()
+    for i in range(2):
+        send(node, i * 20, 20)
+        sealed(node)
+    uploaded(node, 2)
+    assert eventually(lambda: metric(node, "tercet_object_collected_total") == 1)
+    names, uploads = bucket.names("seg/"), metric(node, "tercet_object_uploads_total")
+    bucket.stale_lists(missing=names, left=[ghost])
+    time.sleep(4)
+    assert bucket.proxy.faults >= 4  # lists
+    assert bucket.names("seg/") == names and metric(node, "tercet_object_uploads_total") == uploads
+    assert metric(node, "tercet_object_collected_total") == 1  # it is not there to be removed again
+    assert metric(node, "tercet_object_fenced") == 0 and "object.tier" not in node.log_text()
+    assert seen(node) == (40, 40, 40)
+    # Who takes over goes by the catalog object too.
+    assert node.stop() == 0
+    wipe(node)
+    node = object_node(**{"object.takeover": "true", "object.grace": "1s"}).start()
+    assert seen(node) == (40, 40, 40)
+    time.sleep(3)
+    assert bucket.names("seg/") == names
+
+
+def test_a_clock_that_the_bucket_refuses(object_node, bucket):
+    node = object_node(**NO_ROOM, **{"storage.merge": "false"}).start()
+    send(node, 0, 20)
+    uploaded(node)
+    assert eventually(lambda: not files(node))
+    node.kill()  # and with it what was cached
+    bucket.proxy.fault = times(10**6, ("skew", 3600))
+    node.start()
+    says = re.compile(r"refuses our clock, which is 3[56]\d\d s behind its own: set this machine's clock \(NTP\)").search
+    a = node.get("quickwit", "/api/v1/otel-logs-v0_9/search", params={"query": "service_name:shop"})
+    assert a.status == 200 and a.json["num_hits"] == 0 and says(a.json["errors"][0]), a
+    partial(node, 0)
+    send(node, 20, 20)  # ingest does not notice
+    sealed(node)
+    assert eventually(lambda: node.log_text().count("event=object.tier") >= 2), node.log_text()[-2000:]
+    assert all(says(line) for line in node.log_text().splitlines() if "event=object.tier" in line), node.log_text()[-2000:]
+    assert files(node)  # nothing that is not uploaded goes
+    before = bucket.proxy.requests.total()
+    time.sleep(2)
+    assert bucket.proxy.requests.total() - before < 20  # it is not stormed
+    bucket.proxy.fault = None
+    assert eventually(lambda: metric(node, "tercet_object_away") == 0)
+    assert seen(node)[0] >= 20
+    uploaded(node, 2)
+    assert eventually(lambda: not files(node))
+    assert seen(node) == (40, 40, 40)
+    # In the midst of its life: uploads wait, and how long is told.
+    bucket.proxy.fault = times(10**6, ("skew", -3600), path="/catalog")
+    send(node, 40, 20)
+    sealed(node)
+    assert eventually(lambda: re.search(r"36\d\d s ahead of its own", node.log_text()))
+    assert eventually(lambda: metric(node, "tercet_object_backlog_age_seconds") >= 3)
+    assert files(node)
+    bucket.proxy.fault = None
+    uploaded(node, 3)
+    node.kill()
+    wipe(node)
+    node = object_node(**{"object.takeover": "true"}).start()
+    assert seen(node) == (60, 60, 60)
 
 
 def test_what_nothing_refers_to_is_removed(object_node, bucket):
