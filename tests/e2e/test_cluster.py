@@ -95,10 +95,13 @@ def test_two_are_away(three):
         assert left.logs("service_name:kept")["num_hits"] == 30
         if moment == "at once":
             three.wait_members(2, "dead")
+    banners = [b["text"] for b in left.get("ui", "/api/ui/status").json["banners"]]
+    assert any("Answers may be incomplete" in b for b in banners) and any("Too few nodes are left for writes" in b for b in banners), banners
     three[2].start()
     assert eventually(lambda: write(left, "refused", [1]).status == 200)
     for node in (left, three[2]):
         assert eventually(lambda: not any(partial(node).values())), partial(node)
+        assert eventually(lambda: ["1 of 3 nodes does not answer" in b["text"] for b in node.get("ui", "/api/ui/status").json["banners"]] == [True])
         assert set(stored(node, "kept")) == set(range(30))
         assert stored(node, "refused")[1] == 1
 

@@ -66,15 +66,15 @@ class History:
         self.wrong = []
 
     # -- one request ------------------------------------------------------------------------------------------------
-    def write(self, hosts, rng):
-        """A new id, sent until it is acknowledged, at most WRITE_TRIES times, each to any node."""
+    def write(self, first, hosts, rng):
+        """A new id, sent until it is acknowledged: to the first, then at most WRITE_TRIES - 1 times to any node."""
         with self.lock:
             w = Write(len(self.writes), time.monotonic())
             self.writes[w.n] = w
         path, payload = body_of(w.n, self.at_ns)
-        for _ in range(WRITE_TRIES):
+        for i in range(WRITE_TRIES):
             try:
-                answer, text = call(rng.choice(hosts), "otlp", "POST", path, payload)
+                answer, text = call(rng.choice(hosts) if i else first, "otlp", "POST", path, payload)
             except (OSError, http.client.HTTPException):
                 continue
             if answer.status == 200:
@@ -116,19 +116,19 @@ class History:
         return None, None
 
     # -- many --------------------------------------------------------------------------------------------------------
-    def run(self, hosts, seed, done, writers=3, readers=2):
-        """Threads that write and read until `done` is set."""
-        def write(rng):
+    def run(self, hosts, seed, done):
+        """For each node threads that write to it and read from it until `done` is set: where one stands still, others go on."""
+        def write(host, rng):
             while not done.is_set():
-                self.write(hosts, rng)
-                time.sleep(0.01)
-
-        def read(rng):
-            while not done.is_set():
-                self.read(rng.choice(hosts), rng.choice(SIGNALS))
+                self.write(host, hosts, rng)
                 time.sleep(0.02)
-        threads = [threading.Thread(target=kind, args=(random.Random(seed * 100 + i),), daemon=True)
-                   for i, kind in enumerate([write] * writers + [read] * readers)]
+
+        def read(host, rng):
+            while not done.is_set():
+                self.read(host, rng.choice(SIGNALS))
+                time.sleep(0.05)
+        threads = [threading.Thread(target=kind, args=(host, random.Random(seed * 100 + i)), daemon=True)
+                   for kind in (write, read) for i, host in enumerate(hosts)]
         for t in threads:
             t.start()
         return threads
