@@ -70,6 +70,7 @@ static err_t shard_open_here(void *arg)
     dedup_init(&sh->dedup, s->cores);
     held_init(&sh->held);
     htab_init(&sh->defined.index, NULL);
+    htab_init(&sh->fit.index, NULL);
     s->shards[sh->core] = sh;
     return OK;
 }
@@ -106,6 +107,8 @@ static err_t shard_close_here(void *arg)
     held_deinit(&sh->held);
     htab_deinit(&sh->defined.index);
     free(sh->defined.ids);
+    htab_deinit(&sh->fit.index);
+    free(sh->fit.ids);
     free(sh->mems);
     free(sh->segs);
     free(sh->sealing);

@@ -81,18 +81,21 @@ static void find_defined(void *ctx, const hash128 *ids, uint32_t n, uint8_t *kno
     }
 }
 
+static void define_one(struct defined *d, hash128 id)
+{
+    if (d->count == d->cap) {
+        d->cap = d->cap ? d->cap * 2 : 256;
+        d->ids = realloc(d->ids, d->cap * sizeof *d->ids);
+        ASSERT(d->ids != NULL);
+    }
+    d->ids[d->count] = id;
+    htab_insert(&d->index, hash_u64(id.lo), (uint32_t)d->count++);
+}
+
 static void define(struct defined *d, const struct definer *f)
 {
-    for (size_t i = 0; i < f->nfresh; i++) {
-        if (is_defined(d, f->fresh[i])) continue; /* twice in the request */
-        if (d->count == d->cap) {
-            d->cap = d->cap ? d->cap * 2 : 256;
-            d->ids = realloc(d->ids, d->cap * sizeof *d->ids);
-            ASSERT(d->ids != NULL);
-        }
-        d->ids[d->count] = f->fresh[i];
-        htab_insert(&d->index, hash_u64(f->fresh[i].lo), (uint32_t)d->count++);
-    }
+    for (size_t i = 0; i < f->nfresh; i++)
+        if (!is_defined(d, f->fresh[i])) define_one(d, f->fresh[i]); /* it may come twice in the request */
 }
 
 /* -- one request ------------------------------------------------------------------------------------------ */
@@ -203,16 +206,25 @@ static err_t claim_content(struct passing *p, bool *known)
 
 /* -- bytes of others ---------------------------------------------------------------------------------------- */
 
-/* Whatever the bytes are, what is made of them is fit for the memtables. */
-static err_t check_batch(const struct batch *b, struct arena *a)
+/* Whatever the bytes are, what is made of them is fit for the memtables. Ids are the hash of the label bytes, so that those that were
+ * looked at once are not again in a generation. */
+static err_t check_batch(struct shard *sh, const struct batch *b, struct arena *a)
 {
     const struct metric_batch *m = b->metrics;
-    for (uint32_t i = 0; m && i < m->nseries; i++) {
+    struct defined *fit = &sh->fit;
+    uint32_t fresh = 0;
+    if (!m) return OK;
+    if (fit->generation != sh->generation || fit->count + m->nseries > FIT_SERIES_MAX) defined_reset(fit, sh->generation, 0);
+    for (uint32_t i = 0; i < m->nseries; i++) {
         struct labels ls;
         if (!m->canonical[i].p) return err_set(ERR_CORRUPT, "a request from another node leaves out the labels of a series");
+        if (is_defined(fit, m->id[i])) continue;
         TRY(labels_decode(m->canonical[i], a, &ls));
         TRY(arena_check(a));
+        if (fit->count < FIT_SERIES_MAX) define_one(fit, m->id[i]);
+        fresh++;
     }
+    metric_add(M_PUT_SERIES_CHECKED, fresh);
     return OK;
 }
 
@@ -227,7 +239,7 @@ static err_t decode_batches(struct passing *p, struct request_reader *rd)
         struct batch *b = &p->decoded[p->ndecoded];
         TRY(request_next(rd, &p->a, &s->mem, b));
         list[p->ndecoded++] = b;
-        TRY(check_batch(b, &p->a));
+        TRY(check_batch(p->sh, b, &p->a));
         TRY(rt_checkpoint());
     }
     p->ap->batches = list;

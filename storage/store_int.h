@@ -33,6 +33,7 @@ enum {
     DEDUP_MAX = 1 << 20,                /* requests remembered on a node */
     DEDUP_MS = 10 * 60 * 1000,
     DEDUP_BYTES = 72,
+    FIT_SERIES_MAX = 1 << 18,           /* series of other nodes known to be well formed, a core: 16 bytes and their index */
     WAL_FILE_BYTES_MAX = 64 << 20, WAL_FILE_BYTES_MIN = 1 << 20,
     WAL_COMMIT_BYTES_MIN = 64 << 10,
 };
@@ -177,6 +178,7 @@ struct shard {
     uint32_t ncoming, coming_cap;
     struct wal *wal;
     struct defined defined;
+    struct defined fit; /* series from other nodes whose label bytes were found well formed (their log's epoch says nothing) */
     struct dedup dedup;
     struct held held;
     struct tomb_set *tombs;

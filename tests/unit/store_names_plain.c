@@ -676,6 +676,38 @@ static void hostile_bytes(void)
     ASSERT(atomic_load(&a->s->mem.used) <= used);
 }
 
+static err_t put_metrics(struct node *to, const struct batch_name *name, struct batch *b)
+{
+    struct buf bytes;
+    buf_init(&bytes, 1 << 20, NULL);
+    encode(b, name, &bytes);
+    err_t e = store_put(to->s, &(struct store_request){ .name = *name, .bytes = buf_view(&bytes) });
+    buf_deinit(&bytes);
+    return e;
+}
+
+/* The same good series costs one look in a generation; a bad one is refused as often as it comes, also between good ones. */
+static void labels_are_checked_once(void)
+{
+    struct node *a = &nodes[0];
+    struct arena mem;
+    arena_init(&mem, NULL);
+    struct batch bad = metrics_of(0, &mem);
+    bad.metrics->canonical[0] = STR("\x02\x01z\x01y\x01a\x01b"); /* out of order */
+    bad.metrics->id[0] = series_id(bad.metrics->canonical[0]);
+    int64_t before = metric_sum(M_PUT_SERIES_CHECKED);
+    for (uint32_t step = 1; step <= 4; step++) {
+        struct batch good = metrics_of(step, &mem);
+        struct batch_name name = name_of(&nodes[1]), refused = name_of(&nodes[1]);
+        ASSERT(put_metrics(a, &refused, &bad) == ERR_CORRUPT);
+        must(put_metrics(a, &name, &good), "put");
+        ASSERT(metric_sum(M_PUT_SERIES_CHECKED) == before + (step == 4 ? 2 : 1));
+        if (step == 3) must(store_seal(a->s), "seal");
+    }
+    ASSERT(samples_of(a) == 4);
+    arena_deinit(&mem);
+}
+
 /* A deletion takes what is covered when it is made; the same content under another name comes back. */
 static void deletions_and_late_names(void)
 {
@@ -756,6 +788,7 @@ int main(void)
         run("waiting for names", waiting_for_names, cores);
         run("logs are kept within limits", logs_are_kept_within_limits, cores);
         run("hostile bytes", hostile_bytes, cores);
+        run("labels are checked once", labels_are_checked_once, cores);
         run("deletions and late names", deletions_and_late_names, cores);
         run("interrupted seals", interrupted_seals, cores);
     }
