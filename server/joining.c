@@ -12,6 +12,8 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum { ADDRESS_MAX = 128 }; /* of listen.bind and cluster.advertise, with a terminator */
+
 static bool is_every(const char *bind)
 {
     return strcmp(bind, "0.0.0.0") == 0 || strcmp(bind, "::") == 0;
@@ -36,16 +38,27 @@ static err_t first_address(const char *bind, char *to, size_t n)
     return OK;
 }
 
+/* cluster.advertise, or what stands for it. */
+static err_t own_address(const struct config *c, char *to, size_t n)
+{
+    const char *bind = config_text(c, CFG_LISTEN_BIND), *given = config_text(c, CFG_CLUSTER_ADVERTISE);
+    struct io_addr a;
+    if (!given[0] && is_every(bind)) return first_address(bind, to, n);
+    snprintf(to, n, "%s", given[0] ? given : bind);
+    if (!given[0]) return OK;
+    if (io_addr_parse(given, PORT_GOSSIP, &a) != OK)
+        return err_set(ERR_INVALID, "cluster.advertise: '%s' is not a numeric IPv4 or IPv6 address (without a port)", given);
+    if (is_every(given)) return err_set(ERR_INVALID, "cluster.advertise: '%s' stands for every address: say one that other nodes reach", given);
+    return OK;
+}
+
 err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *fragments, void (*on_stop)(void *ctx, const char *why),
                    void *ctx, struct cluster **out)
 {
-    const char *bind = config_text(c, CFG_LISTEN_BIND), *advertise = config_text(c, CFG_CLUSTER_ADVERTISE);
+    const char *bind = config_text(c, CFG_LISTEN_BIND);
     int64_t offset = config_num(c, CFG_LISTEN_PORT_OFFSET);
-    char found[INET6_ADDRSTRLEN];
-    if (!advertise[0] && is_every(bind)) {
-        TRY(first_address(bind, found, sizeof found));
-        advertise = found;
-    }
+    char advertise[ADDRESS_MAX];
+    TRY(own_address(c, advertise, sizeof advertise));
     struct cluster_opts o = {
         .store = s,
         .label = config_text(c, CFG_CLUSTER_LABEL),

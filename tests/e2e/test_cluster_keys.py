@@ -3,9 +3,12 @@ refused, and both sides' logs say why."""
 import os
 import secrets
 import signal
+import socket
 import subprocess
 import threading
 import time
+
+import pytest
 
 import otlp
 from node import BINARY, GOSSIP, ROOT, Cluster, Node, eventually
@@ -227,3 +230,76 @@ def test_id_before_and_after_the_first_start(tmp_path):
     finally:
         n.stop()
     assert node_id(n.data) == mine
+
+
+# -- addresses ----------------------------------------------------------------------------------------------------------
+class Elsewhere(Node):
+    """A node that listens on `bind` and is asked at `host`."""
+
+    def __init__(self, data, bind, host, args=()):
+        super().__init__(data, args=[*SMALL, "--bind", bind, *args])
+        self.host = host
+
+    def url(self, door, path=""):
+        return super().url(door, path).replace("127.0.0.1", self.host)
+
+
+def meet(nodes, service="elsewhere"):
+    """They find each other, and a write on each is read on all."""
+    try:
+        for n in nodes:
+            n.start()
+        for n in nodes:
+            assert eventually(lambda: len(n.members()) == len(nodes), 30), n.log_text()[-3000:]
+        for i, n in enumerate(nodes):
+            assert eventually(lambda: send(n, service, i) == 200, 10), n.log_text()[-3000:]
+        assert [found(n, service) for n in nodes] == [len(nodes)] * len(nodes)
+        return [m["address"] for m in nodes[0].members().values()]
+    finally:
+        for n in nodes:
+            n.stop()
+
+
+@pytest.fixture
+def ipv6():
+    try:
+        with socket.socket(socket.AF_INET6) as s:
+            s.bind(("::1", 0))
+    except OSError as e:
+        pytest.skip(f"no IPv6 here: {e}")
+
+
+def test_ipv6(tmp_path, ipv6):
+    one = Elsewhere(tmp_path / "n0", "::1", "[::1]")
+    two = Elsewhere(tmp_path / "n1", "::1", "[::1]", args=["--join", f"[::1]:{GOSSIP + one.offset}"])
+    assert all(a.startswith("[::1]:") for a in meet([one, two]))
+
+
+def test_a_name_to_join(tmp_path):
+    """localhost may be ::1 first: all addresses of a name are tried."""
+    one = Node(tmp_path / "n0", args=SMALL)
+    two = Node(tmp_path / "n1", args=[*SMALL, "--join", f"localhost:{GOSSIP + one.offset}"])
+    meet([one, two])
+
+
+def test_every_interface(tmp_path):
+    """Told is an address of this machine, never the wildcard; cluster.advertise says which."""
+    one = Elsewhere(tmp_path / "n0", "0.0.0.0", "127.0.0.1")
+    two = Elsewhere(tmp_path / "n1", "0.0.0.0", "127.0.0.1", args=["--join", f"127.0.0.1:{GOSSIP + one.offset}"])
+    assert not any(a.startswith("0.0.0.0") for a in meet([one, two]))
+    for n in one, two:
+        n.args += ["--set", "cluster.advertise=127.0.0.1"]
+    assert all(a.startswith("127.0.0.1:") for a in meet([one, two], "advertised"))
+
+
+def test_every_interface_ipv6(tmp_path, ipv6):
+    one = Elsewhere(tmp_path / "n0", "::", "[::1]")
+    two = Elsewhere(tmp_path / "n1", "::", "[::1]", args=["--join", f"[::1]:{GOSSIP + one.offset}"])
+    assert not any(a.startswith("[::]") for a in meet([one, two]))
+
+
+def test_what_cannot_be_advertised(tmp_path):
+    for value in ("localhost", "0.0.0.0", "::", "10.0.0.1:7946"):
+        n = Node(tmp_path / "d", args=[*SMALL, "--set", f"cluster.advertise={value}"])
+        n.start(wait=False)
+        assert n.process.wait(30) == 2 and "cluster.advertise" in n.log_text() and value in n.log_text(), n.log_text()
