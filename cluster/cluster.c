@@ -5,6 +5,7 @@
 #include "base/core/metric.h"
 #include "base/net/tls.h"
 #include "cluster/cluster_int.h"
+#include "cluster/condition.h"
 #include "cluster/docs.h"
 #include "cluster/handoff.h"
 #include "cluster/known.h"
@@ -96,11 +97,34 @@ void peer_put(struct peer *p)
     p->users--;
 }
 
+/* To the address we know: the pause before the next attempt to connect is over. */
+static void peer_again(struct peer *p)
+{
+    char host[IO_ADDR_NAME_MAX];
+    io_addr_host(&p->address, host, sizeof host);
+    rpc_peer_address(p->rpc, host, io_addr_port(&p->address));
+}
+
+err_t peer_call(struct peer *p, const struct rpc_call *call, struct buf *answer)
+{
+    struct rpc_peer_stats before, after;
+    size_t had = answer->n;
+    rpc_peer_stats(p->rpc, &before);
+    err_t e = rpc_call(p->rpc, call, answer);
+    if (e != ERR_UNAVAILABLE || !before.connected || !(METHODS_TWICE >> call->method & 1)) return e;
+    rpc_peer_stats(p->rpc, &after);
+    if (after.breaks == before.breaks) return e; /* its own word */
+    metric_add(M_RPC_CALLS_AGAIN, 1);
+    answer->n = had;
+    if (!after.connected) peer_again(p);
+    return rpc_call(p->rpc, call, answer);
+}
+
 err_t cluster_call(struct cluster *c, node_id to, const struct rpc_call *call, struct buf *answer)
 {
     struct peer *p;
     TRY(peer_get(c, to, &p));
-    err_t e = rpc_call(p->rpc, call, answer);
+    err_t e = peer_call(p, call, answer);
     peer_put(p);
     return e;
 }
@@ -118,11 +142,9 @@ static void peer_follow(struct peer *p, const struct member *m)
 {
     bool moved = memcmp(&m->meta.rpc, &p->address, sizeof p->address) != 0;
     if (!moved && (m->state != MEMBER_ALIVE || m->since.ns == p->back.ns)) return;
-    char host[IO_ADDR_NAME_MAX];
     p->address = m->meta.rpc;
     p->back = m->since;
-    io_addr_host(&p->address, host, sizeof host);
-    rpc_peer_address(p->rpc, host, io_addr_port(&p->address));
+    peer_again(p);
 }
 
 /* Connections go by the newest addresses; those to nodes that nobody knows any more are closed when no call uses them. */
@@ -239,6 +261,30 @@ static struct members *with_known(const struct cluster *c, bool unheard_live)
     return all;
 }
 
+struct making {
+    const struct map_opts *o;
+    struct map *was, *map;
+    struct members *members;
+    mono_ns now;
+};
+
+static err_t make_map(void *arg)
+{
+    struct making *m = arg;
+    return map_new(m->o, m->was, m->members, m->now, &m->map);
+}
+
+/* On a thread of its own when it takes long. */
+static err_t map_of(struct cluster *c, struct members *members, struct map **out) MAY_YIELD
+{
+    struct making m = { .o = &c->map_opts, .was = core_here(c)->map ? cluster_map(c) : NULL, .members = members, .now = rt_now() };
+    bool here = (uint64_t)members->n * c->map_opts.partitions <= MAP_HERE_MAX;
+    err_t e = here ? make_map(&m) : rt_offload(make_map, &m);
+    map_put(m.was);
+    *out = m.map;
+    return e;
+}
+
 /* Of the newest members, on every core; *all: those of it. */
 static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
 {
@@ -246,7 +292,7 @@ static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
     mono_ns heard_by = mono_add(c->started, (int64_t)UNHEARD_MS * NS_PER_MS);
     bool unheard_live = rt_now().ns < heard_by.ns;
     *all = with_known(c, unheard_live);
-    TRY(map_new(&c->map_opts, *all, rt_now(), &i.map));
+    TRY(map_of(c, *all, &i.map));
     *next = unheard_live && heard_by.ns < i.map->next.ns ? heard_by : i.map->next;
     for (uint32_t k = 0; k < i.map->n; k++)
         if (i.map->v[k].id.u != c->self.u && i.map->v[k].state == MEMBER_ALIVE) c->met = true;
@@ -336,7 +382,8 @@ static err_t join(struct cluster *c)
                               .seeds = c->o.seeds, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
     struct member *known = NULL;
     if (c->o.keys) o.keys = *c->o.keys;
-    err_t e = own_meta(&c->o, &o.meta);
+    err_t e = own_meta(&c->o, &c->meta);
+    o.meta = c->meta;
     if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &c->nknown);
     c->known = malloc(c->nknown * sizeof *known + 1);
     ASSERT(c->known != NULL);
@@ -372,6 +419,7 @@ static err_t start(struct cluster *c)
     TRY(fiber_start(&c->scope, &fo, membership_fiber, c));
     TRY(docs_start(c->docs, &c->scope));
     TRY(handoff_start(c, &c->scope, &c->handoff));
+    TRY(condition_start(c, &c->scope));
     return repair_start(c, &c->scope, &c->repair);
 }
 

@@ -29,6 +29,7 @@ enum cluster_method {
     METHOD_STREAM_READ = 10, /* handoff.h */
     METHODS = 16,
 };
+#define METHODS_TWICE (1u << METHOD_PUT | 1u << METHOD_COVER | 1u << METHOD_PULL | 1u << METHOD_FRAGMENT)
 struct cluster_handler {
     rpc_handler *fn;
     void *ctx;
@@ -61,13 +62,17 @@ void cluster_close(struct cluster *c) MAY_YIELD;
 /* Other keys of gossip from now on; core 0. */
 void cluster_keys(struct cluster *c, const struct swim_keys *keys);
 
+/* This node's disk fails, and it is about to go: others place nothing on it any more and read elsewhere. For under a second. Core 0. */
+void cluster_failing(struct cluster *c) MAY_YIELD;
+
 /* The map in force on this core, counted: map_put. */
 struct map *cluster_map(const struct cluster *c);
 node_id cluster_self(const struct cluster *c);
 /* Has it found the others, if there are any to be found? False from the start until one is seen alive, in a node that was given seeds
  * or knew others before; then true for good. */
 bool cluster_joined(const struct cluster *c);
-/* Calls another node. ERR_UNAVAILABLE: it is not known, or cannot be reached. */
+/* Calls another node. ERR_UNAVAILABLE: it is not known, or cannot be reached. A call of METHODS_TWICE over a connection that was open and broke
+ * (the node was started again, say) is tried once more, over a new one, at once: such a method may run twice. */
 MUST_CHECK err_t cluster_call(struct cluster *c, node_id to, const struct rpc_call *call, struct buf *answer) MAY_YIELD;
 /* Round trip of small calls to it on this core, or 0. */
 int64_t cluster_rtt_ns(const struct cluster *c, node_id to);

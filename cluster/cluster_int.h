@@ -48,6 +48,7 @@ struct cluster {
 
     /* core 0's */
     struct swim_io *swim;
+    struct member_meta meta;    /* what we say of ourselves: swim_io_meta after a change */
     struct members *members;    /* the newest */
     struct member *known;       /* [nknown]: of our earlier life */
     uint32_t nknown;
@@ -68,6 +69,8 @@ static inline struct cluster_core *core_here(const struct cluster *c)
 /* The node's connection of this core, made when it is first wanted, counted: peer_put. ERR_UNAVAILABLE: no such member. */
 MUST_CHECK err_t peer_get(struct cluster *c, node_id id, struct peer **out);
 void peer_put(struct peer *p);
+/* cluster_call, of a peer that is held. */
+MUST_CHECK err_t peer_call(struct peer *p, const struct rpc_call *call, struct buf *answer) MAY_YIELD;
 
 void stream_put_bytes(const struct stream *st, struct buf *out);
 /* ERR_CORRUPT: no members, too many, not ascending, or not the id of them. */

@@ -10,7 +10,7 @@
 static bool takes_rows(const struct map_opts *o, const struct member *m, mono_ns now, mono_ns *until)
 {
     *until = MONO_NEVER;
-    if (m->meta.weight == 0 || m->state == MEMBER_LEFT) return false;
+    if (m->meta.weight == 0 || m->meta.health == MEMBER_DISK_FAILING || m->state == MEMBER_LEFT) return false;
     if (m->state != MEMBER_DEAD) return true;
     mono_ns end = mono_add(m->since, o->dead_after_ns);
     if (end.ns <= now.ns) return false;
@@ -32,7 +32,7 @@ static uint64_t zone_hash(const struct member *m)
     return zone.n ? hash64(zone) | 1 : 0;
 }
 
-static err_t place(const struct map_opts *o, struct map *m, mono_ns now)
+static err_t place(const struct map_opts *o, const struct map *was, struct map *m, mono_ns now)
 {
     struct place_node *nodes = calloc(m->n, sizeof *nodes);
     ASSERT(nodes != NULL);
@@ -44,12 +44,15 @@ static err_t place(const struct map_opts *o, struct map *m, mono_ns now)
         if (until.ns < m->next.ns) m->next = until;
         if (takes) nodes[n++] = (struct place_node){ m->v[i].id, zone_hash(&m->v[i]), m->v[i].meta.weight };
     }
-    err_t e = n ? placement_new(nodes, n, o->partitions, m->alone ? 1 : o->replicas, &m->placement) : OK;
+    m->replicas = m->alone ? 1 : o->replicas;
+    err_t e = OK;
+    if (n && was && was->placement && was->replicas == m->replicas) e = placement_next(was->placement, nodes, n, &m->placement);
+    else if (n) e = placement_new(nodes, n, o->partitions, m->replicas, &m->placement);
     free(nodes);
     return e;
 }
 
-err_t map_new(const struct map_opts *o, const struct members *members, mono_ns now, struct map **out)
+err_t map_new(const struct map_opts *o, const struct map *was, const struct members *members, mono_ns now, struct map **out)
 {
     ASSERT(o->replicas >= 1);
     ASSERT(o->write_quorum <= o->replicas);
@@ -61,7 +64,7 @@ err_t map_new(const struct map_opts *o, const struct members *members, mono_ns n
     if (members->n) memcpy(m->v, members->v, members->n * sizeof *m->v);
     m->alone = !o->seeds && m->n == 1;
     m->quorum = m->alone ? 1 : o->write_quorum;
-    err_t e = place(o, m, now);
+    err_t e = place(o, was, m, now);
     if (e != OK) {
         map_put(m);
         return e;

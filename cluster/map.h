@@ -5,8 +5,8 @@
  *  1. A node that never saw another one and was told of none (no seeds) is alone: it writes to the stream of itself, and its own sync is
  *     the ack. In every other case write_quorum nodes must sync, or there is no ack.
  *  2. Rows go to nodes that are alive, suspected, or dead for less than dead_after: for a short absence nothing is placed anew, what the
- *     absent one misses it fetches when it is back. Nodes that left, and those of weight 0, get none, nor does a dead one whose gossip
- *     address a living node has: it lost its disk, and is that one now.
+ *     absent one misses it fetches when it is back. Nodes that left, those of weight 0, and those whose disk fails get none, nor does a dead
+ *     one whose gossip address a living node has: it lost its disk, and is that one now.
  *  3. Where fewer nodes than `replicas` can be written to, all of them get everything. */
 #ifndef CLUSTER_MAP_H
 #define CLUSTER_MAP_H
@@ -28,14 +28,18 @@ struct map {
     uint64_t version;         /* of the membership it was made of */
     node_id self;
     bool alone;
+    uint32_t replicas;        /* that rows are placed on, where there are as many nodes: 1 where alone */
     uint32_t quorum;          /* acks wanted: 1 where alone */
     uint32_t n;
     struct member *v;         /* ascending id, self included */
     struct placement *placement; /* NULL: nobody takes rows */
     mono_ns next;             /* when the same members would make another map; MONO_NEVER */
 };
-/* ERR_INVALID says what is wrong with the members (a node that takes no rows at all is not wrong). */
-MUST_CHECK err_t map_new(const struct map_opts *o, const struct members *m, mono_ns now, struct map **out);
+/* `was`: an earlier map of the same options, or NULL; from it the placement costs a tenth (placement.h). Does not yield: past MAP_HERE_MAX
+ * of members times partitions it takes more than a millisecond, and belongs on a thread of its own.
+ * ERR_INVALID says what is wrong with the members (a node that takes no rows at all is not wrong). */
+enum { MAP_HERE_MAX = 1 << 18 };
+MUST_CHECK err_t map_new(const struct map_opts *o, const struct map *was, const struct members *m, mono_ns now, struct map **out);
 struct map *map_get(struct map *m);
 void map_put(struct map *m);
 /* Has a living node the gossip address of this one? Of members, ascending ids or not. */

@@ -73,7 +73,7 @@ static void send_fiber(void *arg)
                                    .deadline = mono_add(rt_now(), (int64_t)PUT_TIMEOUT_MS * NS_PER_MS) };
     struct buf none;
     buf_init(&none, 64, NULL);
-    err_t e = rpc_call(s->peer->rpc, &call, &none);
+    err_t e = peer_call(s->peer, &call, &none);
     buf_deinit(&none);
     answered(p, e);
     if (e != OK) metric_add(M_REPLICATE_FAILED, 1);

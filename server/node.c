@@ -29,6 +29,7 @@ struct node {
     const struct config *config;
     int lock;                /* of the data directory; -1 = not open */
     struct event stop;       /* on core 0 */
+    _Atomic bool disk_failed;
     bool failed;             /* the process must go: why */
     char why[ERR_DETAIL_MAX];
     struct budget bodies, answers, queries;
@@ -124,6 +125,7 @@ static void give_up(const char *why)
 static void disk_failed(const char *why)
 {
     log_error("node.disk_failed", "why=\"%s\"", why);
+    node.disk_failed = true;
     give_up(why);
 }
 
@@ -231,6 +233,7 @@ static err_t serve(void)
     while (event_wait(&node.stop) != OK)
         ;
     node.admin.ready = false;
+    if (node.disk_failed) cluster_failing(node.cluster);
     http_server_stop(server, 5000);
     doors_close(&node.doors);
     return OK;

@@ -266,6 +266,8 @@ void store_stats(struct store *s, struct store_stats *out)
         .segment_bytes_max = (int64_t)atomic_load(&s->segment_bytes_max),
         .wal_rotten = atomic_load(&s->wal_rotten),
     };
+    for (unsigned i = 0; i < s->cores; i++)
+        if (s->shards[i]->wal) wal_pace(s->shards[i]->wal, rt_now(), &out->commits, &out->commits_slow, &out->commits_hang);
 }
 
 struct str store_lost_text(struct store *s, struct arena *a)

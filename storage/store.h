@@ -90,6 +90,8 @@ struct store_stats {
     uint32_t lost;             /* segments, or parts of them, that cannot be read: lost.h */
     bool away;                 /* the bucket does not answer reads: object_gate.h */
     int64_t segment_bytes_max; /* what retention_share allows; 0 = no limit, or not looked at yet */
+    /* Group commits of the log, those of them that took over WAL_SLOW_MS, and how many are under way for longer, of all cores. */
+    uint64_t commits, commits_slow, commits_hang;
     uint64_t wal_rotten; /* places where the log failed its checksums at the last start: acked rows are missing */
 };
 void store_stats(struct store *s, struct store_stats *out);

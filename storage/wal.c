@@ -9,6 +9,7 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 
 /* A write goes to the disk in pieces of this size, only the last of a group is synced. FREE_MAX: files kept
@@ -43,6 +44,8 @@ struct wal {
     uint32_t free_count;
     uint8_t *buf;             /* WRITE_BYTES, aligned */
     size_t fill;
+    _Atomic uint64_t commits, slow; /* written by the writer alone */
+    _Atomic int64_t began;    /* when the commit under way did; 0 = none is */
 };
 
 static uint64_t align_up(uint64_t n)
@@ -303,7 +306,12 @@ static void commit_next(struct wal *w)
     uint64_t bytes;
     bool fatal = false;
     struct wal_ticket *group = take_group(w, &bytes);
+    int64_t began = rt_now().ns;
+    atomic_store_explicit(&w->began, began, memory_order_relaxed);
     err_t e = commit(w, group, bytes, &fatal);
+    atomic_store_explicit(&w->began, 0, memory_order_relaxed);
+    atomic_fetch_add_explicit(&w->commits, 1, memory_order_relaxed);
+    if (rt_now().ns - began > WAL_SLOW_MS * NS_PER_MS) atomic_fetch_add_explicit(&w->slow, 1, memory_order_relaxed);
     if (e == OK) {
         metric_add(M_WAL_BYTES, (int64_t)bytes);
         finish(group, OK);
@@ -364,6 +372,14 @@ err_t wal_wait(struct wal *w, struct wal_ticket *t)
 uint64_t wal_epoch(const struct wal *w)
 {
     return w->epoch;
+}
+
+void wal_pace(const struct wal *w, mono_ns now, uint64_t *commits, uint64_t *slow, uint64_t *hang)
+{
+    int64_t began = atomic_load_explicit(&w->began, memory_order_relaxed);
+    *commits += atomic_load_explicit(&w->commits, memory_order_relaxed);
+    *slow += atomic_load_explicit(&w->slow, memory_order_relaxed);
+    *hang += began && now.ns - began > WAL_SLOW_MS * NS_PER_MS;
 }
 
 bool wal_failed(const struct wal *w)

@@ -47,6 +47,9 @@ void wal_submit(struct wal *w, struct wal_ticket *t);
  * the writer holds on to the ticket. */
 MUST_CHECK err_t wal_wait(struct wal *w, struct wal_ticket *t) MAY_YIELD;
 uint64_t wal_epoch(const struct wal *w); /* the number of refusals so far */
+/* Adds the commits so far, those that took over WAL_SLOW_MS, and 1 when one is under way for longer. Any core. */
+enum { WAL_SLOW_MS = 1000 };
+void wal_pace(const struct wal *w, mono_ns now, uint64_t *commits, uint64_t *slow, uint64_t *hang);
 bool wal_failed(const struct wal *w);
 /* A file that is not the log's any more: its owner reads it, and deletes it. */
 struct wal_kept {

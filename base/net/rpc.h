@@ -103,6 +103,7 @@ MUST_CHECK err_t rpc_call(struct rpc_peer *p, const struct rpc_call *c, struct b
 
 struct rpc_peer_stats {
     bool connected;
+    uint64_t breaks;        /* connections, or attempts at one, that ended */
     uint64_t calls, failed; /* failed: by the connection or the deadline, not by a handler's word */
     int64_t rtt_ns;         /* smoothed (1/8), of calls of small bodies: the handler's time is in it; 0 = none yet */
     uint64_t node, epoch;   /* of the peer, as it last said; 0 = it has not */

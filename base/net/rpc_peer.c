@@ -242,6 +242,7 @@ static void peer_down(struct rpc_conn *c, const char *why)
     ASSERT(p->conn == conn);
     p->conn = NULL;
     p->stats.connected = false;
+    p->stats.breaks++;
     snprintf(p->why, sizeof p->why, "%s: %.400s", p->name, why);
     if (!p->closed && strcmp(p->why, p->logged) != 0) {
         log_warn("rpc.down", "peer=%s open_calls=%u why=\"%s\"", p->name, conn->nslots - conn->nfree, why);

@@ -2,6 +2,7 @@
 #include "cluster/map.h"
 
 #include <criterion/criterion.h>
+#include <string.h>
 
 static struct members *members(const uint64_t *ids, uint32_t n)
 {
@@ -16,7 +17,7 @@ static const struct map_opts opts = { .self = { 1 }, .partitions = 16, .replicas
 static struct map *make(const struct map_opts *o, struct members *m, int64_t now_s)
 {
     struct map *map = NULL;
-    cr_assert_eq(map_new(o, m, (mono_ns){ now_s * NS_PER_S }, &map), OK, "%s", err_detail());
+    cr_assert_eq(map_new(o, NULL, m, (mono_ns){ now_s * NS_PER_S }, &map), OK, "%s", err_detail());
     return map;
 }
 
@@ -86,6 +87,59 @@ Test(map, where_nobody_takes_rows_there_is_no_placement)
     m->v[0].meta.weight = m->v[1].meta.weight = 0;
     struct map *map = make(&opts, m, 0);
     cr_assert_null(map->placement);
+    map_put(map);
+    members_put(m);
+}
+
+Test(map, made_of_the_one_before_it_is_the_same)
+{
+    const struct map_opts o = { .self = { 1 }, .partitions = 256, .replicas = 3, .write_quorum = 2, .dead_after_ns = 600 * NS_PER_S, .seeds = true };
+    uint64_t ids[40];
+    uint64_t x = 7;
+    for (uint32_t i = 0; i < 40; i++)
+        ids[i] = i + 1;
+    struct map *was = NULL;
+    for (uint32_t round = 0; round < 60; round++) {
+        struct members *m = members(ids, 1 + (uint32_t)(x >> 33) % 40);
+        for (uint32_t i = 0; i < m->n; i++) {
+            x = x * 6364136223846793005u + 1442695040888963407u;
+            unsigned die = (unsigned)(x >> 40) % 8;
+            if (die == 0) m->v[i].state = MEMBER_LEFT;
+            if (die == 1) m->v[i].meta.weight = 50;
+            if (die == 2) m->v[i].meta.health = MEMBER_DISK_FAILING;
+            if (die == 3) memcpy(m->v[i].meta.zone, "east", 5);
+        }
+        struct map *anew = make(&o, m, 0), *next = NULL;
+        cr_assert_eq(map_new(&o, was, m, (mono_ns){ 0 }, &next), OK);
+        cr_assert_eq(anew->placement == NULL, next->placement == NULL);
+        if (anew->placement) {
+            const struct stream *a, *b;
+            uint32_t n = placement_streams(anew->placement, &a);
+            cr_assert_eq(placement_streams(next->placement, &b), n);
+            cr_assert_eq(memcmp(a, b, n * sizeof *a), 0);
+            cr_assert_eq(memcmp(placement_map(anew->placement), placement_map(next->placement), o.partitions * sizeof(uint32_t)), 0);
+        }
+        map_put(was);
+        map_put(anew);
+        members_put(m);
+        was = next;
+    }
+    map_put(was);
+}
+
+Test(map, a_node_whose_disk_fails_gets_nothing_a_slow_one_its_share)
+{
+    struct members *m = members((uint64_t[]){ 1, 2, 3, 4 }, 4);
+    m->v[1].meta.health = MEMBER_DISK_FAILING;
+    m->v[2].meta.health = MEMBER_DEGRADED;
+    struct map *map = make(&opts, m, 0);
+    cr_assert_eq(holds(map, 2), 0u);
+    cr_assert(holds(map, 3) > 0);
+    map_put(map);
+    m->v[1].state = MEMBER_DEAD; /* soon after */
+    map = make(&opts, m, 0);
+    cr_assert_eq(holds(map, 2), 0u);
+    cr_assert_eq(map->next.ns, MONO_NEVER.ns);
     map_put(map);
     members_put(m);
 }
