@@ -248,8 +248,9 @@ def meet(nodes, service="elsewhere"):
     """They find each other, and a write on each is read on all."""
     try:
         for n in nodes:
-            n.start()
+            n.start(wait=False)  # started again, it is ready when it has found the others
         for n in nodes:
+            n.wait_ready()
             assert eventually(lambda: len(n.members()) == len(nodes), 30), n.log_text()[-3000:]
         for i, n in enumerate(nodes):
             assert eventually(lambda: send(n, service, i) == 200, 10), n.log_text()[-3000:]
