@@ -247,6 +247,7 @@ const struct http_route ui_page_routes[] = {
     PAGE("/services"),
     PAGE("/services/{name}"),
     PAGE("/storage"),
+    PAGE("/cluster"),
     PAGE("/rum"),
     PAGE("/rum/{rest*}"),
     { HTTP_GET, "/assets/{rest*}", asset, RT_QUERY },

@@ -45,7 +45,7 @@ void ui_page_on_error(const struct http_request *rq, int status, err_t code, con
  *     not known}, merges: {running, waiting: cores of which a merge is due and waits, done, failed: since the start},
  *     cluster: {alive, suspect, dead: members of that state, writes: can every row be written to as many nodes as must have it?,
  *       incomplete: what answers may lack, in words, or ""}, or null for a node that is alone or starts,
- *     banners: [{level: "warn" | "error", text}] } */
+ *     banners: [{level: "warn" | "error", text, page: the path of the page that shows more, where there is one}] } */
 extern const struct http_route ui_status_routes[];
 extern const uint32_t ui_status_nroutes;
 

@@ -30,14 +30,15 @@ static void say_away(const struct map *map, struct ui_cluster *u)
     if (away > told) say(u, " and %u more", away - told);
 }
 
+/* Suspects are tried too, but not to be counted on. */
 static bool stream_writable(const struct map *map, const struct stream *st)
 {
-    uint32_t live = 0;
+    uint32_t alive = 0;
     for (uint32_t i = 0; i < st->n; i++) {
         const struct member *m = map_member(map, st->members[i]);
-        live += m && member_is_live(m);
+        alive += m && m->state == MEMBER_ALIVE;
     }
-    return live >= map->quorum;
+    return alive >= map->quorum;
 }
 
 static bool writable(const struct map *map)

@@ -9,7 +9,7 @@ enum { UI_AWAY_SHOWN = 3, UI_AWAY_MAX = 384 };
 struct ui_cluster {
     bool known;                    /* false: the node is alone, and nothing below says anything */
     uint32_t n[MEMBER_DEAD + 1];   /* members by state */
-    bool writes;                   /* each replica set has as many live members as a write needs */
+    bool writes;                   /* each replica set has as many members that are alive as a write needs */
     char incomplete[READ_WHY_MAX]; /* what answers may lack; empty = nothing */
     char away[UI_AWAY_MAX];        /* the first UI_AWAY_SHOWN members that are suspect or dead, in a sentence; empty = none */
 };

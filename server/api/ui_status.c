@@ -23,20 +23,39 @@ enum {
 
 /* -- banners ------------------------------------------------------------------------------------------ */
 
-static void banner(struct json_out *j, const char *level, const char *fmt, ...) PRINTF(3, 4);
-static void banner(struct json_out *j, const char *level, const char *fmt, ...)
+static void put_banner(struct json_out *j, const char *level, const char *page, const char *fmt, va_list args)
 {
-    char text[512];
-    va_list args;
-    va_start(args, fmt);
+    char text[1024];
     vsnprintf(text, sizeof text, fmt, args);
-    va_end(args);
     json_obj(j);
     json_keyz(j, "level");
     json_z(j, level);
     json_keyz(j, "text");
     json_z(j, text);
+    if (page) {
+        json_keyz(j, "page");
+        json_z(j, page);
+    }
     json_obj_end(j);
+}
+
+static void banner(struct json_out *j, const char *level, const char *fmt, ...) PRINTF(3, 4);
+static void banner(struct json_out *j, const char *level, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    put_banner(j, level, NULL, fmt, args);
+    va_end(args);
+}
+
+/* More of it is on the page of the cluster. */
+static void cluster_banner(struct json_out *j, const char *level, const char *fmt, ...) PRINTF(3, 4);
+static void cluster_banner(struct json_out *j, const char *level, const char *fmt, ...)
+{
+    va_list args;
+    va_start(args, fmt);
+    put_banner(j, level, "/cluster", fmt, args);
+    va_end(args);
 }
 
 /* Has the counter moved within RECENT_S? What moved it between two polls far apart is not known to be recent. */
@@ -122,11 +141,11 @@ static void cluster_banners(const struct ui_cluster *cl, struct json_out *j)
 {
     if (!cl->known) return;
     if (cl->away[0])
-        banner(j, cl->writes && !cl->incomplete[0] ? "warn" : "error", "%s. %s", cl->away,
-               cl->writes ? "Writes are taken, and it gets what it missed when it is back." : "Too few nodes are left for writes: they are refused, and senders retry.");
+        cluster_banner(j, cl->writes && !cl->incomplete[0] ? "warn" : "error", "%s. %s", cl->away,
+                       cl->writes ? "Writes are taken, and it gets what it missed when it is back." : "Too few nodes are left for writes: they are refused, and senders retry.");
     else if (!cl->writes)
-        banner(j, "error", "Too few nodes can be written to: writes are refused, and senders retry.");
-    if (cl->incomplete[0]) banner(j, "error", "Answers may be incomplete: %s.", cl->incomplete);
+        cluster_banner(j, "error", "Too few nodes can be written to: writes are refused, and senders retry.");
+    if (cl->incomplete[0]) cluster_banner(j, "error", "Answers may be incomplete: %s.", cl->incomplete);
 }
 
 static void banners(struct ui_ctx *c, const struct store_stats *st, const struct ui_cluster *cluster, struct arena *a, struct json_out *j)

@@ -2,8 +2,9 @@
 import subprocess
 
 import otlp
-from clusters import ARGS
 from node import BINARY, Cluster, eventually
+
+SMALL = ("--set", "node.cores=1", "--set", "storage.ballast=0")
 
 
 def status(node):
@@ -41,7 +42,7 @@ def test_alone(node):
 
 def test_ready_when_another_is_seen(tmp_path):
     """With seeds and nobody there: alive, not ready, says why. Ready from the first other member on, also when that goes again."""
-    with Cluster(tmp_path, 2, args=ARGS) as c:
+    with Cluster(tmp_path, 2, args=SMALL) as c:
         c[0].start(wait="/api/cluster")
         ready = c[0].get("prom", "/readyz")
         assert ready.status == 503 and "no other node of the cluster was seen" in ready.json["reason"], ready
@@ -66,7 +67,7 @@ def stream_of(node):
 
 
 def test_one_is_away_and_back(tmp_path):
-    with Cluster(tmp_path, 3, args=ARGS).start() as c:
+    with Cluster(tmp_path, 3, args=SMALL).start() as c:
         for i in range(9):
             assert write(c[i % 3], i).status == 200
         for node in c.nodes:
@@ -101,4 +102,5 @@ def test_one_is_away_and_back(tmp_path):
         c.wait_members(2, "dead")
         both = texts(c[0])
         assert len(both) == 2 and all(t.startswith("error: ") for t in both), both
+        assert {b["page"] for b in status(c[0])["banners"]} == {"/cluster"}
         assert "refused" in both[0] and "may be missing" in both[1] and status(c[0])["cluster"]["writes"] is False

@@ -49,15 +49,24 @@ export async function startNode(...settings) {
   const folder = mkdtempSync(join(tmpdir(), "tercet-ui-"));
   const offset = await freeOffset();
   const log = openSync(join(folder, "log"), "a");
-  const args = ["serve", "--data", join(folder, "data"), "--port-offset", String(offset), "--set", "node.pin=false", ...settings.flatMap((s) => ["--set", s])];
+  const uiDir = process.env.UI_DIR ? ["--set", `ui.dir=${process.env.UI_DIR}`] : []; // for a build without the UI in it
+  const args = ["serve", "--data", join(folder, "data"), "--port-offset", String(offset), "--set", "node.pin=false", ...uiDir, ...settings.flatMap((s) => ["--set", s])];
   const child = spawn(binary, args, { stdio: ["ignore", log, log] });
   const node = {
     offset,
     ui: `http://127.0.0.1:${3000 + offset}`,
     otlp: `http://127.0.0.1:${4318 + offset}`,
+    /** as by kill -9 */
+    async kill() {
+      const gone = new Promise((done) => child.once("exit", done));
+      child.kill("SIGKILL");
+      await gone;
+    },
     async stop() {
-      child.kill("SIGTERM");
-      await Promise.race([new Promise((done) => child.once("exit", done)), sleep(10000).then(() => child.kill("SIGKILL"))]);
+      if (child.exitCode === null && child.signalCode === null) {
+        child.kill("SIGTERM");
+        await Promise.race([new Promise((done) => child.once("exit", done)), sleep(10000).then(() => child.kill("SIGKILL"))]);
+      }
       rmSync(folder, { recursive: true, force: true });
     },
   };

@@ -24,6 +24,7 @@ function pages(summary) {
     rum: "/rum",
     session: `/rum/sessions/${session}`,
     storage: "/storage",
+    cluster: "/cluster",
     "storage-attributes": "/storage?tab=attributes&sort=distinct",
   };
 }

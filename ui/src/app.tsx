@@ -8,7 +8,7 @@ import { Link } from "./components/Link";
 import { openPalette, Palette } from "./components/Palette";
 import { TimeRange } from "./components/TimeRange";
 import { useShortcut } from "./lib/keys";
-import { toHome, toLogs, toMetrics, toRum, toServices, toStorage, toTraces } from "./lib/links";
+import { toCluster, toHome, toLogs, toMetrics, toRum, toServices, toStorage, toTraces } from "./lib/links";
 import { shift, zoomOut } from "./lib/range";
 import { nextTheme, theme } from "./lib/theme";
 import { follow, place } from "./lib/url";
@@ -25,6 +25,7 @@ const routes: Route[] = [
   { pattern: "/services/:name", title: "Service", page: () => import("./pages/services/Service") },
   { pattern: "/rum", title: "Real users", page: () => import("./pages/rum/Rum") },
   { pattern: "/storage", title: "Storage", page: () => import("./pages/storage/Storage") },
+  { pattern: "/cluster", title: "Cluster", page: () => import("./pages/cluster/Cluster") },
   { pattern: "/rum/sessions/:id", title: "Session", page: () => import("./pages/rum/Session") },
 ];
 
@@ -45,6 +46,7 @@ const places: Place[] = [
   { label: "Services", icon: "services", key: "s", root: "services", to: toServices },
   { label: "Users", icon: "users", key: "r", root: "rum", to: () => toRum() },
   { label: "Storage", icon: "storage", key: "b", root: "storage", to: toStorage },
+  { label: "Cluster", icon: "cluster", key: "c", root: "cluster", to: toCluster },
 ];
 
 function isHere(p: Place): boolean {

@@ -24,4 +24,5 @@ export const toServices = () => href("/services");
 export const toService = (name: string) => href(`/services/${encodeURIComponent(name)}`);
 export const toRum = (tab?: string) => href("/rum", { tab });
 export const toStorage = () => href("/storage");
+export const toCluster = () => href("/cluster");
 export const toSession = (id: string) => href(`/rum/sessions/${encodeURIComponent(id)}`);

@@ -9,7 +9,10 @@ export interface Status {
   ports: { otlp_grpc: number; otlp_http: number; prometheus: number; tempo: number; quickwit: number; ui: number };
   data: { spans: number | boolean; logs: number | boolean; series: number | boolean };
   merges: { running: number; waiting: number; done: number; failed: number };
-  banners: { level: "warn" | "error"; text: string }[];
+  /** null: the node is alone, or starts. `incomplete`: what answers may lack, in words */
+  cluster: { alive: number; suspect: number; dead: number; writes: boolean; incomplete: string } | null;
+  /** `page`: where more is to be seen */
+  banners: { level: "warn" | "error"; text: string; page?: string }[];
 }
 
 export function status(signal?: AbortSignal): Promise<Status> {

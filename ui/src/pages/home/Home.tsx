@@ -72,7 +72,7 @@ export default function Home() {
       </div>
       <Progress on={loading} />
       {error && <ErrorBox error={error} />}
-      {data?.partial && <ErrorBox title="The answer is not complete" text="A limit of memory was reached; the numbers below are of a part of the spans. Choose a shorter range." />}
+      {data?.partial && <ErrorBox title="The answer is not complete" text="A limit of memory was reached, or nodes are out of reach (a banner says so then): the numbers below are of a part of the spans." />}
       {data && (
         <div class="card home-card">
           <Table

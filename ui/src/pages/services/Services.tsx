@@ -83,7 +83,7 @@ export default function Services() {
       </div>
       <Progress on={loading} />
       {error && <ErrorBox error={error} />}
-      {data?.partial && <ErrorBox title="The map is not complete" text="A limit of memory was reached; calls may be missing. Choose a shorter range." />}
+      {data?.partial && <ErrorBox title="The map is not complete" text="A limit of memory was reached, or nodes are out of reach (a banner says so then): calls may be missing." />}
       {shown && !shown.services.length && <Empty title="No spans in this time range"><p>Choose a longer range, or send traces: <Link to={toHome()}>how</Link>.</p></Empty>}
       {data && shown && shown.services.length > 0 && (
         <div class="with-panel">

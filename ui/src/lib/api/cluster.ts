@@ -1,0 +1,45 @@
+// The node's own API of its cluster: what this node thinks of the others, and what they say they have.
+import { call } from "./http";
+
+export interface Member {
+  id: string;
+  self: boolean;
+  state: "alive" | "suspect" | "dead" | "left";
+  generation: number;
+  /** of gossip */
+  address: string;
+  calls_address: string;
+  zone: string;
+  version: string;
+  backend: string;
+  weight: number;
+  health: "well" | "degraded" | "failing" | "draining" | "unknown";
+  /** how long it is in its state, or since its start */
+  since_ms: number;
+  http_port_offset: number;
+  connected: boolean;
+  rtt_us: number;
+}
+
+export interface Stream {
+  id: string;
+  members: string[];
+  /** batches: of this node, of anybody that answered, of each that answered */
+  here: number;
+  all: number;
+  have: { node: string; batches: number }[];
+}
+
+export interface Cluster {
+  node: string;
+  label: string;
+  alone: boolean;
+  replicas: number;
+  write_quorum: number;
+  members: Member[];
+  streams: Stream[];
+}
+
+export function cluster(signal?: AbortSignal): Promise<Cluster> {
+  return call<Cluster>("/api/cluster", { everywhere: true }, { signal });
+}
