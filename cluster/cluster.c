@@ -293,6 +293,10 @@ static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
     bool unheard_live = rt_now().ns < heard_by.ns;
     *all = with_known(c, unheard_live);
     TRY(map_of(c, *all, &i.map));
+    i.map->forgotten = malloc(c->nforgotten * sizeof *c->forgotten + 1);
+    ASSERT(i.map->forgotten != NULL);
+    memcpy(i.map->forgotten, c->forgotten, c->nforgotten * sizeof *c->forgotten);
+    i.map->nforgotten = c->nforgotten;
     *next = unheard_live && heard_by.ns < i.map->next.ns ? heard_by : i.map->next;
     for (uint32_t k = 0; k < i.map->n; k++)
         if (i.map->v[k].id.u != c->self.u && i.map->v[k].state == MEMBER_ALIVE) c->met = true;
@@ -317,12 +321,28 @@ bool cluster_joined(const struct cluster *c)
     return c->met || !c->map_opts.seeds;
 }
 
+/* Whom we heard of and hear of no more was forgotten: it keeps its place no longer. */
+static void drop_forgotten(struct cluster *c, const struct members *was)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; was && i < was->n; i++) {
+        if (members_find(c->members, was->v[i].id)) continue;
+        if (c->nforgotten == FORGOTTEN_MAX) memmove(c->forgotten, c->forgotten + 1, --c->nforgotten * sizeof *c->forgotten);
+        c->forgotten[c->nforgotten++] = was->v[i].id;
+    }
+    for (uint32_t i = 0; i < c->nknown; i++)
+        if (!was || !members_find(was, c->known[i].id) || members_find(c->members, c->known[i].id)) c->known[kept++] = c->known[i];
+    c->nknown = kept;
+}
+
 /* From swim_io, on core 0; does not yield. */
 static void on_change(void *ctx, struct members *now)
 {
     struct cluster *c = ctx;
-    members_put(c->members);
+    struct members *was = c->members;
     c->members = members_get(now);
+    drop_forgotten(c, was);
+    members_put(was);
     event_signal(&c->changed);
 }
 
@@ -436,6 +456,8 @@ err_t cluster_open(const struct cluster_opts *o, struct cluster **out)
     c->started = rt_now();
     c->heirs = (struct heirs_opts){ .dead_after_ns = c->map_opts.dead_after_ns, .replicas = o->replicas, .up_since = c->started };
     c->vouches = vouches_open(o->store);
+    c->forgotten = calloc(FORGOTTEN_MAX, sizeof *c->forgotten);
+    ASSERT(c->forgotten != NULL);
     budget_init(&c->memory, "cluster.memory", NULL, o->memory, ERR_OVERLOAD);
     event_init(&c->changed);
     scope_init(&c->scope, NULL);
@@ -467,6 +489,7 @@ void cluster_close(struct cluster *c)
     vouches_free(c->vouches);
     members_put(c->members);
     free(c->known);
+    free(c->forgotten);
     tls_free(c->o.tls);
     free(c->core);
     free(c);

@@ -49,7 +49,7 @@ struct cluster_opts {
     const struct swim_keys *keys; /* of gossip; copied. NULL: it is plain */
     struct tls *tls;              /* of calls, the cluster's from here on, whatever cluster_open answers. NULL: without */
     struct cluster_handler handlers[METHODS]; /* of the floors above */
-    /* The process must go: another one has taken this node's id, ... Core 0. */
+    /* The process must go: another one has taken this node's id, ... why = NULL: it was drained and has left. Core 0. */
     void (*on_stop)(void *ctx, const char *why);
     void *ctx;
 };

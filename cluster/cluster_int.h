@@ -3,10 +3,12 @@
 #define CLUSTER_CLUSTER_INT_H
 
 #include "cluster/cluster.h"
+#include "cluster/drain.h"
 #include "cluster/heirs.h"
 #include "cluster/swim_io.h"
 
 enum {
+    FORGOTTEN_MAX = 1024,
     PEERS_MAX = 4096,            /* of a core: connections that were ever wanted, and whose nodes are known */
     COVER_INTERVALS_MAX = 1 << 20, /* of another node's cover */
     PULL_BYTES = 8 << 20,        /* asked for at once; one request may be more */
@@ -59,6 +61,9 @@ struct cluster {
     struct repair *repair;      /* repair.c */
     struct docs *docs;          /* docs.c */
     struct handoff *handoff;    /* handoff.c */
+    struct drain_state drain;
+    node_id *forgotten;         /* [FORGOTTEN_MAX] in this life; the newest ones */
+    uint32_t nforgotten;
 };
 
 static inline struct cluster_core *core_here(const struct cluster *c)

@@ -15,6 +15,8 @@ bool stream_has(const struct stream *st, node_id id)
 bool heirs_gone(const struct map *m, const struct heirs_opts *o, node_id id, mono_ns now)
 {
     const struct member *x = map_member(m, id);
+    for (uint32_t i = 0; !x && i < m->nforgotten; i++)
+        if (m->forgotten[i].u == id.u) return true;
     if (!x) return mono_add(o->up_since, o->dead_after_ns).ns <= now.ns;
     if (x->state == MEMBER_LEFT) return true;
     if (x->state != MEMBER_DEAD) return false;

@@ -1,8 +1,8 @@
 /* Who is to hold a stream when nodes are gone, and what a node may vouch for. PURE.
  *
  * Gone for good is a member that left, that is dead for longer than dead_after, whose gossip address another living node has
- * (it lost its disk and is another node now), or that nobody knows any more (forgotten; believed only when we are up for dead_after: before,
- * we may just not have heard of it).
+ * (it lost its disk and is another node now), that was forgotten while we were up, or that nobody knows (believed only when we are up for
+ * dead_after: before, we may just not have heard of it).
  *
  * Heirs. A stream is to be on `replicas` nodes. Members that are not gone and not leaving (weight 0) count; the rest are heirs: living nodes
  * that are no members, in placement_order of the stream's id, from zones that have no copy first. All nodes that see the same members

@@ -83,6 +83,7 @@ void map_put(struct map *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
     if (m->placement) placement_free(m->placement);
+    free(m->forgotten);
     free(m->v);
     free(m);
 }

@@ -32,6 +32,8 @@ struct map {
     uint32_t quorum;          /* acks wanted: 1 where alone */
     uint32_t n;
     struct member *v;         /* ascending id, self included */
+    uint32_t nforgotten;
+    node_id *forgotten;       /* members that were forgotten in this life */
     struct placement *placement; /* NULL: nobody takes rows */
     mono_ns next;             /* when the same members would make another map; MONO_NEVER */
 };

@@ -1,7 +1,9 @@
 #include "server/api/cluster_api.h"
 
 #include "base/core/json_out.h"
+#include "cluster/drain.h"
 #include "cluster/reach.h"
+#include "server/api/deletes_allowed.h"
 #include "storage/cover.h"
 
 #include <inttypes.h>
@@ -223,7 +225,55 @@ static err_t show_cluster(struct http_request *rq, struct http_response *rs)
     return e;
 }
 
+static err_t check_allowed(const struct cluster_api *api)
+{
+    bool allowed;
+    TRY(deletes_allowed(api->config, &allowed));
+    if (allowed) return OK;
+    return err_set(ERR_FORBIDDEN, "requests may not drain or forget nodes here: this node listens for others and knows no users; the setting api.deletes=on allows it");
+}
+
+static err_t post_drain(struct http_request *rq, struct http_response *rs)
+{
+    const struct cluster_api *api = rq->user;
+    struct drain_state state;
+    struct json_out j;
+    TRY(check_allowed(api));
+    TRY(cluster_drain(api->cluster, &state));
+    json_init(&j, &rs->body);
+    json_obj(&j);
+    put_text(&j, "state", "draining");
+    put_number(&j, "streams", state.streams);
+    put_number(&j, "covered", state.covered);
+    json_obj_end(&j);
+    rs->content_type = "application/json";
+    return OK;
+}
+
+static err_t post_forget(struct http_request *rq, struct http_response *rs)
+{
+    const struct cluster_api *api = rq->user;
+    struct str text;
+    uint8_t bytes[8];
+    node_id id = { 0 };
+    struct json_out j;
+    TRY(check_allowed(api));
+    if (!http_param(rq, "node", 0, &text) || text.n != 16 || !str_from_hex(text, bytes, sizeof bytes))
+        return err_set(ERR_INVALID, "node=ID is wanted, 16 hex digits as GET /api/cluster shows them");
+    for (unsigned i = 0; i < sizeof bytes; i++)
+        id.u = id.u << 8 | bytes[i];
+    TRY(cluster_forget(api->cluster, id));
+    json_init(&j, &rs->body);
+    json_obj(&j);
+    put_text(&j, "state", "forgotten");
+    json_obj_end(&j);
+    rs->content_type = "application/json";
+    return OK;
+}
+
 const struct http_route cluster_routes[] = {
     { HTTP_GET, "/api/cluster", show_cluster, RT_MEMBERSHIP },
+    { HTTP_POST, "/api/cluster/drain", post_drain, RT_MEMBERSHIP },
+    { HTTP_POST, "/api/cluster/forget", post_forget, RT_MEMBERSHIP },
 };
 const uint32_t cluster_nroutes = ARRAY_LEN(cluster_routes);

@@ -71,3 +71,32 @@ def test_joined_by_two(tmp_path, uring_reason):
         for node in [first, *others]:
             if node.process and node.process.poll() is None:
                 node.kill()
+
+
+def test_drain(tmp_path, uring_reason):
+    with Cluster(tmp_path, 3, backends=("epoll",) if uring_reason else ("io_uring", "epoll"), args=[*SEALED]).start() as c:
+        for i in range(60):
+            write(c[i % 3], "drained", [i])
+        assert c[0].post("ui", f"/api/cluster/forget?node={c[1].id}", {}).status == 400  # it lives
+        assert c[0].post("ui", "/api/cluster/forget?node=12", {}).status == 400
+        answer = c[2].post("ui", "/api/cluster/drain", {})
+        assert answer.status == 200 and answer.json["state"] == "draining", answer
+        assert c[2].process.wait(60) == 0, c[2].log_text()[-3000:]
+        assert "node.left" in c[2].log_text()
+        c.wait_state(c[2], "left", seen_by=c.nodes[:2])
+        write(c[0], "drained", [60])
+        for node in c.nodes[:2]:
+            assert eventually(lambda: whole(node, "drained", 61), 20), partial(node)
+        assert c[0].post("ui", f"/api/cluster/forget?node={c[2].id}", {}).status == 200
+        time.sleep(6)
+        c[1].kill()
+        assert eventually(lambda: stored(c[0], "drained") == dict.fromkeys(range(61), 1), 20), partial(c[0])
+
+
+def test_drained_alone_is_refused(tmp_path):
+    node = Node(str(tmp_path / "alone"), backend="epoll", args=[*SEALED]).start()
+    try:
+        answer = node.post("ui", "/api/cluster/drain", {})
+        assert answer.status == 400 and b"no other node" in answer.body, answer
+    finally:
+        node.kill()

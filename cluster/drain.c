@@ -1,0 +1,158 @@
+#include "cluster/drain.h"
+
+#include "base/core/assert.h"
+#include "base/core/log.h"
+#include "cluster/cluster_int.h"
+#include "cluster/reach.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+#include <string.h>
+
+enum { LOOK_EVERY_MS = 1000, LOOK_ASK_MS = 5000 };
+
+/* -- how far it is ------------------------------------------------------------------------------------------- */
+
+struct holders { /* how many others have all of a stream that we have */
+    const struct cover *mine;
+    uint32_t *have; /* [mine->n] */
+};
+
+static void count_one(struct holders *h, const struct cover *theirs)
+{
+    for (uint32_t i = 0; i < h->mine->n; i++) {
+        struct cover one;
+        cover_init(&one);
+        cover_pick(h->mine, &h->mine->streams[i].id, 1, &one);
+        h->have[i] += cover_holds(theirs, &one);
+        cover_deinit(&one);
+    }
+}
+
+/* *others: nodes that could have it. */
+static void ask_others(struct cluster *c, const struct map *map, struct holders *h, uint32_t *others)
+{
+    *others = 0;
+    for (uint32_t i = 0; i < map->n && !c->closing; i++) {
+        struct said said;
+        if (map->v[i].id.u == c->self.u || !member_is_live(&map->v[i]) || map->v[i].meta.weight == 0) continue;
+        said_init(&said);
+        ++*others;
+        if (reach_ask(c, map->v[i].id, NULL, 0, mono_add(rt_now(), (int64_t)LOOK_ASK_MS * NS_PER_MS), &said) == OK) count_one(h, &said.have);
+        said_deinit(&said);
+    }
+}
+
+static err_t look(struct cluster *c, struct drain_state *out)
+{
+    struct cover mine;
+    struct holders h = { .mine = &mine };
+    uint32_t others;
+    cover_init(&mine);
+    err_t e = store_cover(c->o.store, NULL, 0, &mine);
+    if (e == OK) {
+        struct map *map = cluster_map(c);
+        h.have = calloc((size_t)mine.n + 1, sizeof *h.have);
+        ASSERT(h.have != NULL);
+        ask_others(c, map, &h, &others);
+        out->streams = mine.n;
+        out->covered = 0;
+        for (uint32_t i = 0; i < mine.n; i++)
+            out->covered += h.have[i] >= map->quorum;
+        free(h.have);
+        map_put(map);
+    }
+    struct err_record why = *err_record();
+    cover_deinit(&mine);
+    *err_record() = why;
+    return e;
+}
+
+/* -- leaving ------------------------------------------------------------------------------------------------- */
+
+static void leave(struct cluster *c)
+{
+    log_info("drain.done", "streams=%u effect=\"this node leaves the cluster and stops; its data directory is not needed any more\"", c->drain.streams);
+    swim_io_leave(c->swim);
+    if (!c->closing && c->o.on_stop) c->o.on_stop(c->o.ctx, NULL);
+}
+
+static void drain_fiber(void *arg)
+{
+    struct cluster *c = arg;
+    while (!c->closing) {
+        struct drain_state was = c->drain;
+        err_t e = look(c, &c->drain);
+        if (e != OK) log_warn("drain", "error=%s", err_detail());
+        if (e == OK && c->drain.covered == c->drain.streams) {
+            leave(c);
+            return;
+        }
+        if (e == OK && (was.covered != c->drain.covered || was.streams != c->drain.streams))
+            log_info("drain", "streams=%u covered=%u why=\"the others are not on enough nodes yet\"", c->drain.streams, c->drain.covered);
+        if (fiber_sleep((int64_t)LOOK_EVERY_MS * NS_PER_MS) != OK) return;
+    }
+}
+
+static bool has_heir(const struct map *map)
+{
+    for (uint32_t i = 0; i < map->n; i++)
+        if (map->v[i].id.u != map->self.u && member_is_live(&map->v[i]) && map->v[i].meta.weight) return true;
+    return false;
+}
+
+static err_t begin(struct cluster *c)
+{
+    const struct map *map = core_here(c)->map;
+    struct member_meta was = c->meta;
+    if (!has_heir(map)) return err_set(ERR_INVALID, "no other node is there that takes the data of this one: it cannot be drained");
+    c->meta.weight = 0;
+    c->meta.health = MEMBER_DRAINING;
+    err_t e = swim_io_meta(c->swim, &c->meta);
+    if (e != OK) c->meta = was;
+    TRY(e);
+    c->drain.draining = true;
+    log_info("drain.begin", "effect=\"new data goes to others; this node leaves when enough of them have what it has\"");
+    const struct fiber_opts fo = { .name = "drain", .class = RT_MAINTENANCE };
+    e = fiber_start(&c->scope, &fo, drain_fiber, c);
+    if (e != OK) c->drain.draining = false;
+    return e;
+}
+
+struct drain_call {
+    struct cluster *c;
+    struct drain_state *out;
+    node_id id;
+};
+
+static err_t drain_here(void *arg)
+{
+    const struct drain_call *d = arg;
+    if (d->c->closing) return err_set(ERR_UNAVAILABLE, "the node is stopping");
+    if (!d->c->drain.draining) TRY(begin(d->c));
+    *d->out = d->c->drain;
+    return OK;
+}
+
+err_t cluster_drain(struct cluster *c, struct drain_state *out)
+{
+    struct drain_call d = { .c = c, .out = out };
+    return rt_call(0, RT_MEMBERSHIP, drain_here, &d);
+}
+
+/* -- forgetting ---------------------------------------------------------------------------------------------- */
+
+static err_t forget_here(void *arg)
+{
+    const struct drain_call *d = arg;
+    if (d->c->closing) return err_set(ERR_UNAVAILABLE, "the node is stopping");
+    TRY(swim_io_forget(d->c->swim, d->id));
+    log_info("member.forgotten", "id=%016" PRIx64, d->id.u);
+    return OK;
+}
+
+err_t cluster_forget(struct cluster *c, node_id id)
+{
+    struct drain_call d = { .c = c, .id = id };
+    return rt_call(0, RT_MEMBERSHIP, forget_here, &d);
+}
