@@ -36,7 +36,9 @@ def stranger(tmp_path, three, uring_reason):
 def test_another_cluster(three, stranger, setting, theirs, ours):
     for n in three.nodes:
         assert write(n, "ours", [n.offset]).status == 200
-    node = stranger("--set", setting).start()
+    node = stranger("--set", setting).start(wait=False)
+    assert eventually(lambda: "event=node.ready" in node.log_text())
+    assert node.get("prom", "/readyz").status == 503  # no traffic for it: it has found nobody
     assert eventually(lambda: "gossip.refused_by" in node.log_text() and theirs in node.log_text()), node.log_text()
     at = f"127.0.0.1:{GOSSIP + node.offset}"
     assert eventually(lambda: any("gossip.refused " in line and at in line and ours in line for n in three.nodes for line in n.log_text().splitlines()))
@@ -58,6 +60,8 @@ def test_a_copied_data_directory(three, stranger):
         shutil.copytree(three[2].data, three[2].data + ".copy")
         three[2].start()
         three.wait_members(3)
+        life = three[2].members()[three[2].id]["generation"]  # of two of one life the one that is known stays
+        assert eventually(lambda: all(n.members()[three[2].id]["generation"] == life for n in three.nodes))
         traffic.leave(None)
         copy = stranger(copy_of=three[2].data + ".copy")
         copy.start(wait=False)
