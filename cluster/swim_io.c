@@ -13,7 +13,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 
-enum { REFUSALS_A_SECOND = 10, NAMES_MAX = 32 };
+enum { REFUSALS_A_SECOND = 10, NAMES_MAX = 32, ANY_PORT_TRIES = 8 };
 #define ASK_ALONE_NS (5 * NS_PER_S)
 #define ASK_NS (60 * NS_PER_S)
 #define ALONE_NS (10 * NS_PER_S)
@@ -379,7 +379,7 @@ static err_t prepare(struct swim_io *io, const struct swim_io_opts *o)
     return fiber_start(&io->scope, &(struct fiber_opts){ .name = "gossip.seeds", .class = RT_MEMBERSHIP }, seeds_fiber, io);
 }
 
-err_t swim_io_open(const struct swim_io_opts *o, struct swim_io **out)
+static err_t open_once(const struct swim_io_opts *o, struct swim_io **out)
 {
     struct swim_io *io = calloc(1, sizeof *io);
     ASSERT(io);
@@ -397,6 +397,15 @@ err_t swim_io_open(const struct swim_io_opts *o, struct swim_io **out)
     timer_arm(&io->timer, rt_now(), on_timer);
     *out = io;
     return OK;
+}
+
+/* Any port may be one that is free for datagrams and taken for streams. */
+err_t swim_io_open(const struct swim_io_opts *o, struct swim_io **out)
+{
+    err_t e = open_once(o, out);
+    for (unsigned tries = 1; e == ERR_IO && o->port == 0 && tries < ANY_PORT_TRIES; tries++)
+        e = open_once(o, out);
+    return e;
 }
 
 uint16_t swim_io_port(const struct swim_io *io)

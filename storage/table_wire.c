@@ -79,10 +79,18 @@ void table_encode(const struct table *t, struct buf *out)
 
 /* -- decoding --------------------------------------------------------------------------------------------- */
 
+/* How much there will be is not known before the end: the arena's next block is an eighth of what there is, not as much again, so that
+ * memtables of replayed tables are about as large as those of received ones. */
+static void tighten(struct arena *a)
+{
+    a->block_size = MIN(a->block_size, MAX((size_t)ARENA_BLOCK_MIN, a->bytes / 8));
+}
+
 static err_t get_column(struct cur *c, struct arena *a, uint32_t nrows, struct htab *names, struct column *cols,
                         uint32_t at)
 {
     struct column *col = &cols[at];
+    tighten(a);
     uint8_t type, scope, width;
     struct str name;
     TRY(cur_u8(c, &type));

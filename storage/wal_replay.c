@@ -3,76 +3,24 @@
 #include "base/core/log.h"
 #include "base/rt/file.h"
 #include "storage/wal.h"
+#include "storage/wal_window.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { READ_BYTES = 1 << 20 };
-
-/* -- a window over a file ----------------------------------------------------------------------------- */
-
-struct reader {
-    struct file file;
-    uint64_t size;
-    uint8_t *buf;
-    size_t cap, n; /* multiples of WAL_ALIGN, but n at the end of the file */
-    uint64_t off;  /* of buf[0] */
-};
-
-static err_t reader_open(struct reader *r, const char *path, unsigned flags)
-{
-    *r = (struct reader){ 0 };
-    r->file.fd = -1;
-    TRY(file_open(&r->file, path, flags));
-    err_t e = file_size(&r->file, &r->size);
-    if (e != OK) file_close(&r->file);
-    return e;
-}
-
-static void reader_close(struct reader *r)
-{
-    file_close(&r->file);
-    free(r->buf);
-    r->buf = NULL;
-}
-
-/* Makes [pos, pos + want) readable, as far as the file goes. */
-static err_t reader_want(struct reader *r, uint64_t pos, size_t want, const uint8_t **p, size_t *n)
-{
-    uint64_t end = MIN(pos + want, r->size);
-    if (pos < r->off || end > r->off + r->n) {
-        uint64_t from = pos / WAL_ALIGN * WAL_ALIGN;
-        size_t bytes = MAX((size_t)READ_BYTES, (size_t)(pos - from) + want);
-        bytes = (bytes + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN;
-        if (bytes > r->cap) {
-            free(r->buf);
-            r->buf = aligned_alloc(WAL_ALIGN, bytes);
-            ASSERT(r->buf != NULL);
-            r->cap = bytes;
-        }
-        r->off = from;
-        r->n = 0;
-        TRY(file_read(&r->file, r->buf, bytes, from, &r->n));
-    }
-    uint64_t have = r->off + r->n;
-    *n = pos < have ? (size_t)(have - pos) : 0;
-    *p = r->buf + (pos - r->off);
-    return OK;
-}
-
 /* -- headers -------------------------------------------------------------------------------------------- */
 
 static err_t read_header(struct wal_log_file *f, unsigned core)
 {
-    struct reader r;
-    TRY(reader_open(&r, f->path, FILE_READ | FILE_DIRECT));
+    struct window r;
+    TRY(window_open(&r, f->path, FILE_READ | FILE_DIRECT));
     const uint8_t *p;
     size_t n;
     uint64_t generation, salt;
     err_t e;
     f->size = r.size;
-    TRY_OUT(e, reader_want(&r, 0, WAL_ALIGN + WAL_HEAD, &p, &n));
+    TRY_OUT(e, window_want(&r, 0, WAL_ALIGN + WAL_HEAD, &p, &n));
     /* A header block that is not whole was never synced: nothing is behind it. */
     if (n >= WAL_ALIGN) {
         err_t head = wal_file_head_get(p, n, &f->head);
@@ -91,7 +39,7 @@ static err_t read_header(struct wal_log_file *f, unsigned core)
         f->dead = true;
     }
 out:
-    reader_close(&r);
+    window_close(&r);
     return e;
 }
 
@@ -155,7 +103,7 @@ err_t wal_scan(const char *dir, struct arena *a, struct wal_log **logs, uint32_t
 /* -- frames --------------------------------------------------------------------------------------------- */
 
 struct replay {
-    struct reader r;
+    struct window r;
     struct wal_chain chain;
     uint64_t pos;
     uint64_t group_from;  /* where the group of the last valid frame begins */
@@ -175,7 +123,7 @@ static err_t parse_at(struct replay *s, struct wal_chain *c, uint64_t pos, struc
     for (;;) {
         const uint8_t *p;
         size_t n, need;
-        TRY(reader_want(&s->r, pos, want, &p, &n));
+        TRY(window_want(&s->r, pos, want, &p, &n));
         *got = wal_parse(c, p, n, f, &need);
         if (*got != WAL_MORE) return OK;
         if (pos + need > s->r.size || n >= need) {
@@ -237,7 +185,7 @@ static err_t rewrite_last(struct replay *s)
     for (uint64_t pos = s->group_from; pos < to;) {
         const uint8_t *p;
         size_t n;
-        TRY(reader_want(&s->r, pos, WAL_ALIGN, &p, &n));
+        TRY(window_want(&s->r, pos, WAL_ALIGN, &p, &n));
         n = MIN(n / WAL_ALIGN * WAL_ALIGN, (size_t)(to - pos));
         if (n == 0) return file_sync(&s->r.file); /* a file cut short: nothing but a sync is left to do */
         if (pos + n < to) {
@@ -254,7 +202,7 @@ static err_t replay_start(struct replay *s, const struct wal_log_file *f, struct
 {
     const uint8_t *p;
     size_t n;
-    TRY(reader_want(&s->r, 0, WAL_ALIGN, &p, &n));
+    TRY(window_want(&s->r, 0, WAL_ALIGN, &p, &n));
     s->pos = WAL_ALIGN;
     if (!f->bad_header) {
         if (n < WAL_ALIGN) return err_set(ERR_CORRUPT, "%s: shorter than its header since it was looked at", f->path);
@@ -270,7 +218,7 @@ err_t wal_replay(const struct wal_log_file *f, wal_replay_fn *fn, void *ctx, str
 {
     struct replay s = { 0 };
     *out = (struct wal_replayed){ 0 };
-    TRY(reader_open(&s.r, f->path, FILE_READ | FILE_WRITE | FILE_DIRECT));
+    TRY(window_open(&s.r, f->path, FILE_READ | FILE_WRITE | FILE_DIRECT));
     err_t e;
     TRY_OUT(e, replay_start(&s, f, out));
     uint32_t group = UINT32_MAX;
@@ -295,7 +243,7 @@ err_t wal_replay(const struct wal_log_file *f, wal_replay_fn *fn, void *ctx, str
     uint64_t end = s.any ? (s.group_to + WAL_ALIGN - 1) / WAL_ALIGN * WAL_ALIGN : WAL_ALIGN;
     if (out->rotten == 0 && end < s.r.size) e = file_truncate(&s.r.file, end);
 out:
-    reader_close(&s.r);
+    window_close(&s.r);
     return e;
 }
 
@@ -307,7 +255,7 @@ static err_t read_part(struct replay *s, const struct wal_part *part, wal_replay
     size_t n;
     struct wal_file_head h;
     uint32_t rotten = 0;
-    TRY(reader_want(&s->r, 0, WAL_ALIGN, &p, &n));
+    TRY(window_want(&s->r, 0, WAL_ALIGN, &p, &n));
     if (n < WAL_ALIGN || wal_file_head_get(p, n, &h) != OK || h.generation != part->generation || h.number != part->number) return OK;
     wal_chain_init(&s->chain, p);
     s->pos = WAL_ALIGN;
@@ -325,23 +273,23 @@ static err_t read_part(struct replay *s, const struct wal_part *part, wal_replay
 err_t wal_read(const struct wal_part *part, wal_replay_fn *fn, void *ctx)
 {
     struct replay s = { 0 };
-    err_t e = reader_open(&s.r, part->path, FILE_READ | FILE_DIRECT);
+    err_t e = window_open(&s.r, part->path, FILE_READ | FILE_DIRECT);
     if (e == ERR_NOT_FOUND) return OK;
     TRY(e);
     s.r.size = MIN(s.r.size, part->to);
     e = read_part(&s, part, fn, ctx);
-    reader_close(&s.r);
+    window_close(&s.r);
     return e;
 }
 
 /* -- keeping --------------------------------------------------------------------------------------------- */
 
-static err_t copy(struct reader *from, struct file *to)
+static err_t copy(struct window *from, struct file *to)
 {
     for (uint64_t pos = 0; pos < from->size;) {
         const uint8_t *p;
         size_t n;
-        TRY(reader_want(from, pos, WAL_ALIGN, &p, &n));
+        TRY(window_want(from, pos, WAL_ALIGN, &p, &n));
         if (n == 0) break;
         TRY(file_write(to, p, n, pos));
         pos += n;
@@ -356,18 +304,18 @@ err_t wal_keep_aside(const struct wal_log_file *f, const char *to_dir)
     arena_init(&a, NULL);
     struct str path = arena_printf(&a, "%s/%u-%016" PRIx64 "-%016" PRIx64 ".wal", to_dir, f->head.core, f->name,
                                    f->head.salt);
-    struct reader from;
+    struct window from;
     struct file to;
     uint64_t there = 0;
     err_t e;
-    TRY_OUT(e, reader_open(&from, f->path, FILE_READ | FILE_DIRECT));
+    TRY_OUT(e, window_open(&from, f->path, FILE_READ | FILE_DIRECT));
     e = file_open(&to, path.p, FILE_READ | FILE_WRITE | FILE_CREATE);
     if (e == OK) {
         e = file_size(&to, &there);
         if (e == OK && there < from.size) e = copy(&from, &to);
         file_close(&to);
     }
-    reader_close(&from);
+    window_close(&from);
     if (e == OK) e = fs_sync_dir(to_dir);
 out:
     arena_deinit(&a);

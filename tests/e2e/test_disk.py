@@ -134,9 +134,9 @@ def test_no_room_at_all(make_node, tmp_path, kill):
 
         def taken():
             return send(node, acked, 400_000).status == 200
+        seals = metric(node, "tercet_seals_total")
         assert eventually(taken)
         acked += 1
-        seals = metric(node, "tercet_seals_total")
         assert eventually(lambda: metric(node, "tercet_seals_total") > seals)  # the catalog writes again
         assert eventually(ballast.exists)
         assert count(node) == acked

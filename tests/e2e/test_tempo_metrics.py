@@ -430,7 +430,8 @@ def test_bounded_memory(make_node):
 
 
 def test_both_backends_agree(worlds, uring_reason):
-    """The same spans on the other backend give the same series, exemplars too (they depend on the spans alone)."""
+    """The same spans on the other backend give the same series, exemplars too (they depend on the spans alone; of two that start in
+    the same instant it may be either)."""
     if uring_reason:
         pytest.skip("io_uring is refused here")
     w = worlds(11, "epoll")
@@ -439,4 +440,6 @@ def test_both_backends_agree(worlds, uring_reason):
     w.node.stop()
     w.node.args = ["--set", "node.cores=1"]
     w.node.start()  # one reactor owns what two did, and the memtable comes back from the log
-    assert w.ask("{ } | quantile_over_time(duration, .9) by (name)")["series"] == first["series"]
+    def told(answer):
+        return [dict(s, exemplars=[x["timestampMs"] for x in s["exemplars"]]) for s in answer["series"]]
+    assert told(w.ask("{ } | quantile_over_time(duration, .9) by (name)")) == told(first)
