@@ -119,3 +119,21 @@ err_t cluster_status(const struct config *c)
     *err_record() = why;
     return e;
 }
+
+err_t cluster_post(const struct config *c, const char *verb, const char *node)
+{
+    char request[256];
+    struct buf answer;
+    struct str body;
+    int status;
+    if (strspn(node, "0123456789abcdefABCDEF") != strlen(node)) return err_set(ERR_INVALID, "'%s' is no node id: `tercet cluster status` shows them", node);
+    snprintf(request, sizeof request, "POST /api/cluster/%s%s%.32s", verb, node[0] ? "?node=" : "", node);
+    buf_init(&answer, ANSWER_MAX, NULL);
+    err_t e = ask_node(c, request, &answer, &status, &body);
+    if (e == OK && status != 200) e = err_set(ERR_UNAVAILABLE, "the node answers %d: " STR_FMT, status, STR_ARG(body));
+    if (e == OK) printf(STR_FMT "\n", STR_ARG(body));
+    struct err_record why = *err_record();
+    buf_deinit(&answer);
+    *err_record() = why;
+    return e;
+}

@@ -1,4 +1,4 @@
-/* `tercet cluster status`: what a running node thinks of its cluster, as a table for people. */
+/* `tercet cluster status|drain|forget`: what a running node thinks of its cluster as a table for people; leaving it, forgetting a dead one. */
 #ifndef SERVER_CLUSTER_VERB_H
 #define SERVER_CLUSTER_VERB_H
 
@@ -6,5 +6,7 @@
 
 /* Asks /api/cluster of the node that runs with these settings, and prints it. Blocks: not for fibers. */
 MUST_CHECK err_t cluster_status(const struct config *c);
+/* POST /api/cluster/drain (node empty) or /api/cluster/forget of a node, and prints what the node answers. Blocks: not for fibers. */
+MUST_CHECK err_t cluster_post(const struct config *c, const char *verb, const char *node);
 
 #endif

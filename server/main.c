@@ -1,4 +1,4 @@
-/* The program's verbs: serve, health, config check, bucket check, cluster status, cluster id, segment, version. Options and settings are one
+/* The program's verbs: serve, health, config check, bucket check, cluster status|drain|forget|id, segment, version. Options and settings are one
  * table (config.def). */
 #include "base/core/config.h"
 #include "base/core/log.h"
@@ -20,6 +20,9 @@ static const char usage[] =
     "usage: tercet serve [options]          run a node\n"
     "       tercet health [options]         is the node that runs with these options ready? exit 0 or 1\n"
     "       tercet cluster status [options] what the node that runs with these options thinks of its cluster\n"
+    "       tercet cluster drain [options]  it hands over what it has and leaves; `cluster status` shows when it has left\n"
+    "       tercet cluster forget NODE [options]\n"
+    "                                       a dead node, by its id, will not be back: others take its place now\n"
     "       tercet config check [options]   check settings and print those in force\n"
     "       tercet bucket check [options]   can the bucket of these settings do what the object tier needs?\n"
     "       tercet cluster id [options]     this data directory's node id, which a certificate names; while no node runs\n"
@@ -163,6 +166,14 @@ int main(int argc, char **argv)
     if (strcmp(verb, "cluster") == 0 && argc > 2 && strcmp(argv[2], "status") == 0) {
         if (load(argc - 2, argv + 2) != OK) return fail();
         return cluster_status(&config) == OK ? 0 : (fail(), 1);
+    }
+    if (strcmp(verb, "cluster") == 0 && argc > 2 && strcmp(argv[2], "drain") == 0) {
+        if (load(argc - 2, argv + 2) != OK) return fail();
+        return cluster_post(&config, "drain", "") == OK ? 0 : (fail(), 1);
+    }
+    if (strcmp(verb, "cluster") == 0 && argc > 3 && strcmp(argv[2], "forget") == 0) {
+        if (load(argc - 3, argv + 3) != OK) return fail();
+        return cluster_post(&config, "forget", argv[3]) == OK ? 0 : (fail(), 1);
     }
     if (strcmp(verb, "serve") == 0) {
         if (load(argc - 1, argv + 1) != OK || log_level(&level) != OK) return fail();
