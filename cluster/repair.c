@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPAIR_EVERY_MS = 2000, REPAIR_ASK_MS = 5000 };
+enum { REPAIR_EVERY_MS = 2000, REPAIR_ASK_MS = 5000, REPAIR_WAIT_MS = 50, REPAIR_WAITS_MAX = 100 /* of one fetch */ };
 
 struct seen { /* what we last heard of a member */
     node_id id;
@@ -54,25 +54,35 @@ static void want_copies(struct repair *r, node_id from, const struct cover *of)
         handoff_want(r->c->handoff, of->streams[i].id, from);
 }
 
-/* Fetches while it is given something. What is fetched is the store's for good, however this ends. */
+/* What is left of `want`, in place. */
+static void minus_held(struct repair *r, struct cover *left)
+{
+    struct cover have, rest;
+    cover_init(&have);
+    cover_init(&rest);
+    if (store_cover(r->c->o.store, NULL, 0, &have) == OK) cover_minus(left, &have, &rest);
+    cover_deinit(&have);
+    cover_deinit(left);
+    *left = rest;
+}
+
+/* Fetches while it is given something. What is fetched is the store's for good, however this ends. Memtables that are full are waited
+ * for: they are sealed soon. */
 static void fetch(struct repair *r, node_id from, const struct cover *want)
 {
     struct cover left;
+    unsigned waits = 0;
     cover_init(&left);
     cover_join(&left, want);
     while (!cover_empty(&left) && !r->c->closing) {
         uint64_t got = 0;
         err_t e = reach_pull(r->c, from, &left, &got);
-        if (e != OK) log_warn("cluster.repair", "from=%016" PRIx64 " error=%s", from.u, err_detail());
+        bool full = e == ERR_OVERLOAD && waits++ < REPAIR_WAITS_MAX;
+        if (e != OK && !full) log_warn("cluster.repair", "from=%016" PRIx64 " error=%s", from.u, err_detail());
         if (e == OK && got == 0) want_copies(r, from, &left);
-        if (e != OK || got == 0) break;
-        struct cover have, rest;
-        cover_init(&have);
-        cover_init(&rest);
-        if (store_cover(r->c->o.store, NULL, 0, &have) == OK) cover_minus(&left, &have, &rest);
-        cover_deinit(&have);
-        cover_deinit(&left);
-        left = rest;
+        if (!full && (e != OK || got == 0)) break;
+        if (full && fiber_sleep((int64_t)REPAIR_WAIT_MS * NS_PER_MS) != OK) break;
+        minus_held(r, &left);
     }
     cover_deinit(&left);
 }

@@ -102,6 +102,9 @@ uint64_t sim_disk_hash(const struct sim_disk *d);
 bool sim_disk_rot(struct sim_disk *d, const char *path, uint64_t seed, unsigned nbits);
 /* Whole content as programs see it now; malloc'd, or NULL. For checks outside a run. */
 uint8_t *sim_disk_read(struct sim_disk *d, const char *path, size_t *n);
+/* Do these bytes lie in what a loss of power leaves for sure of a file whose path has `part` in it, under a name that stays too? At most
+ * 1,000 bytes. */
+bool sim_disk_synced(const struct sim_disk *d, const char *part, const void *bytes, size_t n);
 /* Calls fn for every file (not directories), in path order. */
 void sim_disk_walk(struct sim_disk *d, void (*fn)(const char *path, uint64_t size, void *ctx), void *ctx);
 

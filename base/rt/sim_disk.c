@@ -742,3 +742,25 @@ void sim_disk_walk(struct sim_disk *d, void (*fn)(const char *path, uint64_t siz
     for (size_t i = 0; i < d->now.n; i++)
         if (!d->now.v[i].node->is_dir) fn(d->now.v[i].path, d->now.v[i].node->now.size, ctx);
 }
+
+/* Pieces that overlap, so that bytes over the end of a chunk are found too. */
+static bool content_has(const struct sim_content *c, const uint8_t *bytes, size_t n)
+{
+    uint8_t piece[2048];
+    ASSERT(n > 0 && n < sizeof piece / 2);
+    for (uint64_t off = 0; off < c->size; off += sizeof piece - n + 1) {
+        size_t i = (size_t)(off / CHUNK), next = (size_t)((off + sizeof piece - 1) / CHUNK);
+        if ((i >= c->nchunks || !c->chunks[i]) && (next >= c->nchunks || !c->chunks[next])) continue;
+        size_t part = (size_t)MIN(sizeof piece, c->size - off);
+        content_read(c, off, piece, part);
+        if (memmem(piece, part, bytes, n)) return true;
+    }
+    return false;
+}
+
+bool sim_disk_synced(const struct sim_disk *d, const char *part, const void *bytes, size_t n)
+{
+    for (size_t i = 0; i < d->safe.n; i++)
+        if (strstr(d->safe.v[i].path, part) && content_has(&d->safe.v[i].node->safe, bytes, n)) return true;
+    return false;
+}

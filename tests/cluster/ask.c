@@ -26,12 +26,22 @@ err_t ask_append(struct world *w, unsigned node, uint32_t request)
     return e;
 }
 
-err_t ask_read(struct world *w, unsigned node, uint32_t tenant, struct answer *out)
+err_t ask_stop(struct world *w, unsigned node)
+{
+    struct buf none;
+    buf_init(&none, 64, NULL);
+    err_t e = call(w, node, METHOD_TEST_STOP, STR_NONE, &none);
+    buf_deinit(&none);
+    return e;
+}
+
+err_t ask_read(struct world *w, unsigned node, uint32_t tenant, bool here, struct answer *out)
 {
     struct buf answer;
+    uint32_t what = tenant + (here ? READ_HERE : 0);
     *out = (struct answer){ 0 };
     buf_init(&answer, ANSWER_MAX, NULL);
-    err_t e = call(w, node, METHOD_TEST_READ, str_n((const char *)&tenant, sizeof tenant), &answer);
+    err_t e = call(w, node, METHOD_TEST_READ, str_n((const char *)&what, sizeof what), &answer);
     if (e != OK) {
         buf_deinit(&answer);
         return e;

@@ -1,4 +1,5 @@
 #include "base/core/assert.h"
+#include "base/rt/sim.h"
 #include "tests/cluster/script.h"
 
 #include <inttypes.h>
@@ -6,17 +7,41 @@
 
 static const char *const kinds[] = { "span", "log", "document", "sample", "exemplar", "histogram" };
 
+/* -- acks ---------------------------------------------------------------------------------------------------------------- */
+enum { ACK_EACH = 4 }; /* one of so many is looked for on the disks */
+static struct world *judged;
+
+void judge_init(struct world *w)
+{
+    judged = w;
+}
+
+/* Where all nodes are members of the one stream, the log of each that has it holds its key. */
+void judge_ack(struct node *n, hash128 key)
+{
+    struct world *w = judged;
+    static unsigned acks;
+    if (w->n < 2 || w->n > w->shape.replicas || w->wiped_clock || w->moves || ++acks % ACK_EACH) return;
+    unsigned synced = 0;
+    for (unsigned i = 0; i < w->n; i++)
+        synced += sim_disk_synced(w->nodes[i].disk, "/wal/", &key, sizeof key);
+    if (synced < w->shape.quorum) wrong("C5: node %u acknowledges what is synced on %u nodes", n->index, synced);
+    w->rep->synced++;
+}
+
+/* -- answers -------------------------------------------------------------------------------------------------------------- */
 /* May it be stored under two streams: sent again after a node came back as another one? */
 static bool may_double(const struct world *w, const struct request *q)
 {
-    return w->wiped_clock && q->sent > 1 && q->sent_last >= w->wiped_clock;
+    if (w->moves) return q->sent > 1;
+    return w->wiped_clock && q->sent > 1 && (q->busy || q->sent_last >= w->wiped_clock);
 }
 
-/* How many nodes may have been out of reach for some other one since then? */
-static unsigned out_of_reach(const struct world *w, int64_t since)
+/* How many nodes may have been out of reach for this one since then? All, where it is it that nobody reaches. */
+static unsigned out_of_reach(const struct world *w, unsigned node, int64_t since)
 {
     unsigned n = w->wiped_clock != 0; /* what a node was that came back as another one is out of reach for good */
-    if (w->all_bad_until >= since) return w->n;
+    if (w->all_bad_until >= since || w->bad_until[node] >= since) return w->n;
     for (unsigned i = 0; i < w->n; i++)
         n += w->bad_until[i] >= since;
     return n;
@@ -27,9 +52,9 @@ static void judge_told(struct world *w, unsigned node, const struct answer *a, i
     w->rep->reads++;
     w->rep->partial += a->told == TOLD_PARTIAL;
     w->rep->apart += a->told == TOLD_APART;
-    if (a->told == TOLD_APART && !w->wiped_clock && w->n <= w->shape.replicas) wrong("C3: node %u says \"%s\", and no node has ever changed", node, a->why);
-    if (a->told == TOLD_PARTIAL && out_of_reach(w, since) < MIN(w->shape.quorum, w->n))
-        wrong("C3: node %u says \"%s\", and %u nodes were out of reach", node, a->why, out_of_reach(w, since));
+    if (a->told == TOLD_APART && !w->wiped_clock && !w->moves) wrong("C3: node %u says \"%s\", and no node has ever changed", node, a->why);
+    if (a->told == TOLD_PARTIAL && w->fresh_until[node] < since && out_of_reach(w, node, since) < MIN(w->shape.quorum, w->n))
+        wrong("C3: node %u says \"%s\", and %u nodes were out of reach", node, a->why, out_of_reach(w, node, since));
 }
 
 void judge_read(struct world *w, unsigned node, uint32_t tenant, const struct answer *a, const uint8_t *acked_at, uint32_t nacked, int64_t since)

@@ -42,6 +42,7 @@ static void draw_shape(struct prng *r, unsigned nodes, struct node_shape *h)
     h->mem_bytes = prng_chance(r, 0.2) ? 1 << 20 : 16 << 20;
     h->seal_age_ms = prng_chance(r, 0.5) ? 200 + (int64_t)prng_below(r, 5000) : 60000;
     h->merge_bytes = prng_chance(r, 0.6) ? INT64_C(1) << (14 + prng_below(r, 12)) : 0;
+    if (prng_chance(r, 0.1)) h->dead_after_ms = 5000 + (int64_t)prng_below(r, 10000);
     h->log_keep_ms = 3 * 3600 * 1000;
 }
 
@@ -57,6 +58,7 @@ static void run_seed(uint64_t seed, unsigned nodes, bool verbose, struct report 
     w.n = draw_nodes(&w.rnd);
     if (nodes) w.n = nodes;
     draw_shape(&w.rnd, w.n, &w.shape);
+    w.moves = w.shape.dead_after_ms < 60000;
     model_init(&w.m, prng_next(&w.rnd));
     w.work_ns = (5 + (int64_t)prng_below(&w.rnd, 40)) * NS_PER_S;
     w.writers = 1 + (unsigned)prng_below(&w.rnd, WRITERS_MAX);

@@ -6,7 +6,8 @@
 #include <inttypes.h>
 #include <stdio.h>
 
-enum fault { F_KILL, F_POWER, F_PAIR, F_ALL, F_PAUSE, F_CUT, F_SPLIT, F_NET, F_DISK, F_CLOCK, F_WIPE, FAULTS };
+enum { STOP_S = 90 }; /* slow disks, pauses and all */
+enum fault { F_KILL, F_POWER, F_PAIR, F_ALL, F_PAUSE, F_CUT, F_SPLIT, F_SWIZZLE, F_STOP, F_NET, F_DISK, F_CLOCK, F_WIPE, FAULTS };
 
 struct nemesis {
     struct world *w;
@@ -17,6 +18,7 @@ struct nemesis {
     struct { int64_t until; unsigned from, to; } cuts[2 * (NODES_MAX + 1) * (NODES_MAX + 1)];
     unsigned ncuts;
     int64_t clock_off[NODES_MAX];
+    int64_t stop_by[NODES_MAX]; /* nodes that were told to stop end by then; 0: was not */
 };
 
 static int64_t now(void)
@@ -49,7 +51,9 @@ void nemesis_start(struct world *w, unsigned node)
     struct node *n = &w->nodes[node];
     w->rep->failed_stores += n->failed;
     w->rep->lives++;
-    n->up = false;
+    n->up = n->stopping = n->stopped = false;
+    if (n->fresh) w->fresh_until[node] = now() + FRESH_S * NS_PER_S;
+    n->fresh = false;
     sim_host_start(n->host, n->cores, node_main, n);
 }
 
@@ -135,6 +139,39 @@ static void split(struct nemesis *x)
     w->rep->partitions++;
 }
 
+/* One after the other is cut off from all others; they come back in another order. */
+static void swizzle(struct nemesis *x)
+{
+    struct world *w = x->w;
+    uint64_t which = prng_next(&x->rnd);
+    for (unsigned a = 0; a < w->n; a++) {
+        if (!(which >> a & 1)) continue;
+        int64_t until = now() + some(x, 15 * NS_PER_S);
+        say(w, "swizzle", a);
+        for (unsigned b = 0; b < w->n; b++) {
+            cut(x, w->nodes[a].host, w->nodes[b].host, until);
+            cut(x, w->nodes[b].host, w->nodes[a].host, until);
+        }
+        bad(w, a, until);
+        err_t e = fiber_sleep(some(x, NS_PER_S));
+        (void)e;
+    }
+    w->rep->swizzles++;
+}
+
+/* As a process that is told to end: C10. */
+static void stop_well(struct nemesis *x)
+{
+    struct world *w = x->w;
+    unsigned v = victim(x);
+    if (!sim_host_on(w->nodes[v].host) || !w->nodes[v].up) return;
+    say(w, "stop", v);
+    bad(w, v, now() + CALL_S * NS_PER_S);
+    if (ask_stop(w, v) != OK) return;
+    x->stop_by[v] = now() + STOP_S * NS_PER_S;
+    w->rep->stops++;
+}
+
 static void bad_net(struct nemesis *x)
 {
     struct prng *r = &x->rnd;
@@ -205,6 +242,8 @@ static void strike(struct nemesis *x, enum fault f)
     case F_PAUSE: pause_node(x); return;
     case F_CUT: cut_two(x); return;
     case F_SPLIT: split(x); return;
+    case F_SWIZZLE: swizzle(x); return;
+    case F_STOP: stop_well(x); return;
     case F_NET: bad_net(x); return;
     case F_DISK: bad_disk(x); return;
     case F_CLOCK: step_clock(x); return;
@@ -237,7 +276,11 @@ static void end_due(struct nemesis *x, int64_t at)
     if (x->net_until <= at) sim_net_set(&(struct sim_net){ 0 });
     for (unsigned i = 0; i < w->n; i++) {
         if (x->disk_until[i] <= at) sim_host_faults(w->nodes[i].host, &(struct sim_faults){ 0 });
-        if (sim_host_on(w->nodes[i].host)) continue;
+        if (sim_host_on(w->nodes[i].host)) {
+            if (x->stop_by[i] && x->stop_by[i] < at) wrong("C10: node %u does not end, %d s after it was told to", i, STOP_S);
+            continue;
+        }
+        x->stop_by[i] = 0;
         /* It ended by itself: its disk failed, or it could not start. */
         if (x->start_at[i] == INT64_MAX) {
             x->start_at[i] = now() + some(x, 5 * NS_PER_S);
@@ -257,7 +300,7 @@ static void draw(struct nemesis *x)
 {
     struct prng *r = &x->rnd;
     static const double share[FAULTS] = { [F_KILL] = 0.5, [F_POWER] = 0.5, [F_PAIR] = 0.3, [F_ALL] = 0.2, [F_PAUSE] = 0.4, [F_CUT] = 0.4,
-                                          [F_SPLIT] = 0.3, [F_NET] = 0.4, [F_DISK] = 0.3, [F_CLOCK] = 0.3, [F_WIPE] = 0.15 };
+                                          [F_SPLIT] = 0.3, [F_SWIZZLE] = 0.2, [F_STOP] = 0.4, [F_NET] = 0.4, [F_DISK] = 0.3, [F_CLOCK] = 0.3, [F_WIPE] = 0.15 };
     for (unsigned f = 0; f < FAULTS; f++)
         x->on[f] = prng_chance(r, share[f]);
     for (unsigned i = 0; i < NODES_MAX; i++)
@@ -288,6 +331,7 @@ void nemesis_heal(struct world *w)
     struct nemesis *x = &nemesis;
     for (unsigned i = 0; i < w->n; i++) {
         x->start_at[i] = MIN(x->start_at[i], now());
+        x->stop_by[i] = 0;
         x->disk_until[i] = x->net_until = 0;
         sim_host_pause(w->nodes[i].host, 0);
         sim_host_step_wall(w->nodes[i].host, -x->clock_off[i]);
@@ -297,4 +341,14 @@ void nemesis_heal(struct world *w)
     err_t e = fiber_sleep(100 * NS_PER_MS); /* who was told to crash does so first */
     (void)e;
     end_due(x, now());
+    for (unsigned i = 0; i < w->n; i++) {
+        const struct node *n = &w->nodes[i];
+        if (!sim_host_on(n->host) || !n->stopping) continue;
+        for (unsigned k = 0; sim_host_on(n->host); k++) {
+            if (k == 10 * LIVE_S) wrong("C10: node %u does not end in %d s without faults%s", i, LIVE_S, n->stopped ? ": some fiber of it is left" : "");
+            e = fiber_sleep(100 * NS_PER_MS);
+        }
+        x->start_at[i] = 0;
+        end_due(x, now());
+    }
 }

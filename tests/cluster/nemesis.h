@@ -5,7 +5,10 @@
 
 #include "tests/cluster/script.h"
 
-enum { GRACE_S = 15 }; /* after a fault nodes may be taken for dead so long */
+enum {
+    GRACE_S = 15, /* after a fault nodes may be taken for dead so long */
+    FRESH_S = 2,  /* a node that knows nobody knows all after so long */
+};
 
 void nemesis_fiber(void *arg);              /* of struct world; until w->stop */
 void nemesis_heal(struct world *w) MAY_YIELD; /* all faults end, all nodes that are off start */

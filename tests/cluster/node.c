@@ -99,7 +99,9 @@ static err_t on_append(void *ctx, const struct rpc_request *rq, struct buf *answ
     (void)answer;
     if (!n->cluster) return err_set(ERR_UNAVAILABLE, "the node is starting");
     model_build(n->m, number_of(rq), &b);
+    hash128 key = request_key(b.p, b.n);
     err_t e = replicate_append(n->cluster, n->store, b.p, b.n);
+    if (e == OK) n->on_ack(n, key);
     struct err_record why = *err_record();
     model_built_free(&b);
     *err_record() = why;
@@ -132,7 +134,8 @@ static err_t on_read(void *ctx, const struct rpc_request *rq, struct buf *answer
     struct budget one;
     struct arena a;
     if (!n->cluster) return err_set(ERR_UNAVAILABLE, "the node is starting");
-    struct query q = { .store = n->store, .tenant = tenant_name(number_of(rq)), .cluster = n->cluster };
+    uint32_t what = number_of(rq);
+    struct query q = { .store = n->store, .tenant = tenant_name(what % READ_HERE), .cluster = what >= READ_HERE ? NULL : n->cluster };
     query_begin(&q, &one, &a, &n->queries, 1 << 30, 0);
     err_t e = read_all(&q, answer);
     query_end(&q);
@@ -154,6 +157,22 @@ static err_t on_state(void *ctx, const struct rpc_request *rq, struct buf *answe
     buf_byte(answer, map->alone);
     map_put(map);
     return buf_check(answer);
+}
+
+static err_t stop_here(void *arg)
+{
+    struct node *n = arg;
+    event_signal(&n->stop);
+    return OK;
+}
+
+static err_t on_stop_asked(void *ctx, const struct rpc_request *rq, struct buf *answer)
+{
+    struct node *n = ctx;
+    (void)rq;
+    (void)answer;
+    n->stopping = true;
+    return rt_call(0, RT_MEMBERSHIP, stop_here, n);
 }
 
 /* -- a life ----------------------------------------------------------------------------------------------------------------- */
@@ -191,12 +210,13 @@ static err_t open_cluster(struct node *n)
     struct cluster_opts o = { .store = n->store, .label = NODE_LABEL, .bind = addr, .advertise = "", .gossip_port = NODE_GOSSIP, .rpc_port = NODE_RPC,
                               .seeds = n->shape->seeds, .zone = "", .version = "sim", .backend = "sim", .weight = 100, .partitions = 16,
                               .replicas = n->shape->replicas, .write_quorum = n->shape->quorum, .dead_after_ms = n->shape->dead_after_ms,
-                              .memory = 256 << 20, .on_stop = on_stop, .ctx = n };
+                              .copy_rate = 100 << 20, .memory = 256 << 20, .on_stop = on_stop, .ctx = n };
     budget_init(&n->queries, "queries", NULL, 1 << 30, ERR_OVERLOAD);
     n->spread = (struct spread_ctx){ .store = n->store, .budget = &n->queries, .query_bytes_max = 1 << 30 };
     o.handlers[METHOD_FRAGMENT] = (struct cluster_handler){ spread_on_fragment, &n->spread };
     o.handlers[METHOD_TEST_APPEND] = (struct cluster_handler){ on_append, n };
     o.handlers[METHOD_TEST_READ] = (struct cluster_handler){ on_read, n };
+    o.handlers[METHOD_TEST_STOP] = (struct cluster_handler){ on_stop_asked, n };
     o.handlers[METHOD_TEST_STATE] = (struct cluster_handler){ on_state, n };
     TRY(cluster_open(&o, &n->cluster));
     n->spread.cluster = n->cluster;
@@ -206,10 +226,10 @@ static err_t open_cluster(struct node *n)
 err_t node_main(void *arg)
 {
     struct node *n = arg;
-    struct event never;
     n->store = NULL;
     n->cluster = NULL;
-    n->up = n->failed = false;
+    n->up = n->failed = n->stopping = n->stopped = false;
+    event_init(&n->stop);
     n->lives++;
     err_t e = open_store(n);
     if (e == OK) e = open_cluster(n);
@@ -218,8 +238,15 @@ err_t node_main(void *arg)
         return e;
     }
     n->up = true;
-    event_init(&never);
-    return event_wait(&never);
+    TRY(event_wait(&n->stop));
+    struct cluster *c = n->cluster;
+    n->cluster = NULL;
+    cluster_close(c);
+    log_info("node.stop", "node=%u: its part in the cluster is closed", n->index);
+    store_close(n->store);
+    if (atomic_load(&n->queries.used) != 0) wrong("C10: node %u stops, and its queries still have memory", n->index);
+    n->stopped = true;
+    return OK; /* its host goes on while any fiber is left */
 }
 
 void node_init(struct node *nodes)
@@ -232,6 +259,7 @@ void node_init(struct node *nodes)
 void node_wipe(struct node *n)
 {
     n->disks++;
+    n->fresh = true;
     snprintf(n->dir, sizeof n->dir, "/data%u", n->disks);
     n->kv = kv_mem_new();
 }

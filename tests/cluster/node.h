@@ -4,8 +4,9 @@
  *
  * The script (script.h) talks to it by calls:
  *   METHOD_TEST_APPEND  u32 request of the model                -> nothing. OK: acknowledged
- *   METHOD_TEST_READ    u32 tenant                              -> str: what the answer must say | v n, u32 row each
- *   METHOD_TEST_STATE   nothing                                 -> u64 own id | v n, (u64 id, v state) each | u8 alone */
+ *   METHOD_TEST_READ    u32 tenant, + 256: of this node alone   -> str: what the answer must say | v n, u32 row each
+ *   METHOD_TEST_STATE   nothing                                 -> u64 own id | v n, (u64 id, v state) each | u8 alone
+ *   METHOD_TEST_STOP    nothing                                 -> nothing; then it ends as a process that is told to */
 #ifndef TESTS_CLUSTER_NODE_H
 #define TESTS_CLUSTER_NODE_H
 
@@ -13,7 +14,8 @@
 #include "query/spread.h"
 #include "tests/sim/model.h"
 
-enum { METHOD_TEST_STATE = 13, METHOD_TEST_APPEND = 14, METHOD_TEST_READ = 15 };
+enum { READ_HERE = 256 };
+enum { METHOD_TEST_STOP = 12, METHOD_TEST_STATE = 13, METHOD_TEST_APPEND = 14, METHOD_TEST_READ = 15 };
 enum { NODES_MAX = 7, NODE_GOSSIP = 7946, NODE_RPC = 7947 };
 static const char NODE_LABEL[] = "sim";
 
@@ -32,6 +34,7 @@ struct node {
     struct kv *kv;
     unsigned disks;    /* how many it lost: the next one is another directory, and another node */
     char dir[24];
+    bool fresh;        /* it knows nobody */
     unsigned lives;
     bool up;           /* this life has opened */
     bool failed;       /* its store has said that it cannot go on */
@@ -40,6 +43,10 @@ struct node {
     struct cluster *cluster;
     struct spread_ctx spread;
     struct budget queries;
+    struct event stop;
+    bool stopping, stopped; /* is told to; has closed all and is about to return */
+    /* Of the world: at an ack of the request with that key, of a stream of all nodes (C5). */
+    void (*on_ack)(struct node *n, hash128 key);
 };
 
 /* The host's main function; arg is the struct node. Serves until it is killed. */

@@ -11,7 +11,8 @@ enum { SEEDS_PROVE = 300 }; /* as many seeds must show everything that is not RA
     X(ALWAYS, rows, "rows") X(ALWAYS, reads, "answers") X(ALWAYS, partial, "partial") X(ALWAYS, apart, "apart") X(ALWAYS, read_errors, "errors") \
     X(ALWAYS, synced, "acks found in logs") \
     X(ALWAYS, kills, "kills") X(ALWAYS, crashes, "losses of power") X(ALWAYS, pairs, "of two") X(ALWAYS, blackouts, "of all") \
-    X(ALWAYS, pauses, "pauses") X(ALWAYS, cuts, "cuts") X(ALWAYS, partitions, "partitions") X(ALWAYS, bad_nets, "bad networks") \
+    X(ALWAYS, pauses, "pauses") X(ALWAYS, cuts, "cuts") X(ALWAYS, partitions, "partitions") X(ALWAYS, swizzles, "swizzles") X(ALWAYS, stops, "stops") \
+    X(ALWAYS, bad_nets, "bad networks") \
     X(ALWAYS, bad_disks, "bad disks") X(ALWAYS, failed_stores, "failed stores") X(ALWAYS, clock_steps, "steps of clocks") X(ALWAYS, wipes, "disks lost") \
     X(ALWAYS, last_losses, "nodes lost for good")
 

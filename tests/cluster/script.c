@@ -47,7 +47,7 @@ static bool read_one(struct world *w, unsigned node, uint32_t tenant, enum told 
     uint32_t nacked;
     uint8_t *acked = model_acked(&w->m, &nacked);
     int64_t since = now();
-    err_t e = ask_read(w, node, tenant, &a);
+    err_t e = ask_read(w, node, tenant, false, &a);
     if (w->verbose) fprintf(stderr, "%.3f read from %u: %s %s\n", (double)now() / 1e9, node, err_name(e), e == OK ? a.why : err_detail());
     if (e == OK) {
         judge_read(w, node, tenant, &a, acked, nacked, since);
@@ -196,6 +196,43 @@ static bool same_covers(struct world *w, char *why, size_t n)
     return same;
 }
 
+/* Every acked row of the tenant lies on as many nodes as it should, once on each (C4). */
+static bool rows_everywhere(struct world *w, uint32_t tenant, char *why, size_t n) MAY_YIELD
+{
+    struct model *m = &w->m;
+    uint8_t *copies = calloc(m->nrows + 1, 1);
+    unsigned want = MIN(w->n, w->shape.replicas);
+    bool answered = true;
+    ASSERT(copies != NULL);
+    for (unsigned node = 0; answered && node < w->n; node++) {
+        struct answer a;
+        answered = ask_read(w, node, tenant, true, &a) == OK;
+        for (uint32_t i = 0; answered && i < m->nrows; i++)
+            m->rows[i].seen = 0;
+        for (uint32_t i = 0; answered && i < a.n; i++) {
+            if (m->rows[a.rows[i]].seen++) wrong("C4: node %u has row %u twice", node, a.rows[i]);
+            copies[a.rows[i]]++;
+        }
+        if (answered) free(a.rows);
+        else snprintf(why, n, "node %u does not answer: %s", node, err_detail());
+    }
+    for (uint32_t i = 0; answered && i < m->nrows; i++) {
+        const struct request *q = &m->requests[m->rows[i].request];
+        if (q->tenant == tenant && q->outcome == ACKED && copies[i] != want)
+            wrong("C4: all members cover the same, and %u have row %u of request %u, not %u", copies[i], i, m->rows[i].request, want);
+    }
+    free(copies);
+    return answered;
+}
+
+static bool all_have_all(struct world *w, char *why, size_t n)
+{
+    if (w->wiped_clock || w->moves) return true;
+    for (uint32_t t = 0; t < TENANTS; t++)
+        if (!rows_everywhere(w, t, why, n)) return false;
+    return true;
+}
+
 /* Until it is so; the time is shared by all that must be. */
 static int64_t must_be(struct world *w, const char *what, int64_t since, int64_t within, bool (*so)(struct world *w, char *why, size_t n)) MAY_YIELD
 {
@@ -239,13 +276,28 @@ static void lose_one(struct world *w)
     }
 }
 
+/* Those that are left end well (C10), one after the other. */
+static void stop_all(struct world *w)
+{
+    for (unsigned i = 0; i < w->n; i++) {
+        const struct node *n = &w->nodes[i];
+        if (!sim_host_on(n->host)) continue;
+        if (ask_stop(w, i) != OK) wrong("C10: node %u does not take that it must stop: %s", i, err_detail());
+        for (unsigned k = 0; sim_host_on(n->host); k++) {
+            if (k == 10 * LIVE_S) wrong("C10: node %u does not end in %d s%s", i, LIVE_S, n->stopped ? ": some fiber of it is left" : "");
+            ASSERT(fiber_sleep(100 * NS_PER_MS) == OK);
+        }
+        if (!n->stopped) wrong("C10: node %u ends in another way than it was told to", i);
+    }
+}
+
 /* -- from the beginning to the end ---------------------------------------------------------------------------------------- */
 static void make_nodes(struct world *w)
 {
     for (unsigned i = 0; i < w->n; i++) {
         struct node *n = &w->nodes[i];
         *n = (struct node){ .index = i, .cores = 1 + (unsigned)prng_below(&w->rnd, 2), .shape = &w->shape, .m = &w->m,
-                            .disk = sim_disk_new(1 << 30), .kv = kv_mem_new(), .dir = "/data0" };
+                            .disk = sim_disk_new(1 << 30), .kv = kv_mem_new(), .dir = "/data0", .on_ack = judge_ack };
         n->host = sim_host_new(n->disk, NULL);
         char addr[SIM_ADDR_MAX];
         sim_host_addr(n->host, addr);
@@ -261,6 +313,7 @@ static void make_nodes(struct world *w)
 err_t script_main(void *arg)
 {
     struct world *w = arg;
+    judge_init(w);
     make_nodes(w);
     for (unsigned i = 0; i < w->n; i++) {
         nap(&w->rnd, NS_PER_S);
@@ -280,8 +333,10 @@ err_t script_main(void *arg)
     must_be(w, "C12: reads", since, LIVE_S * NS_PER_S, all_read_whole);
     int64_t live = must_be(w, "C12: repair", since, LIVE_S * NS_PER_S, same_covers);
     w->rep->live_max_ns = MAX(w->rep->live_max_ns, live);
+    must_be(w, "C4", since, LIVE_S * NS_PER_S, all_have_all);
     ASSERT(fiber_sleep((GRACE_S + 1) * NS_PER_S) == OK);
     must_be(w, "C1", now(), NS_PER_S, all_read_whole);
     if (w->n >= 3 && !w->wiped_clock) lose_one(w);
+    stop_all(w);
     return OK;
 }

@@ -11,8 +11,10 @@
  *  C2 an answer that does not say that it is partial has every row that was acked before the question
  *  C3 an answer is partial only when as many nodes as the quorum may have been out of reach
  *  C5 at an ack the request lies synced in the logs of as many nodes as the quorum
+ *  C4 what a node covers it shows: when members of a stream cover the same, each has every row of it once
  *  C8 a tenant's answer has rows of that tenant alone
  *  C9 everybody knows everybody MEMBERS_S after faults stopped
+ *  C10 a node that is told to stop ends, with no fiber and no memory of queries left
  *  C12 all of the liveness phase, in LIVE_S */
 #ifndef TESTS_CLUSTER_SCRIPT_H
 #define TESTS_CLUSTER_SCRIPT_H
@@ -37,6 +39,8 @@ struct world {
     int64_t write_every_ns;
     /* nemesis.c's: until when a node, or any of them, may be out of reach for others */
     int64_t bad_until[NODES_MAX], all_bad_until;
+    int64_t fresh_until[NODES_MAX]; /* it comes without its disk, and finds one after the other */
+    bool moves;           /* nodes count as gone soon: rows of a request may go elsewhere when it is sent again */
     uint64_t wiped_clock; /* of the model, when a node came back as another one; 0: none did */
     bool verbose;
 };
@@ -53,7 +57,9 @@ struct answer {
     uint32_t n;
     uint32_t *rows; /* malloc'd */
 };
-MUST_CHECK err_t ask_read(struct world *w, unsigned node, uint32_t tenant, struct answer *out) MAY_YIELD;
+/* `here`: what this node alone has. */
+MUST_CHECK err_t ask_read(struct world *w, unsigned node, uint32_t tenant, bool here, struct answer *out) MAY_YIELD;
+MUST_CHECK err_t ask_stop(struct world *w, unsigned node) MAY_YIELD;
 struct state {
     uint64_t self;
     uint32_t n;
@@ -70,6 +76,9 @@ struct holding {
 MUST_CHECK err_t ask_holding(struct world *w, unsigned node, struct holding *out) MAY_YIELD;
 
 /* -- judging answers (judge.c) --------------------------------------------------------------------------------------------- */
+void judge_init(struct world *w);
+/* Of a node, inside its life: what it has just acknowledged. */
+void judge_ack(struct node *n, hash128 key);
 /* acked_at: which requests were acked before the question; since: when it was asked. */
 void judge_read(struct world *w, unsigned node, uint32_t tenant, const struct answer *a, const uint8_t *acked_at, uint32_t nacked, int64_t since);
 
