@@ -62,7 +62,7 @@ void cluster_close(struct cluster *c) MAY_YIELD;
 /* Other keys of gossip from now on; core 0. */
 void cluster_keys(struct cluster *c, const struct swim_keys *keys);
 
-/* This node's disk fails, and it is about to go: others place nothing on it any more and read elsewhere. For under a second. Core 0. */
+/* This node's disk fails, and it is about to go: others read elsewhere. For under a second. Core 0. */
 void cluster_failing(struct cluster *c) MAY_YIELD;
 
 /* The map in force on this core, counted: map_put. */

@@ -10,7 +10,7 @@
 static bool takes_rows(const struct map_opts *o, const struct member *m, mono_ns now, mono_ns *until)
 {
     *until = MONO_NEVER;
-    if (m->meta.weight == 0 || m->meta.health == MEMBER_DISK_FAILING || m->state == MEMBER_LEFT) return false;
+    if (m->meta.weight == 0 || m->state == MEMBER_LEFT) return false;
     if (m->state != MEMBER_DEAD) return true;
     mono_ns end = mono_add(m->since, o->dead_after_ns);
     if (end.ns <= now.ns) return false;

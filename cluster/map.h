@@ -5,8 +5,8 @@
  *  1. A node that never saw another one and was told of none (no seeds) is alone: it writes to the stream of itself, and its own sync is
  *     the ack. In every other case write_quorum nodes must sync, or there is no ack.
  *  2. Rows go to nodes that are alive, suspected, or dead for less than dead_after: for a short absence nothing is placed anew, what the
- *     absent one misses it fetches when it is back. Nodes that left, those of weight 0, and those whose disk fails get none, nor does a dead
- *     one whose gossip address a living node has: it lost its disk, and is that one now.
+ *     absent one misses it fetches when it is back; and what a client sends again goes to the stream that may have it already. Nodes that
+ *     left and those of weight 0 get none, nor does a dead one whose gossip address a living node has: it lost its disk, and is that one now.
  *  3. Where fewer nodes than `replicas` can be written to, all of them get everything. */
 #ifndef CLUSTER_MAP_H
 #define CLUSTER_MAP_H

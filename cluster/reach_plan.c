@@ -86,10 +86,10 @@ static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *ask
         all.open += e == OK;
     }
     for (uint32_t i = 0; e == OK && i < map->n; i++) {
-        if (map->v[i].id.u != c->self.u || is_out(avoid, navoid, c->self)) continue;
+        if (map->v[i].id.u != c->self.u) continue;
         vouches_copy(c->vouches, &asks[i].said.vouches);
         e = store_cover(c->o.store, NULL, 0, &asks[i].said.have);
-        asks[i].reached = e == OK;
+        asks[i].reached = e == OK && !is_out(avoid, navoid, c->self);
     }
     if (e == OK) e = wait_answers(&all, map->quorum > away + 1 ? map->quorum - 1 - away : 0, &scope);
     if (e != OK) scope_cancel(&scope);
@@ -115,16 +115,18 @@ static bool is_current(const struct map *map, uint64_t stream)
 }
 
 /* All that anybody reached knows: reach_ask has made them known here. And those that are written to now: where nobody who knows one is
- * reached, it is missing all the same. */
-static struct stream *list_streams(struct cluster *c, const struct map *map, struct arena *a, uint32_t *n)
+ * reached, it is missing all the same. The stream of this node alone counts when something was written to it. */
+static struct stream *list_streams(struct cluster *c, const struct map *map, const struct cover *mine, struct arena *a, uint32_t *n)
 {
     struct stream *v;
     const struct stream *current;
     uint32_t stored, ncurrent = map->placement ? placement_streams(map->placement, &current) : 0;
     store_streams(c->o.store, a, &v, &stored);
     struct stream *all = ARENA_ARRAY(a, struct stream, stored + ncurrent);
-    memcpy(all, v, stored * sizeof *all); /* that of this node, at least */
-    *n = stored;
+    *n = 0;
+    for (uint32_t i = 0; i < stored; i++)
+        if (v[i].n > 1 || v[i].members[0].u != c->self.u || cover_has_stream(mine, v[i].id)) all[(*n)++] = v[i];
+    stored = *n;
     for (uint32_t i = 0; i < ncurrent; i++) {
         bool listed = false;
         for (uint32_t k = 0; k < stored && !listed; k++)
@@ -154,8 +156,10 @@ static bool is_vouched(const struct cluster *c, const struct map *map, const str
 static void make_plan(struct cluster *c, const struct map *map, const struct ask *asks, const node_id *avoid, uint32_t navoid, struct reading *r)
 {
     struct read_node *nodes = ARENA_ARRAY(&r->a, struct read_node, map->n);
-    uint32_t n;
-    struct stream *v = list_streams(c, map, &r->a, &n);
+    uint32_t n, self = 0;
+    while (self + 1 < map->n && map->v[self].id.u != c->self.u)
+        self++;
+    struct stream *v = list_streams(c, map, &asks[self].said.have, &r->a, &n);
     struct read_stream *streams = ARENA_ARRAY(&r->a, struct read_stream, n);
     r->nodes = ARENA_ARRAY(&r->a, node_id, map->n);
     for (uint32_t i = 0; i < map->n; i++) {

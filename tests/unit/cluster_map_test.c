@@ -127,19 +127,15 @@ Test(map, made_of_the_one_before_it_is_the_same)
     map_put(was);
 }
 
-Test(map, a_node_whose_disk_fails_gets_nothing_a_slow_one_its_share)
+/* It will be back, or dead; rows that go elsewhere meanwhile would be stored twice when they are sent again. */
+Test(map, a_node_whose_disk_fails_keeps_its_place_as_a_slow_one_does)
 {
     struct members *m = members((uint64_t[]){ 1, 2, 3, 4 }, 4);
     m->v[1].meta.health = MEMBER_DISK_FAILING;
     m->v[2].meta.health = MEMBER_DEGRADED;
     struct map *map = make(&opts, m, 0);
-    cr_assert_eq(holds(map, 2), 0u);
+    cr_assert(holds(map, 2) > 0);
     cr_assert(holds(map, 3) > 0);
-    map_put(map);
-    m->v[1].state = MEMBER_DEAD; /* soon after */
-    map = make(&opts, m, 0);
-    cr_assert_eq(holds(map, 2), 0u);
-    cr_assert_eq(map->next.ns, MONO_NEVER.ns);
     map_put(map);
     members_put(m);
 }
