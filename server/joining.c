@@ -44,7 +44,7 @@ static err_t own_address(const struct config *c, char *to, size_t n)
     const char *bind = config_text(c, CFG_LISTEN_BIND), *given = config_text(c, CFG_CLUSTER_ADVERTISE);
     struct io_addr a;
     if (!given[0] && is_every(bind)) return first_address(bind, to, n);
-    snprintf(to, n, "%s", given[0] ? given : bind);
+    snprintf(to, n, "%.*s", (int)n - 1, given[0] ? given : bind);
     if (!given[0]) return OK;
     if (io_addr_parse(given, PORT_GOSSIP, &a) != OK)
         return err_set(ERR_INVALID, "cluster.advertise: '%s' is not a numeric IPv4 or IPv6 address (without a port)", given);
