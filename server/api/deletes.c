@@ -98,6 +98,7 @@ static err_t post(struct http_request *rq, struct http_response *rs)
     struct delete_task t;
     struct json_out j;
     TRY(deletes_check(ctx->deletes));
+    TRY(deletes_alone(ctx->cluster));
     TRY(read_post(rq, &p));
     TRY(delete_tasks_submit(ctx->tasks, rq->tenant, &p.spec, rq->arena, &t));
     if (p.wait) TRY(delete_tasks_wait(ctx->tasks, rq->tenant, t.id, WAIT_S * NS_PER_S, rq->arena, &t));

@@ -2,6 +2,7 @@
  * the bytes go later. Prometheus has these
  * behind a flag and answers 503 without it; here the setting api.deletes decides. */
 #include "server/api/delete_tasks.h"
+#include "server/api/deletes_allowed.h"
 #include "server/api/prometheus_wire.h"
 #include "storage/store_delete.h"
 
@@ -9,7 +10,8 @@ enum { EXEMPLARS_WAIT_S = 30 };
 
 static err_t check(const struct prom_ctx *ctx)
 {
-    return ctx->deletes ? OK : err_set(ERR_UNAVAILABLE, "admin APIs disabled: the setting api.deletes=on allows them");
+    if (!ctx->deletes) return err_set(ERR_UNAVAILABLE, "admin APIs disabled: the setting api.deletes=on allows them");
+    return deletes_alone(ctx->cluster);
 }
 
 static err_t no_content(struct http_response *rs)

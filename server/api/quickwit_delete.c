@@ -80,6 +80,7 @@ err_t qw_delete_task_create(struct http_request *rq, struct http_response *rs)
     struct delete_task t;
     struct json_out j;
     TRY(deletes_check(ctx->deletes));
+    TRY(deletes_alone(ctx->cluster));
     TRY(qw_body(rq, rq->arena, &b));
     if (b) JSON_EACH(c, b) TRY(delete_member(c, rq->arena, &spec));
     if (!spec.query.p) return err_set(ERR_INVALID, "missing field `query`");
@@ -192,6 +193,7 @@ err_t qw_es_delete_by_query(struct http_request *rq, struct http_response *rs)
     int64_t began_ns = rt_now().ns;
     bool wait = true, missing_ok = false;
     TRY(deletes_check(ctx->deletes));
+    TRY(deletes_alone(ctx->cluster));
     if (http_param(rq, "max_docs", 0, &limit)) return err_set(ERR_INVALID, "`max_docs` is not supported: a deletion is of all that match");
     TRY(qw_param_bool(rq, "wait_for_completion", &wait));
     TRY(qw_param_bool(rq, "ignore_unavailable", &missing_ok));
