@@ -1,4 +1,4 @@
-"""What nodes say of themselves: one whose disk is slow is read from no more, one whose disk fails gets nothing; and a cluster of
+"""What nodes say of themselves: one whose disk is slow is read from no more, one whose disk fails says so before it goes; and a cluster of
 which each node is started again, one after the other, answers all the time."""
 import subprocess
 import threading
@@ -57,9 +57,9 @@ def test_a_slow_disk_and_one_that_fails(tmp_path, slow_disk):
             says.write_text("fail")
             assert eventually(lambda: c[2].process.poll() is not None, 60)
             assert health(c, c[2]) == {"failing"} and "node.disk_failed" in c[2].log_text()
-            # The others write among themselves at once, and nobody waits for it.
-            streams = c[0].cluster()["streams"]
-            assert eventually(lambda: any(sorted(s["members"]) == sorted([c[0].id, c[1].id]) for s in c[0].cluster()["streams"]), 10), streams
+            # The others go on, and nobody waits for it; it keeps its place, as it will be back.
+            time.sleep(2)
+            assert not any(sorted(s["members"]) == sorted([c[0].id, c[1].id]) for s in c[0].cluster()["streams"])
         finally:
             stop.set()
             sender.join()
