@@ -2,7 +2,7 @@
  *
  *   WELL       --- the log's commits were slow for SLOW_FOR_S ---> DEGRADED: others read elsewhere; it keeps its share of new rows
  *   DEGRADED   --- they were not for as long --------------------> WELL
- *   any        --- a write or sync of the log failed ------------> DISK_FAILING, for the rest of this life, which is short: gets no new rows
+ *   any        --- a write or sync of the log failed ------------> DISK_FAILING, for the rest of this life, which is short: others read elsewhere
  *
  * Looked at every LOOK_MS. Commits are slow when their 99th percentile since the last look was over a second (more than one in 100 took longer), or when one
  * is under way for longer than that. The digest changes with every write; how often it is told swim.c limits. */
