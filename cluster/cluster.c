@@ -129,12 +129,18 @@ err_t cluster_call(struct cluster *c, node_id to, const struct rpc_call *call, s
     return e;
 }
 
-int64_t cluster_rtt_ns(const struct cluster *c, node_id to)
+/* Zeros where none was wanted yet. */
+static struct rpc_peer_stats stats_of(const struct cluster_core *cc, node_id to)
 {
-    const struct peer *p = peer_find(core_here(c), to);
+    const struct peer *p = peer_find(cc, to);
     struct rpc_peer_stats s = { 0 };
     if (p) rpc_peer_stats(p->rpc, &s);
-    return s.rtt_ns;
+    return s;
+}
+
+int64_t cluster_rtt_ns(const struct cluster *c, node_id to)
+{
+    return stats_of(core_here(c), to).rtt_ns;
 }
 
 /* Has it come back since we looked, or another address? Then it is worth an attempt at once. */
@@ -212,15 +218,20 @@ static err_t core_stop(void *arg)
     return OK;
 }
 
-static void on_all(struct cluster *c, rt_call_fn *fn, void *arg)
+static err_t call_all(struct cluster *c, rt_call_fn *fn, void *arg) MAY_YIELD
 {
     void **args = calloc(c->cores, sizeof *args);
     ASSERT(args != NULL);
     for (unsigned i = 0; i < c->cores; i++)
         args[i] = arg;
     err_t e = rt_call_all(RT_MEMBERSHIP, fn, args, NULL);
-    if (e != OK) log_warn("cluster", "error=%s", err_detail());
     free(args);
+    return e;
+}
+
+static void on_all(struct cluster *c, rt_call_fn *fn, void *arg)
+{
+    if (call_all(c, fn, arg) != OK) log_warn("cluster", "error=%s", err_detail());
 }
 
 /* -- maps ------------------------------------------------------------------------------------------------------------ */
@@ -422,17 +433,11 @@ static err_t join(struct cluster *c)
 static err_t start(struct cluster *c)
 {
     TRY(docs_open(c, &c->docs));
-    void **args = calloc(c->cores, sizeof *args);
-    ASSERT(args != NULL);
-    for (unsigned i = 0; i < c->cores; i++)
-        args[i] = c;
-    err_t e = rt_call_all(RT_MEMBERSHIP, core_start, args, NULL);
-    free(args);
-    TRY(e);
+    TRY(call_all(c, core_start, c));
     TRY(join(c));
     mono_ns next;
     struct members *all;
-    e = new_map(c, &next, &all);
+    err_t e = new_map(c, &next, &all);
     members_put(all);
     TRY(e);
     const struct fiber_opts fo = { .name = "members", .class = RT_MEMBERSHIP };
@@ -511,9 +516,7 @@ void cluster_opinions(struct cluster *c, struct arena *a, struct cluster_opinion
     for (uint32_t i = 0; i < map->n; i++) {
         struct cluster_opinion *op = &(*out)[i];
         op->member = map->v[i];
-        const struct peer *p = peer_find(cc, map->v[i].id);
-        struct rpc_peer_stats s = { 0 };
-        if (p) rpc_peer_stats(p->rpc, &s);
+        const struct rpc_peer_stats s = stats_of(cc, map->v[i].id);
         op->connected = s.connected;
         op->rtt_ns = s.rtt_ns;
         op->calls = s.calls;

@@ -5,13 +5,6 @@
 
 #include <stdlib.h>
 
-bool stream_has(const struct stream *st, node_id id)
-{
-    for (uint32_t i = 0; i < st->n; i++)
-        if (st->members[i].u == id.u) return true;
-    return false;
-}
-
 bool heirs_gone(const struct map *m, const struct heirs_opts *o, node_id id, mono_ns now)
 {
     const struct member *x = map_member(m, id);

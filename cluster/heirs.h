@@ -35,7 +35,6 @@ struct heirs_opts {
 };
 
 bool heirs_gone(const struct map *m, const struct heirs_opts *o, node_id id, mono_ns now);
-bool stream_has(const struct stream *st, node_id id);
 /* Is `id` one of the heirs of the stream? */
 bool heirs_has(const struct map *m, const struct heirs_opts *o, const struct stream *st, node_id id, mono_ns now);
 

@@ -52,16 +52,13 @@ static err_t place(const struct map_opts *o, const struct map *was, struct map *
     return e;
 }
 
-err_t map_new(const struct map_opts *o, const struct map *was, const struct members *members, mono_ns now, struct map **out)
+err_t map_new(const struct map_opts *o, const struct map *was, struct members *members, mono_ns now, struct map **out)
 {
     ASSERT(o->replicas >= 1);
     ASSERT(o->write_quorum <= o->replicas);
     struct map *m = calloc(1, sizeof *m);
     ASSERT(m != NULL);
-    *m = (struct map){ .refs = 1, .version = members->version, .self = o->self, .n = members->n, .next = MONO_NEVER };
-    m->v = malloc(members->n * sizeof *m->v + 1);
-    ASSERT(m->v != NULL);
-    if (members->n) memcpy(m->v, members->v, members->n * sizeof *m->v);
+    *m = (struct map){ .refs = 1, .self = o->self, .n = members->n, .v = members->v, .members = members_get(members), .next = MONO_NEVER };
     m->alone = !o->seeds && m->n == 1;
     m->quorum = m->alone ? 1 : o->write_quorum;
     err_t e = place(o, was, m, now);
@@ -84,20 +81,11 @@ void map_put(struct map *m)
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
     if (m->placement) placement_free(m->placement);
     free(m->forgotten);
-    free(m->v);
+    members_put(m->members);
     free(m);
 }
 
 const struct member *map_member(const struct map *m, node_id id)
 {
-    for (uint32_t lo = 0, hi = m->n; lo < hi;) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (m->v[mid].id.u == id.u) return &m->v[mid];
-        if (m->v[mid].id.u < id.u) {
-            lo = mid + 1;
-        } else {
-            hi = mid;
-        }
-    }
-    return NULL;
+    return members_find(m->members, id);
 }

@@ -25,13 +25,13 @@ struct map_opts {
 
 struct map {
     _Atomic uint32_t refs;
-    uint64_t version;         /* of the membership it was made of */
     node_id self;
     bool alone;
     uint32_t replicas;        /* that rows are placed on, where there are as many nodes: 1 where alone */
     uint32_t quorum;          /* acks wanted: 1 where alone */
     uint32_t n;
-    struct member *v;         /* ascending id, self included */
+    const struct member *v;   /* ascending id, self included: those of `members` */
+    struct members *members;  /* counted */
     uint32_t nforgotten;
     node_id *forgotten;       /* members that were forgotten in this life */
     struct placement *placement; /* NULL: nobody takes rows */
@@ -41,7 +41,7 @@ struct map {
  * of members times partitions it takes more than a millisecond, and belongs on a thread of its own.
  * ERR_INVALID says what is wrong with the members (a node that takes no rows at all is not wrong). */
 enum { MAP_HERE_MAX = 1 << 18 };
-MUST_CHECK err_t map_new(const struct map_opts *o, const struct map *was, const struct members *m, mono_ns now, struct map **out);
+MUST_CHECK err_t map_new(const struct map_opts *o, const struct map *was, struct members *m, mono_ns now, struct map **out);
 struct map *map_get(struct map *m);
 void map_put(struct map *m);
 /* Has a living node the gossip address of this one? Of members, ascending ids or not. */

@@ -80,8 +80,9 @@ static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *ask
     scope_init(&scope, fiber_scope());
     for (uint32_t i = 0; e == OK && i < map->n; i++) {
         asks[i].all = &all;
-        away += map->v[i].id.u != c->self.u && !is_asked(c, &map->v[i], avoid, navoid);
-        if (!is_asked(c, &map->v[i], avoid, navoid)) continue;
+        bool asked = is_asked(c, &map->v[i], avoid, navoid);
+        away += !asked && map->v[i].id.u != c->self.u;
+        if (!asked) continue;
         e = fiber_start(&scope, &fo, ask_fiber, &asks[i]);
         all.open += e == OK;
     }

@@ -107,13 +107,6 @@ static err_t start_send(struct piece *p, node_id to)
     return OK;
 }
 
-static bool is_member(const struct stream *st, node_id id)
-{
-    for (uint32_t i = 0; i < st->n; i++)
-        if (st->members[i].u == id.u) return true;
-    return false;
-}
-
 /* -- one piece ------------------------------------------------------------------------------------------------ */
 static err_t encode(struct piece *p, struct batch *const *batches, uint32_t n)
 {
@@ -176,7 +169,7 @@ static err_t run(struct cluster *c, const struct map *map, const struct stream *
         e = begin(c, &streams[p->stream], map->quorum, p->batches, p->n, &pieces[began]);
     }
     for (uint32_t i = 0; i < began; i++)
-        if (is_member(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], parts->parts[i].batches, parts->parts[i].n));
+        if (stream_has(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], parts->parts[i].batches, parts->parts[i].n));
     struct err_record why = *err_record(); /* of the first error */
     for (uint32_t i = 0; i < began; i++) {
         err_t one = finish(pieces[i], event_wait(&pieces[i]->settled));

@@ -122,6 +122,26 @@ void scatter_encode_always(bool on)
     encode_always = on;
 }
 
+err_t plan_of_bytes(struct query *q, const struct fragment_kind *kind, struct bytes_in *in, const void **plan)
+{
+    TRY(kind->plan_get(q, in, plan));
+    if (!in->bad && in->p == in->end) return OK;
+    plan_done(kind, *plan);
+    return err_set(ERR_CORRUPT, "a plan of %s ends elsewhere than it says", kind->name);
+}
+
+void plan_done(const struct fragment_kind *kind, const void *plan)
+{
+    if (kind->plan_free) kind->plan_free(plan);
+}
+
+err_t partial_of_bytes(const struct fragment_kind *kind, const void *plan, struct str bytes, struct arena *a, void **partial)
+{
+    struct bytes_in in = bytes_in_of(bytes);
+    TRY(kind->partial_get(plan, &in, a, partial));
+    return in.bad || in.p != in.end ? err_set(ERR_CORRUPT, "a partial of %s ends elsewhere than it says", kind->name) : OK;
+}
+
 /* Each partial becomes bytes, and another partial from them. */
 static err_t partials_again(const struct fragment_kind *kind, const void *plan, const void *sent, struct query *q, struct scatter *sc)
 {
@@ -132,9 +152,7 @@ static err_t partials_again(const struct fragment_kind *kind, const void *plan, 
         err_t e = buf_check(&bytes);
         struct arena a;
         arena_init(&a, q->budget);
-        struct bytes_in in = bytes_in_of(buf_view(&bytes));
-        if (e == OK) e = kind->partial_get(plan, &in, &a, &sc->partials[i]);
-        if (e == OK && (in.bad || in.p != in.end)) e = err_set(ERR_CORRUPT, "a partial of %s ends elsewhere than it says", kind->name);
+        if (e == OK) e = partial_of_bytes(kind, plan, buf_view(&bytes), &a, &sc->partials[i]);
         struct arena old = sc->arenas[i];
         sc->arenas[i] = a;
         arena_deinit(&old);
@@ -149,23 +167,20 @@ static err_t run_encoded(struct query *q, const struct fragment_kind *kind, cons
     struct buf bytes;
     buf_init(&bytes, FRAGMENT_BYTES_MAX, q->budget);
     kind->plan_put(plan, &bytes);
-    err_t e = buf_check(&bytes);
     struct bytes_in in = bytes_in_of(buf_view(&bytes));
     const void *got = NULL;
-    if (e == OK) e = kind->plan_get(q, &in, &got);
-    if (e != OK) {
-        buf_deinit(&bytes);
-        return e;
-    }
-    if (in.bad || in.p != in.end) e = err_set(ERR_CORRUPT, "a plan of %s ends elsewhere than it says", kind->name);
-    if (e == OK) e = run_here(q, kind, got, pick, out);
+    err_t e;
+    TRY_OUT(e, buf_check(&bytes));
+    TRY_OUT(e, plan_of_bytes(q, kind, &in, &got));
+    e = run_here(q, kind, got, pick, out);
     if (e == OK) {
         e = partials_again(kind, plan, got, q, out);
         struct err_record why = *err_record();
         if (e != OK) scatter_free(out);
         *err_record() = why;
     }
-    if (kind->plan_free) kind->plan_free(got);
+    plan_done(kind, got);
+out:
     buf_deinit(&bytes);
     return e;
 }

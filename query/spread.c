@@ -105,10 +105,9 @@ static err_t get_answer(struct ask *a, struct str bytes)
     if (n > SPREAD_CORES_MAX) return err_set(ERR_CORRUPT, "an answer of %u cores", n);
     scatter_make(a->q, n, &a->got);
     for (uint32_t i = 0; i < n; i++) {
-        struct bytes_in one = bytes_in_of(bytes_in_str(&in));
+        struct str one = bytes_in_str(&in);
         if (in.bad) break;
-        TRY(a->kind->partial_get(a->plan, &one, &a->got.arenas[i], &a->got.partials[i]));
-        if (one.bad || one.p != one.end) return err_set(ERR_CORRUPT, "a partial of %s ends elsewhere than it says", a->kind->name);
+        TRY(partial_of_bytes(a->kind, a->plan, one, &a->got.arenas[i], &a->got.partials[i]));
         TRY(arena_check(&a->got.arenas[i]));
     }
     get_counts(a->q, &in);
@@ -299,16 +298,15 @@ static err_t run_asked(struct asked *x, struct bytes_in *in, struct buf *answer)
     if (!cover_empty(&x->need)) TRY(reach_here(x->ctx->cluster, &x->need, until()));
     const void *plan = NULL;
     struct scatter sc;
-    TRY(x->kind->plan_get(&x->q, in, &plan));
-    err_t e = in->bad || in->p != in->end ? err_set(ERR_CORRUPT, "a plan of %s ends elsewhere than it says", x->kind->name) : OK;
-    if (e == OK) e = scatter_here(&x->q, x->kind, plan, &x->pick, &sc);
+    TRY(plan_of_bytes(&x->q, x->kind, in, &plan));
+    err_t e = scatter_here(&x->q, x->kind, plan, &x->pick, &sc);
     if (e == OK) {
         e = put_answer(x, plan, &sc, answer);
         struct err_record why = *err_record();
         scatter_free(&sc);
         *err_record() = why;
     }
-    if (x->kind->plan_free) x->kind->plan_free(plan);
+    plan_done(x->kind, plan);
     return e;
 }
 

@@ -29,3 +29,10 @@ void stream_make(const node_id *members, uint32_t n, struct stream *out)
         ASSERT(out->members[i - 1].u != out->members[i].u);
     out->id = stream_id_of(out->members, n);
 }
+
+bool stream_has(const struct stream *st, node_id id)
+{
+    for (uint32_t i = 0; i < st->n; i++)
+        if (st->members[i].u == id.u) return true;
+    return false;
+}

@@ -25,6 +25,7 @@ struct stream {
 uint64_t stream_id_of(const node_id *members, uint32_t n);
 /* Sorts them. 1 <= n <= STREAM_MEMBERS_MAX. */
 void stream_make(const node_id *members, uint32_t n, struct stream *out);
+bool stream_has(const struct stream *st, node_id id); /* is it a member? */
 
 struct batch_name {
     uint64_t stream;

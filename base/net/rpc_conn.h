@@ -110,9 +110,11 @@ void rpc_in_init(struct rpc_in *in, char *p, uint32_t n);
 /* Do they and we speak? OK, or the error with the reason in the detail; *version gets the one to use. */
 MUST_CHECK err_t rpc_hello_check(const struct rpc_hello *ours, const struct frame_hello *theirs, uint32_t *version);
 
-/* -- links: a socket, or TLS over one (rpc_link.c); the socket's callbacks give what they get to them --------------- */
+/* -- links: a socket, or TLS over one (rpc_link.c). The socket's user is the struct rpc_conn, its callbacks but the last are these -- */
 void rpc_link_open(struct rpc_conn *c, struct sock *s, struct tls *tls); /* tls may be NULL; begins */
-void rpc_link_data(struct rpc_conn *c, const uint8_t *bytes, size_t n);
+void rpc_link_on_data(struct sock *s, const uint8_t *bytes, size_t n);
+void rpc_link_on_eof(struct sock *s);
+void rpc_link_on_drained(struct sock *s);
 void rpc_link_gone(struct rpc_conn *c, int os_errno);
 
 #endif

@@ -131,8 +131,9 @@ void rpc_link_open(struct rpc_conn *c, struct sock *s, struct tls *tls)
     rpc_conn_begin(c);
 }
 
-void rpc_link_data(struct rpc_conn *c, const uint8_t *bytes, size_t n)
+void rpc_link_on_data(struct sock *s, const uint8_t *bytes, size_t n)
 {
+    struct rpc_conn *c = sock_user(s);
     if (c->state == RPC_DOWN) return;
     if (c->tls && !c->refusal_only) {
         tls_feed(c->tls, bytes, n);
@@ -141,6 +142,16 @@ void rpc_link_data(struct rpc_conn *c, const uint8_t *bytes, size_t n)
     } else {
         rpc_conn_feed(c, bytes, n);
     }
+}
+
+void rpc_link_on_eof(struct sock *s)
+{
+    rpc_conn_down(sock_user(s), false, ERR_UNAVAILABLE, "the other side closed the connection");
+}
+
+void rpc_link_on_drained(struct sock *s)
+{
+    rpc_conn_drained(sock_user(s));
 }
 
 void rpc_link_gone(struct rpc_conn *c, int os_errno)

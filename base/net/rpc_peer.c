@@ -272,27 +272,9 @@ static const struct rpc_role peer_role = {
     .down = peer_down,
 };
 
-static void on_data(struct sock *sock, const uint8_t *bytes, size_t n)
-{
-    struct peer_conn *conn = sock_user(sock);
-    rpc_link_data(&conn->c, bytes, n);
-}
-
-static void on_eof(struct sock *sock)
-{
-    struct peer_conn *conn = sock_user(sock);
-    rpc_conn_down(&conn->c, false, ERR_UNAVAILABLE, "the other side closed the connection");
-}
-
-static void on_drained(struct sock *sock)
-{
-    struct peer_conn *conn = sock_user(sock);
-    rpc_conn_drained(&conn->c);
-}
-
 static void on_closed(struct sock *sock, int os_errno)
 {
-    struct peer_conn *conn = sock_user(sock);
+    struct peer_conn *conn = CONTAINER_OF(sock_user(sock), struct peer_conn, c);
     struct rpc_peer *p = conn->peer;
     rpc_link_gone(&conn->c, os_errno);
     free(conn->slots);
@@ -301,7 +283,7 @@ static void on_closed(struct sock *sock, int os_errno)
     gate_leave(&p->conns);
 }
 
-static const struct sock_ops peer_ops = { on_data, on_eof, on_drained, on_closed };
+static const struct sock_ops peer_ops = { rpc_link_on_data, rpc_link_on_eof, rpc_link_on_drained, on_closed };
 
 static void on_tick(struct timer *t)
 {
@@ -316,7 +298,7 @@ static err_t connect_now(struct rpc_peer *p)
     struct peer_conn *conn = calloc(1, sizeof *conn);
     ASSERT(conn);
     conn->peer = p;
-    err_t e = sock_connect(p->addr, p->port, &peer_ops, conn, &sock);
+    err_t e = sock_connect(p->addr, p->port, &peer_ops, &conn->c, &sock);
     if (e != OK) {
         free(conn);
         return err_set(ERR_UNAVAILABLE, "%s: %s", p->name, err_detail());

@@ -426,32 +426,14 @@ static const struct rpc_role server_role = {
 };
 
 /* -- sockets --------------------------------------------------------------------------------------------------- */
-static void on_data(struct sock *sock, const uint8_t *bytes, size_t n)
-{
-    struct server_conn *conn = sock_user(sock);
-    rpc_link_data(&conn->c, bytes, n);
-}
-
-static void on_eof(struct sock *sock)
-{
-    struct server_conn *conn = sock_user(sock);
-    rpc_conn_down(&conn->c, false, ERR_UNAVAILABLE, "the other side closed the connection");
-}
-
-static void on_drained(struct sock *sock)
-{
-    struct server_conn *conn = sock_user(sock);
-    rpc_conn_drained(&conn->c);
-}
-
 static void on_closed(struct sock *sock, int os_errno)
 {
-    struct server_conn *conn = sock_user(sock);
+    struct server_conn *conn = CONTAINER_OF(sock_user(sock), struct server_conn, c);
     rpc_link_gone(&conn->c, os_errno);
     conn_put(conn);
 }
 
-static const struct sock_ops conn_ops = { on_data, on_eof, on_drained, on_closed };
+static const struct sock_ops conn_ops = { rpc_link_on_data, rpc_link_on_eof, rpc_link_on_drained, on_closed };
 
 static void on_accept(struct sock *sock, void *ctx)
 {
@@ -474,7 +456,7 @@ static void on_accept(struct sock *sock, void *ctx)
     if (conn->next) conn->next->prev = conn;
     s->conns = conn;
     s->nconns++;
-    sock_set(sock, &conn_ops, conn);
+    sock_set(sock, &conn_ops, &conn->c);
     sock_peer_name(sock, name);
     rpc_conn_init(&conn->c, &server_role, &s->opts.hello, s->opts.calls_max, s->opts.body_max, name);
     rpc_link_open(&conn->c, sock, s->opts.tls);

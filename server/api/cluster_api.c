@@ -16,12 +16,6 @@ static void json_id(struct json_out *j, uint64_t id)
     json_z(j, text);
 }
 
-static const char *state_name(enum member_state s)
-{
-    static const char *const names[] = { [MEMBER_ALIVE] = "alive", [MEMBER_SUSPECT] = "suspect", [MEMBER_DEAD] = "dead", [MEMBER_LEFT] = "left" };
-    return names[s];
-}
-
 static const char *health_name(uint8_t h)
 {
     static const char *const names[] = { "well", "degraded", "failing", "draining" };
@@ -56,7 +50,7 @@ static void put_member(struct json_out *j, const struct cluster_opinion *o, node
     json_id(j, m->id.u);
     json_keyz(j, "self");
     json_bool(j, m->id.u == self.u);
-    put_text(j, "state", state_name(m->state));
+    put_text(j, "state", member_state_name(m->state));
     put_number(j, "generation", (int64_t)m->generation);
     put_address(j, "address", &m->meta.gossip);
     put_address(j, "calls_address", &m->meta.rpc);

@@ -12,8 +12,11 @@ enum { WRITES = 64, HOLDERS = 3, NODES = 9 };
 
 static struct map *map_of(const struct member *v, uint32_t n)
 {
+    static struct members members;
     static struct map m;
-    m = (struct map){ .n = n, .v = (struct member *)(uintptr_t)v, .self = v[0].id, .quorum = 2 };
+    members.n = n;
+    members.v = (struct member *)(uintptr_t)v;
+    m = (struct map){ .n = n, .v = v, .members = &members, .self = v[0].id, .quorum = 2 };
     return &m;
 }
 
