@@ -50,15 +50,15 @@ struct copy { /* one stream on its way */
 
 /* -- giving -------------------------------------------------------------------------------------------------- */
 
-static err_t give(struct cluster *c, uint64_t stream, bool seal, const struct cover *need, struct buf *answer)
+static err_t give(struct cluster *c, uint64_t stream, bool keys, const struct cover *need, struct buf *answer)
 {
     struct stream_given g;
     struct arena a;
     if (!cover_empty(need)) TRY(reach_here(c, need, mono_add(rt_now(), (int64_t)GIVE_WAIT_MS * NS_PER_MS)));
-    if (seal) TRY(store_seal(c->o.store));
+    TRY(store_seal(c->o.store));
     arena_init(&a, &c->memory);
     stream_given_init(&g);
-    err_t e = stream_give(c->o.store, stream, &a, &g);
+    err_t e = stream_give(c->o.store, stream, keys, &a, &g);
     if (e == OK) stream_given_put(&g, answer);
     if (e == OK) e = buf_check(answer);
     struct err_record why = *err_record();
@@ -73,11 +73,11 @@ err_t handoff_on_list(void *ctx, const struct rpc_request *rq, struct buf *answe
     struct bytes_in in = bytes_in_of(rq->body);
     struct cover need;
     uint64_t stream = bytes_in_u64(&in);
-    bool seal = bytes_in_u8(&in) != 0;
+    bool keys = bytes_in_u8(&in) != 0;
     cover_init(&need);
     err_t e = cover_get(&in, COVER_INTERVALS_MAX, &need);
     if (e == OK && in.bad) e = err_set(ERR_CORRUPT, "a request for the list of a stream is cut");
-    if (e == OK) e = give(ctx, stream, seal, &need, answer);
+    if (e == OK) e = give(ctx, stream, keys, &need, answer);
     struct err_record why = *err_record();
     cover_deinit(&need);
     *err_record() = why;
@@ -108,13 +108,13 @@ static err_t call(struct copy *k, uint16_t method, const struct buf *ask, uint32
     return cluster_call(k->c, k->from, &call, answer);
 }
 
-static err_t list(struct copy *k, const struct cover *need, struct arena *a, struct stream_given *out)
+static err_t list(struct copy *k, bool keys, const struct cover *need, struct arena *a, struct stream_given *out)
 {
     struct buf ask, answer;
     buf_init(&ask, CALL_BYTES_MAX, NULL);
     buf_init(&answer, CALL_BYTES_MAX, &k->c->memory);
     bytes_out_u64(&ask, k->stream);
-    buf_byte(&ask, 1);
+    buf_byte(&ask, keys);
     cover_put(need, &ask);
     err_t e = call(k, METHOD_STREAM_LIST, &ask, STREAM_LIST_MAX, &answer);
     struct bytes_in in = bytes_in_of(buf_view(&answer));
@@ -246,7 +246,7 @@ static err_t pass(struct copy *k, bool *more)
     arena_init(&a, &k->c->memory);
     stream_given_init(&g);
     cover_init(&none);
-    err_t e = list(k, &none, &a, &g);
+    err_t e = list(k, false, &none, &a, &g);
     uint64_t left = e == OK ? bytes_left(k, &g) : 0;
     *more = left > LAST_PASS_BYTES;
     if (e == OK && *more) e = fetch_all(k, &g, &gone);
@@ -260,7 +260,7 @@ static err_t pass(struct copy *k, bool *more)
 static err_t last_frozen(struct copy *k, struct arena *a, struct stream_given *g, const struct cover *mine)
 {
     uint32_t gone;
-    TRY(list(k, mine, a, g));
+    TRY(list(k, true, mine, a, g));
     bytes_left(k, g);
     TRY(fetch_all(k, g, &gone));
     if (gone) return err_set(ERR_UNAVAILABLE, "%u files were merged while they were fetched", gone);

@@ -5,11 +5,12 @@
  *   pass     the list of the giver, which seals before it; files that are not here yet, in ranges. A file that was merged away
  *            meanwhile comes in another one of the next pass. Until little is left (LAST_PASS_BYTES) or PASSES_MAX passes are over
  *   last     the stream is frozen here: no batch of it is logged, the quorum goes on with others. The giver first fetches what is here and not
- *            there, then seals and lists; the rest of the files, within FREEZE_MS; then the list takes the place of what is here
+ *            there, then seals and lists, with the keys of requests that it remembers; the rest of the files, within FREEZE_MS; then
+ *            the list takes the place of what is here
  * What fails is tried again, from whoever has it then, after a pause that doubles from PAUSE_MIN_MS to PAUSE_MAX_MS; what was fetched
  * for it is removed.
  *
- *   METHOD_STREAM_LIST  u64 stream | u8 seal first | cover that must be in it  ->  stream_given_put
+ *   METHOD_STREAM_LIST  u64 stream | u8 keys as well | cover that must be in it  ->  stream_given_put
  *   METHOD_STREAM_READ  name (32) | v offset | v bytes                         ->  the bytes. ERR_NOT_FOUND: no such file any more */
 #ifndef CLUSTER_HANDOFF_H
 #define CLUSTER_HANDOFF_H

@@ -32,6 +32,7 @@ struct passing {
     struct request_head head;
     bool named, claimed; /* the name came with it and is claimed; the content is */
     bool logged;         /* its claims have ended */
+    uint64_t thaws;      /* of the store, before it claimed anything */
     struct split *split;
     struct batch *decoded; /* n */
     uint32_t ndecoded;
@@ -156,6 +157,10 @@ static err_t log_and_insert(struct passing *p)
      * then, which waits for those that came past this. */
     if (atomic_load_explicit(&s->frozen, memory_order_acquire) == p->head.name.stream) {
         e = err_set(ERR_UNAVAILABLE, "stream %016" PRIx64 " is being filled from another node", p->head.name.stream);
+        goto out;
+    }
+    if (atomic_load_explicit(&s->thaws, memory_order_relaxed) != p->thaws) {
+        e = err_set(ERR_UNAVAILABLE, "a stream was filled from another node meanwhile: what is new here is to be asked again");
         goto out;
     }
     t.generation = p->entry.generation = sh->generation;
@@ -327,7 +332,7 @@ static err_t pass(struct passing *p)
 
 static err_t append_request(struct append *ap)
 {
-    struct passing p = { .ap = ap, .sh = shard_here(ap->s) };
+    struct passing p = { .ap = ap, .sh = shard_here(ap->s), .thaws = atomic_load_explicit(&ap->s->thaws, memory_order_acquire) };
     arena_init(&p.a, &ap->s->mem);
     err_t e = pass(&p);
     if (!p.logged) end_claims(&p, 0, false); /* it never came to the log */

@@ -110,6 +110,12 @@ err_t catalog_commit(struct store *s, struct catalog_batch *b)
 
 /* -- core 0's copy ---------------------------------------------------------------------------------------- */
 
+void catalog_add_dedup(struct store *s, const struct dedup_item *i)
+{
+    s->dedups = store_grow(s->dedups, &s->dedups_cap, s->ndedups + 1, sizeof *s->dedups);
+    s->dedups[s->ndedups++] = *i;
+}
+
 static void account(struct store *s)
 {
     uint64_t bytes = 0;
@@ -233,8 +239,7 @@ static err_t load_dedups(struct store *s, struct arena *a)
             memcpy(&wall_ms, v.p + at, sizeof wall_ms);
             d.wall_ms = MAX(d.wall_ms, wall_ms);
         }
-        s->dedups = store_grow(s->dedups, &s->dedups_cap, s->ndedups + 1, sizeof *s->dedups);
-        s->dedups[s->ndedups++] = d;
+        catalog_add_dedup(s, &d);
         TRY(dedup_import(s, d.generation, v));
     }
     return OK;

@@ -74,12 +74,16 @@ static const struct dedup_entry *set_find(const struct dedup_set *s, hash128 key
     return NULL;
 }
 
+hash128 dedup_key_foreign(hash128 content, uint64_t stream)
+{
+    const uint64_t both[3] = { content.lo, content.hi, stream };
+    return hash128_of(str_n(both, sizeof both));
+}
+
 hash128 dedup_key_of(const struct store *s, hash128 content, uint64_t stream)
 {
     const hash128 none = { 0, 0 };
-    if (stream == s->own_stream || hash128_eq(content, none)) return content;
-    const uint64_t both[3] = { content.lo, content.hi, stream };
-    return hash128_of(str_n(both, sizeof both));
+    return stream == s->own_stream || hash128_eq(content, none) ? content : dedup_key_foreign(content, stream);
 }
 
 void dedup_init(struct dedup *d, unsigned cores)
@@ -210,7 +214,7 @@ void dedup_put(struct buf *out, const struct dedup_entry *e)
     buf_put(out, v, sizeof v);
 }
 
-static void get_entry(const char *p, uint64_t generation, struct dedup_entry *e)
+void dedup_get(const char *p, uint64_t generation, struct dedup_entry *e)
 {
     uint64_t v[DEDUP_BYTES / 8];
     memcpy(v, p, sizeof v);
@@ -236,21 +240,39 @@ int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out
     return MAX(a, b);
 }
 
+static void export_names(const struct dedup *d, const struct dedup_set *s, uint64_t stream, const struct cover *of, struct buf *out)
+{
+    for (size_t i = 0; i < s->count; i++) {
+        const struct dedup_entry *e = &s->entries[i];
+        if (e->name.stream == stream && !is_forgotten(&d->forgotten, e) && cover_has(of, &e->name)) dedup_put(out, e);
+    }
+}
+
+void dedup_export_stream(const struct dedup *d, uint64_t stream, const struct cover *of, struct buf *out)
+{
+    export_names(d, &d->old, stream, of, out);
+    export_names(d, &d->young, stream, of, out);
+}
+
 struct import_call {
     struct store *s;
     struct str bytes;
     uint64_t generation;
 };
 
+void dedup_import_here(struct shard *sh, uint64_t generation, struct str bytes)
+{
+    for (size_t at = 0; at + DEDUP_BYTES <= bytes.n; at += DEDUP_BYTES) {
+        struct dedup_entry e;
+        dedup_get(bytes.p + at, generation, &e);
+        if (dedup_core(e.key, sh->store->cores) == sh->core) dedup_remember(&sh->dedup, &e);
+    }
+}
+
 static err_t import_here(void *arg)
 {
     const struct import_call *c = arg;
-    struct shard *sh = shard_here(c->s);
-    for (size_t at = 0; at + DEDUP_BYTES <= c->bytes.n; at += DEDUP_BYTES) {
-        struct dedup_entry e;
-        get_entry(c->bytes.p + at, c->generation, &e);
-        if (dedup_core(e.key, c->s->cores) == sh->core) dedup_remember(&sh->dedup, &e);
-    }
+    dedup_import_here(shard_here(c->s), c->generation, c->bytes);
     return OK;
 }
 

@@ -48,6 +48,8 @@ struct dedup_entry {
 };
 /* Of a request's content (request_key; zero = none) in a stream. */
 hash128 dedup_key_of(const struct store *s, hash128 content, uint64_t stream);
+/* The same of a stream that is not the node's own. */
+hash128 dedup_key_foreign(hash128 content, uint64_t stream);
 /* Requests of a scope that were acked in `generation` or before are not known any more: a deletion was made since, and what is
  * written again is to be stored again. A list that would grow past its maximum becomes one entry for all scopes. */
 enum { DEDUP_FORGOTTEN_MAX = 256 };
@@ -79,15 +81,19 @@ void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked) MAY_
 void dedup_remember(struct dedup *d, const struct dedup_entry *e);
 /* Appends the entries of a generation as bytes for the catalog, DEDUP_BYTES each; the newest wall_ms. */
 int64_t dedup_export(const struct dedup *d, uint64_t generation, struct buf *out);
+/* Likewise those of a stream whose names are in `of`. */
+void dedup_export_stream(const struct dedup *d, uint64_t stream, const struct cover *of, struct buf *out);
 /* Gives entries (bytes as exported) to their cores. */
 MUST_CHECK err_t dedup_import(struct store *s, uint64_t generation, struct str bytes) MAY_YIELD;
+struct shard;
+void dedup_import_here(struct shard *sh, uint64_t generation, struct str bytes); /* those of the running core */
 void dedup_put(struct buf *out, const struct dedup_entry *e); /* the bytes of one */
+void dedup_get(const char *p, uint64_t generation, struct dedup_entry *e);
 static inline unsigned dedup_core(hash128 key, unsigned cores)
 {
     return (unsigned)(key.lo % cores);
 }
 
-struct shard;
 struct catalog_batch;
 /* -- coverage (store_cover.c) ------------------------------------------------------------------------------- */
 struct name_gen { /* names of a generation that is not sealed */
@@ -224,6 +230,7 @@ struct store {
     node_id node;
     uint64_t epoch, own_stream;  /* own_stream: of this node alone */
     _Atomic uint64_t frozen;     /* the stream that is taken from another node (stream_copy.h): no batch of it is logged. 0 = none */
+    _Atomic uint64_t thaws;      /* how often one was frozen and is not any more: what a request found out before does not hold after it */
     struct stream *streams;      /* [STREAMS_MAX], as they came: written by core 0, one that is counted never changes */
     _Atomic uint32_t nstreams;
     struct {
@@ -335,6 +342,7 @@ void catalog_del_seg(struct catalog_batch *b, const struct seg_info *i);
 void catalog_put_sealed(struct catalog_batch *b, uint64_t generation);
 void catalog_put_dedup(struct catalog_batch *b, const struct dedup_item *i, struct str bytes);
 void catalog_del_dedup(struct catalog_batch *b, const struct dedup_item *i);
+void catalog_add_dedup(struct store *s, const struct dedup_item *i); /* to core 0's list of them */
 /* Any other record; STR_NONE deletes it. The key lives in b's arena, the value until the commit. */
 void catalog_put(struct catalog_batch *b, struct str key, struct str value);
 /* Whatever comes of the commit that failed: the next one deletes the record first. */
@@ -361,6 +369,8 @@ struct seg_swap {
     const struct cover *taken;
     const struct dead_mark *marks;
     uint32_t nmarks;
+    struct str keys;            /* of its requests, as dedup_export writes them */
+    struct dedup_item keys_at;  /* their record in the catalog */
 };
 /* `in` takes the place of `out` in the catalog, in infos and on every core, there without a yield between, so that a view
  * has the ones or the others. All or nothing: on an error everything is as before and the files of `in` are deleted.

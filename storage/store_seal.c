@@ -167,8 +167,7 @@ static void put_keys(struct store *s, struct catalog_batch *b, const struct part
         if (parts[c].keys.n == 0) continue;
         struct dedup_item d = { parts[c].generation, c, parts[c].keys_wall_ms };
         catalog_put_dedup(b, &d, buf_view(&parts[c].keys));
-        s->dedups = store_grow(s->dedups, &s->dedups_cap, s->ndedups + 1, sizeof *s->dedups);
-        s->dedups[s->ndedups++] = d;
+        catalog_add_dedup(s, &d);
     }
 }
 

@@ -90,6 +90,7 @@ static err_t publish_here(void *arg)
         shard_seg_add(sh, sh->coming[i]);
     sh->ncoming = 0;
     if (c->w->taken) held_taken_here(sh, c->w->taken);
+    dedup_import_here(sh, c->w->keys_at.generation, c->w->keys);
     for (uint32_t i = 0; i < ngone; i++) {
         if (!file_among(seg_info(gone[i]), c->w->in, c->w->nin)) seg_doom(gone[i]);
         seg_put(gone[i]);
@@ -118,6 +119,7 @@ static err_t commit(struct store *s, const struct seg_swap *w, bool *unknown)
     put_swap(&b, w->out, w->nout, w->in, w->nin);
     dead_put(&b, w->marks, w->nmarks);
     if (w->taken) held_catalog(s, &b, w->taken);
+    if (w->keys.n) catalog_put_dedup(&b, &w->keys_at, w->keys);
     err_t e = catalog_commit(s, &b);
     if (e == OK && errinj_hit(EI_SWAP_AFTER_COMMIT)) e = err_set(ERR_IO, "injected: after the catalog commit of a swap");
     *unknown = e != OK;
@@ -132,6 +134,7 @@ static bool take_back(struct store *s, const struct seg_swap *w)
     if (s->undo.cap == 0) catalog_batch_init(&s->undo);
     put_swap(&s->undo, w->in, w->nin, w->out, w->nout);
     if (w->taken) held_catalog_again(s, &s->undo, w->taken->streams[0].id);
+    if (w->keys.n) catalog_del_dedup(&s->undo, &w->keys_at);
     catalog_batch_init(&nothing);
     err_t e = catalog_commit(s, &nothing);
     catalog_batch_deinit(&nothing);
@@ -183,6 +186,7 @@ err_t store_swap(struct store *s, const struct seg_swap *w)
         for (uint32_t i = 0; i < w->nin; i++)
             catalog_add_info(s, &w->in[i]);
         if (w->taken) held_taken(s, w->taken);
+        if (w->keys.n) catalog_add_dedup(s, &w->keys_at);
         store_call_all(s, publish_here, args);
         forget_marks(s, w);
     } else {

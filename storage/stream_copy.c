@@ -11,7 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { GIVEN_VERSION = 1, NAME_HEX = 32, SEG_LEAST = NAME_HEX + 31 };
+enum { GIVEN_VERSION = 2, NAME_HEX = 32, SEG_LEAST = NAME_HEX + 31 };
 
 void stream_given_init(struct stream_given *g)
 {
@@ -30,6 +30,7 @@ void stream_given_deinit(struct stream_given *g)
 struct give {
     struct store *s;
     uint64_t stream;
+    bool keys;
     struct arena *a;
     struct stream_given *out;
 };
@@ -106,7 +107,8 @@ static err_t give_locked(struct give *c)
         if (s->infos[i].stream == c->stream) TRY(give_seg(c, &s->infos[i]));
     cover_pick(&s->sealed, &c->stream, 1, &c->out->cover);
     give_places(c->out);
-    return arena_check(c->a);
+    TRY(arena_check(c->a));
+    return c->keys ? stream_keys_give(s, c->stream, &c->out->cover, c->a, &c->out->keys) : OK;
 }
 
 static err_t give_here(void *arg)
@@ -118,9 +120,9 @@ static err_t give_here(void *arg)
     return e;
 }
 
-err_t stream_give(struct store *s, uint64_t stream, struct arena *a, struct stream_given *out)
+err_t stream_give(struct store *s, uint64_t stream, bool keys, struct arena *a, struct stream_given *out)
 {
-    struct give c = { s, stream, a, out };
+    struct give c = { s, stream, keys, a, out };
     out->stream = stream;
     return rt_call(0, RT_MAINTENANCE, give_here, &c);
 }
@@ -184,6 +186,7 @@ void stream_given_put(const struct stream_given *g, struct buf *out)
     for (uint32_t i = 0; i < g->n; i++)
         put_seg(&g->segs[i], out);
     cover_put(&g->cover, out);
+    stream_keys_put(&g->keys, out);
 }
 
 static err_t malformed(void)
@@ -262,7 +265,8 @@ err_t stream_given_get(struct bytes_in *in, uint32_t intervals_max, struct arena
     TRY(check_distinct(out, a));
     TRY(cover_get(in, intervals_max, &out->cover));
     if (out->cover.n > 1 || (out->cover.n == 1 && out->cover.streams[0].id != out->stream)) return malformed();
-    return n > 0 && out->cover.n == 0 ? malformed() : OK;
+    if (n > 0 && out->cover.n == 0) return malformed();
+    return stream_keys_get(in, out->stream, &out->cover, a, &out->keys);
 }
 
 /* -- taking: a file ------------------------------------------------------------------------------------------ */
@@ -430,6 +434,7 @@ err_t stream_freeze(struct store *s, uint64_t stream)
 
 void stream_thaw(struct store *s)
 {
+    atomic_fetch_add(&s->thaws, 1);
     atomic_store(&s->frozen, 0);
 }
 
@@ -442,6 +447,7 @@ struct taking {
     uint32_t nout;
     struct dead_mark *marks;
     uint32_t nmarks;
+    struct buf keys;
     err_t result;
     struct err_record why;
 };
@@ -505,8 +511,11 @@ static err_t prepare(struct taking *t)
 static err_t take_locked(struct taking *t)
 {
     TRY(prepare(t));
+    struct dedup_item at = { .generation = t->first }; /* which no seal writes one of */
+    at.wall_ms = stream_keys_take(t->s, &t->g->keys, &t->keys);
+    TRY(buf_check(&t->keys));
     const struct seg_swap w = { .out = t->out, .nout = t->nout, .in = t->in, .nin = t->g->n, .taken = &t->g->cover,
-                                .marks = t->marks, .nmarks = t->nmarks };
+                                .marks = t->marks, .nmarks = t->nmarks, .keys = buf_view(&t->keys), .keys_at = at };
     TRY(store_swap(t->s, &w));
     compaction_wake(t->s);
     return OK;
@@ -515,12 +524,14 @@ static err_t take_locked(struct taking *t)
 static err_t take(struct taking *t)
 {
     struct store *s = t->s;
-    uint64_t places = t->g->n ? t->g->segs[t->g->n - 1].info.generation : 0;
+    uint64_t places = t->g->n ? t->g->segs[t->g->n - 1].info.generation : 2; /* one for the keys at least */
     TRY(store_seal_free(s, (uint32_t)(places + places % 2), &t->first));
     TRY(sem_take(&s->changing, 1));
     arena_init(&t->a, NULL);
+    buf_init(&t->keys, (size_t)STREAM_KEYS_MAX * DEDUP_BYTES, NULL);
     err_t e = take_locked(t);
     struct err_record why = *err_record();
+    buf_deinit(&t->keys);
     arena_deinit(&t->a);
     sem_give(&s->changing, 1);
     *err_record() = why;

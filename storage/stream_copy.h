@@ -1,8 +1,8 @@
 /* A whole stream from one node to another, as segments: for a node that lost its disk, that was away for longer than logs are kept, or
  * that takes the place of one that is gone. What travels is files, as they are, and one list of them.
  *
- *   giver   stream_give   what is sealed of the stream, at one instant: its segments in their order, the marks of dead rows, and the
- *                         names that are covered by them
+ *   giver   stream_give   what is sealed of the stream, at one instant: its segments in their order, the marks of dead rows, the
+ *                         names that are covered by them, and (of the last list) the keys of those requests that are remembered
  *           stream_read   a range of one of these files. Nothing is pinned: a file that was merged away meanwhile is not found, and the
  *                         taker asks for the list again
  *   taker   stream_file_* writes a file beside the segments, verified by its name (the hash of its footer, which has the checksums
@@ -18,6 +18,8 @@
  *  3. The segments get generations that no batch entered (store_seal_free), in the order of the giver: of two samples of one series and
  *     time in the stream the one counts that counted there. Of one in another stream here, what is taken now is the later.
  *  4. Rows that are dead at the giver or here are dead afterwards.
+ *  5. From stream_thaw on a request of the stream whose content the giver remembered is known here, too (stream_keys.h). One that looked
+ *     for its name or its content before and is not logged yet is refused (ERR_UNAVAILABLE).
  *
  * Not given (ERR_UNAVAILABLE, with a message; another giver may do): a stream with a segment that cannot be read or of the object tier,
  * or one in which a deletion of series or of an index still hides rows (tombstone.h: until merges have worked it in). A node with an
@@ -31,6 +33,7 @@
 #include "storage/seg.h"
 #include "storage/store.h"
 #include "storage/store_delete.h"
+#include "storage/stream_keys.h"
 
 enum {
     STREAM_SEGS_MAX = 65536,    /* of one stream */
@@ -47,17 +50,18 @@ struct stream_given {
     uint32_t n;
     struct stream_seg *segs; /* in the arena, with all they point to */
     struct cover cover;
+    struct stream_keys keys; /* in the arena */
 };
 
-/* Into an empty one; stream_given_deinit, also after an error. */
-MUST_CHECK err_t stream_give(struct store *s, uint64_t stream, struct arena *a, struct stream_given *out) MAY_YIELD;
+/* Into an empty one; stream_given_deinit, also after an error. keys: with those of requests. */
+MUST_CHECK err_t stream_give(struct store *s, uint64_t stream, bool keys, struct arena *a, struct stream_given *out) MAY_YIELD;
 MUST_CHECK err_t stream_read(struct store *s, const char name[40], uint64_t off, uint32_t n, struct buf *out) MAY_YIELD;
 void stream_given_init(struct stream_given *g);
 void stream_given_deinit(struct stream_given *g);
 
 /* Bytes of a list:
- *   u8 version (1) | u64 stream | v segments | (32 hex digits of the name | v bytes | u64 tmin_ns | u64 tmax_ns | v place | v core |
- *   v cores | v level | u8 object | u64 sealed_ms | v marks | (v group | s seg_dead_encode)*)* | cover */
+ *   u8 version (2) | u64 stream | v segments | (32 hex digits of the name | v bytes | u64 tmin_ns | u64 tmax_ns | v place | v core |
+ *   v cores | v level | u8 object | u64 sealed_ms | v marks | (v group | s seg_dead_encode)*)* | cover | keys (stream_keys.h) */
 void stream_given_put(const struct stream_given *g, struct buf *out);
 /* ERR_CORRUPT: malformed, two of one name or place, names of another stream. The marks' bytes are looked at when the segment is opened. */
 MUST_CHECK err_t stream_given_get(struct bytes_in *in, uint32_t intervals_max, struct arena *a, struct stream_given *out);

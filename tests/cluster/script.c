@@ -210,7 +210,7 @@ static bool rows_everywhere(struct world *w, uint32_t tenant, char *why, size_t 
         for (uint32_t i = 0; answered && i < m->nrows; i++)
             m->rows[i].seen = 0;
         for (uint32_t i = 0; answered && i < a.n; i++) {
-            if (m->rows[a.rows[i]].seen++) wrong("C4: node %u has row %u twice", node, a.rows[i]);
+            if (m->rows[a.rows[i]].seen++) wrong("C4: node %u has row %u of request %u twice", node, a.rows[i], m->rows[a.rows[i]].request);
             copies[a.rows[i]]++;
         }
         if (answered) free(a.rows);

@@ -20,7 +20,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         struct bytes_in more = bytes_in_of(buf_view(&out));
         err_t e = stream_given_get(&more, 10000, &a, &again);
         ASSERT(!out.failed && e == OK && again.n == g.n && again.stream == g.stream);
-        ASSERT(bytes_in_left(&more) == 0 && cover_hash(&again.cover) == cover_hash(&g.cover));
+        ASSERT(bytes_in_left(&more) == 0 && cover_hash(&again.cover) == cover_hash(&g.cover) && again.keys.n == g.keys.n);
     }
     buf_deinit(&out);
     stream_given_deinit(&g);
