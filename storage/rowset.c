@@ -5,6 +5,8 @@
 #include "storage/seg_text.h"
 #include "storage/table_grow.h"
 
+#include <stdlib.h>
+
 /* Fewer than one row of so many are decoded alone. */
 enum { FEW_OF = 16 };
 
@@ -265,6 +267,13 @@ err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t 
     return link_of(rs->impl, rel, first, child_rows);
 }
 
+static int by_name(const void *pa, const void *pb)
+{
+    const struct column_key *a = pa, *b = pb;
+    int c = a->scope != b->scope ? (a->scope > b->scope ? 1 : -1) : str_cmp(a->name, b->name);
+    return c ? c : (a->type > b->type) - (a->type < b->type);
+}
+
 err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n)
 {
     struct rowset_impl *im = rs->impl;
@@ -277,7 +286,9 @@ err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, ui
         out[i] = t ? (struct column_key){ t->cols[i].scope, t->cols[i].type, t->cols[i].name }
                    : (struct column_key){ r->cols[i].scope, r->cols[i].type, r->cols[i].name };
     *keys = out;
-    return arena_check(a);
+    TRY(arena_check(a));
+    if (*n) qsort(out, *n, sizeof *out, by_name);
+    return OK;
 }
 
 /* -- finding text ----------------------------------------------------------------------------------------------------- */

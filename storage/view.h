@@ -116,7 +116,7 @@ MUST_CHECK err_t rowset_dim_at(struct rowset *rs, int rel, const uint32_t *rows,
                                uint32_t *dim_rows) MAY_YIELD;
 /* REL_EVENTS, REL_LINKS: offsets (nrows + 1); NULL when no row has any. */
 MUST_CHECK err_t rowset_child(struct rowset *rs, int rel, const uint32_t **first, uint32_t *child_rows) MAY_YIELD;
-/* The columns there are, without decoding them. */
+/* The columns there are, without decoding them, by scope, name and type: what is written from them does not say how rows are stored. */
 MUST_CHECK err_t rowset_keys(struct rowset *rs, int rel, const struct column_key **keys, uint32_t *n) MAY_YIELD;
 
 /* -- metrics ------------------------------------------------------------------------------------------ */

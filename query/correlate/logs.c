@@ -91,7 +91,7 @@ static void offer(struct find *f, int64_t time, enum corr_severity severity, uin
     l->body = arena_str(f->a, str_sub(text_at(f, F_BODY, row), 0, CORR_BODY_MAX));
     l->has_trace = id_at(f, F_TRACE, row, l->trace_id, 16);
     l->has_span = id_at(f, F_SPAN, row, l->span_id, 8);
-    e.addr = hash64(l->body) + hash64(l->service) + hash64(str_n(l->trace_id, 16)) + hash64(str_n(l->span_id, 8));
+    e.addr = hash64(l->body) + hash64(l->service) + hash64_with(l->severity, 1) + hash64(str_n(l->trace_id, 16)) + hash64(str_n(l->span_id, 8));
     e.row = f->noffered;
     if (!op_topn_offer(&f->out->top, &e)) return;
     f->offered = arena_grow(f->a, f->offered, f->noffered, &f->offered_cap, f->noffered + 1, sizeof(struct corr_log *));
@@ -235,7 +235,7 @@ err_t corr_logs(struct query *q, const struct corr_logs_req *rq, struct corr_log
         merge_counts(out, &part->logs, q->arena);
         op_topn_merge(&top, &part->top);
     }
-    op_topn_finish(&top);
+    op_topn_finish(&top, NULL);
     out->v = ARENA_RAW(q->arena, struct corr_log, top.count + 1);
     for (uint32_t i = 0; i < top.count; i++) {
         struct corr_log *l = &out->v[out->n++];

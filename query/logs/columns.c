@@ -2,6 +2,8 @@
 
 #include "base/core/hash.h"
 
+#include <stdlib.h>
+
 static void set_add(struct log_column_set *s, struct str prefix, struct str name, enum col_type type)
 {
     char full[TABLE_NAME_MAX * 2];
@@ -90,6 +92,13 @@ err_t log_columns_fragment(struct query *q, struct view *v, const void *plan, st
     return e;
 }
 
+static int by_name(const void *pa, const void *pb)
+{
+    const struct log_column *a = pa, *b = pb;
+    int c = str_cmp(a->name, b->name);
+    return c ? c : (a->type > b->type) - (a->type < b->type);
+}
+
 static err_t gather(struct query *q, struct log_columns_plan *p, struct log_column_set *all)
 {
     struct scatter sc;
@@ -100,6 +109,7 @@ static err_t gather(struct query *q, struct log_columns_plan *p, struct log_colu
             set_add(all, s->v[i].name, STR(""), s->v[i].type);
     }
     scatter_free(&sc);
+    if (all->n) qsort(all->v, all->n, sizeof *all->v, by_name);
     return arena_check(q->arena);
 }
 

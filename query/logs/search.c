@@ -420,6 +420,7 @@ err_t log_search_fragment(struct query *q, struct view *v, const void *plan, str
         e = op_agg_init(&out->agg, p->aggs, p->s->naggs, a, AGG_BUCKETS_MAX);
     }
     if (e == OK) e = run_scan(r);
+    if (e == OK) op_topn_close(&out->top);
     if (e == OK) e = write_rows(r);
     op_scan_close(&r->scan);
     if (out->agg_open) op_agg_deinit(&out->agg); /* its states live in the arena */
@@ -496,9 +497,17 @@ out:
     return e;
 }
 
+/* Rows that have the same keys and the same address differ in what else they hold, if at all. */
+static int by_content(const void *pa, const void *pb)
+{
+    const struct log_hit *a = (const void *)((const struct topn_entry *)pa)->payload.p, *b = (const void *)((const struct topn_entry *)pb)->payload.p;
+    int c = str_cmp(a->source, b->source);
+    return c ? c : str_cmp(a->index, b->index);
+}
+
 static void finish_hits(struct query *q, const struct log_search *s, struct merged *m, struct log_result *out)
 {
-    op_topn_finish(&m->top);
+    op_topn_finish(&m->top, by_content);
     out->nkeys = m->spec.nkeys;
     out->hits = ARENA_ARRAY(q->arena, struct log_hit, m->top.count + 1);
     for (uint32_t i = s->offset; i < m->top.count; i++)

@@ -158,7 +158,7 @@ static void search_partial_put(const void *plan, const void *partial, struct buf
 
 static void get_hits(struct wire_in *w, const struct log_plan *p, struct op_topn *top)
 {
-    top->heap = WIRE_LIST(w, struct topn_entry, 10 + p->nkeys, p->top.n, &top->count);
+    top->heap = WIRE_LIST(w, struct topn_entry, 10 + p->nkeys, p->top.n ? p->top.n + TOPN_TIED_MAX : 0, &top->count);
     for (uint32_t i = 0; i < top->count && !w->in->bad; i++) {
         struct topn_entry *e = &top->heap[i];
         struct log_payload *x = ARENA_NEW(w->a, struct log_payload);

@@ -1,5 +1,7 @@
 #include "query/ops/op_topn.h"
 
+#include <stdlib.h>
+
 void op_topn_init(struct op_topn *t, const struct topn_spec *spec, struct arena *mem)
 {
     *t = (struct op_topn){ .spec = spec, .mem = mem };
@@ -65,12 +67,32 @@ static void keep_strings(struct op_topn *t, struct topn_entry *e)
         if (e->key[k].type >= COL_STR) e->key[k].s = arena_str(t->mem, e->key[k].s);
 }
 
+static void keep_tied(struct op_topn *t, const struct topn_entry *e)
+{
+    if (t->ntied == TOPN_TIED_MAX) return;
+    size_t cap = t->tied_cap;
+    t->tied = arena_grow(t->mem, t->tied, t->ntied, &cap, (size_t)t->ntied + 1, sizeof *t->tied);
+    t->tied_cap = (uint32_t)cap;
+    t->tied[t->ntied++] = *e;
+}
+
+/* The worst goes, with those equal to it; unless the next worst is equal too. */
+static void replace_worst(struct op_topn *t, const struct topn_entry *e)
+{
+    struct topn_entry was = t->heap[0];
+    t->heap[0] = *e;
+    sift_down(t, 0);
+    if (topn_cmp(t->spec, &was, &t->heap[0]) == 0) keep_tied(t, &was);
+    else t->ntied = 0;
+}
+
 static bool insert(struct op_topn *t, const struct topn_entry *e)
 {
     if (t->count == t->spec->n) {
-        if (topn_cmp(t->spec, e, &t->heap[0]) >= 0) return false;
-        t->heap[0] = *e;
-        sift_down(t, 0);
+        int c = topn_cmp(t->spec, e, &t->heap[0]);
+        if (c > 0 || (c == 0 && t->ntied == TOPN_TIED_MAX)) return false;
+        if (c == 0) keep_tied(t, e);
+        else replace_worst(t, e);
         return true;
     }
     size_t cap = t->cap;
@@ -85,7 +107,7 @@ bool op_topn_offer(struct op_topn *t, const struct topn_entry *e)
 {
     if (!op_topn_wants(t, e->key)) return false;
     if (t->spec->has_after && topn_cmp(t->spec, e, &t->spec->after) <= 0) return false;
-    if (t->count == t->spec->n && topn_cmp(t->spec, e, &t->heap[0]) >= 0) return false;
+    if (t->count == t->spec->n && topn_cmp(t->spec, e, &t->heap[0]) > 0) return false;
     struct topn_entry copy = *e;
     copy.payload = STR_NONE;
     keep_strings(t, &copy);
@@ -98,17 +120,35 @@ void op_topn_merge(struct op_topn *into, const struct op_topn *from)
         (void)insert(into, &from->heap[i]);
 }
 
-void op_topn_finish(struct op_topn *t)
+void op_topn_close(struct op_topn *t)
 {
-    /* Heap sort in place: the worst goes to the end, again and again. */
+    size_t cap = t->cap;
+    t->heap = arena_grow(t->mem, t->heap, t->count, &cap, (size_t)t->count + t->ntied, sizeof *t->heap);
+    for (uint32_t i = 0; i < t->ntied; i++)
+        t->heap[t->count++] = t->tied[i];
+    t->ntied = 0;
+}
+
+void op_topn_finish(struct op_topn *t, topn_settle_fn *settle)
+{
+    op_topn_close(t);
+    /* Heap sort in place: the worst goes to the end, again and again. What was tied is no worse than the top, so the order of a heap is
+     * made anew. */
     uint32_t n = t->count;
+    for (uint32_t i = n / 2; i-- > 0;)
+        sift_down(t, i);
     while (t->count > 1) {
         struct topn_entry worst = t->heap[0];
         t->heap[0] = t->heap[--t->count];
         sift_down(t, 0);
         t->heap[t->count] = worst;
     }
-    t->count = n;
+    for (uint32_t i = 0, end; settle && i < n; i = end) {
+        for (end = i + 1; end < n && topn_cmp(t->spec, &t->heap[i], &t->heap[end]) == 0;)
+            end++;
+        if (end > i + 1) qsort(t->heap + i, end - i, sizeof *t->heap, settle);
+    }
+    t->count = MIN(n, t->spec->n);
 }
 
 bool op_topn_full_beyond(const struct op_topn *t, int64_t bound)

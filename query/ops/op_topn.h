@@ -1,14 +1,17 @@
 /* The n best rows under at most two sort keys. Ties go by `addr`, a number that the caller derives from the row's
  * content, so that the order is the same on every core, before and after a seal, and from page to page.
  *
+ * Rows that are equal in all that are settled by the caller at the end, by what it only then reads of them: until then up to TOPN_TIED_MAX
+ * rows that are equal to the worst kept one are kept beside it.
+ *
  * A bounded heap with the worst kept row on top. Rows without a value of a key sort last in both directions.
- * Strings of kept keys are copied. After the scan: op_topn_merge the partial states, op_topn_finish sorts. */
+ * Strings of kept keys are copied. After the scan: op_topn_close; op_topn_merge the partial states, op_topn_finish sorts. */
 #ifndef QUERY_OPS_OP_TOPN_H
 #define QUERY_OPS_OP_TOPN_H
 
 #include "query/ops/attr.h"
 
-enum { TOPN_KEYS_MAX = 2 };
+enum { TOPN_KEYS_MAX = 2, TOPN_TIED_MAX = 1000 };
 
 struct topn_entry {
     struct val key[TOPN_KEYS_MAX];
@@ -30,6 +33,8 @@ struct op_topn {
     struct arena *mem;
     struct topn_entry *heap;
     uint32_t count, cap;
+    struct topn_entry *tied; /* equal to heap[0], of a full heap */
+    uint32_t ntied, tied_cap;
 };
 
 void op_topn_init(struct op_topn *t, const struct topn_spec *spec, struct arena *mem);
@@ -39,9 +44,13 @@ int topn_cmp(const struct topn_spec *s, const struct topn_entry *a, const struct
 bool op_topn_wants(const struct op_topn *t, const struct val key[TOPN_KEYS_MAX]);
 /* Offers a row; true when it is kept. */
 bool op_topn_offer(struct op_topn *t, const struct topn_entry *e);
-void op_topn_merge(struct op_topn *into, const struct op_topn *from); /* payloads are borrowed */
-/* Sorts heap[0..count) best first. No offers after that. */
-void op_topn_finish(struct op_topn *t);
+/* What is kept is heap[0..count), at most n + TOPN_TIED_MAX rows, in no order. No offers after that. */
+void op_topn_close(struct op_topn *t);
+void op_topn_merge(struct op_topn *into, const struct op_topn *from); /* from: closed, or finished; payloads are borrowed */
+/* Which of two equal struct topn_entry comes first, by their payloads; 0: no matter. As qsort calls it. */
+typedef int topn_settle_fn(const void *a, const void *b);
+/* Sorts heap[0..count) best first, count <= n. No offers after that. settle: NULL when equal ones are alike. */
+void op_topn_finish(struct op_topn *t, topn_settle_fn *settle);
 /* True when n rows are kept and the worst one's first key is better than any value up to `bound` (the
  * largest, or smallest for ascending order, that rows to come can have): the scan may stop. */
 bool op_topn_full_beyond(const struct op_topn *t, int64_t bound);

@@ -36,12 +36,16 @@ out:
 struct candidate {
     double v;
     uint64_t hash;
-    uint32_t row, group;
+    uint32_t row, group; /* group: its place in the order of labels */
+    const struct labels *labels;
 };
 
-static int by_hash(const struct candidate *x, const struct candidate *y)
+/* Of equals the first by its labels: the order of rows says where they were stored. Rows of one labelset (their names are dropped
+ * later) stay as they are. */
+static int by_labels(const struct candidate *x, const struct candidate *y)
 {
-    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : x->row < y->row ? -1 : 1;
+    int c = pq_labels_cmp(x->labels, y->labels);
+    return c ? c : x->row < y->row ? -1 : x->row > y->row;
 }
 
 static int cmp_top(const void *a, const void *b)
@@ -50,7 +54,7 @@ static int cmp_top(const void *a, const void *b)
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
     if (isnan(x->v) != isnan(y->v)) return isnan(x->v) ? 1 : -1;
     if (x->v != y->v && !isnan(x->v)) return x->v > y->v ? -1 : 1;
-    return x->row < y->row ? -1 : 1;
+    return by_labels(x, y);
 }
 
 static int cmp_bottom(const void *a, const void *b)
@@ -59,14 +63,38 @@ static int cmp_bottom(const void *a, const void *b)
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
     if (isnan(x->v) != isnan(y->v)) return isnan(x->v) ? 1 : -1;
     if (x->v != y->v && !isnan(x->v)) return x->v < y->v ? -1 : 1;
-    return x->row < y->row ? -1 : 1;
+    return by_labels(x, y);
 }
 
 static int cmp_limit(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
-    return by_hash(x, y);
+    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : by_labels(x, y);
+}
+
+struct placed_group {
+    const struct labels *labels;
+    uint32_t i;
+};
+
+static int group_cmp(const void *a, const void *b)
+{
+    return pq_labels_cmp(((const struct placed_group *)a)->labels, ((const struct placed_group *)b)->labels);
+}
+
+/* Numbers groups in the order of their labels: the answer of a topk at the root shows it. */
+static void order_groups(struct pq_env *e, const struct pq_matrix *m, struct grouping *gr)
+{
+    uint32_t n = gr->groups.n, *place = ARENA_RAW(e->a, uint32_t, n);
+    struct placed_group *v = ARENA_RAW(e->a, struct placed_group, n);
+    for (uint32_t i = 0; i < n; i++)
+        v[i] = (struct placed_group){ &gr->groups.groups[i].labels, i };
+    if (n) qsort(v, n, sizeof *v, group_cmp);
+    for (uint32_t i = 0; i < n; i++)
+        place[v[i].i] = i;
+    for (uint32_t r = 0; r < m->n; r++)
+        gr->of[r] = place[gr->of[r]];
 }
 
 static bool ratio_takes(double r, uint64_t hash)
@@ -104,7 +132,7 @@ static uint32_t pick(const struct pq_node *n, const struct pq_matrix *m, const s
                     pq_agg_name(n->agg.op));
             continue;
         }
-        c[nc++] = (struct candidate){ row->v[i], hash[r], r, gr->of[r] };
+        c[nc++] = (struct candidate){ row->v[i], hash[r], r, gr->of[r], &row->labels };
     }
     if (n->agg.op == PQ_LIMIT_RATIO) {
         double r = k > 1 ? 1 : k < -1 ? -1 : k;
@@ -130,6 +158,7 @@ static err_t eval_pick(struct pq_env *e, const struct pq_node *n, const struct p
     struct grouping gr;
     for (uint32_t i = 0; i < g->n; i++) TRY(check_k(e, n, k[i]));
     TRY(group_rows(e, n, m, &gr));
+    order_groups(e, m, &gr);
     uint64_t *hash = ARENA_RAW(e->a, uint64_t, m->n);
     for (uint32_t r = 0; r < m->n; r++) hash[r] = pq_labels_hash(&m->rows[r].labels);
     struct candidate *c = ARENA_RAW(e->a, struct candidate, m->n);

@@ -33,6 +33,26 @@ static int points_cmp(const void *a, const void *b)
     return pq_labels_cmp(&((const struct pq_points *)a)->labels, &((const struct pq_points *)b)->labels);
 }
 
+/* Has the expression asked for an order of its answer, at the root or under what works element by element? All else is ordered by
+ * labels, so that the answer does not say where its series are stored. */
+static bool asks_for_order(const struct pq_node *n)
+{
+    for (;;) {
+        n = pq_unparen(n);
+        if (n->kind == PQ_UNARY) {
+            n = n->un.expr;
+        } else if (n->kind == PQ_BINARY && (n->bin.lhs->type == PQ_SCALAR || n->bin.rhs->type == PQ_SCALAR)) {
+            n = n->bin.lhs->type == PQ_SCALAR ? n->bin.rhs : n->bin.lhs;
+        } else if (n->kind == PQ_CALL && n->call.fn->id >= FN_SORT && n->call.fn->id <= FN_SORT_BY_LABEL_DESC) {
+            return true;
+        } else if (n->kind == PQ_CALL && n->call.fn->fclass != PQ_F_SPECIAL && n->call.nargs && n->call.args[0]->type == PQ_VECTOR) {
+            n = n->call.args[0];
+        } else {
+            return n->kind == PQ_AGG && (n->agg.op == PQ_TOPK || n->agg.op == PQ_BOTTOMK);
+        }
+    }
+}
+
 err_t pq_run_env(const struct pq_query *q, struct pq_env *e, struct pq_ast *ast, struct pq_result *out,
                  err_t (*points)(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
                                  struct pq_points **out, uint32_t *n_out))
@@ -61,7 +81,8 @@ err_t pq_run_env(const struct pq_query *q, struct pq_env *e, struct pq_ast *ast,
     } else {
         TRY(pq_eval(e, ast->root, &out->grid, &out->value));
         if (out->value.type == PQ_VECTOR) TRY(pq_finish(e, &out->grid, &out->value));
-        if (!q->instant && out->value.m.n) qsort(out->value.m.rows, out->value.m.n, sizeof(struct pq_row), row_cmp);
+        if (out->value.m.n && !(q->instant && asks_for_order(ast->root)))
+            qsort(out->value.m.rows, out->value.m.n, sizeof(struct pq_row), row_cmp);
     }
     out->notes = e->notes;
     out->samples = e->samples;

@@ -168,6 +168,6 @@ err_t trace_by_id(struct query *q, const uint8_t id[16], int64_t tmin_ns, int64_
         if (part->n) memcpy(out->s + out->n, part->s, part->n * sizeof *part->s);
         out->n += part->n;
     }
-    if (out->n) qsort(out->s, out->n, sizeof *out->s, tspan_order);
+    tspans_settle(out);
     return OK;
 }

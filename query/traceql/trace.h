@@ -91,8 +91,12 @@ MUST_CHECK err_t trace_gather(struct view *v, const uint8_t (*ids)[16], uint32_t
                               struct arena *a, struct tspans *out) MAY_YIELD;
 
 uint64_t trace_id_hash(const uint8_t id[16]);
-/* By start, then span id: the order of spans in every answer. For qsort over struct tspan *. */
+/* By start, then span id, kind and name: the order of spans in every answer. For qsort over struct tspan *. */
 int tspan_order(const void *a, const void *b);
+/* The same span once more: sent again, it may lie in two streams. */
+bool tspan_is_again(const struct tspan *a, const struct tspan *b);
+/* Of what several cores and nodes gave: in order, each span once. */
+void tspans_settle(struct tspans *spans);
 const struct tval *tattrs_get(const struct tattrs *as, struct str key); /* NULL when absent */
 struct str tresource_service(const struct tresource *r); /* service.name, or empty */
 

@@ -30,7 +30,24 @@ int tspan_order(const void *pa, const void *pb)
 {
     const struct tspan *a = *(struct tspan *const *)pa, *b = *(struct tspan *const *)pb;
     if (a->start_ns != b->start_ns) return a->start_ns < b->start_ns ? -1 : 1;
-    return memcmp(a->span_id, b->span_id, 8);
+    int c = memcmp(a->span_id, b->span_id, 8);
+    if (c) return c;
+    return a->kind != b->kind ? (a->kind < b->kind ? -1 : 1) : str_cmp(a->name, b->name);
+}
+
+bool tspan_is_again(const struct tspan *a, const struct tspan *b)
+{
+    return memcmp(a->trace_id, b->trace_id, 16) == 0 && memcmp(a->span_id, b->span_id, 8) == 0 && a->start_ns == b->start_ns
+           && a->kind == b->kind && str_eq(a->name, b->name);
+}
+
+void tspans_settle(struct tspans *spans)
+{
+    uint32_t n = 0;
+    if (spans->n) qsort(spans->s, spans->n, sizeof *spans->s, tspan_order);
+    for (uint32_t i = 0; i < spans->n; i++)
+        if (n == 0 || !tspan_is_again(spans->s[n - 1], spans->s[i])) spans->s[n++] = spans->s[i];
+    spans->n = n;
 }
 
 static uint64_t span_hash(const uint8_t id[8])

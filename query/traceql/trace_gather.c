@@ -264,12 +264,8 @@ static bool is_repeat(struct gather *g, const struct tspan *s, uint64_t *hash)
     uint64_t id;
     memcpy(&id, s->span_id, 8);
     *hash = hash_u64(trace_id_hash(s->trace_id) ^ hash_u64(id ^ (uint64_t)s->start_ns) ^ (uint64_t)s->kind);
-    for (uint32_t it = 0, v; htab_next(&g->seen, *hash, &it, &v);) {
-        const struct tspan *o = g->out->s[v];
-        if (memcmp(o->trace_id, s->trace_id, 16) == 0 && memcmp(o->span_id, s->span_id, 8) == 0 &&
-            o->start_ns == s->start_ns && o->kind == s->kind && str_eq(o->name, s->name))
-            return true;
-    }
+    for (uint32_t it = 0, v; htab_next(&g->seen, *hash, &it, &v);)
+        if (tspan_is_again(g->out->s[v], s)) return true;
     return false;
 }
 

@@ -98,23 +98,30 @@ def answers(node, end, trace):
 FREE = {"exemplars", "inspectedTraces", "inspectedSpans", "inspectedBytes"}
 
 
-def unordered(x):
-    """What must be the same wherever rows lie: not the order of what nobody ordered, not which of equal ones come first, not the
-    choice of examples, not what was looked at on the way, not the last bits of sums."""
+def settled(x):
+    """What must be the same wherever rows lie: not the choice of examples, not what was looked at on the way, not the last bits of
+    sums. Order is."""
     if isinstance(x, float):
         return float(f"{x:.12g}")
+    if isinstance(x, str) and "." in x and x.replace(".", "", 1).replace("-", "", 1).isdigit():
+        return f"{float(x):.12g}"  # a sample's value
     if isinstance(x, dict):
-        x = {"sort": x["sort"]} if "_id" in x and "sort" in x else x
-        return {k: unordered(v) for k, v in x.items() if k not in FREE}
-    return sorted(map(unordered, x), key=lambda v: json.dumps(v, sort_keys=True)) if isinstance(x, list) else x
+        return {k: settled(v) for k, v in x.items() if k not in FREE}
+    return [settled(v) for v in x] if isinstance(x, list) else x
 
 
-def differences(want, got, order=True):
-    """In words; "" when there are none."""
+def first_difference(want, got):
+    at = next((i for i, (a, b) in enumerate(zip(want, got)) if a != b), min(len(want), len(got)))
+    return f"{want[max(0, at - 150):at + 250]}\n  {got[max(0, at - 150):at + 250]}"
+
+
+def differences(want, got, bytes_too=True):
+    """In words; "" when there are none. bytes_too: byte for byte, else what is settled."""
     assert want.keys() == got.keys()
-    different = [k for k, v in want.items() if got[k] != v
-                 and (order or unordered(json.loads(got[k])) != unordered(json.loads(v)))]
-    return "\n".join(f"{k}\n  {want[k][:700]}\n  {got[k][:700]}" for k in different[:5])
+    different = [k for k, v in want.items() if got[k] != v and (bytes_too or settled(json.loads(got[k])) != settled(json.loads(v)))]
+    def text(v):
+        return v if bytes_too else json.dumps(settled(json.loads(v)))
+    return "\n".join(f"{k}\n  {first_difference(text(want[k]), text(got[k]))}" for k in different)
 
 
 # -- whole or not, as each API says it ---------------------------------------------------------------------------------

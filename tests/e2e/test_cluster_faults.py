@@ -109,7 +109,7 @@ def test_one_disk_is_full(make_cluster, tmp_path):
 
 
 def test_five_nodes(make_cluster):
-    """Rows lie on three of five by their partition: answers are those of one node but for their order, traces and their logs whole, with one killed too."""
+    """Rows lie on three of five by their partition: answers are those of one node, in its order, traces and their logs whole, with one killed too."""
     end = int(time.time()) // 60 * 60
     alone, five = make_cluster(1, "alone").start(), make_cluster(5).start()
     trace = send_all(InTurn(alone[0]), end)
@@ -118,10 +118,10 @@ def test_five_nodes(make_cluster):
     streams = [s for n in five.nodes for s in n.cluster()["streams"] if s["here"] > 0]
     assert len({s["id"] for s in streams}) > 5 and all(len(s["members"]) == 3 for s in streams), streams
     for node in five.nodes[:3]:
-        assert not (d := differences(want, answers(node, end, trace), order=False)), f"{node.data}\n{d}"
+        assert not (d := differences(want, answers(node, end, trace), bytes_too=False)), f"{node.data}\n{d}"
     five[4].kill()
     for node in (five[0], five[3]):
-        assert not (d := differences(want, answers(node, end, trace), order=False)), f"{node.data}\n{d}"
+        assert not (d := differences(want, answers(node, end, trace), bytes_too=False)), f"{node.data}\n{d}"
         assert not any((p := partial(node)).values()), p
     five[3].kill()
     assert any(partial(five[0]).values())

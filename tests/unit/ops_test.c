@@ -457,9 +457,11 @@ Test(ops, topn_equals_sort)
                 if (prng_chance(&r, 0.9)) all[i].key[k] = random_val(&r);
             (void)op_topn_offer(&parts[i % 3], &all[i]);
         }
-        for (int p = 0; p < 3; p++)
+        for (int p = 0; p < 3; p++) {
+            op_topn_close(&parts[p]);
             op_topn_merge(&total, &parts[p]);
-        op_topn_finish(&total);
+        }
+        op_topn_finish(&total, NULL);
         for (uint32_t i = 1; i < n; i++) {
             struct topn_entry e = all[i];
             uint32_t j = i;
@@ -479,9 +481,57 @@ Test(ops, topn_equals_sort)
             op_topn_init(&next, &page, &mem);
             for (uint32_t i = 0; i < n; i++)
                 (void)op_topn_offer(&next, &all[i]);
-            op_topn_finish(&next);
+            op_topn_finish(&next, NULL);
             cr_assert_eq(next.heap[0].row, all[spec.n].row);
         }
+    }
+}
+
+static int by_payload(const void *pa, const void *pb)
+{
+    const struct topn_entry *a = pa, *b = pb;
+    return str_cmp(a->payload, b->payload);
+}
+
+/* Rows that differ in nothing but what is read at the end: the same ones get in, in the same order, however they are spread. */
+Test(ops, topn_settles_ties)
+{
+    struct prng r;
+    prng_init(&r, 11);
+    for (int round = 0; round < 300; round++) {
+        struct topn_spec spec = { .nkeys = 1, .n = 1 + (uint32_t)prng_below(&r, 12), .desc = { prng_below(&r, 2) } };
+        struct topn_entry all[60];
+        char text[60][8];
+        struct op_topn parts[4], total;
+        uint32_t n = (uint32_t)prng_below(&r, 60), nparts = 1 + (uint32_t)prng_below(&r, 4);
+        for (uint32_t p = 0; p < nparts; p++)
+            op_topn_init(&parts[p], &spec, &mem);
+        op_topn_init(&total, &spec, &mem);
+        for (uint32_t i = 0; i < n; i++) {
+            snprintf(text[i], sizeof text[i], "%u", i * 7919 % 61);
+            all[i] = (struct topn_entry){ .key[0] = { .type = COL_I64, .i64 = (int64_t)prng_below(&r, 4) }, .addr = prng_below(&r, 2), .row = i };
+            (void)op_topn_offer(&parts[prng_below(&r, nparts)], &all[i]);
+        }
+        for (uint32_t p = 0; p < nparts; p++) {
+            op_topn_close(&parts[p]);
+            for (uint32_t i = 0; i < parts[p].count; i++)
+                parts[p].heap[i].payload = str_of(text[parts[p].heap[i].row]);
+            op_topn_merge(&total, &parts[p]);
+        }
+        op_topn_finish(&total, by_payload);
+        for (uint32_t i = 0; i < n; i++)
+            all[i].payload = str_of(text[i]);
+        for (uint32_t i = 1; i < n; i++)
+            for (uint32_t j = i; j > 0; j--) {
+                int c = topn_cmp(&spec, &all[j - 1], &all[j]);
+                if (c < 0 || (c == 0 && by_payload(&all[j - 1], &all[j]) <= 0)) break;
+                struct topn_entry e = all[j];
+                all[j] = all[j - 1];
+                all[j - 1] = e;
+            }
+        cr_assert_eq(total.count, MIN(n, spec.n));
+        for (uint32_t i = 0; i < total.count; i++)
+            cr_assert_eq(total.heap[i].row, all[i].row, "round %d place %u", round, i);
     }
 }
 

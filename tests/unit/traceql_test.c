@@ -141,6 +141,27 @@ Test(traceql, evaluates_one_trace)
         cr_expect_str_eq(run(cases[i][0]), cases[i][1], "%s: %s", cases[i][0], run(cases[i][0]));
 }
 
+/* What several cores and nodes gave of one trace: a span that was stored twice is there once, and two that share no more than an id
+ * stay. The order is that of the spans, not that of who gave them. */
+Test(traceql, a_span_stored_twice_is_one)
+{
+    struct tspan again = spans[1], server = spans[1];
+    server.kind = 2;
+    struct tspan *given[][7] = {
+        { &spans[3], &spans[1], &server, &spans[0], &again, &spans[2], &spans[4] },
+        { &again, &spans[4], &spans[2], &spans[0], &server, &spans[1], &spans[3] },
+    };
+    for (size_t g = 0; g < ARRAY_LEN(given); g++) {
+        struct tspans all = { .n = 7, .s = given[g] };
+        static const char order[] = "GccSll";
+        tspans_settle(&all);
+        cr_assert_eq(all.n, 6);
+        for (uint32_t i = 0; i < all.n; i++)
+            cr_expect_eq(all.s[i]->name.p[0], order[i]);
+        cr_expect_eq(all.s[1], &server);
+    }
+}
+
 Test(traceql, refuses_with_a_position)
 {
     static const char *const bad[] = {
