@@ -485,6 +485,7 @@ void cluster_close(struct cluster *c)
     err_t e = scope_join(&c->scope);
     (void)e;
     scope_deinit(&c->scope);
+    if (c->swim && c->drain.drained) swim_io_leave(c->swim);
     on_all(c, core_quiet, c);
     if (c->swim) swim_io_close(c->swim);
     on_all(c, core_stop, c);

@@ -49,14 +49,14 @@ struct cluster_opts {
     const struct swim_keys *keys; /* of gossip; copied. NULL: it is plain */
     struct tls *tls;              /* of calls, the cluster's from here on, whatever cluster_open answers. NULL: without */
     struct cluster_handler handlers[METHODS]; /* of the floors above */
-    /* The process must go: another one has taken this node's id, ... why = NULL: it was drained and has left. Core 0. */
+    /* The process must go: another one has taken this node's id, ... Core 0. */
     void (*on_stop)(void *ctx, const char *why);
     void *ctx;
 };
 
 struct cluster;
 MUST_CHECK err_t cluster_open(const struct cluster_opts *o, struct cluster **out) MAY_YIELD;
-/* Leaves nothing to others: they will find us gone, and wait for our return. */
+/* Others will find us gone, and wait for our return; unless we are drained (drain.h): then they are told that we left. */
 void cluster_close(struct cluster *c) MAY_YIELD;
 
 /* Other keys of gossip from now on; core 0. */

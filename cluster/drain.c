@@ -68,30 +68,40 @@ static err_t look(struct cluster *c, struct drain_state *out)
     return e;
 }
 
-/* -- leaving ------------------------------------------------------------------------------------------------- */
+/* -- getting there ------------------------------------------------------------------------------------------- */
 
-static void leave(struct cluster *c)
+static void tell(struct cluster *c, bool drained)
 {
-    log_info("drain.done", "streams=%u effect=\"this node leaves the cluster and stops; its data directory is not needed any more\"", c->drain.streams);
-    swim_io_leave(c->swim);
-    if (!c->closing && c->o.on_stop) c->o.on_stop(c->o.ctx, NULL);
+    c->drain.drained = drained;
+    c->meta.health = drained ? MEMBER_DRAINED : MEMBER_DRAINING;
+    if (swim_io_meta(c->swim, &c->meta) != OK) log_warn("drain", "error=%s", err_detail());
+    if (drained)
+        log_info("drain.done", "streams=%u effect=\"others have all that this node has: it may be stopped for good, its data directory is not needed any more\"",
+                 c->drain.streams);
+}
+
+static void look_again(struct cluster *c)
+{
+    struct drain_state now = c->drain, was = c->drain;
+    err_t e = look(c, &now);
+    if (e != OK) {
+        log_warn("drain", "error=%s", err_detail());
+        return;
+    }
+    bool drained = now.covered == now.streams;
+    c->drain.streams = now.streams;
+    c->drain.covered = now.covered;
+    if (drained != was.drained) tell(c, drained);
+    if (!drained && (was.drained || was.covered != now.covered || was.streams != now.streams))
+        log_info("drain", "streams=%u covered=%u why=\"the others are not on enough nodes yet\"", now.streams, now.covered);
 }
 
 static void drain_fiber(void *arg)
 {
     struct cluster *c = arg;
-    while (!c->closing) {
-        struct drain_state was = c->drain;
-        err_t e = look(c, &c->drain);
-        if (e != OK) log_warn("drain", "error=%s", err_detail());
-        if (e == OK && c->drain.covered == c->drain.streams) {
-            leave(c);
-            return;
-        }
-        if (e == OK && (was.covered != c->drain.covered || was.streams != c->drain.streams))
-            log_info("drain", "streams=%u covered=%u why=\"the others are not on enough nodes yet\"", c->drain.streams, c->drain.covered);
-        if (fiber_sleep((int64_t)LOOK_EVERY_MS * NS_PER_MS) != OK) return;
-    }
+    do
+        look_again(c);
+    while (!c->closing && fiber_sleep((int64_t)LOOK_EVERY_MS * NS_PER_MS) == OK);
 }
 
 static bool has_heir(const struct map *map)
@@ -112,7 +122,7 @@ static err_t begin(struct cluster *c)
     if (e != OK) c->meta = was;
     TRY(e);
     c->drain.draining = true;
-    log_info("drain.begin", "effect=\"new data goes to others; this node leaves when enough of them have what it has\"");
+    log_info("drain.begin", "effect=\"new data goes to others; drain.done is said when enough of them have what it has\"");
     const struct fiber_opts fo = { .name = "drain", .class = RT_MAINTENANCE };
     e = fiber_start(&c->scope, &fo, drain_fiber, c);
     if (e != OK) c->drain.draining = false;

@@ -22,7 +22,7 @@ const char *member_state_name(enum member_state s);
 
 enum { MEMBER_ZONE_MAX = 32, MEMBER_VERSION_MAX = 24, MEMBER_BACKEND_MAX = 12 }; /* bytes with the terminator */
 
-enum member_health { MEMBER_WELL, MEMBER_DEGRADED, MEMBER_DISK_FAILING, MEMBER_DRAINING, MEMBER_HEALTHS };
+enum member_health { MEMBER_WELL, MEMBER_DEGRADED, MEMBER_DISK_FAILING, MEMBER_DRAINING, MEMBER_DRAINED, MEMBER_HEALTHS };
 
 /* What a node says of itself: small and bounded, it travels in every claim about the node. Strings are
  * terminated, and zero behind the terminator. */

@@ -5,6 +5,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 enum { ANSWER_MAX = 64 << 20, CELL_MAX = 72 };
 
@@ -100,40 +101,91 @@ static void show(const struct json_val *doc)
         show_stream(v);
 }
 
-err_t cluster_status(const struct config *c)
+/* What a request is answered, parsed into the arena. */
+static err_t ask_json(const struct config *c, const char *request, struct arena *a, const struct json_val **doc)
 {
-    const struct json_val *doc;
     struct buf answer;
-    struct arena a;
     struct str body;
     int status;
     buf_init(&answer, ANSWER_MAX, NULL);
-    arena_init(&a, NULL);
-    err_t e = ask_node(c, "GET /api/cluster?everywhere=true", &answer, &status, &body);
+    err_t e = ask_node(c, request, &answer, &status, &body);
     if (e == OK && status != 200) e = err_set(ERR_UNAVAILABLE, "the node answers %d: " STR_FMT, status, STR_ARG(body));
-    if (e == OK) e = json_parse(body, &a, &doc);
-    if (e == OK) show(doc);
+    if (e == OK) e = json_parse(arena_str(a, body), a, doc);
     struct err_record why = *err_record();
-    arena_deinit(&a);
     buf_deinit(&answer);
     *err_record() = why;
     return e;
 }
 
-err_t cluster_post(const struct config *c, const char *verb, const char *node)
+err_t cluster_status(const struct config *c)
 {
-    char request[256];
-    struct buf answer;
-    struct str body;
-    int status;
-    if (strspn(node, "0123456789abcdefABCDEF") != strlen(node)) return err_set(ERR_INVALID, "'%s' is no node id: `tercet cluster status` shows them", node);
-    snprintf(request, sizeof request, "POST /api/cluster/%s%s%.32s", verb, node[0] ? "?node=" : "", node);
-    buf_init(&answer, ANSWER_MAX, NULL);
-    err_t e = ask_node(c, request, &answer, &status, &body);
-    if (e == OK && status != 200) e = err_set(ERR_UNAVAILABLE, "the node answers %d: " STR_FMT, status, STR_ARG(body));
-    if (e == OK) printf(STR_FMT "\n", STR_ARG(body));
+    const struct json_val *doc;
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t e = ask_json(c, "GET /api/cluster?everywhere=true", &a, &doc);
+    if (e == OK) show(doc);
     struct err_record why = *err_record();
-    buf_deinit(&answer);
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+/* -- leaving --------------------------------------------------------------------------------------------------------------- */
+struct drain_said {
+    int64_t streams, covered;
+    bool drained;
+    char node[CELL_MAX];
+};
+
+static err_t drain_ask(const struct config *c, struct drain_said *out)
+{
+    const struct json_val *doc;
+    char state[CELL_MAX];
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t e = ask_json(c, "POST /api/cluster/drain", &a, &doc);
+    if (e == OK) {
+        out->streams = number_of(doc, "streams");
+        out->covered = number_of(doc, "covered");
+        out->drained = strcmp(text_of(doc, "state", state), "drained") == 0;
+        text_of(doc, "node", out->node);
+    }
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+err_t cluster_drain_wait(const struct config *c)
+{
+    struct drain_said was = { .streams = -1 }, now = { 0 };
+    for (;;) {
+        TRY(drain_ask(c, &now));
+        if (now.drained) break;
+        if (now.streams != was.streams || now.covered != was.covered) {
+            printf("draining: of %lld streams of node %s others have %lld\n", (long long)now.streams, now.node, (long long)now.covered);
+            fflush(stdout);
+        }
+        was = now;
+        sleep(1);
+    }
+    printf("drained: others have all that node %s has. Stop it now; after that, on another node: tercet cluster forget %s\n", now.node, now.node);
+    return OK;
+}
+
+err_t cluster_forget_node(const struct config *c, const char *node)
+{
+    const struct json_val *doc;
+    char request[256];
+    struct arena a;
+    if (node[0] == 0 || strspn(node, "0123456789abcdefABCDEF") != strlen(node))
+        return err_set(ERR_INVALID, "'%s' is no node id: `tercet cluster status` shows them", node);
+    snprintf(request, sizeof request, "POST /api/cluster/forget?node=%.32s", node);
+    arena_init(&a, NULL);
+    err_t e = ask_json(c, request, &a, &doc);
+    if (e == OK) printf("node %s is forgotten\n", node);
+    struct err_record why = *err_record();
+    arena_deinit(&a);
     *err_record() = why;
     return e;
 }

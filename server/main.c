@@ -20,7 +20,7 @@ static const char usage[] =
     "usage: tercet serve [options]          run a node\n"
     "       tercet health [options]         is the node that runs with these options ready? exit 0 or 1\n"
     "       tercet cluster status [options] what the node that runs with these options thinks of its cluster\n"
-    "       tercet cluster drain [options]  it hands over what it has and leaves; `cluster status` shows when it has left\n"
+    "       tercet cluster drain [options]  it hands over what it has; ends when others have all of it, and the node may be stopped\n"
     "       tercet cluster forget NODE [options]\n"
     "                                       a dead node, by its id, will not be back: others take its place now\n"
     "       tercet config check [options]   check settings and print those in force\n"
@@ -169,11 +169,11 @@ int main(int argc, char **argv)
     }
     if (strcmp(verb, "cluster") == 0 && argc > 2 && strcmp(argv[2], "drain") == 0) {
         if (load(argc - 2, argv + 2) != OK) return fail();
-        return cluster_post(&config, "drain", "") == OK ? 0 : (fail(), 1);
+        return cluster_drain_wait(&config) == OK ? 0 : (fail(), 1);
     }
     if (strcmp(verb, "cluster") == 0 && argc > 3 && strcmp(argv[2], "forget") == 0) {
         if (load(argc - 3, argv + 3) != OK) return fail();
-        return cluster_post(&config, "forget", argv[3]) == OK ? 0 : (fail(), 1);
+        return cluster_forget_node(&config, argv[3]) == OK ? 0 : (fail(), 1);
     }
     if (strcmp(verb, "serve") == 0) {
         if (load(argc - 1, argv + 1) != OK || log_level(&level) != OK) return fail();

@@ -129,15 +129,10 @@ static void disk_failed(const char *why)
     give_up(why);
 }
 
-/* Another process has taken this node's id, or the cluster does not take this one; NULL: it was drained, and has left. */
+/* Another process has taken this node's id, or the cluster does not take this one. */
 static void cluster_failed(void *ctx, const char *why)
 {
     (void)ctx;
-    if (!why) {
-        log_info("node.left", "why=\"it was drained: others have all it had\"");
-        event_signal(&node.stop);
-        return;
-    }
     log_error("node.cluster_failed", "why=\"%s\"", why);
     give_up(why);
 }

@@ -18,7 +18,7 @@ static void json_id(struct json_out *j, uint64_t id)
 
 static const char *health_name(uint8_t h)
 {
-    static const char *const names[] = { "well", "degraded", "failing", "draining" };
+    static const char *const names[] = { "well", "degraded", "failing", "draining", "drained" };
     return h < ARRAY_LEN(names) ? names[h] : "unknown";
 }
 
@@ -236,7 +236,9 @@ static err_t post_drain(struct http_request *rq, struct http_response *rs)
     TRY(cluster_drain(api->cluster, &state));
     json_init(&j, &rs->body);
     json_obj(&j);
-    put_text(&j, "state", "draining");
+    put_text(&j, "state", state.drained ? "drained" : "draining");
+    json_keyz(&j, "node");
+    json_id(&j, cluster_self(api->cluster).u);
     put_number(&j, "streams", state.streams);
     put_number(&j, "covered", state.covered);
     json_obj_end(&j);

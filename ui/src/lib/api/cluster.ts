@@ -13,7 +13,7 @@ export interface Member {
   version: string;
   backend: string;
   weight: number;
-  health: "well" | "degraded" | "failing" | "draining" | "unknown";
+  health: "well" | "degraded" | "failing" | "draining" | "drained" | "unknown";
   /** how long it is in its state, or since its start */
   since_ms: number;
   http_port_offset: number;

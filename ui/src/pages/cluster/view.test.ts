@@ -9,6 +9,7 @@ const of = (members: Member[], c: Partial<Cluster> = {}) => ({ node: "a", alone:
 it("says of a member how it is", () => {
   expect(stateOf(member("a"))).toEqual({ level: "ok", text: "alive" });
   expect(stateOf(member("a", { state: "suspect" })).level).toBe("warn");
+  expect(stateOf(member("a", { health: "drained" }))).toEqual({ level: "warn", text: "drained, to be stopped" });
   expect(stateOf(member("a", { state: "dead", health: "draining" }))).toEqual({ level: "bad", text: "dead" });
   expect(stateOf(member("a", { health: "failing" }))).toEqual({ level: "bad", text: "alive, disk failing" });
   expect(stateOf(member("a", { state: "left" })).level).toBe("idle");

@@ -9,6 +9,7 @@ export function stateOf(m: Member): { level: Level; text: string } {
   if (m.state === "suspect") return { level: "warn", text: "suspect" };
   if (m.health === "failing") return { level: "bad", text: "alive, disk failing" };
   if (m.health === "draining") return { level: "warn", text: "alive, draining" };
+  if (m.health === "drained") return { level: "warn", text: "drained, to be stopped" };
   if (m.health === "degraded") return { level: "warn", text: "alive, degraded" };
   return { level: "ok", text: "alive" };
 }
