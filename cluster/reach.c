@@ -8,7 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-enum { REACH_WAIT_MS = 20, REACH_AGAIN_MS = 100, ASK_STREAMS_MAX = 65536 };
+enum { REACH_WAIT_MS = 20, REACH_AGAIN_MS = 100, ROOM_WAIT_MS = 20, ROOM_WAITS_MAX = 250, ASK_STREAMS_MAX = 65536 };
 
 /* -- METHOD_COVER --------------------------------------------------------------------------------------------- */
 /* Those that anything was written to, as far as this node knows: nodes know the streams of themselves from their first start, and of one
@@ -143,12 +143,27 @@ err_t reach_on_pull(void *ctx, const struct rpc_request *rq, struct buf *answer)
 }
 
 struct pulled {
+    bool yields;  /* to what clients write: it waits for room */
     uint64_t requests;
     bool refused; /* by our own store: the error is its */
 };
 
+/* Half of the memtables' memory is for what clients write alone. */
+static err_t wait_for_room(const struct cluster *c)
+{
+    for (unsigned waits = 0; !store_has_room(c->o.store); waits++) {
+        if (c->closing) return err_set(ERR_CANCELED, "the node is stopping");
+        if (waits == ROOM_WAITS_MAX) return err_set(ERR_OVERLOAD, "memtables were over half full for %d s: what others have is fetched later",
+                                                    ROOM_WAITS_MAX * ROOM_WAIT_MS / 1000);
+        if (waits == 0) metric_add(M_REPAIR_WAITS, 1);
+        TRY(fiber_sleep((int64_t)ROOM_WAIT_MS * NS_PER_MS));
+    }
+    return OK;
+}
+
 static err_t put_pulled(struct cluster *c, struct str bytes, const struct cover *want, struct pulled *got)
 {
+    if (got->yields) TRY(wait_for_room(c));
     struct store_request put = { .bytes = bytes };
     struct request_reader r;
     TRY(request_open(bytes, &r));
@@ -166,7 +181,6 @@ static err_t put_pulled(struct cluster *c, struct str bytes, const struct cover 
 static err_t pull(struct cluster *c, node_id from, const struct cover *want, struct pulled *got)
 {
     struct buf ask, answer;
-    *got = (struct pulled){ 0 };
     buf_init(&ask, CALL_BYTES_MAX, NULL);
     buf_init(&answer, CALL_BYTES_MAX, &c->memory);
     cover_put(want, &ask);
@@ -188,7 +202,7 @@ static err_t pull(struct cluster *c, node_id from, const struct cover *want, str
 
 err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got)
 {
-    struct pulled p;
+    struct pulled p = { .yields = true };
     err_t e = pull(c, from, want, &p);
     *got = p.requests;
     return e;
@@ -216,7 +230,7 @@ static err_t pull_from_all(struct cluster *c, const struct cover *missing)
     for (uint32_t i = 0; e == OK && i < map->n && left > 0; i++) {
         const struct member *m = &map->v[i];
         if (m->id.u == c->self.u || m->state == MEMBER_DEAD || m->state == MEMBER_LEFT) continue;
-        struct pulled got;
+        struct pulled got = { 0 };
         if (pull(c, m->id, missing, &got) == OK) left -= MIN(left, got.requests);
         if (got.refused) e = err_set(ERR_UNAVAILABLE, "%" PRIu64 " requests are not here and cannot be taken: %s", left, err_detail());
     }

@@ -29,7 +29,8 @@ void reading_free(struct reading *r);
  * what was given (its disk is full). */
 MUST_CHECK err_t reach_here(struct cluster *c, const struct cover *need, mono_ns deadline) MAY_YIELD;
 
-/* Fetches what it can of `want` from another node; *got: requests. */
+/* Fetches what it can of `want` from another node, each request when memtables are no more than half full; *got: requests.
+ * ERR_OVERLOAD: they were fuller for some seconds. */
 MUST_CHECK err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got) MAY_YIELD;
 /* What a node says of itself. */
 struct said {

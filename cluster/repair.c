@@ -11,7 +11,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REPAIR_EVERY_MS = 2000, REPAIR_ASK_MS = 5000, REPAIR_WAIT_MS = 50, REPAIR_WAITS_MAX = 100 /* of one fetch */ };
+enum { REPAIR_EVERY_MS = 2000, REPAIR_ASK_MS = 5000 };
 
 struct seen { /* what we last heard of a member */
     node_id id;
@@ -66,22 +66,18 @@ static void minus_held(struct repair *r, struct cover *left)
     *left = rest;
 }
 
-/* Fetches while it is given something. What is fetched is the store's for good, however this ends. Memtables that are full are waited
- * for: they are sealed soon. */
+/* Fetches while it is given something. What is fetched is the store's for good, however this ends. */
 static void fetch(struct repair *r, node_id from, const struct cover *want)
 {
     struct cover left;
-    unsigned waits = 0;
     cover_init(&left);
     cover_join(&left, want);
     while (!cover_empty(&left) && !r->c->closing) {
         uint64_t got = 0;
         err_t e = reach_pull(r->c, from, &left, &got);
-        bool full = e == ERR_OVERLOAD && waits++ < REPAIR_WAITS_MAX;
-        if (e != OK && !full) log_warn("cluster.repair", "from=%016" PRIx64 " error=%s", from.u, err_detail());
+        if (e != OK) log_warn("cluster.repair", "from=%016" PRIx64 " error=%s", from.u, err_detail());
         if (e == OK && got == 0) want_copies(r, from, &left);
-        if (!full && (e != OK || got == 0)) break;
-        if (full && fiber_sleep((int64_t)REPAIR_WAIT_MS * NS_PER_MS) != OK) break;
+        if (e != OK || got == 0) break;
         minus_held(r, &left);
     }
     cover_deinit(&left);

@@ -5,7 +5,8 @@
  * has it. What every member of a stream has is told to the store, which keeps its logs until then (store_covered): the last word of a
  * member that is away counts.
  *
- * Limits: one fetch at a time, PULL_BYTES each, at maintenance share; it never holds up an ack. */
+ * Limits: one fetch at a time, PULL_BYTES each, at maintenance share; it never holds up an ack, and leaves half of the memtables'
+ * memory to what clients write: past that it waits for a seal. */
 #ifndef CLUSTER_REPAIR_H
 #define CLUSTER_REPAIR_H
 

@@ -78,6 +78,8 @@ void store_streams(const struct store *s, struct arena *a, struct stream **out, 
 /* Logs, inserts and makes durable on the running core; batches of one request together: all or none are
  * acked. Borrowed until it returns (tables are referenced). ERR_NOSPC, ERR_OVERLOAD, ERR_IO as above. */
 MUST_CHECK err_t store_append(struct store *s, struct batch *const *batches, uint32_t n) MAY_YIELD;
+/* Memtables hold no more than half of opts.mem_bytes: for who can wait, so that the rest is left to who cannot. Any core. */
+bool store_has_room(const struct store *s);
 MUST_CHECK err_t store_seal(struct store *s) MAY_YIELD;  /* seals the current generation now */
 
 struct store_stats {

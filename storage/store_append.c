@@ -173,6 +173,7 @@ static err_t log_and_insert(struct passing *p)
     if (e == OK) {
         atomic_store_explicit(&s->dirty, true, memory_order_relaxed);
         if (p->split) split_insert(p->split, t.generation, p->head.name.stream);
+        if (!store_has_room(s)) store_seal_soon(s);
     }
     end_claims(p, t.generation, e == OK);
     gate_leave(gate);
@@ -359,6 +360,11 @@ static err_t admit(struct store *s)
         return err_set(ERR_OVERLOAD, "memtables hold %lld of %lld bytes: waiting for the seal",
                     (long long)atomic_load(&s->mem.used), (long long)s->o.mem_bytes);
     return OK;
+}
+
+bool store_has_room(const struct store *s)
+{
+    return atomic_load_explicit(&s->mem.used, memory_order_relaxed) <= s->o.mem_bytes / 2;
 }
 
 err_t store_put(struct store *s, const struct store_request *r)

@@ -246,6 +246,7 @@ struct store {
     _Atomic uint32_t segments;
     _Atomic int64_t keep_now_ns; /* the trusted clock's time */
     _Atomic bool dirty;          /* something was appended in the open generation */
+    _Atomic bool seal_asked;     /* by store_seal_soon, since the maintenance fiber looked last */
     _Atomic uint64_t replay_done;
     uint64_t replay_total;
 
@@ -454,6 +455,7 @@ MUST_CHECK err_t store_replay(struct store *s) MAY_YIELD;
 /* store_seal.c */
 MUST_CHECK err_t store_seal_closed(struct store *s) MAY_YIELD; /* core 0, one caller at a time */
 void store_closed_add(struct store *s, uint64_t generation);
+void store_seal_soon(struct store *s) MAY_YIELD; /* memtables are over half full; any core */
 /* store_seal, with an even number of generations behind it that stay empty, for segments that come from elsewhere. */
 MUST_CHECK err_t store_seal_free(struct store *s, uint32_t n, uint64_t *first) MAY_YIELD;
 MUST_CHECK err_t store_maintenance_start(struct store *s) MAY_YIELD;

@@ -320,6 +320,18 @@ static bool seal_due(struct store *s)
     return dirty && (half || (s->o.seal_age_ms > 0 && age_ns / NS_PER_MS >= s->o.seal_age_ms));
 }
 
+static void wake_up(void *arg)
+{
+    struct store *s = arg;
+    event_signal(&s->wake);
+}
+
+/* Its caller is inside its core's `open` gate, so that the store is there when the post comes. */
+void store_seal_soon(struct store *s)
+{
+    if (!atomic_exchange_explicit(&s->seal_asked, true, memory_order_relaxed)) rt_post(0, wake_up, s);
+}
+
 static void answer_waiters(struct seal_waiter *w, err_t e)
 {
     for (struct seal_waiter *next; w; w = next) {
@@ -362,6 +374,7 @@ static void maintenance(void *arg)
         err_t e = event_wait_until(&s->wake, mono_add(rt_now(), (int64_t)TICK_MS * NS_PER_MS));
         ASSERT(e == OK || e == ERR_TIMEOUT);
         event_reset(&s->wake);
+        atomic_store_explicit(&s->seal_asked, false, memory_order_relaxed);
         struct seal_waiter *w = s->waiters;
         s->waiters = NULL;
         if (w || (rt_now().ns >= retry_at.ns && seal_due(s))) run_seal(s, w, &retry_at);
