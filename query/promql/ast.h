@@ -144,6 +144,8 @@ void pq_line_col(struct str text, uint32_t pos, uint32_t *line, uint32_t *col);
 /* Canonical text of a tree; also how the cluster sends fragments. */
 void pq_print(const struct pq_node *n, struct buf *out);
 void pq_print_matcher(const struct matcher *m, struct buf *out);
+/* A name that needs no quotes: of a metric with ':', of a label without. */
+bool pq_plain_name(struct str s, bool metric);
 void pq_quote(struct str s, struct buf *out); /* Go's %q of UTF-8 text */
 const struct pq_node *pq_unparen(const struct pq_node *n);
 

@@ -5,15 +5,10 @@
 #include "query/promql/engine.h"
 #include "query/promql/wire.h"
 
-struct store_source {
-    struct pq_source src;
-    struct view *view;
-};
-
 static err_t store_select(struct pq_source *s, const struct matcher *m, uint32_t nm, int64_t tmin, int64_t tmax,
                           struct arena *a, struct pq_series **out, uint32_t *n)
 {
-    struct view *v = CONTAINER_OF(s, struct store_source, src)->view;
+    struct view *v = CONTAINER_OF(s, struct pq_view_source, src)->view;
     struct mseries *ms;
     TRY(metrics_select(v, m, nm, tmin, tmax, &ms, n));
     *out = ARENA_RAW(a, struct pq_series, *n);
@@ -24,7 +19,7 @@ static err_t store_select(struct pq_source *s, const struct matcher *m, uint32_t
 static err_t store_samples(struct pq_source *s, const struct pq_series *series, int64_t tmin, int64_t tmax,
                            struct arena *scratch, struct pq_samples *out)
 {
-    struct view *v = CONTAINER_OF(s, struct store_source, src)->view;
+    struct view *v = CONTAINER_OF(s, struct pq_view_source, src)->view;
     struct samples got;
     TRY(metrics_samples(v, series->impl, tmin, tmax, scratch, &got));
     *out = (struct pq_samples){ got.n, got.t_ms, got.v, NULL, got.st_ms, got.win };
@@ -39,12 +34,17 @@ static err_t store_samples(struct pq_source *s, const struct pq_series *series, 
 static err_t store_pieces(struct pq_source *s, const struct pq_series *series, int64_t tmin, int64_t tmax, struct arena *scratch,
                           struct metric_piece **out, uint32_t *n)
 {
-    return metrics_pieces(CONTAINER_OF(s, struct store_source, src)->view, series->impl, tmin, tmax, scratch, out, n);
+    return metrics_pieces(CONTAINER_OF(s, struct pq_view_source, src)->view, series->impl, tmin, tmax, scratch, out, n);
 }
 
 static err_t store_resolution(struct pq_source *s, int64_t tmin, int64_t tmax, int64_t *out)
 {
-    return metrics_resolution(CONTAINER_OF(s, struct store_source, src)->view, tmin, tmax, out);
+    return metrics_resolution(CONTAINER_OF(s, struct pq_view_source, src)->view, tmin, tmax, out);
+}
+
+struct pq_view_source pq_source_of(struct view *v)
+{
+    return (struct pq_view_source){ { store_select, store_samples, store_pieces, store_resolution }, v };
 }
 
 static err_t fragment_agg(struct pq_env *e, const struct pq_plan *p, struct pq_agg *out)
@@ -61,7 +61,7 @@ static err_t fragment(struct query *q, struct view *view, const void *plan, stru
 {
     (void)q;
     const struct pq_plan *p = plan;
-    struct store_source src = { { store_select, store_samples, store_pieces, store_resolution }, view };
+    struct pq_view_source src = pq_source_of(view);
     struct pq_part *out = ARENA_NEW(a, struct pq_part);
     struct pq_env e = *p->env;
     e.a = a;

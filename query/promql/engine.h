@@ -28,6 +28,13 @@ struct pq_result {
 };
 void pq_result_free(struct pq_result *r);
 
+/* A core's series as a source: as long as the view. */
+struct pq_view_source {
+    struct pq_source src;
+    struct view *view;
+};
+struct pq_view_source pq_source_of(struct view *v);
+
 /* Over one source, in place. The result lives in `a` (and ast: deinit it after use). */
 MUST_CHECK err_t pq_run_local(const struct pq_query *q, struct pq_source *src, struct arena *a, struct pq_ast *ast,
                               struct pq_result *out) MAY_YIELD;

@@ -44,7 +44,7 @@ void pq_quote(struct str s, struct buf *out)
     buf_byte(out, '"');
 }
 
-static bool plain_name(struct str s, bool metric)
+bool pq_plain_name(struct str s, bool metric)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
@@ -56,7 +56,7 @@ static bool plain_name(struct str s, bool metric)
 
 static void print_label(struct str name, struct buf *out)
 {
-    if (plain_name(name, false)) buf_str(out, name);
+    if (pq_plain_name(name, false)) buf_str(out, name);
     else pq_quote(name, out);
 }
 
@@ -131,7 +131,7 @@ static void print_shift(const struct pq_shift *s, struct buf *out)
 
 static void print_selector(const struct pq_selector *s, const struct pq_dur *range, struct buf *out)
 {
-    bool plain = s->name.n == 0 || plain_name(s->name, true);
+    bool plain = s->name.n == 0 || pq_plain_name(s->name, true);
     uint32_t nm = s->nm - (s->name.n ? 1 : 0);
     if (plain) buf_str(out, s->name);
     if (nm || !plain || s->name.n == 0) {

@@ -71,6 +71,10 @@ MUST_CHECK err_t pq_part_get(const void *plan, struct bytes_in *in, struct arena
 void pq_labels_put(struct wire_out *w, const struct labels *l);
 struct labels pq_labels_read(struct wire_in *w);
 
+/* Samples of series, likewise. */
+void pq_points_put(struct wire_out *w, const struct pq_points *p, uint32_t n);
+MUST_CHECK err_t pq_points_read(struct wire_in *w, struct pq_points **v, uint32_t *n);
+
 /* Matchers alone, for other plans that select series. Their texts are views into the bytes; regexes are compiled. */
 struct pq_regexes {
     struct regex *v[PQ_REGEXES_MAX];

@@ -410,7 +410,7 @@ static int64_t *get_times(struct wire_in *w, uint32_t n)
     return t;
 }
 
-static void put_points(struct wire_out *w, const struct pq_points *p, uint32_t n)
+void pq_points_put(struct wire_out *w, const struct pq_points *p, uint32_t n)
 {
     buf_varint(w->out, n);
     for (uint32_t i = 0; i < n; i++) {
@@ -430,11 +430,11 @@ static void put_points(struct wire_out *w, const struct pq_points *p, uint32_t n
     }
 }
 
-static err_t get_points(struct wire_in *w, struct pq_part *out)
+err_t pq_points_read(struct wire_in *w, struct pq_points **v, uint32_t *npoints)
 {
-    out->points = WIRE_LIST(w, struct pq_points, 3, UINT32_MAX, &out->npoints);
-    for (uint32_t i = 0; i < out->npoints && !w->in->bad; i++) {
-        struct pq_points *p = &out->points[i];
+    *v = WIRE_LIST(w, struct pq_points, 3, UINT32_MAX, npoints);
+    for (uint32_t i = 0; i < *npoints && !w->in->bad; i++) {
+        struct pq_points *p = &(*v)[i];
         uint32_t n = bytes_in_count(w->in, 1);
         uint8_t bits = bytes_in_u8(w->in);
         struct pq_row row = { .have = arena_calloc(w->a, (size_t)n + 1, 1), .v = ARENA_ARRAY(w->a, double, (size_t)n + 1) };
@@ -504,7 +504,7 @@ void pq_part_put(const void *plan, const void *partial, struct buf *out)
     wire_out_init(&w, out);
     if (p->ask == PQ_ASK_ROWS) put_rows(&w, &part->rows, p->grid.n);
     else if (p->ask == PQ_ASK_AGG) put_groups(&w, &part->agg, p->grid.n);
-    else put_points(&w, part->points, part->npoints);
+    else pq_points_put(&w, part->points, part->npoints);
     put_notes(out, &part->notes);
     buf_varint(out, (uint64_t)part->samples);
     wire_out_deinit(&w);
@@ -518,7 +518,7 @@ err_t pq_part_get(const void *plan, struct bytes_in *in, struct arena *a, void *
     *partial = part;
     if (p->ask == PQ_ASK_ROWS) TRY(get_rows(&w, &part->rows, p->grid.n));
     else if (p->ask == PQ_ASK_AGG) TRY(get_groups(&w, &part->agg, p->grid.n));
-    else TRY(get_points(&w, part));
+    else TRY(pq_points_read(&w, &part->points, &part->npoints));
     get_notes(&w, &part->notes);
     part->samples = (int64_t)bytes_in_varint(in);
     if (part->samples < 0 || part->samples > SAMPLES_MAX) in->bad = true;

@@ -5,7 +5,6 @@
 #include "query/promql/lex.h"
 
 #include <math.h>
-#include <unistd.h>
 
 /* -- one request ------------------------------------------------------------------------------------ */
 err_t prom_begin(struct prom_run *r, struct http_request *rq)
@@ -260,151 +259,37 @@ out:
     return e;
 }
 
-static err_t format_query(struct http_request *rq, struct http_response *rs)
-{
-    struct prom_run r;
-    struct pq_ast ast = { 0 };
-    struct str text = STR_NONE;
-    struct buf b;
-    err_t e;
-    buf_init(&b, 1 << 22, NULL);
-    TRY_OUT(e, prom_begin(&r, rq));
-    (void)http_param(rq, "query", 0, &text);
-    if (pq_parse(text, &r.arena, &ast) != OK) {
-        e = prom_bad_param("query");
-        goto out;
-    }
-    pq_print(ast.root, &b);
-    prom_data(&r, rs);
-    json_str(&r.j, buf_view(&b));
-    prom_done(&r);
-out:
-    pq_ast_deinit(&ast);
-    buf_deinit(&b);
-    prom_end(&r);
-    return e;
-}
-
-/* -- status -------------------------------------------------------------------------------------------- */
-static err_t plain(struct http_response *rs, const char *text)
-{
-    rs->content_type = "text/plain; charset=utf-8";
-    buf_z(&rs->body, text);
-    return OK;
-}
-static err_t healthy(struct http_request *rq, struct http_response *rs)
-{
-    (void)rq;
-    return plain(rs, "Prometheus Server is Healthy.\n");
-}
-static err_t ready(struct http_request *rq, struct http_response *rs)
-{
-    (void)rq;
-    return plain(rs, "Prometheus Server is Ready.\n");
-}
-
-static void pair(struct json_out *j, const char *key, const char *value)
-{
-    json_keyz(j, key);
-    json_z(j, value);
-}
-
-static err_t success(struct http_response *rs, const char *data)
-{
-    buf_printf(&rs->body, "{\"status\":\"success\",\"data\":%s}", data);
-    return OK;
-}
-
-/* No `features` map: with one, Grafana takes the server for Mimir. The version is the API level. */
-static err_t buildinfo(struct http_request *rq, struct http_response *rs)
-{
-    (void)rq;
-    return success(rs, "{\"version\":\"3.14.0+tercet." TERCET_VERSION "\",\"revision\":\"\",\"branch\":\"\","
-                       "\"buildUser\":\"\",\"buildDate\":\"\",\"goVersion\":\"\"}");
-}
-
-static err_t status_config(struct http_request *rq, struct http_response *rs)
-{
-    const struct prom_ctx *ctx = rq->user;
-    struct json_out j;
-    json_init(&j, &rs->body);
-    json_obj(&j);
-    pair(&j, "status", "success");
-    json_keyz(&j, "data");
-    json_obj(&j);
-    json_keyz(&j, "yaml");
-    json_str(&j, ctx->config);
-    json_obj_end(&j);
-    json_obj_end(&j);
-    return OK;
-}
-
-static err_t status_flags(struct http_request *rq, struct http_response *rs)
-{
-    (void)rq;
-    return success(rs, "{}");
-}
-
-static err_t runtimeinfo(struct http_request *rq, struct http_response *rs)
-{
-    const struct prom_ctx *ctx = rq->user;
-    struct json_out j;
-    char when[DATETIME_TEXT_MAX];
-    size_t n = datetime_format(ctx->started_ms * NS_PER_MS, when);
-    json_init(&j, &rs->body);
-    json_obj(&j);
-    pair(&j, "status", "success");
-    json_keyz(&j, "data");
-    json_obj(&j);
-    json_keyz(&j, "startTime");
-    json_str(&j, str_n(when, n));
-    pair(&j, "CWD", "");
-    json_keyz(&j, "reloadConfigSuccess");
-    json_bool(&j, true);
-    json_keyz(&j, "corruptionCount");
-    json_i64(&j, 0);
-    json_keyz(&j, "goroutineCount");
-    json_i64(&j, 0);
-    json_keyz(&j, "GOMAXPROCS");
-    json_u64(&j, rt_cores());
-    pair(&j, "storageRetention", "");
-    json_obj_end(&j);
-    json_obj_end(&j);
-    return OK;
-}
-
-/* Rules are not evaluated: there are none. Grafana asks to expand recording rules. */
-static err_t rules(struct http_request *rq, struct http_response *rs)
-{
-    (void)rq;
-    return success(rs, "{\"groups\":[]}");
-}
-static err_t alerts(struct http_request *rq, struct http_response *rs)
-{
-    (void)rq;
-    return success(rs, "{\"alerts\":[]}");
-}
-
 #define ROUTE(methods, path, fn) { methods, path, fn, RT_QUERY, 4 << 20 }
 const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query", query_instant),
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query_range", query_range),
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/query_exemplars", prom_exemplars),
-    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/format_query", format_query),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/format_query", prom_format_query),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/parse_query", prom_parse_query),
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/labels", prom_labels),
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/label/{name}/values", prom_label_values),
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/series", prom_series),
     ROUTE(HTTP_GET, "/api/v1/metadata", prom_metadata),
-    ROUTE(HTTP_GET, "/api/v1/rules", rules),
-    ROUTE(HTTP_GET, "/api/v1/alerts", alerts),
-    ROUTE(HTTP_GET, "/api/v1/status/buildinfo", buildinfo),
-    ROUTE(HTTP_GET, "/api/v1/status/config", status_config),
-    ROUTE(HTTP_GET, "/api/v1/status/flags", status_flags),
-    ROUTE(HTTP_GET, "/api/v1/status/runtimeinfo", runtimeinfo),
+    ROUTE(HTTP_GET, "/api/v1/status/buildinfo", prom_buildinfo),
+    ROUTE(HTTP_GET, "/api/v1/status/config", prom_config),
+    ROUTE(HTTP_GET, "/api/v1/status/flags", prom_flags),
+    ROUTE(HTTP_GET, "/api/v1/status/runtimeinfo", prom_runtimeinfo),
     ROUTE(HTTP_GET, "/api/v1/status/tsdb", prom_tsdb),
     ROUTE(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/delete_series", prom_delete_series),
     ROUTE(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", prom_clean_tombstones),
-    ROUTE(HTTP_GET, "/-/healthy", healthy),
-    ROUTE(HTTP_GET, "/-/ready", ready),
+    { .methods = HTTP_POST, .pattern = "/api/v1/read", .handler = prom_read, .class = RT_QUERY, .body_max = 4 << 20, .own_encoding = "snappy" },
+    ROUTE(HTTP_GET, "/federate", prom_federate),
+    ROUTE(HTTP_GET, "/api/v1/rules", prom_rules),
+    ROUTE(HTTP_GET, "/api/v1/alerts", prom_alerts),
+    ROUTE(HTTP_GET, "/api/v1/alertmanagers", prom_alertmanagers),
+    ROUTE(HTTP_GET, "/api/v1/targets", prom_targets),
+    ROUTE(HTTP_GET, "/api/v1/targets/metadata", prom_targets_metadata),
+    ROUTE(HTTP_GET, "/api/v1/scrape_pools", prom_scrape_pools),
+    ROUTE(HTTP_GET, "/api/v1/notifications", prom_notifications),
+    ROUTE(HTTP_GET, "/api/v1/status/walreplay", prom_walreplay),
+    ROUTE(HTTP_GET, "/api/v1/status/tsdb/blocks", prom_blocks),
+    ROUTE(HTTP_GET, "/version", prom_version),
+    ROUTE(HTTP_GET, "/-/healthy", prom_healthy),
+    ROUTE(HTTP_GET, "/-/ready", prom_ready),
 };
 const uint32_t prometheus_nroutes = ARRAY_LEN(prometheus_routes);

@@ -2,18 +2,16 @@
 import http.server
 import json
 import shutil
-import signal
-import socket
 import subprocess
 import threading
 import time
 import urllib.parse
-import urllib.request
 
 import pytest
 
 import otlp
 from node import Node, eventually
+from promserver import PromServer
 
 CONFIG = """
 global: {{ scrape_interval: 250ms, scrape_timeout: 250ms, external_labels: {{ replica: a }} }}
@@ -62,35 +60,16 @@ class App:
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
 
 
-class Prometheus:
-    """Debian's prometheus, scraping a node, itself, and an App; writing all to the node."""
+class Prometheus(PromServer):
+    """Scrapes a node, itself, and an App; writes all to the node."""
 
     def __init__(self, node, path):
         self.app = App()
-        with socket.socket() as s:
-            s.bind(("127.0.0.1", 0))
-            self.port = s.getsockname()[1]
-        config = path / "prometheus.yml"
-        config.write_text(CONFIG.format(node=node.url("prom").rsplit(":", 1)[1], self=self.port,
-                                        app=self.app.server.server_address[1]))
-        self.log = open(path / "prometheus.log", "wb")
-        self.process = subprocess.Popen(
-            ["prometheus", f"--config.file={config}", f"--storage.tsdb.path={path}/tsdb",
-             f"--web.listen-address=127.0.0.1:{self.port}", "--enable-feature=exemplar-storage"], stdout=self.log, stderr=self.log)
-
-    def query(self, promql, at=None):
-        q = urllib.parse.urlencode({"query": promql, **({"time": at} if at else {})})
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/api/v1/query?{q}", timeout=10) as r:
-            return json.load(r)["data"]["result"]
+        super().__init__(path, CONFIG, "--enable-feature=exemplar-storage", node=node.url("prom").rsplit(":", 1)[1],
+                         app=self.app.server.server_address[1])
 
     def stop(self):
-        self.process.send_signal(signal.SIGTERM)
-        try:
-            self.process.wait(10)
-        except subprocess.TimeoutExpired:
-            self.process.kill()
-            self.process.wait()
-        self.log.close()
+        super().stop()
         self.app.server.shutdown()
         self.app.server.server_close()
 
