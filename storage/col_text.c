@@ -225,7 +225,7 @@ static bool encode(const char *bytes, const uint32_t *offset, uint32_t n, int de
     struct maker x = { .a = &a, .depth = depth };
     buf_init(&x.meta, COL_DICT_BYTES_MAX, NULL);
     buf_init(&x.data, COL_DICT_BYTES_MAX, NULL);
-    text_mine(bytes, offset, n, depth + 1 < TEXT_DEPTH_MAX, &a, &m);
+    text_mine(bytes, offset, n, depth + 1 < TEXT_DEPTH_MAX, depth == 0, &a, &m);
     bool ok = worth_it(&m, n, offset[n] - offset[0]);
     if (ok) ok = text_plan_make(buf_view(&m.patterns), m.ends, m.ntemplates, &a, &p) == OK;
     if (ok) ok = text_plan_rows(&p, m.template, n, m.nslots, &a) == OK;

@@ -1,8 +1,7 @@
 /* Inside the text codec (col_text.h): patterns, slots and how a string is taken apart.
  *
  * A pattern is what strings of one shape have in common, as bytes: text stands for itself (bytes 0 and 1 as 1, byte + 1),
- * and a slot is 0, its type, then the two bytes of its parameters. The same string always gives the same pattern and
- * values, and a pattern with the values gives the very string back. */
+ * and a slot is 0, its type, then the two bytes of its parameters. A pattern with the values gives the very string back. */
 #ifndef STORAGE_COL_TEXT_INT_H
 #define STORAGE_COL_TEXT_INT_H
 
@@ -37,15 +36,34 @@ static inline uint64_t value_of_part(size_t at, size_t n) { return (uint64_t)at 
 static inline uint32_t part_at(uint64_t v) { return (uint32_t)(v >> 32); }
 static inline uint32_t part_len(uint64_t v) { return (uint32_t)v; }
 
-/* Takes apart text[from, to). False when it has more slots than are kept. `outer`: quoted strings and paths are parts of their
- * own (what they hold is taken apart where it is kept, once for each different one). */
+/* -- taking apart (col_text_lex.c) -------------------------------------------------------------------------------------- */
+struct lex_string { /* text[from, to) */
+    const char *text;
+    size_t from, to;
+    bool outer; /* quoted strings and paths are parts of their own (what they hold is taken apart where it is kept, once for each) */
+};
+struct lex_place { /* what is before `at` is read, what is before `text` is in the pattern, too */
+    size_t at, text;
+};
+enum lex_how { /* what a slot was when it was met */
+    LEX_STEP,   /* what begins here: a number, a time, a word with digits, a path */
+    LEX_TAIL,   /* digits behind letters */
+    LEX_QUOTED, /* behind a quote */
+    LEX_VALUE   /* behind key= */
+};
 struct lexed {
     char *pattern;   /* TEXT_PATTERN_MAX */
     uint64_t *slots; /* TEXT_SLOTS_MAX + 8 */
+    uint8_t *how;    /* of each slot; TEXT_SLOTS_MAX + 8 */
     uint32_t n, nslots;
     bool full;
+    bool escaped;    /* the text has bytes 0 or 1 */
 };
-bool text_lex(const char *text, size_t from, size_t to, bool outer, struct lexed *out);
+/* Goes on from a place behind what `out` holds, which is empty at the beginning of the string. False when it has more slots than are
+ * kept. */
+bool text_lex(const struct lex_string *s, struct lex_place at, struct lexed *out);
+/* Takes the slot that begins at at->text, when there is one with this mark. Its value goes to `out`, whose pattern is overwritten. */
+bool text_lex_slot(const struct lex_string *s, struct lex_place *at, enum lex_how how, const uint8_t mark[SLOT_BYTES], struct lexed *out);
 
 /* -- patterns ------------------------------------------------------------------------------------------------------ */
 static inline void pattern_slot(struct buf *b, enum slot_type type, unsigned x, unsigned y)
@@ -106,6 +124,35 @@ enum { TEXT_CLASS_TEMPLATE = INT32_MAX }; /* in place of a class: the templates 
 /* The class that must be decoded first, or TEXT_CLASS_TEMPLATE when none. */
 MUST_CHECK err_t text_numbers_needs(struct cur c, const struct text_plan *p, uint32_t *class);
 
+/* -- what strings begin like (col_text_trie.c) ---------------------------------------------------------------------------- *
+ * The patterns met so far as a trie of texts and slots. A string that goes along it is compared with the texts, and only its slots
+ * are read, knowing what they were. Where it leaves the trie it is taken apart from the last safe place on: behind a slot, or where a
+ * word begins that is not in quotes. The pattern is the one that it has without the trie, unless what decides between two lies
+ * behind the slot that follows a text (a quote that is closed in one string and not in another; a time behind the day of a month):
+ * then it goes by that of the string before. */
+struct text_trie {
+    struct arena *a;
+    struct trie_edge *edges;
+    uint32_t nedges, max, first;
+    size_t cap;
+    uint32_t asked, found;  /* strings, and those that went all the way */
+    uint64_t looked, bytes; /* edges that were looked at, and what strings had in common with them */
+};
+struct trie_walk { /* how far a string goes along it */
+    uint32_t edge;   /* to the last safe place; TRIE_NONE: its beginning */
+    uint32_t nslots; /* up to there */
+    uint32_t pattern;
+    struct lex_place at;
+};
+enum { TRIE_NONE = UINT32_MAX };
+/* At most `max` edges are kept. */
+void trie_init(struct text_trie *t, uint32_t max, struct arena *a);
+/* True: the string has w->pattern, its values are in out. False: out holds what is in front of the last safe place, as for text_lex
+ * from w->at on. `patterns`: the bytes that edges refer to. */
+bool trie_follow(struct text_trie *t, const char *patterns, const struct lex_string *s, struct lexed *out, struct trie_walk *w);
+/* Adds what the string has that w ended in: pattern number `pattern`, at `begin` in the bytes of patterns. */
+void trie_add(struct text_trie *t, const char *patterns, const struct trie_walk *w, uint32_t pattern, uint32_t begin, const struct lexed *x);
+
 /* -- mining (col_text_mine.c) ------------------------------------------------------------------------------------------ */
 struct text_mined {
     struct buf patterns;
@@ -117,8 +164,8 @@ struct text_mined {
     uint64_t rest_bytes;  /* in strings that have no template */
 };
 #define PART_WORD (UINT64_C(1) << 31)
-/* All from `a`, but patterns, which the caller frees. */
-void text_mine(const char *text, const uint32_t *offset, uint32_t n, bool outer, struct arena *a, struct text_mined *out);
+/* All from `a`, but patterns, which the caller frees. alike: many strings begin like others before them. */
+void text_mine(const char *text, const uint32_t *offset, uint32_t n, bool outer, bool alike, struct arena *a, struct text_mined *out);
 
 enum { TEXT_DEPTH_MAX = 3 };
 /* Patterns and small columns: never many times the text. */

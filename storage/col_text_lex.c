@@ -3,6 +3,10 @@
  * or nothing but one number, id or time; so are paths and addresses with a scheme. */
 #include "storage/col_text_int.h"
 
+#if defined(__x86_64__)
+#include <immintrin.h>
+#endif
+
 enum { C_OTHER, C_LOWER_HEX, C_UPPER_HEX, C_LETTER, C_DIGIT };
 static const uint8_t classes[256] = {
     ['0' ... '9'] = C_DIGIT, ['a' ... 'f'] = C_LOWER_HEX, ['A' ... 'F'] = C_UPPER_HEX,
@@ -16,11 +20,15 @@ struct lexer {
     size_t begin, at, end;
     size_t text; /* from here to `at` is text that is not in the pattern yet */
     bool control; /* there are bytes 0 and 1 */
+    bool outer;
+    enum lex_how how; /* of the next slot */
     struct lexed *out;
 };
 
 static inline bool is_digit(char c) { return c >= '0' && c <= '9'; }
 static inline bool is_word(char c) { return classes[(uint8_t)c] != C_OTHER; }
+
+static inline bool is_letter(char c) { return is_word(c) && !is_digit(c); }
 
 static void put_escaped(struct lexed *out, const char *p, size_t n)
 {
@@ -57,6 +65,7 @@ static inline void put_slot(struct lexer *x, size_t end, enum slot_type type, un
     const uint8_t mark[SLOT_BYTES] = { 0, (uint8_t)type, (uint8_t)a, (uint8_t)b };
     memcpy(out->pattern + out->n, mark, sizeof mark);
     out->n += sizeof mark;
+    out->how[out->nslots] = (uint8_t)x->how;
     out->slots[out->nslots++] = v;
     out->full |= out->nslots > TEXT_SLOTS_MAX;
 }
@@ -341,9 +350,20 @@ static void lex_run(struct lexer *x)
     } else if (r.letters && !r.split) {
         x->at += r.letters;
         r.n -= r.letters;
+        x->how = LEX_TAIL;
         if (put_digits(x, r.n)) return;
     }
     put_part(x, SLOT_STR, x->at + r.n);
+}
+
+/* Digits behind letters, and no letters behind those. */
+static void lex_tail(struct lexer *x)
+{
+    size_t i = x->at;
+    while (i < x->end && is_digit(x->s[i]))
+        i++;
+    if (i == x->at || (i < x->end && is_word(x->s[i]))) return;
+    if (!put_digits(x, i - x->at)) put_part(x, SLOT_STR, i);
 }
 
 /* -- quoted strings, paths, addresses, values of keys ---------------------------------------------------------------- */
@@ -362,9 +382,9 @@ static size_t end_of_quoted(const struct lexer *x)
     return 0;
 }
 
-static bool all_word(const char *p, size_t n)
+static bool all_hex(const char *p, size_t n)
 {
-    while (n > 0 && is_word(*p))
+    while (n > 0 && is_word(*p) && classes[(uint8_t)*p] != C_LETTER)
         p++, n--;
     return n == 0;
 }
@@ -376,7 +396,8 @@ static bool lex_whole(struct lexer *x, size_t to)
     size_t size = to - x->at;
     if (!is_word(c)) return false;
     /* When a letter comes first: hex digits or a UUID. */
-    if (!is_digit(c) && (size < 8 || (size != 36 && (size > TEXT_HEX_MAX || size % 2 || !all_word(x->s + x->at, size))))) return false;
+    if (classes[(uint8_t)c] == C_LETTER) return false;
+    if (!is_digit(c) && (size < 8 || (size != 36 && (size > TEXT_HEX_MAX || size % 2 || !all_hex(x->s + x->at, size))))) return false;
     flush_text(x, x->at);
     struct lexer inner = *x;
     uint32_t n = x->out->n, slots = x->out->nslots;
@@ -401,6 +422,7 @@ static bool lex_quoted(struct lexer *x)
     if (to == 0) return false;
     bool key = to + 1 < x->end && x->s[to + 1] == ':' && to - x->at <= KEY_MAX;
     x->at++;
+    x->how = LEX_QUOTED;
     if (!key && x->at < to && !lex_whole(x, to)) put_part(x, SLOT_STR, to);
     x->at = to + 1;
     return true;
@@ -434,12 +456,13 @@ static void lex_value(struct lexer *x)
     size_t i = x->at;
     while (i < x->end && !path_ends[(uint8_t)x->s[i]])
         i++;
+    x->how = LEX_VALUE;
     if (i < x->end && x->s[i] != ' ' && x->s[i] != ',' && x->s[i] != '\n') return;
     if (!lex_whole(x, i)) put_part(x, SLOT_STR, i);
 }
 
 /* Letters, and what they begin: an address (scheme://), a date, a word with digits, or just a word. */
-static void lex_letters(struct lexer *x, bool outer)
+static void lex_letters(struct lexer *x)
 {
     size_t i = x->at;
     uint8_t c;
@@ -451,10 +474,10 @@ static void lex_letters(struct lexer *x, bool outer)
         lex_run(x);
         return;
     }
-    if (i + 2 < x->end && outer && x->s[i] == ':' && x->s[i + 1] == '/' && x->s[i + 2] == '/' && put_path(x, i)) return;
+    if (i + 2 < x->end && x->outer && x->s[i] == ':' && x->s[i + 1] == '/' && x->s[i + 2] == '/' && put_path(x, i)) return;
     if (i - x->at == 3 && x->end - x->at >= 15 && x->s[i] == ' ' && lex_syslog(x)) return;
     x->at = i;
-    if (i + 1 < x->end && outer && x->s[i] == '=' && classes[(uint8_t)x->s[i + 1]] >= C_LOWER_HEX && classes[(uint8_t)x->s[i + 1]] <= C_LETTER) {
+    if (i + 1 < x->end && x->outer && x->s[i] == '=' && is_letter(x->s[i + 1])) {
         x->at++;
         lex_value(x);
     }
@@ -473,26 +496,215 @@ static bool has_control(const char *p, size_t n)
     return found;
 }
 
-bool text_lex(const char *text, size_t from, size_t to, bool outer, struct lexed *out)
+static inline void step(struct lexer *x)
 {
-    struct lexer x = { .s = text, .begin = from, .at = from, .end = to, .text = from, .out = out };
-    out->n = out->nslots = 0;
-    out->full = false;
-    x.control = has_control(text + from, to - from);
-    while (x.at < to && !out->full) {
-        uint8_t c = (uint8_t)text[x.at], class = classes[c];
-        if (class == C_OTHER) {
-            if (outer && c == '"' && lex_quoted(&x)) continue;
-            if (outer && c == '/' && begins_path(&x) && put_path(&x, x.at)) continue;
-            x.at++;
-        } else if (class == C_DIGIT) {
-            lex_run(&x);
-        } else {
-            lex_letters(&x, outer);
+    uint8_t c = (uint8_t)x->s[x->at], class = classes[c];
+    if (class == C_OTHER) {
+        if (x->outer && c == '"' && lex_quoted(x)) return;
+        if (x->outer && c == '/' && begins_path(x)) {
+            x->how = LEX_STEP;
+            if (put_path(x, x->at)) return;
         }
+        x->at++;
+        return;
     }
-    if (!out->full) flush_text(&x, to);
+    x->how = LEX_STEP;
+    if (class == C_DIGIT)
+        lex_run(x);
+    else
+        lex_letters(x);
+}
+
+bool text_lex(const struct lex_string *s, struct lex_place at, struct lexed *out)
+{
+    struct lexer x = { .s = s->text, .begin = s->from, .at = at.at, .end = s->to, .text = at.text, .outer = s->outer, .out = out };
+    out->full = false;
+    x.control = out->escaped = has_control(s->text + s->from, s->to - s->from);
+    while (x.at < x.end && !out->full)
+        step(&x);
+    if (!out->full) flush_text(&x, x.end);
     return !out->full;
+}
+
+/* -- slots that are expected ------------------------------------------------------------------------------------------- *
+ * Shortcuts for what is met most: when one says yes, the long way would have taken the same. */
+
+/* With these behind it a number may be a part of something else. */
+static bool goes_on(char c) { return is_word(c) || c == '.' || c == ':' || c == '/' || c == '-'; }
+
+/* Digits at p[0, n), which is at most 18 of them; how many. */
+static inline uint32_t take_digits(const char *p, size_t n, uint64_t *v)
+{
+    uint32_t i = 0;
+    uint64_t x = *v;
+    for (; i < MIN(n, (size_t)19) && is_digit(p[i]); i++)
+        x = x * 10 + (uint64_t)(p[i] - '0');
+    *v = x;
+    return i <= 18 ? i : 0;
+}
+
+/* Ends at `to` as `how` wants it? Where lexing goes on then. */
+static inline bool ends_well(const struct lexer *x, size_t to, size_t *next)
+{
+    char c = to < x->end ? x->s[to] : ' ';
+    *next = to;
+    switch (x->how) {
+    case LEX_STEP: return !goes_on(c);
+    case LEX_TAIL: return !is_word(c);
+    case LEX_VALUE: return c == ' ' || c == ',' || c == '\n';
+    case LEX_QUOTED:
+        *next = to + 1;
+        return c == '"' && to < x->end && !(to + 1 < x->end && x->s[to + 1] == ':');
+    default: return false;
+    }
+}
+
+static bool expect_digits(struct lexer *x, unsigned type, unsigned a, uint64_t *v, size_t *to)
+{
+    const char *p = x->s + x->at;
+    size_t left = x->end - x->at;
+    uint32_t n = take_digits(p, left, v);
+    *to = x->at + n;
+    if (n == 0) return false;
+    if (type == SLOT_PAD) return p[0] == '0' && n > 1 && n == a;
+    if (p[0] == '0' && n > 1) return false;
+    if (type == SLOT_INT) return true;
+    if (x->how == LEX_TAIL || n == left || p[n] != '.') return false;
+    uint32_t fraction = take_digits(p + n + 1, left - n - 1, v);
+    *to += 1 + fraction;
+    return fraction == a && n + fraction <= 18;
+}
+
+#if defined(__x86_64__)
+static inline uint32_t in_range(__m128i v, char from, char to)
+{
+    return (uint32_t)_mm_movemask_epi8(_mm_and_si128(_mm_cmpgt_epi8(v, _mm_set1_epi8((char)(from - 1))), _mm_cmplt_epi8(v, _mm_set1_epi8((char)(to + 1)))));
+}
+/* Bit i: p[i] is a digit, a letter of hex digits. */
+static inline void look_for_hex(const char *p, bool upper, uint32_t *digits, uint32_t *letters)
+{
+    char first = upper ? 'A' : 'a', last = upper ? 'F' : 'f';
+    __m128i lo = _mm_loadu_si128((const __m128i *)(const void *)p), hi = _mm_loadu_si128((const __m128i *)(const void *)(p + 16));
+    *digits = in_range(lo, '0', '9') | in_range(hi, '0', '9') << 16;
+    *letters = in_range(lo, first, last) | in_range(hi, first, last) << 16;
+}
+#else
+static inline void look_for_hex(const char *p, bool upper, uint32_t *digits, uint32_t *letters)
+{
+    *digits = *letters = 0;
+    for (unsigned i = 0; i < TEXT_HEX_MAX; i++) {
+        uint8_t c = classes[(uint8_t)p[i]];
+        *digits |= (uint32_t)(c == C_DIGIT) << i;
+        *letters |= (uint32_t)(c == (upper ? C_UPPER_HEX : C_LOWER_HEX)) << i;
+    }
+}
+#endif
+
+static bool expect_hex(struct lexer *x, unsigned n, bool upper, uint64_t *v, size_t *to)
+{
+    uint32_t digits, letters, all = n >= 32 ? UINT32_MAX : (1u << n) - 1;
+    if (x->end - x->at < TEXT_HEX_MAX) return false;
+    look_for_hex(x->s + x->at, upper, &digits, &letters);
+    *to = x->at + n;
+    *v = value_of_part(x->at, n);
+    return ((digits | letters) & all) == all && (digits & all) && (letters & all);
+}
+
+#if defined(__x86_64__)
+/* The first quote or backslash of p[0, n), or n. */
+static inline size_t find_quote(const char *p, size_t n)
+{
+    size_t i = 0;
+    for (; i + 16 <= n; i += 16) {
+        __m128i v = _mm_loadu_si128((const __m128i *)(const void *)(p + i));
+        unsigned hits = (unsigned)_mm_movemask_epi8(_mm_or_si128(_mm_cmpeq_epi8(v, _mm_set1_epi8('"')), _mm_cmpeq_epi8(v, _mm_set1_epi8('\\'))));
+        if (hits) return i + (size_t)__builtin_ctz(hits);
+    }
+    while (i < n && p[i] != '"' && p[i] != '\\')
+        i++;
+    return i;
+}
+#else
+static inline size_t find_quote(const char *p, size_t n)
+{
+    size_t i = 0;
+    while (i < n && p[i] != '"' && p[i] != '\\')
+        i++;
+    return i;
+}
+#endif
+
+/* A quoted part or the value of a key that cannot be a number, an id or a time. */
+static bool expect_part(const struct lexer *x, uint64_t *v, size_t *to)
+{
+    const char *p = x->s + x->at;
+    uint8_t class = classes[(uint8_t)*p];
+    size_t n = 0, left = x->end - x->at;
+    if (class != C_OTHER && class != C_LETTER) return false;
+    if (x->how == LEX_QUOTED) {
+        n = find_quote(p, MIN(left, (size_t)QUOTED_MAX - 1));
+        if (n == left || p[n] != '"') return false;
+    } else if (x->how == LEX_VALUE) {
+        while (n < left && !path_ends[(uint8_t)p[n]])
+            n++;
+    }
+    *v = value_of_part(x->at, n);
+    *to = x->at + n;
+    return n > 0;
+}
+
+static bool expect(struct lexer *x, const uint8_t *mark, struct lex_place *at)
+{
+    uint64_t v = 0;
+    size_t to, next;
+    bool is = false;
+    switch (mark[1]) {
+    case SLOT_INT:
+    case SLOT_PAD:
+    case SLOT_DEC: is = expect_digits(x, mark[1], mark[2], &v, &to); break;
+    case SLOT_HEX: is = x->how != LEX_TAIL && expect_hex(x, mark[2], mark[3], &v, &to); break;
+    case SLOT_STR: is = expect_part(x, &v, &to); break;
+    default: break;
+    }
+    if (!is || !ends_well(x, to, &next)) return false;
+    x->out->how[x->out->nslots] = (uint8_t)x->how;
+    x->out->slots[x->out->nslots++] = v;
+    *at = (struct lex_place){ next, to };
+    return true;
+}
+
+static void lex_as(struct lexer *x)
+{
+    switch (x->how) {
+    case LEX_STEP: step(x); break;
+    case LEX_TAIL: lex_tail(x); break;
+    case LEX_VALUE:
+        if (is_letter(x->s[x->at])) lex_value(x);
+        break;
+    case LEX_QUOTED:
+        x->at--;
+        (void)lex_quoted(x);
+        break;
+    }
+}
+
+bool text_lex_slot(const struct lex_string *s, struct lex_place *at, enum lex_how how, const uint8_t mark[SLOT_BYTES], struct lexed *out)
+{
+    struct lexer x = { .s = s->text, .begin = s->from, .at = at->text, .end = s->to, .text = at->text, .outer = s->outer, .how = how, .out = out };
+    uint32_t nslots = out->nslots;
+    if (x.at >= x.end || nslots >= TEXT_SLOTS_MAX) return false;
+    /* What begins like a value may be one. */
+    if (how == LEX_STEP && x.outer && x.at > x.begin && x.s[x.at - 1] == '=' && is_letter(x.s[x.at])) return false;
+    if (expect(&x, mark, at)) return true;
+    out->n = 0;
+    out->full = false;
+    lex_as(&x);
+    if (out->nslots == nslots + 1 && !out->full && out->n == SLOT_BYTES && memcmp(out->pattern, mark, SLOT_BYTES) == 0) {
+        *at = (struct lex_place){ x.at, x.text };
+        return true;
+    }
+    out->nslots = nslots;
+    return false;
 }
 
 /* -- back to text -------------------------------------------------------------------------------------------------------- */

@@ -7,6 +7,7 @@
 #include <stdlib.h>
 
 enum { PATTERNS_MAX = 16384, WORDS_MAX = 48, STRINGS_A_TEMPLATE = 8, STRINGS_MIN = 3, PREFIX_MAX = 8 };
+enum { EDGES_MAX = 32768, EDGE_TEXT = 64 /* bytes of text an edge of the trie */ };
 
 struct pattern {
     uint32_t at, len;      /* in `text` */
@@ -60,24 +61,38 @@ static uint32_t pattern_of(struct miner *m, struct str p)
     return i;
 }
 
-static void take_apart(struct miner *m, bool outer)
+/* The pattern of the string at hand, and its values to x. */
+static uint32_t take_one(struct miner *m, struct text_trie *t, const struct lex_string *s, struct lexed *x)
 {
-    struct lexed x = { .pattern = arena_alloc_aligned(m->a, TEXT_PATTERN_MAX, 1) };
+    struct trie_walk w;
+    if (trie_follow(t, m->text.p, s, x, &w)) return w.pattern;
+    if (m->npatterns >= PATTERNS_MAX || !text_lex(s, w.at, x)) {
+        const char rest[SLOT_BYTES] = { 0, SLOT_REST };
+        memcpy(x->pattern, rest, sizeof rest);
+        x->slots[0] = value_of_part(s->from, s->to - s->from);
+        x->n = sizeof rest;
+        x->nslots = 1;
+        return pattern_of(m, (struct str){ x->pattern, x->n });
+    }
+    uint32_t k = pattern_of(m, (struct str){ x->pattern, x->n });
+    if (!x->escaped) trie_add(t, m->text.p, &w, k, m->patterns[k].at, x);
+    return k;
+}
+
+static void take_apart(struct miner *m, bool outer, bool alike)
+{
+    struct lexed x = { .pattern = arena_alloc_aligned(m->a, TEXT_PATTERN_MAX, 1), .how = arena_alloc_aligned(m->a, TEXT_SLOTS_MAX + 8, 1) };
+    struct text_trie trie;
+    trie_init(&trie, !alike ? 0 : MIN((m->offset[m->n] - m->offset[0]) / EDGE_TEXT, (uint32_t)EDGES_MAX), m->a);
     for (uint32_t i = 0; i < m->n; i++) {
         if (m->nslots + TEXT_SLOTS_MAX + 8 > m->cap_slots) {
             m->cap_slots = (m->nslots + TEXT_SLOTS_MAX) * 2;
             m->slots = realloc(m->slots, m->cap_slots * sizeof *m->slots);
             ASSERT(m->slots);
         }
+        const struct lex_string s = { m->source, m->offset[i], m->offset[i + 1], outer };
         x.slots = m->slots + m->nslots;
-        if (m->npatterns >= PATTERNS_MAX || !text_lex(m->source, m->offset[i], m->offset[i + 1], outer, &x)) {
-            const char rest[SLOT_BYTES] = { 0, SLOT_REST };
-            memcpy(x.pattern, rest, sizeof rest);
-            x.slots[0] = value_of_part(m->offset[i], m->offset[i + 1] - m->offset[i]);
-            x.n = sizeof rest;
-            x.nslots = 1;
-        }
-        uint32_t k = pattern_of(m, (struct str){ x.pattern, x.n });
+        uint32_t k = take_one(m, &trie, &s, &x);
         m->of[i] = k;
         m->patterns[k].strings++;
         m->first[i] = m->nslots;
@@ -371,7 +386,7 @@ static void finish(struct miner *m, struct text_mined *out)
     buf_deinit(&work);
 }
 
-void text_mine(const char *text, const uint32_t *offset, uint32_t n, bool outer, struct arena *a, struct text_mined *out)
+void text_mine(const char *text, const uint32_t *offset, uint32_t n, bool outer, bool alike, struct arena *a, struct text_mined *out)
 {
     struct miner m = { .source = text, .offset = offset, .n = n, .a = a };
     *out = (struct text_mined){ 0 };
@@ -380,7 +395,7 @@ void text_mine(const char *text, const uint32_t *offset, uint32_t n, bool outer,
     htab_init(&m.index, NULL);
     m.of = ARENA_RAW(a, uint32_t, (size_t)n + 1);
     m.first = ARENA_RAW(a, uint64_t, (size_t)n + 1);
-    take_apart(&m, outer);
+    take_apart(&m, outer, alike);
     join_all(&m);
     finish(&m, out);
     out->words = arena_dup(a, m.text.p, m.text.n);

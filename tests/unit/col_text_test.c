@@ -215,3 +215,51 @@ Test(col_text, a_long_line)
     check(&l);
     list_free(&l);
 }
+
+/* -- along the trie ---------------------------------------------------------------------------------------------------- */
+
+static void put_piece(struct buf *b, struct prng *r)
+{
+    static const char *const words[] = { "cache", "deadbeef", "user", "Jan", "key", "x", "u7", "v1.2.3", "http://a.b/c", "(ab", "a,b",
+                                         "2024-02-03T04:05:06.789Z", "2016.10.10", "12:13:14", "10/Oct/2000:13:55:36", "1.5", "1.5.6", "1.25", "10.0.0.1",
+                                         "10.0.0.256", "0", "007", "12345678901234567890", "a1b2c3d4", "A1B2C3D4", "a1b2c3d4e5", "0a1b2c3d-1111-2222-3333-444455556666",
+                                         "\"\"", "\"a\\\"b\"", "\"time\":", "\"7\"", "\"007\"", "\"1.5\"", "\"null\":1", "\"a1b2c3d4\"", "\"Fine\"", "err=null",
+                                         "err=\"x\"", "k=7", "k=v7", "k=a1b2c3d4", "k=7s", "/var/log/x.1", "/", "12/13", "5-6", "-7", "[w-12]", "w-13" };
+    buf_z(b, words[prng_below(r, ARRAY_LEN(words))]);
+    if (prng_below(r, 4) == 0) buf_printf(b, "%u", (unsigned)prng_below(r, 2000));
+    if (prng_below(r, 5)) buf_byte(b, (uint8_t)" ,[:=\n"[prng_below(r, 10) < 6 ? 0 : prng_below(r, 6)]);
+}
+
+/* Lines that begin alike and go on otherwise get the templates and values that they have without the trie. */
+Test(col_text, the_trie_changes_nothing)
+{
+    for (uint32_t seed = 1; seed <= 60; seed++) {
+        struct prng r;
+        struct list l;
+        struct arena a;
+        struct text_mined with, without;
+        uint32_t stems = 1 + seed % 5;
+        prng_init(&r, seed);
+        list_init(&l);
+        arena_init(&a, NULL);
+        for (uint32_t i = 0; i < 400; i++) {
+            struct prng same;
+            prng_init(&same, prng_below(&r, stems) * 1000 + seed);
+            for (uint32_t pieces = 6 + (uint32_t)prng_below(&same, 6), k = 0; k < pieces; k++)
+                put_piece(&l.bytes, prng_below(&r, 12) ? &same : &r);
+            list_end(&l);
+        }
+        text_mine(l.bytes.p, l.offset, l.n, seed % 3 > 0, true, &a, &with);
+        text_mine(l.bytes.p, l.offset, l.n, seed % 3 > 0, false, &a, &without);
+        for (uint32_t i = 0; i < l.n; i++)
+            cr_assert_eq(with.template[i], without.template[i], "seed %u: %.*s", seed, (int)(l.offset[i + 1] - l.offset[i]), l.bytes.p + l.offset[i]);
+        cr_assert_eq(with.nslots, without.nslots);
+        cr_assert_eq(memcmp(with.slots, without.slots, with.nslots * sizeof *with.slots), 0);
+        cr_assert(str_eq(buf_view(&with.patterns), buf_view(&without.patterns)));
+        buf_deinit(&with.patterns);
+        buf_deinit(&without.patterns);
+        if (seed % 4 == 0) check(&l);
+        arena_deinit(&a);
+        list_free(&l);
+    }
+}
