@@ -30,7 +30,9 @@ static err_t dispatch(void *ctx, const struct rpc_request *rq, struct buf *answe
 
 static struct rpc_hello hello_of(const struct cluster *c)
 {
-    struct rpc_hello h = { .node = c->self.u, .epoch = store_epoch(c->o.store), .version_min = CLUSTER_CALLS_VERSION, .version_max = CLUSTER_CALLS_VERSION };
+    struct rpc_hello h = { .node = c->self.u, .epoch = store_epoch(c->o.store), .version_min = CLUSTER_CALLS_VERSION_LEAST, .version_max = CLUSTER_CALLS_VERSION };
+    if (c->o.speaks_least) h.version_min = c->o.speaks_least;
+    if (c->o.speaks_most) h.version_max = c->o.speaks_most;
     size_t n = strnlen(c->o.label, sizeof h.label - 1);
     memcpy(h.label, c->o.label, n);
     return h;
@@ -410,7 +412,7 @@ static err_t join(struct cluster *c)
     struct arena a;
     arena_init(&a, NULL);
     struct swim_io_opts o = { .self = c->self, .generation = store_epoch(c->o.store), .label = c->o.label, .bind = c->o.bind, .port = c->o.gossip_port,
-                              .seeds = c->o.seeds, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
+                              .seeds = c->o.seeds, .version_least = c->o.speaks_least, .version_most = c->o.speaks_most, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
     struct member *known = NULL;
     if (c->o.keys) o.keys = *c->o.keys;
     err_t e = own_meta(&c->o, &c->meta);

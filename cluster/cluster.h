@@ -15,7 +15,8 @@
 
 struct swim_keys;
 struct tls;
-enum { CLUSTER_CALLS_VERSION = 1 };
+/* Of the calls below. The highest that both sides speak is used (rpc.h); a release speaks its own and the one before. */
+enum { CLUSTER_CALLS_VERSION_LEAST = 1, CLUSTER_CALLS_VERSION = 1 };
 enum cluster_method {
     METHOD_PUT = 1,      /* replicate.h */
     METHOD_COVER = 2,    /* reach.h */
@@ -43,6 +44,7 @@ struct cluster_opts {
     const char *seeds;            /* host:port,...; empty: none */
     const char *zone, *version, *backend;
     uint32_t weight, partitions, replicas, write_quorum, port_offset;
+    uint8_t speaks_least, speaks_most; /* of gossip and calls, in place of this program's own versions; 0: those. For tests of mixed releases */
     int64_t dead_after_ms;
     int64_t copy_rate;            /* bytes a second of streams that are copied here */
     int64_t memory;               /* of requests on their way to other nodes, and from them */

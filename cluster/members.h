@@ -37,6 +37,7 @@ struct member_meta {
     uint8_t health;           /* enum member_health; a newer version may know more */
     uint64_t cover_hash;      /* digest of what it holds */
     uint64_t http_port_base;  /* port offset, for people */
+    uint8_t gossip_version;   /* the newest that it understands; swim_io sets its own */
 };
 
 struct member {

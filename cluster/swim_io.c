@@ -116,6 +116,16 @@ static void superseded(struct swim_io *io)
     else log_error("gossip.superseded", "%s", why);
 }
 
+/* Sent is the newest version that all living members understand. */
+static void choose_version(struct swim_io *io, const struct members *now)
+{
+    uint8_t v = swim_version_most(&io->seal);
+    if (!swim_live_others(io->swim)) return;
+    for (uint32_t i = 0; i < now->n; i++)
+        if (member_is_live(&now->v[i])) v = MIN(v, now->v[i].meta.gossip_version);
+    io->seal.version_sent = MAX(v, swim_version_least(&io->seal));
+}
+
 void swim_io_after(struct swim_io *io)
 {
     struct members *now = swim_members(io->swim);
@@ -127,6 +137,7 @@ void swim_io_after(struct swim_io *io)
     if (now == io->told) return;
     tell_changes(io, io->told, now);
     count_members(now);
+    choose_version(io, now);
     members_put(io->told);
     io->told = members_get(now);
     if (io->on_change) io->on_change(io->ctx, io->told);
@@ -186,7 +197,13 @@ static void refuse(struct swim_io *io, const struct io_addr *to, enum swim_refus
 bool swim_io_told(struct swim_io *io, const struct io_addr *from, const struct swim_head *h, const uint8_t *body, size_t n)
 {
     if (!h->refusal) return false;
-    if (n == 1 && body[0] > SWIM_TAKEN && body[0] < SWIM_REFUSALS) swim_io_refused(io, from, (enum swim_refusal)body[0], true);
+    if (n != 1 || body[0] <= SWIM_TAKEN || body[0] >= SWIM_REFUSALS) return true;
+    bool other = body[0] == SWIM_OTHER_VERSION && swim_live_others(io->swim) == 0;
+    if (other && h->version > io->seal.version_sent && h->version >= swim_version_least(&io->seal) && h->version <= swim_version_most(&io->seal)) {
+        io->seal.version_sent = h->version; /* we know nobody, and this one wants a newer one that we speak */
+        return true;
+    }
+    swim_io_refused(io, from, (enum swim_refusal)body[0], true);
     return true;
 }
 
@@ -360,6 +377,8 @@ static err_t prepare(struct swim_io *io, const struct swim_io_opts *o)
     if (strlen(o->label) >= SWIM_LABEL_MAX) return err_set(ERR_INVALID, "the cluster's label is longer than %d bytes", SWIM_LABEL_MAX - 1);
     snprintf(io->seal.label, sizeof io->seal.label, "%s", o->label);
     io->seal.keys = o->keys;
+    io->seal.version_least = o->version_least;
+    io->seal.version_most = o->version_most;
     io->head = (struct swim_head){ .sender = o->self, .generation = o->generation, .salt = rt_random() };
     io->on_change = o->on_change;
     io->on_superseded = o->on_superseded;
@@ -373,6 +392,7 @@ static err_t prepare(struct swim_io *io, const struct swim_io_opts *o)
     TRY(seeds_parse(io, io->seeds_text));
     struct swim_opts so = { .self = o->self, .generation = o->generation, .salt = io->head.salt, .seed = rt_random(), .meta = o->meta,
                             .times = o->times.probe_ns ? o->times : swim_times_lan, .ops = &ops, .ctx = io };
+    so.meta.gossip_version = swim_version_most(&io->seal);
     TRY(own_address(io, o, &so.meta));
     TRY(swim_new(&so, rt_now(), &io->swim));
     TRY(sock_listen(o->bind, dgram_port(io->dgram), swim_stream_accept, io, &io->listener));
@@ -415,7 +435,9 @@ uint16_t swim_io_port(const struct swim_io *io)
 
 err_t swim_io_meta(struct swim_io *io, const struct member_meta *m)
 {
-    TRY(swim_meta(io->swim, rt_now(), m));
+    struct member_meta with = *m;
+    with.gossip_version = swim_version_most(&io->seal);
+    TRY(swim_meta(io->swim, rt_now(), &with));
     swim_io_after(io);
     return OK;
 }

@@ -27,6 +27,7 @@ struct swim_io_opts {
     uint16_t port;                 /* 0: any, see swim_io_port */
     const char *seeds;             /* may be NULL */
     struct swim_keys keys;         /* n = 0: packets are plain */
+    uint8_t version_least, version_most; /* as in struct swim_seal */
     struct swim_times times;       /* probe_ns = 0: swim_times_lan */
     const struct member *known;    /* of an earlier life: their addresses are tried as seeds are */
     uint32_t nknown;

@@ -70,12 +70,22 @@ static uint32_t label_hash(const struct swim_seal *s)
     return (uint32_t)hash64(str_of(s->label));
 }
 
+uint8_t swim_version_least(const struct swim_seal *s)
+{
+    return s->version_least ? s->version_least : SWIM_VERSION_LEAST;
+}
+
+uint8_t swim_version_most(const struct swim_seal *s)
+{
+    return s->version_most ? s->version_most : SWIM_VERSION;
+}
+
 static void head_put(const struct swim_seal *s, const struct swim_head *h, uint8_t flags, uint8_t *to)
 {
     uint32_t label = label_hash(s);
     to[0] = 'T';
     to[1] = 'g';
-    to[2] = SWIM_VERSION;
+    to[2] = s->version_sent ? s->version_sent : swim_version_least(s);
     to[3] = flags;
     memcpy(to + 4, &label, 4);
     put_u64(to + 8, h->sender.u);
@@ -145,14 +155,14 @@ enum swim_refusal swim_seal_open(const struct swim_seal *s, const uint8_t *bytes
     if (n < SWIM_HEAD_BYTES || n > SWIM_FRAME_MAX || bytes[0] != 'T' || bytes[1] != 'g') return SWIM_MALFORMED;
     *h = (struct swim_head){ bytes[2], bytes[3] & SEALED, bytes[3] & REFUSAL, { get_u64(bytes + 8) }, get_u64(bytes + 16),
                              get_u64(bytes + 24), get_u64(bytes + 32) };
-    if (h->version < SWIM_VERSION_LEAST || h->version > SWIM_VERSION) return SWIM_OTHER_VERSION;
     memcpy(&label, bytes + 4, 4);
     n -= SWIM_HEAD_BYTES;
-    if (h->refusal && !h->sealed) { /* whatever the label and the keys */
+    if (h->refusal && !h->sealed) { /* whatever the version, the label and the keys */
         *body_n = n;
         memcpy(body, bytes + SWIM_HEAD_BYTES, n);
         return SWIM_TAKEN;
     }
+    if (h->version < swim_version_least(s) || h->version > swim_version_most(s)) return SWIM_OTHER_VERSION;
     if (bytes[3] & ~SEALED || !h->sender.u || !h->counter) return SWIM_MALFORMED;
     if (label != label_hash(s)) return SWIM_OTHER_LABEL;
     if (h->sealed != (s->keys.n > 0)) return SWIM_OTHER_KEY;
@@ -285,7 +295,10 @@ static size_t put_meta(uint8_t *to, const struct member_meta *m)
     n += varint_put(to + n, m->partitions);
     to[n++] = m->health;
     put_u64(to + n, m->cover_hash);
-    return n + 8 + varint_put(to + n + 8, m->http_port_base);
+    n += 8;
+    n += varint_put(to + n, m->http_port_base);
+    to[n] = m->gossip_version;
+    return n + 1;
 }
 
 static bool get_meta(struct bytes_in *in, struct member_meta *m)
@@ -299,6 +312,7 @@ static bool get_meta(struct bytes_in *in, struct member_meta *m)
     m->health = bytes_in_u8(in);
     m->cover_hash = bytes_in_u64(in);
     m->http_port_base = bytes_in_varint(in);
+    m->gossip_version = bytes_in_u8(in);
     m->weight = (uint32_t)weight;
     m->partitions = (uint32_t)partitions;
     return !in->bad && m->gossip.n && weight <= UINT32_MAX && partitions <= UINT32_MAX;

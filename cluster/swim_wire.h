@@ -3,7 +3,7 @@
  * Packet (a datagram, and the body of a frame of a push-pull):
  *
  *      0  'T' 'g'           magic
- *      2  u8                version of the protocol, SWIM_VERSION
+ *      2  u8                version of the protocol
  *      3  u8                flags: 1 sealed, 2 refusal
  *      4  u32               XXH3-64 of the cluster's label, its low half
  *      8  u64               id of the sender
@@ -28,7 +28,7 @@
  *              of refused: reason u8, generation varint | claims up to the end, the first about the sender itself
  *     claim    id u64 | generation varint | version varint | state u8, 0x80: news | of suspect: accusers u8, u64 each | length of
  *              the rest varint | gossip address | rpc address | zone | version | backend (length and bytes) | weight varint |
- *              partitions varint | health u8 | cover_hash u64 | http_port_base varint | what newer versions add
+ *              partitions varint | health u8 | cover_hash u64 | http_port_base varint | newest version understood u8 | what newer versions add
  *     address  u8 0 none, 4, 6 | 4 or 16 bytes | port u16
  *
  * A push-pull is one frame each way: its length u32, then a packet whose body is a message of kind state. */
@@ -40,8 +40,10 @@
 #include "cluster/members.h"
 
 enum {
+    /* A release understands its own version and the one before. It sends the newest that all living members understand (member_meta), so that neighbouring
+     * releases form one cluster while one replaces the other. Who knows nobody sends its least, or what a refusal asks for. */
+    SWIM_VERSION_LEAST = 1,
     SWIM_VERSION = 1,
-    SWIM_VERSION_LEAST = 1, /* the oldest that we speak with */
     SWIM_HEAD_BYTES = 40,
     SWIM_TAG_BYTES = 16,
     SWIM_BODY_MAX = DGRAM_BYTES_MAX - SWIM_HEAD_BYTES - SWIM_TAG_BYTES,
@@ -84,7 +86,10 @@ struct swim_head {
 struct swim_seal {
     char label[SWIM_LABEL_MAX];
     struct swim_keys keys;
+    uint8_t version_least, version_most, version_sent; /* understood, and sent; 0: SWIM_VERSION_LEAST, SWIM_VERSION, the least */
 };
+uint8_t swim_version_least(const struct swim_seal *s);
+uint8_t swim_version_most(const struct swim_seal *s);
 /* `to` has room for n and SWIM_HEAD_BYTES + SWIM_TAG_BYTES; the length of the packet. The version and the flags of h are not looked at. */
 size_t swim_seal_put(const struct swim_seal *s, const struct swim_head *h, const uint8_t *body, size_t n, uint8_t *to);
 /* Opens a packet. SWIM_TAKEN: h is whole and body (room for n bytes) holds *body_n. Otherwise: why not, and

@@ -52,6 +52,21 @@ static err_t own_address(const struct config *c, char *to, size_t n)
     return OK;
 }
 
+/* "1-2": what a test lets this node say it speaks. Empty: nothing is said. */
+static err_t speaks(const struct config *c, uint8_t *least, uint8_t *most)
+{
+    struct str text = str_of(config_text(c, CFG_CLUSTER_SPEAKS)), first;
+    uint64_t from, to;
+    *least = *most = 0;
+    if (text.n == 0) return OK;
+    str_cut(&text, '-', &first);
+    if (!str_to_u64(first, &from) || !str_to_u64(text, &to) || from == 0 || from > to || to > UINT8_MAX)
+        return err_set(ERR_INVALID, "cluster.speaks: '%s' is no range of versions, as 1-2", config_text(c, CFG_CLUSTER_SPEAKS));
+    *least = (uint8_t)from;
+    *most = (uint8_t)to;
+    return OK;
+}
+
 err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *fragments, void (*on_stop)(void *ctx, const char *why),
                    void *ctx, struct cluster **out)
 {
@@ -83,6 +98,7 @@ err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *f
     };
     if (o.write_quorum > o.replicas)
         return err_set(ERR_INVALID, "cluster.write_quorum (%u) is more than cluster.replicas (%u)", o.write_quorum, o.replicas);
+    TRY(speaks(c, &o.speaks_least, &o.speaks_most));
     o.handlers[METHOD_FRAGMENT] = (struct cluster_handler){ spread_on_fragment, fragments };
     TRY(sock_port_free(bind, o.rpc_port));
     struct key_files_found found_keys;

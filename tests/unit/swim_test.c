@@ -123,6 +123,30 @@ Test(swim_wire, a_seal_keeps_out_what_is_changed)
     cr_assert(open_with("other", KEY_A, bytes, n) == SWIM_TAKEN); /* to be logged, whatever the key */
 }
 
+Test(swim_wire, neighbouring_releases_understand_each_other)
+{
+    const struct swim_head h = { .sender = { 1 }, .generation = 2, .salt = 3, .counter = 4 };
+    static const uint8_t speaks[][2] = { { 0, 0 }, { 1, 2 }, { 2, 3 }, { 3, 4 } }; /* 0: ours, 1 */
+    uint8_t bytes[256], body[256];
+    for (unsigned from = 0; from < ARRAY_LEN(speaks); from++)
+        for (unsigned to = 0; to < ARRAY_LEN(speaks); to++) {
+            struct swim_seal a = seal_of("label", KEY_A), b = a;
+            struct swim_head got;
+            size_t n = 0;
+            a.version_least = speaks[from][0], a.version_most = speaks[from][1];
+            b.version_least = speaks[to][0], b.version_most = speaks[to][1];
+            enum swim_refusal why = swim_seal_open(&b, bytes, swim_seal_put(&a, &h, (const uint8_t *)"body", 4, bytes), &got, body, &n);
+            cr_assert(why == (from == to || from == to + 1 || to + from == 1 ? SWIM_TAKEN : SWIM_OTHER_VERSION), "%u to %u", from, to);
+            /* Once the older knows that the newer understands its newest, it sends that. */
+            a.version_sent = swim_version_most(&a);
+            why = swim_seal_open(&b, bytes, swim_seal_put(&a, &h, (const uint8_t *)"body", 4, bytes), &got, body, &n);
+            cr_assert(why == (from == to || to == from + 1 ? SWIM_TAKEN : SWIM_OTHER_VERSION), "%u to %u", from, to);
+            /* That it is refused is told in words that the other understands. */
+            why = swim_seal_open(&b, bytes, swim_refusal_put(&a, &h, SWIM_OTHER_VERSION, bytes), &got, body, &n);
+            cr_assert(why == SWIM_TAKEN && got.refusal && n == 1 && body[0] == SWIM_OTHER_VERSION);
+        }
+}
+
 /* -- steps ------------------------------------------------------------------------------------------------------------ */
 struct seen {
     struct io_addr watch_addr;
