@@ -5,6 +5,7 @@
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
 #include "cluster/reach.h"
+#include "storage/mend.h"
 #include "storage/stream_copy.h"
 
 #include <inttypes.h>
@@ -29,6 +30,7 @@ struct want {
     int64_t pause_ms;
     mono_ns not_before;
     bool wanted;
+    bool mend; /* only as far as something is lost here */
 };
 struct handoff {
     struct cluster *c;
@@ -93,6 +95,10 @@ err_t handoff_on_read(void *ctx, const struct rpc_request *rq, struct buf *answe
     memcpy(name + NAME_BYTES, ".seg", 4);
     uint64_t off = bytes_in_varint(&in), n = bytes_in_varint(&in);
     if (in.bad || n > STREAM_READ_MAX) return err_set(ERR_CORRUPT, "a request for a part of a segment is malformed");
+    if (n == 0) {
+        seg_suspect_add(name);
+        return OK;
+    }
     TRY(stream_read(c->o.store, name, off, (uint32_t)n, answer));
     metric_add(M_COPY_GIVEN_BYTES, (int64_t)n);
     return OK;
@@ -166,7 +172,7 @@ static bool is_here(const struct copy *k, const struct seg_info *i)
 {
     for (uint32_t n = 0; n < k->nfetched; n++)
         if (memcmp(k->fetched[n], i->name, NAME_BYTES) == 0) return true;
-    return stream_has_file(k->c->o.store, i->name);
+    return stream_has_file(k->c->o.store, i->name) && !mend_wants_file(k->c->o.store, i);
 }
 
 static uint64_t bytes_left(const struct copy *k, const struct stream_given *g)
@@ -207,18 +213,37 @@ static err_t fetch_into(struct copy *k, const struct seg_info *i, struct stream_
     return e;
 }
 
+/* What the giver has is not what it wrote: it is told so. */
+static void doubt(struct copy *k, const struct seg_info *i)
+{
+    struct err_record why = *err_record();
+    struct buf ask, answer;
+    buf_init(&ask, 128, NULL);
+    buf_init(&answer, 128, NULL);
+    buf_put(&ask, i->name, NAME_BYTES);
+    buf_varint(&ask, 0);
+    buf_varint(&ask, 0);
+    if (call(k, METHOD_STREAM_READ, &ask, 128, &answer) != OK) log_debug("copy.doubt", "error=%s", err_detail());
+    buf_deinit(&ask);
+    buf_deinit(&answer);
+    *err_record() = why;
+}
+
 static err_t fetch(struct copy *k, const struct seg_info *i)
 {
     struct stream_file *f;
+    bool lost = mend_wants_file(k->c->o.store, i);
     TRY(stream_file_open(k->c->o.store, i, &f));
     err_t e = fetch_into(k, i, f);
     if (e != OK) {
         stream_file_abandon(f);
         return e;
     }
-    TRY(stream_file_end(f));
+    e = stream_file_end(f);
+    if (e == ERR_CORRUPT) doubt(k, i);
+    TRY(e);
     note_fetched(k, i);
-    return OK;
+    return lost ? mend_file(k->c->o.store, i) : OK;
 }
 
 /* *gone: files that were merged meanwhile. */
@@ -298,6 +323,55 @@ static err_t run(struct copy *k)
     return last_pass(k);
 }
 
+/* The files that are lost, as far as k->from has the same ones: a list of them, and the next while some of it came. */
+static err_t mend_from(struct copy *k)
+{
+    struct arena a;
+    struct seg_info *files;
+    uint32_t n = 1, before = UINT32_MAX;
+    err_t e = OK;
+    while (e == OK && n > 0 && k->nfetched != before) {
+        before = k->nfetched;
+        arena_init(&a, NULL);
+        mend_files(k->c->o.store, k->stream, &a, &files, &n);
+        for (uint32_t i = 0; e == OK && i < n; i++) {
+            e = fetch(k, &files[i]);
+            if (e == ERR_NOT_FOUND || e == ERR_CORRUPT || e == ERR_INVALID) e = OK; /* it has none, it is rotten there, is lost no more */
+        }
+        arena_deinit(&a);
+    }
+    return e;
+}
+
+/* From the giver, then from whoever else is alive: a node that lost something of the stream may have these very files. */
+static err_t mend_by_file(struct copy *k)
+{
+    node_id giver = k->from;
+    struct map *map = cluster_map(k->c);
+    err_t e = mend_from(k);
+    for (uint32_t i = 0; e == OK && i < map->n && mend_wants(k->c->o.store, k->stream); i++) {
+        k->from = map->v[i].id;
+        if (k->from.u == giver.u || k->from.u == k->c->self.u || !member_is_live(&map->v[i])) continue;
+        e = mend_from(k);
+        if (e != ERR_CANCELED && e != ERR_NOSPC) e = OK; /* the giver has all of it */
+    }
+    map_put(map);
+    k->from = giver;
+    return e;
+}
+
+static err_t run_or_mend(struct copy *k, bool mend)
+{
+    struct store *s = k->c->o.store;
+    bool lost = mend_wants(s, k->stream);
+    if (lost) TRY(mend_by_file(k));
+    if (mend && !mend_wants(s, k->stream)) return OK;
+    TRY(run(k));
+    metric_add(M_COPY_STREAMS, 1);
+    if (lost) metric_add(M_COPY_MENDED, 1);
+    return OK;
+}
+
 /* Files of lists that were not taken, and all when it failed. */
 static void drop_rest(struct copy *k)
 {
@@ -306,27 +380,25 @@ static void drop_rest(struct copy *k)
     free(k->fetched);
 }
 
-static err_t copy_stream(struct handoff *h, uint64_t stream, node_id from)
+static err_t copy_stream(struct handoff *h, uint64_t stream, node_id from, bool mend)
 {
     struct copy k = { .c = h->c, .stream = stream, .from = from };
     mono_ns began = rt_now();
     log_info("copy.begin", "stream=%016" PRIx64 " from=%016" PRIx64, stream, from.u);
-    err_t e = run(&k);
+    err_t e = run_or_mend(&k, mend);
     struct err_record why = *err_record();
     drop_rest(&k);
     metric_set(M_COPY_LEFT_BYTES, 0);
     *err_record() = why;
-    if (e == OK) {
-        metric_add(M_COPY_STREAMS, 1);
+    if (e == OK)
         log_info("copy.done", "stream=%016" PRIx64 " from=%016" PRIx64 " files=%u bytes=%" PRIu64 " ms=%lld", stream, from.u, k.nfetched, k.bytes,
                  (long long)((rt_now().ns - began.ns) / NS_PER_MS));
-    }
     return e;
 }
 
 /* -- the fiber ----------------------------------------------------------------------------------------------- */
 
-void handoff_want(struct handoff *h, uint64_t stream, node_id from)
+static void want(struct handoff *h, uint64_t stream, node_id from, bool mend)
 {
     uint32_t i = 0;
     while (i < h->n && h->v[i].stream != stream)
@@ -340,9 +412,20 @@ void handoff_want(struct handoff *h, uint64_t stream, node_id from)
         }
         h->v[h->n++] = (struct want){ .stream = stream };
     }
+    h->v[i].mend = mend && (h->v[i].mend || !h->v[i].wanted);
     h->v[i].from = from;
     h->v[i].wanted = true;
     event_signal(&h->wake);
+}
+
+void handoff_want(struct handoff *h, uint64_t stream, node_id from)
+{
+    want(h, stream, from, false);
+}
+
+void handoff_mend(struct handoff *h, uint64_t stream, node_id from)
+{
+    want(h, stream, from, true);
 }
 
 static struct want *next_want(struct handoff *h)
@@ -360,7 +443,7 @@ static struct want *next_want(struct handoff *h)
 static void copy_one(struct handoff *h, const struct want *w)
 {
     uint64_t stream = w->stream;
-    err_t e = copy_stream(h, stream, w->from);
+    err_t e = copy_stream(h, stream, w->from, w->mend);
     uint32_t i = 0;
     while (h->v[i].stream != stream)
         i++;

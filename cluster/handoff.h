@@ -7,11 +7,14 @@
  *   last     the stream is frozen here: no batch of it is logged, the quorum goes on with others. The giver first fetches what is here and not
  *            there, then seals and lists, with the keys of requests that it remembers; the rest of the files, within FREEZE_MS; then
  *            the list takes the place of what is here
+ * A stream of which something is lost here (storage/mend.h) begins with the files of it that are lost: those that others have are fetched
+ * alone, and when nothing is lost then, the rest is left out.
  * What fails is tried again, from whoever has it then, after a pause that doubles from PAUSE_MIN_MS to PAUSE_MAX_MS; what was fetched
  * for it is removed.
  *
  *   METHOD_STREAM_LIST  u64 stream | u8 keys as well | cover that must be in it  ->  stream_given_put
- *   METHOD_STREAM_READ  name (32) | v offset | v bytes                         ->  the bytes. ERR_NOT_FOUND: no such file any more */
+ *   METHOD_STREAM_READ  name (32) | v offset | v bytes                         ->  the bytes. ERR_NOT_FOUND: no such file any more
+ *                       with 0 bytes: the file came and is not what its checksums say: the giver's scrubber looks at it. -> nothing */
 #ifndef CLUSTER_HANDOFF_H
 #define CLUSTER_HANDOFF_H
 
@@ -24,6 +27,7 @@ MUST_CHECK err_t handoff_start(struct cluster *c, struct scope *scope, struct ha
 void handoff_free(struct handoff *h); /* its fiber has ended */
 /* Core 0; does not yield. */
 void handoff_want(struct handoff *h, uint64_t stream, node_id from);
+void handoff_mend(struct handoff *h, uint64_t stream, node_id from); /* only as far as something is lost here */
 
 rpc_handler handoff_on_list, handoff_on_read;
 

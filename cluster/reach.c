@@ -3,10 +3,12 @@
 #include "base/core/assert.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "storage/mend.h"
 
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 enum { REACH_WAIT_MS = 20, REACH_AGAIN_MS = 100, ROOM_WAIT_MS = 20, ROOM_WAITS_MAX = 250, ASK_STREAMS_MAX = 65536 };
 
@@ -45,6 +47,50 @@ void said_deinit(struct said *s)
 {
     cover_deinit(&s->have);
     vouch_list_deinit(&s->vouches);
+    free(s->lost);
+    s->lost = NULL;
+    s->nlost = 0;
+}
+
+bool said_lost(const struct said *s, uint64_t stream)
+{
+    for (uint32_t i = 0; i < s->nlost; i++)
+        if (s->lost[i] == stream) return true;
+    return false;
+}
+
+static void answer_lost(struct store *s, struct arena *a, struct buf *answer)
+{
+    uint64_t *ids;
+    uint32_t n;
+    mend_streams(s, a, &ids, &n);
+    buf_varint(answer, n);
+    for (uint32_t i = 0; i < n; i++)
+        bytes_out_u64(answer, ids[i]);
+}
+
+void said_own_lost(struct store *store, struct said *s)
+{
+    struct arena a;
+    uint64_t *ids;
+    arena_init(&a, NULL);
+    mend_streams(store, &a, &ids, &s->nlost);
+    s->lost = calloc((size_t)s->nlost + 1, sizeof *s->lost);
+    ASSERT(s->lost != NULL);
+    if (s->nlost) memcpy(s->lost, ids, s->nlost * sizeof *ids);
+    arena_deinit(&a);
+}
+
+static err_t get_lost(struct bytes_in *in, struct said *out)
+{
+    uint32_t n = bytes_in_count(in, 8);
+    out->lost = calloc((size_t)n + 1, sizeof *out->lost);
+    ASSERT(out->lost != NULL);
+    for (; out->nlost < n; out->nlost++) {
+        out->lost[out->nlost] = bytes_in_u64(in);
+        if (out->nlost > 0 && out->lost[out->nlost] <= out->lost[out->nlost - 1]) return err_set(ERR_CORRUPT, "lost streams are not in order");
+    }
+    return OK;
 }
 
 static void answer_vouches(struct cluster *c, struct buf *answer)
@@ -74,6 +120,7 @@ err_t reach_on_cover(void *ctx, const struct rpc_request *rq, struct buf *answer
         cover_pick(&have, ids, n, &asked);
         cover_put(n ? &asked : &have, answer);
         answer_vouches(c, answer);
+        answer_lost(c->o.store, &a, answer);
         e = buf_check(answer);
     }
     struct err_record why = *err_record();
@@ -110,6 +157,7 @@ err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32
     if (e == OK) e = cover_get(&in, COVER_INTERVALS_MAX, &out->have);
     if (e == OK) e = vouch_list_get(&in, &out->vouches);
     if (e == OK) out->alone = bytes_in_u8(&in) != 0;
+    if (e == OK) e = get_lost(&in, out);
     if (e == OK && in.bad) e = err_set(ERR_CORRUPT, "what a node says of itself is cut");
     struct err_record why = *err_record();
     buf_deinit(&ask);

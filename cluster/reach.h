@@ -5,7 +5,8 @@
  * not is fetched by name.
  *
  *   METHOD_COVER  v number of streams asked for (0: all), u64 each  ->  v streams, each as in replicate.h; cover; what it vouches
- *                                                                       for (vouches.h), u8 is it alone
+ *                                                                       for (vouches.h), u8 is it alone; v streams of which it cannot
+ *                                                                       read something, u64 each, ascending
  *   METHOD_PULL   cover wanted, v bytes_max                         ->  (v length, request's bytes)*, as many as fit */
 #ifndef CLUSTER_REACH_H
 #define CLUSTER_REACH_H
@@ -37,9 +38,13 @@ struct said {
     struct cover have;
     struct vouch_list vouches;
     bool alone;
+    uint64_t *lost; /* [nlost], ascending: streams of which it cannot read something (storage/mend.h) */
+    uint32_t nlost;
 };
 void said_init(struct said *s);
 void said_deinit(struct said *s);
+bool said_lost(const struct said *s, uint64_t stream);
+void said_own_lost(struct store *store, struct said *s); /* of this node */
 /* Asks another node for its cover, of streams (n = 0: all); streams it has that we do not know become known here. */
 MUST_CHECK err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct said *out) MAY_YIELD;
 

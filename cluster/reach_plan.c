@@ -89,6 +89,7 @@ static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *ask
     for (uint32_t i = 0; e == OK && i < map->n; i++) {
         if (map->v[i].id.u != c->self.u) continue;
         vouches_copy(c->vouches, &asks[i].said.vouches);
+        said_own_lost(c->o.store, &asks[i].said);
         e = store_cover(c->o.store, NULL, 0, &asks[i].said.have);
         asks[i].reached = e == OK && !is_out(avoid, navoid, c->self);
     }
@@ -168,7 +169,8 @@ static void make_plan(struct cluster *c, const struct map *map, const struct ask
         r->nodes[i] = m->id;
         nodes[i] = (struct read_node){ .id = m->id, .reachable = asks[i].reached, .distance = distance(c, m->id),
                                        .healthy = m->meta.health == MEMBER_WELL && !times_avoided(avoid, navoid, m->id),
-                                       .cover = asks[i].reached ? &asks[i].said.have : NULL };
+                                       .cover = asks[i].reached ? &asks[i].said.have : NULL,
+                                       .lost = asks[i].said.lost, .nlost = asks[i].said.nlost };
     }
     for (uint32_t i = 0; i < n; i++)
         streams[i] = (struct read_stream){ .stream = &v[i], .w = MIN(map->quorum, v[i].n), .current = is_current(map, v[i].id),

@@ -13,6 +13,7 @@ enum { LACK_FEW = 4, LACK_SHARE = 16, LACK_MANY = 256 };
 struct cand { /* a node that has something of a stream */
     uint32_t node;
     bool able; /* may be chosen */
+    bool lost; /* it cannot read something of it */
     uint64_t has;
 };
 struct planner {
@@ -76,6 +77,17 @@ static uint32_t node_find(const struct planner *p, node_id id)
 
 /* -- who has what ---------------------------------------------------------------------------------------------- */
 
+static bool loses(const struct read_node *n, uint64_t stream)
+{
+    uint32_t lo = 0, hi = n->nlost;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (n->lost[mid] < stream) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo < n->nlost && n->lost[lo] == stream;
+}
+
 /* Walks the streams asked for and those of a node's cover side by side; `count` or else the candidates themselves. */
 static void walk_cover(struct planner *p, uint32_t node, uint32_t *count, uint32_t *at)
 {
@@ -86,7 +98,7 @@ static void walk_cover(struct planner *p, uint32_t node, uint32_t *count, uint32
         uint64_t id = p->ask->streams[s].stream->id;
         if (c->streams[i].id == id) {
             if (count) count[s]++;
-            else p->cands[at[s]++] = (struct cand){ node, false, cover_stream_count(&c->streams[i]) };
+            else p->cands[at[s]++] = (struct cand){ node, false, loses(&p->ask->nodes[node], id), cover_stream_count(&c->streams[i]) };
         }
         bool ahead = c->streams[i].id >= id;
         i += c->streams[i].id <= id;
@@ -115,12 +127,14 @@ static void who_is_able(struct planner *p, uint32_t s, uint64_t total)
     struct cand *c = p->cands + p->first[s];
     uint32_t n = p->first[s + 1] - p->first[s];
     uint64_t few = MIN(LACK_FEW + total / LACK_SHARE, (uint64_t)LACK_MANY), most = 0;
-    bool healthy = false, nearly = false;
-    for (uint32_t i = 0; i < n; i++)
+    bool healthy = false, nearly = false, whole = false;
+    for (uint32_t i = 0; i < n; i++) {
         most = MAX(most, c[i].has);
+        whole |= !c[i].lost && total - c[i].has <= few;
+    }
     nearly = n > 0 && total - most <= few;
     for (uint32_t i = 0; i < n; i++) {
-        c[i].able = nearly ? total - c[i].has <= few : c[i].has == most;
+        c[i].able = nearly ? total - c[i].has <= few && !(whole && c[i].lost) : c[i].has == most;
         healthy |= c[i].able && p->ask->nodes[c[i].node].healthy;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -210,6 +224,8 @@ static void set_lacks(struct planner *p)
         cover_pick(&p->out->all, part->streams, part->nstreams, &want);
         cover_minus(&want, p->ask->nodes[part->node].cover, &part->lacks);
         cover_deinit(&want);
+        for (uint32_t k = 0; k < part->nstreams && !part->lost; k++)
+            part->lost = loses(&p->ask->nodes[part->node], part->streams[k]);
     }
 }
 

@@ -12,7 +12,8 @@
  * in heirs.h). Else the plan says in words what may be missing.
  *
  * Choice, in this order:
- *   - nodes that hold nearly all of the stream, healthy ones first; when none does, the one that lacks least;
+ *   - nodes that hold nearly all of the stream and of which none of it is lost (storage/lost.h), healthy ones first; else those
+ *     that hold nearly all, whose answers then say what is missing; when none does, the one that lacks least;
  *   - few nodes in all: the node that can answer for most of the streams that are left takes them all, again and again (greedy set
  *     cover: at most 1 + ln(streams) times the fewest there can be);
  *   - of equal ones the nearest, then the least loaded, then by a hash of seed and id, so that coordinators differ.
@@ -37,6 +38,8 @@ struct read_node {
     uint32_t distance;         /* 0 = this node; else in steps that matter */
     uint32_t load;             /* what runs there, in any unit */
     const struct cover *cover; /* what it said; NULL = nothing. Of nodes out of reach it is not looked at */
+    const uint64_t *lost;      /* streams of which it cannot read something, ascending */
+    uint32_t nlost;
 };
 struct read_stream {
     const struct stream *stream;
@@ -57,6 +60,7 @@ struct read_part { /* of one node */
     uint32_t nstreams;
     uint64_t *streams;  /* ids, ascending */
     struct cover lacks; /* what it must have before it answers, beside what it said it covers */
+    bool lost;          /* it cannot read something of one of them, and no other node can answer */
 };
 struct read_plan {
     uint32_t nparts;

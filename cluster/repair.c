@@ -5,6 +5,7 @@
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
 #include "cluster/handoff.h"
+#include "cluster/mend.h"
 #include "cluster/reach.h"
 
 #include <inttypes.h>
@@ -347,6 +348,7 @@ static err_t round_over(struct repair *r, struct arena *a)
     struct map *map = cluster_map(r->c);
     r->round++;
     err_t e = map->alone ? OK : compare_all(r, map, a);
+    mend_round(r->c, map);
     struct err_record why = *err_record();
     map_put(map);
     *err_record() = why;

@@ -67,11 +67,27 @@ struct ask { /* of one node, in a fiber of its own */
     struct err_record why;
 };
 
+/* Who plans anew chooses another node, if there is one. */
+static err_t lost_meanwhile(void)
+{
+    return err_set(ERR_UNAVAILABLE, "a node found stored data damaged that it was chosen to read");
+}
+
+/* Of what was read on this node, since the count was `before`. */
+static err_t check_lost(struct query *q, const struct read_part *reader, uint64_t before)
+{
+    if (reader->lost || atomic_load(&q->stats.lost) == before) return OK;
+    atomic_store(&q->stats.lost, before);
+    return lost_meanwhile();
+}
+
 static err_t ask_here(struct ask *a)
 {
     const struct stream_pick pick = { a->reader->streams, a->reader->nstreams };
+    uint64_t lost = atomic_load(&a->q->stats.lost);
     if (!cover_empty(&a->reader->lacks)) TRY(reach_here(a->q->cluster, &a->reader->lacks, until()));
-    return scatter_here(a->q, a->kind, a->plan, &pick, &a->got);
+    TRY(scatter_here(a->q, a->kind, a->plan, &pick, &a->got));
+    return check_lost(a->q, a->reader, lost);
 }
 
 static void put_ask(const struct ask *a, struct buf *out)
@@ -89,13 +105,16 @@ static void put_ask(const struct ask *a, struct buf *out)
 }
 
 /* What that node lacks of its own data is told in its words: our counts are of this node's. */
-static void get_counts(struct query *q, struct bytes_in *in)
+static err_t get_counts(const struct ask *a, struct bytes_in *in)
 {
+    struct query *q = a->q;
     _Atomic uint64_t *const to[] = { &q->stats.rows, &q->stats.samples, &q->stats.bytes, &q->stats.groups_read, &q->stats.groups_skipped };
     for (unsigned i = 0; i < ARRAY_LEN(to); i++)
         atomic_fetch_add(to[i], bytes_in_varint(in));
+    if (bytes_in_varint(in) > 0 && !a->reader->lost) return lost_meanwhile();
     struct str lost = bytes_in_str(in);
     if (lost.n && !q->lost_elsewhere.n) q->lost_elsewhere = arena_str(q->arena, lost);
+    return OK;
 }
 
 static err_t get_answer(struct ask *a, struct str bytes)
@@ -110,7 +129,7 @@ static err_t get_answer(struct ask *a, struct str bytes)
         TRY(partial_of_bytes(a->kind, a->plan, one, &a->got.arenas[i], &a->got.partials[i]));
         TRY(arena_check(&a->got.arenas[i]));
     }
-    get_counts(a->q, &in);
+    TRY(get_counts(a, &in));
     return in.bad || in.p != in.end ? err_set(ERR_CORRUPT, "an answer of %s is malformed", a->kind->name) : OK;
 }
 
@@ -183,17 +202,32 @@ static err_t gather(struct query *q, struct ask *asks, uint32_t n, err_t e, stru
     return bad < n ? asks[bad].result : e;
 }
 
-/* Is there a node to read around? It is not asked again by this query. */
+/* Is it an error of the node (corrupt: of its stored data)? Then others are asked rather than it. */
+static bool avoid(struct spread *s, node_id node, err_t e)
+{
+    if (e != ERR_UNAVAILABLE && e != ERR_TIMEOUT && e != ERR_IO && e != ERR_CORRUPT) return false;
+    if (s->navoid == SPREAD_TRIES) return false;
+    s->avoid[s->navoid++] = node;
+    return true;
+}
+
 static bool avoid_failed(struct spread *s, const struct ask *asks, uint32_t n)
 {
     bool any = false;
-    for (uint32_t i = 0; i < n && s->navoid < SPREAD_TRIES; i++) {
-        err_t e = asks[i].result;
-        if (e != ERR_UNAVAILABLE && e != ERR_TIMEOUT && e != ERR_IO) continue;
-        s->avoid[s->navoid++] = asks[i].node;
-        any = true;
-    }
+    for (uint32_t i = 0; i < n; i++)
+        any |= avoid(s, asks[i].node, asks[i].result);
     return any;
+}
+
+/* This node answers for all there is. */
+static err_t all_here(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
+{
+    const struct read_plan *p = &q->spread->reading.plan;
+    uint64_t lost = atomic_load(&q->stats.lost);
+    TRY(scatter_here(q, kind, plan, NULL, out));
+    err_t e = p->nparts == 1 ? check_lost(q, &p->parts[0], lost) : OK;
+    if (e != OK) scatter_free(out);
+    return e;
 }
 
 struct sent { /* a plan as bytes, made when it is first wanted */
@@ -215,13 +249,18 @@ static err_t once(struct query *q, const struct fragment_kind *kind, const void 
     *again = false;
     TRY(plan_reading(q));
     struct spread *s = q->spread;
-    if (s->reading.all_here) return scatter_here(q, kind, plan, NULL, out);
-    TRY(put_plan(sent, kind, plan));
     uint32_t n = s->reading.plan.nparts;
-    struct ask *asks = ARENA_ARRAY(q->arena, struct ask, n);
-    err_t e = ask_all(q, kind, plan, buf_view(&sent->bytes), asks, n);
-    e = gather(q, asks, n, e, out);
-    if (e == OK || !avoid_failed(s, asks, n)) return e;
+    err_t e;
+    if (s->reading.all_here) {
+        e = all_here(q, kind, plan, out);
+        if (e == OK || n == 0 || !avoid(s, cluster_self(q->cluster), e)) return e;
+    } else {
+        TRY(put_plan(sent, kind, plan));
+        struct ask *asks = ARENA_ARRAY(q->arena, struct ask, n);
+        e = ask_all(q, kind, plan, buf_view(&sent->bytes), asks, n);
+        e = gather(q, asks, n, e, out);
+        if (e == OK || !avoid_failed(s, asks, n)) return e;
+    }
     *again = true;
     metric_add(M_SPREAD_AGAIN, 1);
     forget_reading(s);
@@ -271,7 +310,8 @@ static err_t get_ask(struct asked *x, struct bytes_in *in)
 
 static void put_counts(const struct query *q, struct str lost, struct buf *out)
 {
-    const uint64_t v[] = { q->stats.rows, q->stats.samples, q->stats.bytes, q->stats.groups_read, q->stats.groups_skipped };
+    const uint64_t v[] = { q->stats.rows, q->stats.samples, q->stats.bytes, q->stats.groups_read, q->stats.groups_skipped,
+                           q->stats.lost };
     for (unsigned i = 0; i < ARRAY_LEN(v); i++)
         buf_varint(out, v[i]);
     bytes_out_str(out, lost);

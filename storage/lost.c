@@ -16,11 +16,7 @@ void lost_init(struct lost *l)
 /* With the lock. */
 static void count(struct lost *l)
 {
-    uint32_t groups = 0;
-    for (uint32_t i = 0; i < l->n; i++)
-        groups += l->parts[i].group != LOST_WHOLE;
     atomic_store(&l->all, l->n);
-    atomic_store(&l->groups, groups);
 }
 
 static void part_free(struct lost_part *p)
@@ -111,9 +107,65 @@ bool lost_is(struct lost *l, const struct seg_info *i, uint32_t group)
     return is;
 }
 
+bool lost_in_stream(struct lost *l, uint64_t stream)
+{
+    bool is = false;
+    if (atomic_load_explicit(&l->all, memory_order_relaxed) == 0) return false;
+    pthread_mutex_lock(&l->lock);
+    for (uint32_t k = 0; k < l->n && !is; k++)
+        is = l->parts[k].info.stream == stream;
+    pthread_mutex_unlock(&l->lock);
+    return is;
+}
+
+void lost_of_stream(struct lost *l, uint64_t stream, struct arena *a, struct seg_info **out, uint32_t *n)
+{
+    pthread_mutex_lock(&l->lock);
+    *out = ARENA_RAW(a, struct seg_info, LOST_LIST_MAX);
+    *n = 0;
+    for (uint32_t k = 0; k < l->n && *n < LOST_LIST_MAX; k++) {
+        const struct seg_info *i = &l->parts[k].info;
+        bool wanted = i->stream == stream;
+        for (uint32_t m = 0; m < *n && wanted; m++)
+            wanted = !seg_same(&(*out)[m], i);
+        if (wanted) (*out)[(*n)++] = *i;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+void lost_of_kind(struct lost *l, uint32_t kind, struct arena *a, struct seg_info **out, uint32_t *n)
+{
+    pthread_mutex_lock(&l->lock);
+    *out = ARENA_RAW(a, struct seg_info, LOST_LIST_MAX);
+    *n = 0;
+    for (uint32_t k = 0; k < l->n && *n < LOST_LIST_MAX; k++)
+        if (l->parts[k].group == kind) (*out)[(*n)++] = l->parts[k].info;
+    pthread_mutex_unlock(&l->lock);
+}
+
+void lost_streams(struct lost *l, struct arena *a, uint64_t **out, uint32_t *n)
+{
+    *n = 0;
+    *out = NULL;
+    if (atomic_load_explicit(&l->all, memory_order_relaxed) == 0) return;
+    pthread_mutex_lock(&l->lock);
+    *out = ARENA_RAW(a, uint64_t, (size_t)l->n + 1);
+    for (uint32_t k = 0; k < l->n; k++) {
+        uint64_t id = l->parts[k].info.stream;
+        uint32_t at = *n;
+        while (at > 0 && (*out)[at - 1] > id)
+            at--;
+        if (at > 0 && (*out)[at - 1] == id) continue;
+        memmove(*out + at + 1, *out + at, (*n - at) * sizeof **out);
+        (*out)[at] = id;
+        ++*n;
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
 static bool may_hold(const struct view *v, const struct lost_part *p, enum signal signal)
 {
-    if (!view_picks(v, p->info.stream) || !seg_may_be_of(&p->info, v->core, v->cores, v->partitions)) return false;
+    if (!lost_takes_rows(p) || !view_picks(v, p->info.stream) || !seg_may_be_of(&p->info, v->core, v->cores, v->partitions)) return false;
     return p->group == LOST_WHOLE || (p->signal == signal && str_eq(p->tenant, v->tenant));
 }
 

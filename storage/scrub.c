@@ -125,13 +125,6 @@ static bool check_group(struct store *s, struct seg *g, uint32_t i)
     return true;
 }
 
-static void tell(const struct seg_info *i, const char *what)
-{
-    metric_add(M_SCRUB_FINDINGS, 1);
-    log_error("scrub.found", "file=%s what=\"%s\" error=\"%s\" todo=\"check the disk; put the file back from a copy and restart\"", i->name,
-              what, err_detail());
-}
-
 static bool check_segment(struct store *s, const struct seg_info *i)
 {
     struct seg *g;
@@ -140,14 +133,22 @@ static bool check_segment(struct store *s, const struct seg_info *i)
     if (e != OK && named(s, i->name, &now) && now.remote) return !s->scrub.stop; /* evicted meanwhile */
     if (e != OK) {
         /* What was lost at start is told of by lost.h; what is deleted meanwhile is no matter. */
-        if (store_has_seg(s, i) && !lost_any(&s->lost, i)) tell(i, "it cannot be opened any more: it will be lost at the next start");
+        if (store_has_seg(s, i) && !lost_any(&s->lost, i)) {
+            metric_add(M_SCRUB_FINDINGS, 1);
+            lost_file(s, i);
+        }
         return !s->scrub.stop;
     }
+    lost_found(&s->lost, i, LOST_FILE);
     bool on = true;
     for (uint32_t k = 0; on && k < seg_ngroups(g); k++)
         on = check_group(s, g, k);
     if (on) e = seg_verify_indexes(g, pace, &s->scrub);
-    if (on && e == ERR_CORRUPT) tell(i, "a page of an index is rotten: look-ups that need it fail");
+    if (on && e == OK) lost_found(&s->lost, i, LOST_INDEX);
+    if (on && e == ERR_CORRUPT) {
+        metric_add(M_SCRUB_FINDINGS, 1);
+        if (store_has_seg(s, i)) lost_index(s, i);
+    }
     seg_put(g);
     seg_suspect_forget(i->name); /* this look at it made it one again */
     return on && e != ERR_CANCELED;

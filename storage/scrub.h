@@ -7,7 +7,7 @@
  *
  * What is rotten is left out of answers, group by group (lost.h), and looked at again with every pass: what reads well then is
  * back. A read that the system refuses is tried three times before. A rotten page of an index is told of, and look-ups that need it
- * fail with that message. */
+ * fail with that message. What another node has comes from there (mend.h). */
 #ifndef STORAGE_SCRUB_H
 #define STORAGE_SCRUB_H
 

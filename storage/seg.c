@@ -668,14 +668,14 @@ static pthread_mutex_t suspects_lock = PTHREAD_MUTEX_INITIALIZER;
 static char suspects[SUSPECTS_MAX][40];
 static _Atomic uint32_t nsuspects;
 
-static void suspect(const struct seg *s)
+void seg_suspect_add(const char name[40])
 {
     pthread_mutex_lock(&suspects_lock);
     uint32_t n = nsuspects, i = 0;
-    while (i < n && memcmp(suspects[i], s->info.name, sizeof suspects[i]) != 0)
+    while (i < n && memcmp(suspects[i], name, sizeof suspects[i]) != 0)
         i++;
     if (i == n && n < SUSPECTS_MAX) {
-        memcpy(suspects[n], s->info.name, sizeof suspects[n]);
+        memcpy(suspects[n], name, sizeof suspects[n]);
         nsuspects = n + 1;
     }
     pthread_mutex_unlock(&suspects_lock);
@@ -704,7 +704,7 @@ void seg_suspect_forget(const char name[40])
 
 err_t seg_wrong_checksum(const struct seg *s, uint64_t off, uint64_t n)
 {
-    suspect(s);
+    seg_suspect_add(s->info.name);
     return err_set(ERR_CORRUPT, "%s: the checksum of %" PRIu64 " bytes at %" PRIu64 " is wrong", s->path, n, off);
 }
 

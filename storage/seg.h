@@ -111,6 +111,7 @@ MUST_CHECK err_t seg_open_path(const char *path, struct seg **out) MAY_YIELD;
 /* Names of segments in which somebody met a wrong checksum: takes one out, false when there is none. Of many at once some are
  * forgotten, and met again. Any thread. */
 bool seg_suspect_take(char name[40]);
+void seg_suspect_add(const char name[40]);
 void seg_suspect_forget(const char name[40]);
 /* The same from a source, which it takes, also on error; `path` is for messages. */
 MUST_CHECK err_t seg_open_from(const char *path, const struct seg_info *info, struct seg_source *src, struct seg **out) MAY_YIELD;

@@ -36,6 +36,37 @@ void **store_same_args(const struct store *s, void *arg)
     return args;
 }
 
+struct undisturbed {
+    rt_call_fn *fn;
+    void *arg;
+    err_t result;
+    struct err_record why;
+};
+
+static void undisturbed_fiber(void *arg)
+{
+    struct undisturbed *u = arg;
+    u->result = u->fn(u->arg);
+    u->why = *err_record();
+}
+
+err_t store_undisturbed(rt_call_fn *fn, void *arg)
+{
+    struct undisturbed u = { .fn = fn, .arg = arg };
+    const struct fiber_opts fo = { .name = "commit", .class = RT_MAINTENANCE };
+    struct scope scope;
+    scope_init(&scope, NULL);
+    err_t e = fiber_start(&scope, &fo, undisturbed_fiber, &u);
+    if (e == OK) {
+        e = scope_join(&scope);
+        ASSERT(e == OK);
+        e = u.result;
+        *err_record() = u.why;
+    }
+    scope_deinit(&scope);
+    return e;
+}
+
 void store_failed(struct store *s, const char *why)
 {
     if (atomic_exchange(&s->failed, true)) return;
@@ -274,12 +305,16 @@ struct str store_lost_text(struct store *s, struct arena *a)
 {
     struct str text = STR_NONE;
     pthread_mutex_lock(&s->lost.lock);
-    uint32_t n = s->lost.n;
-    if (n > 0) {
-        const struct lost_part *p = &s->lost.parts[0];
+    const struct lost_part *first = s->lost.parts;
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->lost.n; i++)
+        if (lost_takes_rows(&s->lost.parts[i]) && n++ == 0) first = &s->lost.parts[i];
+    if (n > 0)
         text = arena_printf(a, "stored data cannot be read and is missing from answers: %u segment%s or parts of them, the first "
-                            "%s: %s", n, n == 1 ? "" : "s", p->info.name, p->why);
-    }
+                            "%s: %s", n, n == 1 ? "" : "s", first->info.name, first->why);
+    else if (s->lost.n > 0)
+        text = arena_printf(a, "stored files are damaged, and their rows will be missing from answers when this node is started again: %u, the first "
+                            "%s: %s", s->lost.n, first->info.name, first->why);
     pthread_mutex_unlock(&s->lost.lock);
     return text;
 }

@@ -310,6 +310,8 @@ void store_call_all(struct store *s, rt_call_fn *fn, void *const *args) MAY_YIEL
 /* The same argument for every core; the caller frees the array. */
 void **store_same_args(const struct store *s, void *arg);
 void store_failed(struct store *s, const char *why);
+/* fn in a fiber that nobody cancels: a commit is not left half way. */
+MUST_CHECK err_t store_undisturbed(rt_call_fn *fn, void *arg) MAY_YIELD;
 
 /* store_shard.c */
 struct mem *shard_mem(struct shard *sh, uint64_t generation, uint64_t stream); /* found or made */
@@ -384,7 +386,12 @@ bool store_has_seg(const struct store *s, const struct seg_info *i);
 void lost_segment(struct store *s, const struct seg_info *i);
 /* The same of a group of an open one. */
 void lost_group(struct store *s, const struct seg_info *i, uint32_t group, const struct seg_group *g);
-/* Core 0's maintenance: opens again what is whole by now, forgets (and removes) what the catalog does not name any more. */
+/* Its file cannot be opened any more, or a page of its index is rotten; cores have it open. */
+void lost_file(struct store *s, const struct seg_info *i);
+void lost_index(struct store *s, const struct seg_info *i);
+/* Of these segments something was lost perhaps, and the catalog does not name them any more. By the holder of s->changing. */
+void lost_replaced(struct store *s, const struct seg_info *infos, uint32_t n) MAY_YIELD;
+/* Core 0's maintenance: looks whether files are there, opens again what is whole by now, forgets (and removes) what the catalog does not name any more. */
 void lost_tick(struct store *s) MAY_YIELD;
 
 /* store_delete.c: marks of dead rows. Those of segments that were swapped out are of no use, and deleted at start at the

@@ -3,17 +3,18 @@
 #include "base/core/log.h"
 #include "storage/object_tier.h"
 
+#include <inttypes.h>
 #include <stdlib.h>
 
-enum { WAIT_MS = 1000, WAIT_MS_MAX = 60000, TRIES_A_TICK = 256 };
+enum { WAIT_MS = 1000, WAIT_MS_MAX = 60000, TRIES_A_TICK = 256, LOOKS_A_TICK = 16 };
 
 void lost_segment(struct store *s, const struct seg_info *i)
 {
     struct err_record why = *err_record();
     if (!lost_add(&s->lost, &(struct lost_part){ .info = *i, .group = LOST_WHOLE, .why = why.detail })) return;
     log_error("segment.lost", "path=%s/%s error=\"%s\" effect=\"its rows are missing from answers, which say so\" "
-              "todo=\"put the file back from a copy: it is looked for every minute, and in the bucket, if it is there; or let "
-              "retention forget it\"",
+              "todo=\"put the file back from a copy: it is looked for every minute, in the bucket, if it is there, and other "
+              "nodes that have the rows are asked; or let retention forget it\"",
               s->seg_dir, i->name, why.detail);
 }
 
@@ -23,8 +24,25 @@ void lost_group(struct store *s, const struct seg_info *i, uint32_t group, const
     const struct lost_part p = { .info = *i, .group = group, .signal = g->signal, .tenant = g->tenant, .why = why.detail };
     if (!lost_add(&s->lost, &p)) return;
     log_error("segment.rotten", "path=%s/%s group=%u rows=%u tenant=" STR_FMT " error=\"%s\" effect=\"the group is left out of "
-              "answers, which say so\" todo=\"check the disk; put the file back from a copy and restart\"",
+              "answers, which say so\" todo=\"check the disk; other nodes that have the rows are asked; or put the file back from a copy and restart\"",
               s->seg_dir, i->name, group, g->nrows, STR_ARG(g->tenant), why.detail);
+}
+
+void lost_file(struct store *s, const struct seg_info *i)
+{
+    struct err_record why = *err_record();
+    if (!lost_add(&s->lost, &(struct lost_part){ .info = *i, .group = LOST_FILE, .why = why.detail })) return;
+    log_error("segment.gone", "path=%s/%s error=\"%s\" effect=\"it is read on until this node stops, and is lost then\" "
+              "todo=\"put the file back from a copy; other nodes that have the rows are asked\"", s->seg_dir, i->name, why.detail);
+}
+
+void lost_index(struct store *s, const struct seg_info *i)
+{
+    struct err_record why = *err_record();
+    if (!lost_add(&s->lost, &(struct lost_part){ .info = *i, .group = LOST_INDEX, .why = why.detail })) return;
+    log_error("segment.index", "path=%s/%s error=\"%s\" effect=\"look-ups that need a page of its index fail\" "
+              "todo=\"check the disk; other nodes that have the rows are asked; or put the file back from a copy and restart\"",
+              s->seg_dir, i->name, why.detail);
 }
 
 /* -- opening again ------------------------------------------------------------------------------------------- */
@@ -72,13 +90,18 @@ static void forget_deleted(struct store *s, const struct seg_info *infos, uint32
     struct arena a;
     arena_init(&a, NULL);
     for (uint32_t i = 0; i < n; i++) {
-        if (in_catalog(s, &infos[i])) continue;
+        if (in_catalog(s, &infos[i]) || !lost_any(&s->lost, &infos[i])) continue;
         lost_forget(&s->lost, &infos[i]);
         log_info("segment.forgotten", "file=%s reason=\"the catalog does not name it any more\"", infos[i].name);
         if (fs_unlink(arena_printf(&a, "%s/%s", s->seg_dir, infos[i].name).p) != OK)
             log_warn("segment.unlink", "file=%s error=\"%s\"", infos[i].name, err_detail());
     }
     arena_deinit(&a);
+}
+
+void lost_replaced(struct store *s, const struct seg_info *infos, uint32_t n)
+{
+    if (atomic_load(&s->lost.all) > 0) forget_deleted(s, infos, n);
 }
 
 /* What the bucket has too is read from there. */
@@ -128,6 +151,53 @@ static uint32_t next_whole(struct store *s, struct seg_info *to)
     return n;
 }
 
+/* -- files that are open and gone -------------------------------------------------------------------------------- */
+
+/* Can it be opened? What was deleted while it was looked at is no matter. */
+static bool opens(struct store *s, const struct seg_info *i)
+{
+    struct seg *g;
+    if (seg_open(s->seg_dir, i, &g) != OK) return !store_has_seg(s, i);
+    seg_put(g);
+    return true;
+}
+
+/* Cheaper, for every file: is there one of that length? */
+static bool is_there(struct store *s, const struct seg_info *i)
+{
+    struct file f = { .fd = -1 };
+    struct arena a;
+    uint64_t size = i->bytes;
+    arena_init(&a, NULL);
+    err_t e = file_open(&f, arena_printf(&a, "%s/%s", s->seg_dir, i->name).p, FILE_READ);
+    if (e == OK && file_size(&f, &size) == OK && size != i->bytes)
+        e = err_set(ERR_NOT_FOUND, "%s has %" PRIu64 " bytes, it had %" PRIu64, i->name, size, i->bytes);
+    struct err_record why = *err_record();
+    file_close(&f);
+    arena_deinit(&a);
+    *err_record() = why;
+    return e != ERR_NOT_FOUND || !store_has_seg(s, i);
+}
+
+/* The files in their order, some with every tick; of those that are known to be gone, all. */
+static void look_at_files(struct store *s)
+{
+    struct lost *l = &s->lost;
+    struct arena a;
+    struct seg_info *gone;
+    uint32_t n;
+    for (uint32_t k = 0; k < MIN(s->ninfos, (uint32_t)LOOKS_A_TICK) && s->ninfos > 0; k++) {
+        const struct seg_info i = s->infos[l->looked++ % s->ninfos];
+        if (!i.remote && !lost_any(l, &i) && !is_there(s, &i) && !tier_has(s, &i)) lost_file(s, &i);
+    }
+    if (atomic_load(&l->all) == 0) return;
+    arena_init(&a, NULL);
+    lost_of_kind(l, LOST_FILE, &a, &gone, &n);
+    for (uint32_t k = 0; k < n; k++)
+        if (opens(s, &gone[k])) lost_found(l, &gone[k], LOST_FILE);
+    arena_deinit(&a);
+}
+
 static struct seg_info *copy_all(struct lost *l, uint32_t *n)
 {
     pthread_mutex_lock(&l->lock);
@@ -143,6 +213,7 @@ void lost_tick(struct store *s)
 {
     struct lost *l = &s->lost;
     uint32_t n;
+    look_at_files(s);
     if (atomic_load(&l->all) == 0) l->wait_ms = 0;
     if (atomic_load(&l->all) == 0 || rt_now().ns < l->again_at.ns) return;
     if (!sem_try(&s->changing, 1)) return; /* a second later */

@@ -4,6 +4,7 @@
 #include "base/core/hash.h"
 #include "base/core/metric.h"
 #include "storage/col_codec.h"
+#include "storage/mend.h"
 #include "storage/seg_map.h"
 #include "storage/store_int.h"
 
@@ -307,8 +308,9 @@ err_t stream_file_open(struct store *s, const struct seg_info *info, struct stre
     err_t e = file_open(&there, f->path, FILE_READ);
     if (e == OK) {
         file_close(&there);
-        e = err_set(ERR_INVALID, "%s is there and about to go: it can be fetched when it is gone", f->path);
-    } else if (e == ERR_NOT_FOUND) {
+        if (!mend_wants_file(s, info)) e = err_set(ERR_INVALID, "%s is there and about to go: it can be fetched when it is gone", f->path);
+    }
+    if (e == OK || e == ERR_NOT_FOUND) {
         e = file_open(&f->f, f->temp, FILE_READ | FILE_WRITE | FILE_CREATE | FILE_TRUNCATE);
     }
     if (e != OK) {
@@ -448,8 +450,6 @@ struct taking {
     struct dead_mark *marks;
     uint32_t nmarks;
     struct buf keys;
-    err_t result;
-    struct err_record why;
 };
 
 static bool is_here(const struct taking *t, const struct seg_info *i)
@@ -517,12 +517,14 @@ static err_t take_locked(struct taking *t)
     const struct seg_swap w = { .out = t->out, .nout = t->nout, .in = t->in, .nin = t->g->n, .taken = &t->g->cover,
                                 .marks = t->marks, .nmarks = t->nmarks, .keys = buf_view(&t->keys), .keys_at = at };
     TRY(store_swap(t->s, &w));
+    lost_replaced(t->s, t->out, t->nout);
     compaction_wake(t->s);
     return OK;
 }
 
-static err_t take(struct taking *t)
+static err_t take(void *arg)
 {
+    struct taking *t = arg;
     struct store *s = t->s;
     uint64_t places = t->g->n ? t->g->segs[t->g->n - 1].info.generation : 2; /* one for the keys at least */
     TRY(store_seal_free(s, (uint32_t)(places + places % 2), &t->first));
@@ -538,29 +540,10 @@ static err_t take(struct taking *t)
     return e;
 }
 
-static void take_fiber(void *arg)
-{
-    struct taking *t = arg;
-    t->result = take(t);
-    t->why = *err_record();
-}
-
-/* In a fiber that nobody cancels: a commit is not left half way. */
 err_t stream_take(struct store *s, const struct stream_given *g)
 {
     struct taking t = { .s = s, .g = g };
-    const struct fiber_opts fo = { .name = "take", .class = RT_MAINTENANCE };
-    struct scope scope;
     ASSERT(atomic_load(&s->frozen) == g->stream);
     if (cover_empty(&g->cover)) return err_set(ERR_INVALID, "nothing of stream %016" PRIx64 " is given", g->stream);
-    scope_init(&scope, NULL);
-    err_t e = fiber_start(&scope, &fo, take_fiber, &t);
-    if (e == OK) {
-        e = scope_join(&scope);
-        ASSERT(e == OK);
-        e = t.result;
-        *err_record() = t.why;
-    }
-    scope_deinit(&scope);
-    return e;
+    return store_undisturbed(take, &t);
 }

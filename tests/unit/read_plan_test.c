@@ -13,6 +13,7 @@ struct world {
     struct arena a;
     struct read_node nodes[NODES_MAX];
     struct cover covers[NODES_MAX];
+    uint64_t lost[NODES_MAX][STREAMS_MAX];
     struct stream streams[STREAMS_MAX];
     struct read_stream asked[STREAMS_MAX];
     struct read_ask ask;
@@ -55,6 +56,29 @@ static void give(struct prng *r, struct cover *c, uint64_t stream)
     }
 }
 
+static int by_number(const void *a, const void *b)
+{
+    uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+    return (x > y) - (x < y);
+}
+
+/* Streams of which a node cannot read something. */
+static void lose(struct world *w, struct prng *r, uint32_t node)
+{
+    struct read_node *n = &w->nodes[node];
+    for (uint32_t s = 0; s < w->ask.nstreams; s++)
+        if (prng_chance(r, 0.1)) w->lost[node][n->nlost++] = w->streams[s].id;
+    qsort(w->lost[node], n->nlost, sizeof w->lost[node][0], by_number);
+    n->lost = w->lost[node];
+}
+
+static bool has_lost(const struct world *w, uint32_t node, uint64_t stream)
+{
+    for (uint32_t i = 0; i < w->nodes[node].nlost; i++)
+        if (w->lost[node][i] == stream) return true;
+    return false;
+}
+
 static struct world *world_of(uint64_t seed)
 {
     struct world *w = calloc(1, sizeof *w);
@@ -76,6 +100,7 @@ static struct world *world_of(uint64_t seed)
         give(&r, &w->covers[i], 12345); /* not asked for */
         w->nodes[i] = (struct read_node){ { i + 1 }, prng_chance(&r, up), prng_chance(&r, well), (uint32_t)prng_below(&r, 3),
                                           (uint32_t)prng_below(&r, 3), prng_chance(&r, 0.97) ? &w->covers[i] : NULL };
+        if (seed % 2) lose(w, &r, i);
     }
     return w;
 }
@@ -116,7 +141,7 @@ static uint64_t lack(const struct world *w, uint32_t node, uint32_t s, const str
 static uint32_t able(const struct world *w, uint32_t s)
 {
     struct cover all;
-    uint32_t bits = 0, healthy = 0;
+    uint32_t bits = 0, healthy = 0, whole = 0;
     uint64_t least = UINT64_MAX;
     union_of(w, s, &all);
     uint64_t few = MIN(4 + cover_count(&all) / 16, (uint64_t)256);
@@ -128,8 +153,10 @@ static uint32_t able(const struct world *w, uint32_t s)
         if (lack(w, i, s, &all) > MAX(least, least <= few ? few : 0)) continue;
         bits |= 1u << i;
         if (w->nodes[i].healthy) healthy |= 1u << i;
+        if (least <= few && !has_lost(w, i, w->streams[s].id)) whole |= 1u << i;
     }
     cover_deinit(&all);
+    if (whole) return whole & healthy ? whole & healthy : whole;
     return healthy ? healthy : bits;
 }
 
@@ -233,6 +260,10 @@ static void check(const struct world *w, const struct read_plan *p)
     for (uint32_t i = 0; i < p->nparts; i++) {
         const struct read_part *part = &p->parts[i];
         planned += part->nstreams;
+        bool lost = false;
+        for (uint32_t k = 0; k < part->nstreams; k++)
+            lost |= has_lost(w, part->node, part->streams[k]);
+        cr_assert_eq(part->lost, lost);
         cr_assert(cover_holds(&part->lacks, &lacks[part->node]) && cover_holds(&lacks[part->node], &part->lacks));
     }
     cr_assert_eq(planned, answered, "a stream twice, or by nobody");
