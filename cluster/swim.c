@@ -139,6 +139,17 @@ int swim_incarnation_cmp(const struct member *a, const struct member *b)
     return a->version < b->version ? -1 : a->version > b->version;
 }
 
+bool swim_is_twice(const struct member *a, const struct member *b)
+{
+    return a->generation == b->generation && memcmp(a->meta.gossip.bytes, b->meta.gossip.bytes, sizeof a->meta.gossip.bytes) != 0;
+}
+
+void swim_superseded(struct swim *s, const struct member *by)
+{
+    if (!s->superseded) s->o.ops->superseded(s->o.ctx, by);
+    s->superseded = true;
+}
+
 static void sync_soon(struct swim *s, const struct peer *p)
 {
     if (!s->sync_with.u) s->sync_with = p->m.id;
@@ -201,8 +212,7 @@ static void take_of_self(struct swim *s, const struct swim_claim *c)
     }
     int by_address = memcmp(c->m.meta.gossip.bytes, me->meta.gossip.bytes, sizeof me->meta.gossip.bytes);
     if (c->m.generation > me->generation || by_address > 0) {
-        if (!s->superseded) s->o.ops->superseded(s->o.ctx, &c->m);
-        s->superseded = true;
+        swim_superseded(s, &c->m);
         return;
     }
     if (by_address < 0 || s->leaving || c->m.version < me->version) return;

@@ -29,7 +29,10 @@
  * Where this departs from the papers and from memberlist's LAN settings, whose numbers it has otherwise, and why:
  *  1. Identity is the node id and not a name or an address, the incarnation has a generation (as in Tarantool): a process that starts again
  *     is another life of the same member, at once, and an old copy of a data directory cannot speak for it. Two processes of one id: the
- *     lower (generation, address) is told, and ends by `superseded`. A known generation never goes back.
+ *     lower generation is told, and ends by `superseded`. A known generation never goes back. Of one generation (a copy of a data
+ *     directory, made before the last start) the one that members know alive stays: whoever knows it, or is it, refuses the other
+ *     one's packets (SWIM_TWICE), which ends when it was refused and TWICE_NS later nobody has taken it. Where members took both,
+ *     having met neither before, the greater address counts.
  *  2. Time stands still while the node does: a step that comes over 250 ms late moves every deadline by the lateness. A process that was
  *     stopped for 20 s would find all its timers due and bury everybody before it read a packet.
  *  3. A ping and an ack carry `SWIM_FILL` claims of other members in turn beside the news (anti-entropy of Tarantool): what was lost
@@ -72,7 +75,7 @@ struct swim_ops {
     void (*sync)(void *ctx, const struct io_addr *with);
     /* A packet was refused, by us or (told) by the peer. */
     void (*refused)(void *ctx, const struct io_addr *peer, enum swim_refusal why, bool told);
-    /* Another process has our id, and a greater generation, or the same and a greater address: stop. Once. */
+    /* Another process has our id, and a greater generation, or the same and is known to members, or has a greater address: stop. Once. */
     void (*superseded)(void *ctx, const struct member *by);
 };
 

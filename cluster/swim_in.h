@@ -58,6 +58,9 @@ struct swim {
     uint32_t health, refusals_left;
     node_id sync_with;               /* soon; 0: nobody */
     bool leaving, superseded;
+    bool taken;                      /* somebody has talked to us as a member */
+    struct member twice;             /* the other one of our id, as those who refused us know it, and since when we are; 0: nobody did */
+    int64_t twice_at;
     /* `real` is the clock; the rest is time while awake: real - lost */
     mono_ns real, due;
     int64_t lost, next_probe, next_gossip, next_second, next_sync, synced_at, seeds_at, meta_at;
@@ -77,6 +80,9 @@ void swim_set_state(struct swim *s, struct peer *p, enum member_state state);
 void swim_news(struct swim *s, struct peer *p);
 /* <0, 0, >0, by all of an incarnation but its state. */
 int swim_incarnation_cmp(const struct member *a, const struct member *b);
+/* Another process of an id in the same life: a data directory was copied. */
+bool swim_is_twice(const struct member *a, const struct member *b);
+void swim_superseded(struct swim *s, const struct member *by); /* once */
 /* A new incarnation of ourselves, beyond that version. */
 void swim_renew(struct swim *s, uint64_t beyond);
 void swim_suspicions(struct swim *s, int64_t t);

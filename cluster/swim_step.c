@@ -6,6 +6,7 @@
 enum { DEAD_A_PING = 16, DEAD_PINGS_MAX = 4, SYNC_ALL_UP_TO = 32 };
 #define LATE_NS (250 * NS_PER_MS)
 #define SEEDS_IN_COMPANY_NS (5 * NS_PER_S)
+#define TWICE_NS (2 * NS_PER_S) /* for somebody who knows us and not the other one */
 
 /* The clock while awake; see 2. of swim.h. */
 int64_t swim_awake(struct swim *s, mono_ns now)
@@ -324,6 +325,7 @@ static void second_step(struct swim *s, int64_t t)
     s->next_second = t + NS_PER_S;
     s->refusals_left = SWIM_REFUSALS_A_SECOND;
     if (s->leaving) return;
+    if (s->twice_at && !s->taken && t - s->twice_at >= TWICE_NS) swim_superseded(s, &s->twice);
     ping_dead(s);
     ping_seeds(s, t);
     sync(s, t);
@@ -382,14 +384,18 @@ static void refuse(struct swim *s, const struct io_addr *to, enum swim_refusal w
     send(s, to, &m, about);
 }
 
-/* Who refuses us says why; if a later life of us is the reason, its claim is there too, the first or the second. */
+/* Who refuses us says why; if a later life of us is the reason, or another process, its claim is there too, the first or the second. */
 static void on_refused(struct swim *s, int64_t t, const struct io_addr *from, const struct swim_message *m, struct swim_claim *c,
                        struct bytes_in *in)
 {
     s->counts.refused++;
     s->o.ops->refused(s->o.ctx, from, m->reason, true);
     if (c->m.id.u != s->o.self.u && (!in->p || in->p == in->end || !swim_claim_get(in, c))) return;
-    if (c->m.id.u == s->o.self.u) swim_take(s, t, c, c->m.id);
+    if (c->m.id.u != s->o.self.u) return;
+    swim_take(s, t, c, c->m.id);
+    if (m->reason != SWIM_TWICE || s->twice_at || !swim_is_twice(&c->m, &s->self->m)) return;
+    s->twice = c->m;
+    s->twice_at = t;
 }
 
 static void answer(struct swim *s, int64_t t, const struct io_addr *from, const struct swim_head *h, const struct swim_message *m)
@@ -420,13 +426,20 @@ static bool malformed(struct swim *s, const struct io_addr *from)
     return false;
 }
 
+/* The sender says to be us. */
+static void admit_double(struct swim *s, int64_t t, const struct io_addr *from, const struct swim_claim *c)
+{
+    if (s->taken && swim_is_twice(&c->m, &s->self->m)) refuse(s, from, SWIM_TWICE, s->self);
+    else if (swim_incarnation_cmp(&c->m, &s->self->m) < 0) refuse(s, from, SWIM_SUPERSEDED, NULL);
+    else swim_take(s, t, c, c->m.id);
+}
+
 /* May the sender, who says `c` of itself, talk to us? */
 static bool admit(struct swim *s, int64_t t, const struct io_addr *from, const struct swim_head *h, const struct swim_claim *c)
 {
     if (c->m.id.u == s->o.self.u) {
-        if (h->generation == s->o.generation && h->salt == s->o.salt) return false; /* our own packet */
-        if (swim_incarnation_cmp(&c->m, &s->self->m) < 0) refuse(s, from, SWIM_SUPERSEDED, NULL);
-        else swim_take(s, t, c, c->m.id);
+        bool ours = h->generation == s->o.generation && h->salt == s->o.salt;
+        if (!ours) admit_double(s, t, from, c);
         return false;
     }
     if (c->m.meta.partitions != s->self->m.meta.partitions) {
@@ -434,6 +447,10 @@ static bool admit(struct swim *s, int64_t t, const struct io_addr *from, const s
         return false;
     }
     struct peer *p = swim_find(s, c->m.id);
+    if (p && peer_is_live(p) && swim_is_twice(&c->m, &p->m)) {
+        refuse(s, from, SWIM_TWICE, p);
+        return false;
+    }
     struct member known = p ? p->m : c->m;
     known.version = c->m.version; /* of the life alone */
     if (swim_incarnation_cmp(&c->m, &known) < 0) {
@@ -470,6 +487,7 @@ bool swim_receive(struct swim *s, mono_ns now, const struct io_addr *from, const
         if (!bad) swim_take(s, t, &c, h->sender);
     }
     if (bad) return malformed(s, from);
+    s->taken = true;
     answer(s, t, from, h, &m);
     return true;
 }

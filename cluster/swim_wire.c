@@ -22,6 +22,7 @@ const char *swim_refusal_text(enum swim_refusal r)
         [SWIM_OTHER_KEY] = "is sealed with another gossip key, or one side has none",
         [SWIM_OTHER_PARTITIONS] = "has another number of partitions (data.partitions)",
         [SWIM_SUPERSEDED] = "comes from a node id that was started again elsewhere since",
+        [SWIM_TWICE] = "comes from a node id that is alive at another address: a copy of its data directory, which must not run",
     };
     _Static_assert(ARRAY_LEN(texts) == SWIM_REFUSALS, "a text for each");
     return texts[r < SWIM_REFUSALS ? r : SWIM_MALFORMED];

@@ -65,6 +65,7 @@ enum swim_refusal {
     SWIM_OTHER_KEY, /* or one of us has none */
     SWIM_OTHER_PARTITIONS,
     SWIM_SUPERSEDED, /* of a node that was started again since */
+    SWIM_TWICE,      /* of a node that lives at another address, with the same generation */
     SWIM_REFUSALS
 };
 const char *swim_refusal_text(enum swim_refusal r); /* of what was sent: "is of another cluster: ..." */

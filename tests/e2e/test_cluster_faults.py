@@ -81,6 +81,26 @@ def test_a_copied_data_directory(three, stranger):
         check_stored(n, "traffic", traffic.acked)
 
 
+def test_a_copy_of_the_same_life(three, stranger):
+    """Made before the original's last start, so that both count the same life: who runs stays, whatever the addresses are."""
+    assert write(three[0], "ours", range(9)).status == 200
+    three[2].stop()
+    shutil.copytree(three[2].data, three[2].data + ".copy")
+    three[2].start()
+    three.wait_members(3)
+    copy = stranger(copy_of=three[2].data + ".copy")
+    copy.start(wait=False)
+    assert copy.process.wait(30) == 2
+    assert f"node id {three[2].id} runs or ran at 127.0.0.1:{GOSSIP + three[2].offset}" in copy.log_text()
+    at = f"127.0.0.1:{GOSSIP + copy.offset}"
+    assert any("gossip.refused " in line and at in line and "alive at another address" in line for n in three.nodes for line in n.log_text().splitlines())
+    assert three[2].process.poll() is None
+    three.wait_members(3)
+    assert write(three[1], "ours", range(9, 12)).status == 200
+    for n in three.nodes:
+        assert stored(n, "ours").keys() == set(range(12))
+
+
 def test_one_disk_is_full(make_cluster, tmp_path):
     """The others go on; what the full node misses it fetches when there is room again."""
     with small_disk(tmp_path, 80) as small:

@@ -257,15 +257,48 @@ static err_t doubles(void *arg)
         CHECK(members_find(swim_io_members(hosts[0].io), id_of(copy))->generation == 2);
     }
     CHECK(hosts[1].superseded && !copy->superseded);
-    /* Two of one generation: the lower address ends. */
-    stop(1);
-    if (sim_host_on(hosts[2].no)) stop(2);
-    hosts[1].generation = copy->generation = 6;
-    start(1);
-    start(2);
-    for (unsigned i = 0; i < 100 && !hosts[1].superseded; i++)
-        wait_s(0.1);
-    CHECK(hosts[1].superseded && !copy->superseded);
+    return OK;
+}
+
+static bool is_at(const struct member *m, const struct host *h)
+{
+    char addr[SIM_ADDR_MAX];
+    sim_host_addr(h->no, addr);
+    const struct member_meta at = meta_at(addr, PORT);
+    return m && m->state == MEMBER_ALIVE && memcmp(&m->meta.gossip, &at.gossip, sizeof at.gossip) == 0;
+}
+
+/* Two of one id and generation, one of them known: it stays at whichever address, and the other ends. Both at once: one stays. */
+static err_t copies(void *arg)
+{
+    (void)arg;
+    for (nhosts = 0; nhosts < 4;)
+        add_host();
+    hosts[2].id = hosts[3].id = id_of(&hosts[3]).u;
+    for (unsigned first = 2; first <= 4; first++) { /* 4: neither */
+        for (unsigned i = 0; i < nhosts; i++)
+            if (sim_host_on(hosts[i].no)) stop(i);
+        for (unsigned i = 0; i < 2; i++)
+            start(i);
+        wait_s(3);
+        if (first < 4) start(first);
+        if (first < 4) wait_s(4);
+        struct host *stays = &hosts[first % 4], *goes = &hosts[first == 2 ? 3 : 2];
+        int64_t refused = metric_sum(M_SWIM_REFUSED);
+        for (unsigned i = 2; i < 4; i++)
+            if (i != first) start(i);
+        for (unsigned i = 0; i < 100 && !hosts[2].superseded && !hosts[3].superseded; i++)
+            wait_s(0.1);
+        wait_s(3);
+        if (first == 4) {
+            stays = &hosts[hosts[2].superseded ? 3 : 2];
+            goes = &hosts[hosts[2].superseded ? 2 : 3];
+        }
+        CHECK(goes->superseded && !stays->superseded);
+        CHECK(metric_sum(M_SWIM_REFUSED) - refused >= 2); /* on both sides */
+        for (unsigned i = 0; i < 2; i++)
+            CHECK(is_at(members_find(swim_io_members(hosts[i].io), id_of(stays)), stays));
+    }
     return OK;
 }
 
@@ -503,6 +536,7 @@ static const struct {
     err_t (*fn)(void *);
 } scenes[] = {
     { "kill_and_restart", kill_and_restart }, { "growing", growing }, { "strangers", strangers }, { "doubles", doubles },
+    { "copies", copies },
     { "rotation", rotation }, { "going", going }, { "death", death }, { "slow_host", slow_host },
     { "long_pause", long_pause }, { "split", split }, { "one_way", one_way }, { "storm", storm },
 };

@@ -333,6 +333,64 @@ Test(swim, refusals)
     swim_free(s);
 }
 
+/* What the last packet sent refuses, and for what; SWIM_TAKEN: it refuses nothing. `about`: the claim behind its sender's. */
+static enum swim_refusal last_refusal(const struct seen *seen, struct swim_claim *about)
+{
+    struct bytes_in in = bytes_in_of(str_n(seen->last, seen->last_n));
+    struct swim_message m;
+    cr_assert(swim_message_get(&in, &m) && swim_claim_get(&in, about));
+    if (m.kind != SWIM_REFUSED) return SWIM_TAKEN;
+    if (bytes_in_left(&in)) cr_assert(swim_claim_get(&in, about));
+    return m.reason;
+}
+
+/* A member's data directory was copied before its last start: both have one id and generation. Who is known alive stays, whichever
+ * address is the greater one; when it is dead, the order of addresses counts again. */
+Test(swim, a_copy_does_not_take_the_place_of_who_is_alive)
+{
+    for (unsigned above = 0; above < 2; above++) {
+        struct seen seen;
+        struct swim *s = swim_at(&seen, 1);
+        const struct swim_message ping = { .kind = SWIM_PING, .seq = 1 };
+        struct swim_claim first = claim_of(8, 2, 1, MEMBER_ALIVE), copy = claim_of(8, 2, 7, MEMBER_ALIVE), dead = claim_of(8, 2, 1, MEMBER_DEAD), about;
+        copy.m.meta.gossip = meta_of(above ? 9 : 7).gossip;
+        (void)swim_step(s, start_at);
+        cr_assert(tell_as(s, start_at, &first, &ping, NULL));
+        cr_assert(!tell_as(s, start_at, &copy, &ping, NULL) && seen.refused == 1 && last_refusal(&seen, &about) == SWIM_TWICE);
+        cr_assert(about.m.id.u == 8 && memcmp(&about.m.meta.gossip, &first.m.meta.gossip, sizeof about.m.meta.gossip) == 0);
+        cr_assert(memcmp(&member(s, 8)->meta.gossip, &first.m.meta.gossip, sizeof about.m.meta.gossip) == 0 && member(s, 8)->version == 1);
+        cr_assert(tell_as(s, start_at, &first, &ping, NULL) && last_refusal(&seen, &about) == SWIM_TAKEN);
+        cr_assert(tell(s, start_at, 1, &dead) && member(s, 8)->state == MEMBER_DEAD);
+        cr_assert(tell_as(s, start_at, &copy, &ping, NULL) == above);
+        swim_free(s);
+    }
+}
+
+/* The same, seen by the two of them: the one that nobody took ends, not at once but soon; the one that somebody took does not, and refuses
+ * the other itself. */
+Test(swim, of_two_of_one_life_the_newcomer_ends)
+{
+    for (unsigned taken = 0; taken < 2; taken++) {
+        struct seen seen;
+        struct swim *s = swim_at(&seen, 1);
+        const struct swim_message refused = { .kind = SWIM_REFUSED, .reason = SWIM_TWICE, .generation = 3 }, ping = { .kind = SWIM_PING };
+        struct swim_claim who = claim_of(7, 1, 1, MEMBER_ALIVE), other = claim_of(SELF, 3, 1, MEMBER_ALIVE), about;
+        other.m.meta.gossip = meta_of(SELF - 1).gossip; /* ours is the greater one */
+        mono_ns t = swim_step(s, start_at);
+        if (taken) cr_assert(tell(s, t, 6, NULL));
+        cr_assert(!tell_as(s, t, &who, &refused, &other) && !seen.superseded && seen.refused == 1);
+        while (t.ns < start_at.ns + 5 * NS_PER_S)
+            t = swim_step(s, t);
+        cr_assert(seen.superseded == !taken);
+        cr_assert(!tell_as(s, t, &other, &ping, NULL) && last_refusal(&seen, &about) == (taken ? SWIM_TWICE : SWIM_SUPERSEDED));
+        /* Members took both: the greater address counts, and only it. */
+        cr_assert(tell(s, t, 6, &other) && seen.superseded == !taken);
+        other.m.meta.gossip = meta_of(SELF + 1).gossip;
+        cr_assert(tell(s, t, 6, &other) && seen.superseded == 1);
+        swim_free(s);
+    }
+}
+
 Test(swim, a_packet_counts_once)
 {
     struct seen seen;
