@@ -68,6 +68,7 @@ static struct peer *peer_add(struct cluster_core *cc, const struct member *m)
     ASSERT(p != NULL);
     io_addr_host(&m->meta.rpc, host, sizeof host);
     *p = (struct peer){ .id = m->id, .rpc = rpc_peer_new(&o), .address = m->meta.rpc, .back = m->since };
+    lane_init(&p->lane, cc->c, p);
     if (cc->npeers == cc->peers_cap) {
         cc->peers_cap = cc->peers_cap ? cc->peers_cap * 2 : 8;
         cc->peers = realloc(cc->peers, cc->peers_cap * sizeof(struct peer *));
@@ -91,6 +92,11 @@ err_t peer_get(struct cluster *c, node_id id, struct peer **out)
     p->users++;
     *out = p;
     return OK;
+}
+
+void peer_hold(struct peer *p)
+{
+    p->users++;
 }
 
 void peer_put(struct peer *p)
@@ -196,6 +202,7 @@ static err_t core_quiet(void *arg)
     if (!cc) return OK;
     if (cc->server) rpc_server_close(cc->server, CLOSE_GRACE_MS);
     gate_close(&cc->gate);
+    replicate_last(cc);
     scope_cancel(&cc->sends);
     err_t e = scope_join(&cc->sends);
     (void)e;

@@ -5,6 +5,7 @@
 #include "cluster/cluster.h"
 #include "cluster/drain.h"
 #include "cluster/heirs.h"
+#include "cluster/lane.h"
 #include "cluster/swim_io.h"
 
 enum {
@@ -25,6 +26,7 @@ struct peer { /* another node, of one core */
     mono_ns back;           /* since when it is alive, as far as rpc was told */
     uint32_t users;         /* calls under way: it is not freed before they ended */
     int64_t behind;         /* bytes of replication on their way to it */
+    struct lane lane;       /* which they take */
 };
 
 struct cluster_core { /* one core's part; touched by it alone */
@@ -45,6 +47,7 @@ struct cluster {
     struct budget memory;
     struct map_opts map_opts;
     _Atomic bool met;           /* another member was alive at some time */
+    _Atomic uint32_t gathering; /* lanes, of all cores, in which requests wait for company */
     struct heirs_opts heirs;
     struct vouches *vouches;
 
@@ -73,6 +76,7 @@ static inline struct cluster_core *core_here(const struct cluster *c)
 
 /* The node's connection of this core, made when it is first wanted, counted: peer_put. ERR_UNAVAILABLE: no such member. */
 MUST_CHECK err_t peer_get(struct cluster *c, node_id id, struct peer **out);
+void peer_hold(struct peer *p); /* once more */
 void peer_put(struct peer *p);
 /* cluster_call, of a peer that is held. */
 MUST_CHECK err_t peer_call(struct peer *p, const struct rpc_call *call, struct buf *answer) MAY_YIELD;

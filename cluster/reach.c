@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "cluster/replicate.h"
 #include "storage/mend.h"
 
 #include <inttypes.h>
@@ -110,6 +111,7 @@ err_t reach_on_cover(void *ctx, const struct rpc_request *rq, struct buf *answer
     struct arena a;
     uint64_t *ids;
     uint32_t n;
+    replicate_hurry(c);
     arena_init(&a, NULL);
     cover_init(&have);
     cover_init(&asked);

@@ -3,6 +3,7 @@
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
 #include "cluster/reach.h"
+#include "cluster/replicate.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -90,6 +91,7 @@ static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *ask
         if (map->v[i].id.u != c->self.u) continue;
         vouches_copy(c->vouches, &asks[i].said.vouches);
         said_own_lost(c->o.store, &asks[i].said);
+        replicate_hurry(c);
         e = store_cover(c->o.store, NULL, 0, &asks[i].said.have);
         asks[i].reached = e == OK && !is_out(avoid, navoid, c->self);
     }

@@ -8,18 +8,34 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum {
+    LAST_MS = 500,            /* at the end, for what is on its way */
+    NEAR_NS = NS_PER_MS,      /* a member is near whose calls take this and twice the nearest's at most */
+    BEHIND_WELL = 4 << 20,    /* bytes on their way to a member that keeps up */
+};
+
+struct piece;
+struct sending { /* a piece, to one node */
+    struct lane_item item;
+    struct piece *piece;
+    struct peer *peer;
+    bool over;
+};
+
 /* A batch on its way to the members of its stream. It lives until the last of them answered, which may be after the ack. */
 struct piece {
     struct cluster *c;
     uint32_t refs;
     struct stream stream;
     struct batch_name name;
-    struct buf bytes; /* of the call: stream and name, then the request's own */
+    struct buf bytes; /* of a call: length, stream, then the request's own */
     size_t request;   /* where those begin */
     uint32_t acks, failures, quorum;
     struct event settled; /* the quorum is reached, or cannot be any more */
     err_t error;
     char why[ERR_DETAIL_MAX];
+    uint32_t nto;
+    struct sending to[STREAM_MEMBERS_MAX];
 };
 
 static struct piece *piece_new(struct cluster *c, const struct stream *st, uint32_t quorum)
@@ -57,63 +73,96 @@ static void answered(struct piece *p, err_t e)
         }
     }
     if (reached(p) || p->failures + p->quorum > p->stream.n) event_signal(&p->settled);
+    if (e == OK || reached(p)) return;
+    for (uint32_t i = 0; i < p->nto; i++)
+        if (!p->to[i].over) lane_hurry(&p->to[i].peer->lane);
 }
 
-/* -- to another node ---------------------------------------------------------------------------------------- */
-struct send {
-    struct piece *piece;
-    struct peer *peer;
-};
-
-static void send_fiber(void *arg)
+/* -- to other nodes ------------------------------------------------------------------------------------------ */
+static void sent(struct lane_item *it, err_t e)
 {
-    struct send *s = arg;
+    struct sending *s = CONTAINER_OF(it, struct sending, item);
     struct piece *p = s->piece;
-    const struct rpc_call call = { .method = METHOD_PUT, .class = RT_REPLICATION, .body = buf_view(&p->bytes), .answer_max = 64,
-                                   .deadline = mono_add(rt_now(), (int64_t)PUT_TIMEOUT_MS * NS_PER_MS) };
-    struct buf none;
-    buf_init(&none, 64, NULL);
-    err_t e = peer_call(s->peer, &call, &none);
-    buf_deinit(&none);
-    answered(p, e);
+    s->over = true;
     if (e != OK) metric_add(M_REPLICATE_FAILED, 1);
     s->peer->behind -= (int64_t)p->bytes.n;
+    answered(p, e);
     peer_put(s->peer);
     piece_put(p);
-    free(s);
 }
 
-static err_t start_send(struct piece *p, node_id to)
+/* Members beside us that can be asked, into p->to; the others have answered with an error. */
+static void find_peers(struct piece *p)
 {
-    struct cluster_core *cc = core_here(p->c);
-    struct peer *peer;
-    TRY(peer_get(p->c, to, &peer));
-    if (peer->behind + (int64_t)p->bytes.n > REPLICATE_BEHIND_MAX && peer->behind > 0) {
-        peer_put(peer);
-        return err_set(ERR_OVERLOAD, "node %016llx is %lld bytes behind", (unsigned long long)to.u, (long long)peer->behind);
+    uint32_t from = 0;
+    while (from < p->stream.n && p->stream.members[from].u < p->c->self.u)
+        from++;
+    for (uint32_t i = 0; i < p->stream.n; i++) {
+        node_id to = p->stream.members[(from + i) % p->stream.n];
+        struct peer *peer;
+        if (to.u == p->c->self.u) continue;
+        err_t e = peer_get(p->c, to, &peer);
+        if (e == OK && peer->behind + (int64_t)p->bytes.n > REPLICATE_BEHIND_MAX && peer->behind > 0) {
+            e = err_set(ERR_OVERLOAD, "node %016llx is %lld bytes behind", (unsigned long long)to.u, (long long)peer->behind);
+            peer_put(peer);
+        }
+        if (e != OK) answered(p, e);
+        else p->to[p->nto++] = (struct sending){ .item = { .bytes = buf_view(&p->bytes), .done = sent }, .piece = p, .peer = peer };
     }
-    struct send *s = malloc(sizeof *s);
-    ASSERT(s != NULL);
-    *s = (struct send){ p, peer };
-    const struct fiber_opts fo = { .name = "replicate", .class = RT_REPLICATION };
-    err_t e = fiber_start(&cc->sends, &fo, send_fiber, s);
-    if (e != OK) {
-        peer_put(peer);
-        free(s);
-        return e;
+}
+
+/* What a call to it takes, if it is to be asked first; INT64_MAX: it is not well. */
+static int64_t pace(const struct map *map, const struct peer *peer)
+{
+    const struct member *m = map_member(map, peer->id);
+    struct rpc_peer_stats s;
+    if (!m || m->state != MEMBER_ALIVE || m->meta.health != MEMBER_WELL || peer->behind > BEHIND_WELL) return INT64_MAX;
+    rpc_peer_stats(peer->rpc, &s);
+    return s.connected ? s.rtt_ns : INT64_MAX;
+}
+
+/* Which of p->to are asked first: hurry[i]. All, where too few are well. */
+static void choose(const struct piece *p, const struct map *map, bool *hurry)
+{
+    uint32_t wanted = p->quorum - (stream_has(&p->stream, p->c->self) ? 1 : 0);
+    int64_t paces[STREAM_MEMBERS_MAX], nearest = INT64_MAX;
+    for (uint32_t i = 0; i < p->nto; i++) {
+        paces[i] = pace(map, p->to[i].peer);
+        nearest = MIN(nearest, paces[i]);
+        hurry[i] = false;
     }
-    peer->behind += (int64_t)p->bytes.n;
-    p->refs++;
-    return OK;
+    for (unsigned far = 0; far < 2; far++)
+        for (uint32_t i = 0; i < p->nto && wanted > 0; i++) {
+            bool fit = paces[i] != INT64_MAX && (far || paces[i] <= 2 * nearest + NEAR_NS);
+            if (hurry[i] || !fit) continue;
+            hurry[i] = true;
+            wanted--;
+        }
+    for (uint32_t i = 0; i < p->nto && wanted > 0; i++)
+        hurry[i] = true;
+}
+
+static void send_all(struct piece *p, const struct map *map)
+{
+    bool hurry[STREAM_MEMBERS_MAX];
+    find_peers(p);
+    choose(p, map, hurry);
+    p->refs += p->nto;
+    for (uint32_t i = 0; i < p->nto; i++)
+        p->to[i].peer->behind += (int64_t)p->bytes.n;
+    for (uint32_t i = 0; i < p->nto; i++)
+        lane_put(&p->to[i].peer->lane, &p->to[i].item, hurry[i] || p->failures > 0);
 }
 
 /* -- one piece ------------------------------------------------------------------------------------------------ */
 static err_t encode(struct piece *p, struct batch *const *batches, uint32_t n)
 {
     const struct request_head h = { .key = request_key(batches, n), .wall_ms = rt_wall().ns / NS_PER_MS, .nbatches = n, .name = p->name };
+    size_t begin = lane_begin(&p->bytes);
     stream_put_bytes(&p->stream, &p->bytes);
     p->request = p->bytes.n;
     request_encode(&h, batches, NULL, &p->bytes);
+    lane_end(&p->bytes, begin);
     return buf_check(&p->bytes);
 }
 
@@ -124,21 +173,17 @@ static err_t put_here(struct piece *p, struct batch *const *batches, uint32_t n)
     return store_put(p->c->o.store, &rq);
 }
 
-static err_t begin(struct cluster *c, const struct stream *st, uint32_t quorum, struct batch *const *batches, uint32_t n, struct piece **out)
+static err_t begin(struct cluster *c, const struct map *map, const struct stream *st, struct batch *const *batches, uint32_t n, struct piece **out)
 {
     TRY(store_stream_add(c->o.store, st));
-    struct piece *p = piece_new(c, st, quorum);
+    struct piece *p = piece_new(c, st, map->quorum);
     store_name_next(c->o.store, st->id, &p->name);
     err_t e = encode(p, batches, n);
     if (e != OK) {
         piece_put(p);
         return e;
     }
-    for (uint32_t i = 0; i < st->n; i++) {
-        if (st->members[i].u == c->self.u) continue;
-        e = start_send(p, st->members[i]);
-        if (e != OK) answered(p, e);
-    }
+    send_all(p, map);
     *out = p;
     return OK;
 }
@@ -166,7 +211,7 @@ static err_t run(struct cluster *c, const struct map *map, const struct stream *
     err_t e = OK;
     for (; e == OK && began < parts->n; began += e == OK) {
         const struct batch_part *p = &parts->parts[began];
-        e = begin(c, &streams[p->stream], map->quorum, p->batches, p->n, &pieces[began]);
+        e = begin(c, map, &streams[p->stream], p->batches, p->n, &pieces[began]);
     }
     for (uint32_t i = 0; i < began; i++)
         if (stream_has(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], parts->parts[i].batches, parts->parts[i].n));
@@ -225,11 +270,43 @@ err_t replicate_append(struct cluster *c, struct store *s, struct batch *const *
     return e;
 }
 
-err_t replicate_on_put(void *ctx, const struct rpc_request *rq, struct buf *answer)
+/* -- waiting pieces ------------------------------------------------------------------------------------------------ */
+static err_t hurry_here(void *arg)
 {
-    (void)answer;
-    struct cluster *c = ctx;
-    struct bytes_in in = bytes_in_of(rq->body);
+    struct cluster_core *cc = core_here(arg);
+    for (uint32_t i = 0; cc && i < cc->npeers; i++)
+        lane_hurry(&cc->peers[i]->lane);
+    return OK;
+}
+
+void replicate_hurry(struct cluster *c)
+{
+    if (atomic_load_explicit(&c->gathering, memory_order_relaxed) == 0) return;
+    for (unsigned i = 0; i < c->cores; i++)
+        if (rt_call(i, RT_REPLICATION, hurry_here, c) != OK) return; /* they go soon anyway */
+}
+
+static bool all_idle(const struct cluster_core *cc)
+{
+    for (uint32_t i = 0; i < cc->npeers; i++)
+        if (!lane_idle(&cc->peers[i]->lane)) return false;
+    return true;
+}
+
+void replicate_last(struct cluster_core *cc)
+{
+    mono_ns end = mono_add(rt_now(), (int64_t)LAST_MS * NS_PER_MS);
+    if (hurry_here(cc->c) != OK) return;
+    while (!all_idle(cc) && rt_now().ns < end.ns && fiber_sleep(NS_PER_MS) == OK)
+        ;
+    for (uint32_t i = 0; i < cc->npeers; i++)
+        lane_close(&cc->peers[i]->lane);
+}
+
+/* -- the other side -------------------------------------------------------------------------------------------------- */
+static err_t put_one(struct cluster *c, struct str bytes) MAY_YIELD
+{
+    struct bytes_in in = bytes_in_of(bytes);
     struct stream st;
     TRY(stream_get_bytes(&in, &st));
     struct store_request put = { .bytes = bytes_in_raw(&in, bytes_in_left(&in)) };
@@ -240,4 +317,55 @@ err_t replicate_on_put(void *ctx, const struct rpc_request *rq, struct buf *answ
     TRY(store_stream_add(c->o.store, &st));
     metric_add(M_REPLICATE_RECEIVED_BYTES, (int64_t)put.bytes.n);
     return store_put(c->o.store, &put);
+}
+
+struct putting { /* one of several */
+    struct cluster *c;
+    struct str bytes;
+    err_t result;
+    char why[LANE_DETAIL_MAX + 1];
+};
+
+static void put_result(struct putting *p, err_t e)
+{
+    p->result = e;
+    if (e != OK) snprintf(p->why, sizeof p->why, "%.*s", LANE_DETAIL_MAX, err_detail());
+}
+
+static void put_fiber(void *arg)
+{
+    struct putting *p = arg;
+    put_result(p, put_one(p->c, p->bytes));
+}
+
+/* Side by side, so that the log takes them as one group. */
+static err_t put_several(struct cluster *c, const struct str *requests, uint32_t n, struct buf *answer) MAY_YIELD
+{
+    const struct fiber_opts fo = { .name = "put", .class = RT_REPLICATION, .deadline = fiber_deadline() };
+    struct putting *all = calloc(n, sizeof *all);
+    struct scope scope;
+    bool failed = false;
+    ASSERT(all != NULL);
+    scope_init(&scope, fiber_scope());
+    for (uint32_t i = 0; i < n; i++) {
+        all[i] = (struct putting){ .c = c, .bytes = requests[i] };
+        err_t e = fiber_start(&scope, &fo, put_fiber, &all[i]);
+        if (e != OK) put_result(&all[i], e);
+    }
+    err_t e = scope_join(&scope);
+    scope_deinit(&scope);
+    for (uint32_t i = 0; i < n; i++)
+        failed |= all[i].result != OK;
+    for (uint32_t i = 0; failed && i < n; i++)
+        lane_result_put(all[i].result, all[i].why, answer);
+    free(all);
+    return e;
+}
+
+err_t replicate_on_put(void *ctx, const struct rpc_request *rq, struct buf *answer)
+{
+    struct str requests[LANE_REQUESTS];
+    uint32_t n;
+    TRY(lane_requests(rq->body, requests, &n));
+    return n == 1 ? put_one(ctx, requests[0]) : put_several(ctx, requests, n, answer);
 }
