@@ -215,7 +215,7 @@ static void point_batch(struct str in, struct arena *a)
 {
     struct otlp_points p;
     struct rw_generation *g = rw_cache_pin(cache);
-    otlp_points_init(&p, a, NULL, g, in, (unix_ns){ 1 });
+    otlp_points_init(&p, &OTLP_MAPPING_DEFAULT, a, NULL, g, in, (unix_ns){ 1 });
     struct otlp_sink sink = otlp_points_sink(&p);
     ASSERT(otlp_metrics_walk(in, a, &sink) == OK && otlp_points_finish(&p) == OK);
     seen += metric_builder_finish(&p.builder)->nsamples;

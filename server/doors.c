@@ -19,6 +19,7 @@
 #include "server/api/storage_api.h"
 #include "server/api/tempo.h"
 #include "server/ingest/ingest_http.h"
+#include "server/ingest/otlp_mapping.h"
 
 #include <stdlib.h>
 
@@ -43,6 +44,8 @@ struct contexts {
     struct native_ctx native;
     struct cluster_api cluster;
     struct delete_tasks *tasks;
+    struct arena memory;         /* of otlp */
+    struct otlp_mapping otlp;
 };
 
 uint16_t door_port(const struct config *c, enum door door)
@@ -122,12 +125,26 @@ err_t doors_open_starting(struct doors *d, const struct http_server_opts *o, str
     return listen_all(d, o, NULL, out);
 }
 
+static err_t otlp_mapping_of(const struct config *c, struct arena *a, struct otlp_mapping *out)
+{
+    const struct otlp_mapping_text text = {
+        .strategy = str_of(config_text(c, CFG_OTLP_TRANSLATION_STRATEGY)),
+        .promote = str_of(config_text(c, CFG_OTLP_PROMOTE_RESOURCE_ATTRIBUTES)),
+        .promote_all = config_num(c, CFG_OTLP_PROMOTE_ALL_RESOURCE_ATTRIBUTES),
+        .ignore = str_of(config_text(c, CFG_OTLP_IGNORE_RESOURCE_ATTRIBUTES)),
+        .keep_identifying = config_num(c, CFG_OTLP_KEEP_IDENTIFYING_RESOURCE_ATTRIBUTES),
+        .promote_scope = config_num(c, CFG_OTLP_PROMOTE_SCOPE_METADATA),
+        .nhcb = config_num(c, CFG_OTLP_CONVERT_HISTOGRAMS_TO_NHCB),
+    };
+    return otlp_mapping_read(&text, a, out);
+}
+
 static void fill_contexts(struct doors *d, struct contexts *c, bool deletes)
 {
     const struct config *cf = d->config;
     int64_t timeout_ns = config_num(cf, CFG_QUERY_TIMEOUT) * NS_PER_MS;
     int64_t one = config_num(cf, CFG_QUERY_MEMORY_ONE);
-    ingest_ctx_init(&c->ingest, d->store, d->cluster, d->ingest_budget, rt_cores());
+    ingest_ctx_init(&c->ingest, d->store, d->cluster, d->ingest_budget, rt_cores(), &c->otlp);
     c->prom = (struct prom_ctx){ .store = d->store, .cluster = d->cluster, .deletes = deletes, .tasks = c->tasks, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
                                  .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
     c->tempo = (struct tempo_ctx){ .store = d->store, .cluster = d->cluster, .budget = d->query_budget, .query_bytes_max = one,
@@ -202,7 +219,9 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     struct contexts *c = calloc(1, sizeof *c);
     ASSERT(c);
     d->contexts = c;
-    err_t e = delete_tasks_start(d->store, d->query_budget, &c->tasks);
+    arena_init(&c->memory, NULL);
+    err_t e = otlp_mapping_of(d->config, &c->memory, &c->otlp);
+    if (e == OK) e = delete_tasks_start(d->store, d->query_budget, &c->tasks);
     if (e == OK) {
         follow(d);
         fill_contexts(d, c, deletes);
@@ -210,6 +229,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
         lay_all(d, c);
         e = listen_all(d, o, &c->ingest, out);
     } else {
+        arena_deinit(&c->memory);
         free(c);
         d->contexts = NULL;
     }
@@ -229,6 +249,7 @@ void doors_close(struct doors *d)
         indexes_follow_end(d->cluster);
         delete_tasks_stop(c->tasks);
         ingest_ctx_deinit(&c->ingest);
+        arena_deinit(&c->memory);
         permit_deinit();
     }
     free(c);

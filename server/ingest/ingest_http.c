@@ -16,9 +16,10 @@
 
 enum { RW_CACHE_BYTES_MAX = 64 << 20 /* a core */ };
 
-void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct cluster *cluster, struct budget *budget, unsigned cores)
+void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct cluster *cluster, struct budget *budget, unsigned cores,
+                     const struct otlp_mapping *otlp)
 {
-    *c = (struct ingest_ctx){ .store = s, .cluster = cluster, .budget = budget, .cores = cores };
+    *c = (struct ingest_ctx){ .store = s, .cluster = cluster, .budget = budget, .cores = cores, .otlp = otlp };
     c->rw_cache = calloc(cores, sizeof *c->rw_cache);
     ASSERT(c->rw_cache);
     for (unsigned i = 0; i < cores; i++)
@@ -118,7 +119,7 @@ static err_t ingest_points(struct ingest_ctx *c, bool json, struct str tenant, s
     struct rw_cache *cache = cache_here(c);
     struct rw_generation *g = rw_cache_pin(cache);
     err_t e = OK;
-    otlp_points_init(&p, a, c->budget, g, json ? STR("") : body, rt_wall());
+    otlp_points_init(&p, c->otlp, a, c->budget, g, json ? STR("") : body, rt_wall());
     struct otlp_sink sink = otlp_points_sink(&p);
     TRY_OUT(e, walk(SIG_METRICS, json, body, a, &sink));
     TRY_OUT(e, otlp_points_finish(&p));

@@ -11,6 +11,7 @@
 #include "server/ingest/docs.h"
 #include "storage/store.h"
 
+struct otlp_mapping;
 struct rw_cache;
 struct cluster;
 
@@ -20,11 +21,14 @@ struct ingest_ctx {
     struct budget *budget;      /* of requests being decoded: a refusal is ERR_OVERLOAD */
     struct rw_cache **rw_cache; /* one a core */
     unsigned cores;
+    const struct otlp_mapping *otlp;
 };
 
 enum { INGEST_RETRY_AFTER_S = 1 };
 
-void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct cluster *cluster, struct budget *budget, unsigned cores);
+/* `otlp` lives as long as the context. */
+void ingest_ctx_init(struct ingest_ctx *c, struct store *s, struct cluster *cluster, struct budget *budget, unsigned cores,
+                     const struct otlp_mapping *otlp);
 void ingest_ctx_deinit(struct ingest_ctx *c);
 
 /* The tables; errors of remote write are ingest_plain_on_error's, all others ingest_otlp_on_error's. */

@@ -53,8 +53,8 @@ static int by_name_then_key(const void *a, const void *b)
     return c ? c : str_cmp(x->key, y->key);
 }
 
-err_t otlp_labels(const struct otlp_attrs *attrs, bool (*skip)(struct str key), const uint8_t *base, struct arena *a,
-                  struct label **out, uint32_t *n)
+err_t otlp_labels(const struct otlp_attrs *attrs, bool (*skip)(struct str key), const struct otlp_mapping *map, const uint8_t *base,
+                  struct arena *a, struct label **out, uint32_t *n)
 {
     if (attrs->n > LABELS_MAX) return err_set(ERR_LIMIT, "%u attributes, at most %d", attrs->n, LABELS_MAX);
     struct keyed *all = ARENA_RAW(a, struct keyed, attrs->n + 1);
@@ -62,7 +62,7 @@ err_t otlp_labels(const struct otlp_attrs *attrs, bool (*skip)(struct str key), 
     for (uint32_t i = 0; i < attrs->n; i++) {
         struct str key = attrs->kv[i].key;
         if (skip && skip(key)) continue;
-        struct keyed k = { .label.name = prom_label_name(key, a), .key = key };
+        struct keyed k = { .label.name = prom_label_name(key, map, a), .key = key };
         if (k.label.name.n == 0) continue;
         TRY(otlp_value_text(&attrs->kv[i].value, base, a, &k.label.value));
         if (k.label.value.n > 0) all[count++] = k;

@@ -20,10 +20,10 @@ enum {
     FLAT_FEW = 1024,           /* attributes of so many bytes are hashed from the stack */
 };
 
-void otlp_points_init(struct otlp_points *p, struct arena *a, struct budget *budget, struct rw_generation *known, struct str request,
-                      unix_ns now)
+void otlp_points_init(struct otlp_points *p, const struct otlp_mapping *map, struct arena *a, struct budget *budget, struct rw_generation *known,
+                      struct str request, unix_ns now)
 {
-    *p = (struct otlp_points){ .arena = a, .request = request, .known = known, .now_ms = now.ns / NS_PER_MS };
+    *p = (struct otlp_points){ .map = map, .arena = a, .request = request, .known = known, .now_ms = now.ns / NS_PER_MS };
     metric_builder_init(&p->builder, a, budget);
 }
 
@@ -121,16 +121,41 @@ static double stale(void)
     return d;
 }
 
+/* Those of `from` behind those of `to`, which has the room; of one name that of `to` stays. */
+static uint32_t add_absent(struct label *to, uint32_t n, const struct label *from, uint32_t nfrom)
+{
+    uint32_t before = n;
+    for (uint32_t k = 0; k < nfrom; k++) {
+        uint32_t i = 0;
+        while (i < before && !str_eq(to[i].name, from[k].name))
+            i++;
+        if (i == before) to[n++] = from[k];
+    }
+    return n;
+}
+
+/* A point's own attributes come before its scope's and these before its resource's; job and instance before all. */
 static err_t make_labels(struct otlp_points *p)
 {
-    TRY(otlp_labels(&p->point->attrs, NULL, (const uint8_t *)p->request.p, p->arena, &p->labels, &p->nlabels));
+    struct label *own, *all;
+    uint32_t n, count;
+    TRY(otlp_labels(&p->point->attrs, NULL, p->map, (const uint8_t *)p->request.p, p->arena, &own, &n));
+    all = own;
+    count = n;
+    if (p->npromoted || p->nscope) {
+        all = ARENA_RAW(p->arena, struct label, n + p->npromoted + p->nscope + OTLP_LABELS_ROOM);
+        if (n) memcpy(all, own, n * sizeof *all);
+        count = add_absent(all, add_absent(all, n, p->scope, p->nscope), p->promoted, p->npromoted);
+    }
     for (uint32_t k = 0; k < p->nidentity; k++) {
         uint32_t i = 0;
-        while (i < p->nlabels && !str_eq(p->labels[i].name, p->identity[k].name))
+        while (i < count && !str_eq(all[i].name, p->identity[k].name))
             i++;
-        if (i == p->nlabels) p->nlabels++;
-        p->labels[i] = p->identity[k];
+        if (i == count) count++;
+        all[i] = p->identity[k];
     }
+    p->labels = all;
+    p->nlabels = count;
     return OK;
 }
 
@@ -213,12 +238,18 @@ static int64_t time_of(const struct otlp_points *p, const struct otlp_point *pt)
     return pt->time_ns ? (int64_t)(pt->time_ns / NS_PER_MS) : p->now_ms;
 }
 
+static bool has_temporality(const struct otlp_metric *m)
+{
+    return m->kind == OTLP_SUM || m->kind == OTLP_HISTOGRAM || m->kind == OTLP_EXP_HISTOGRAM;
+}
+
 static int64_t start_of(const struct otlp_points *p, const struct otlp_point *pt)
 {
-    bool cumulative = p->metric.kind == OTLP_SUMMARY || p->metric.temporality == OTLP_CUMULATIVE;
-    if (!cumulative || (p->metric.kind == OTLP_SUM && !p->metric.monotonic)) return ST_NONE;
-    int64_t st = (int64_t)(pt->start_ns / NS_PER_MS);
-    return st > 0 && st <= time_of(p, pt) ? st : ST_NONE;
+    const struct otlp_metric *m = &p->metric;
+    int64_t st = (int64_t)(pt->start_ns / NS_PER_MS), t = time_of(p, pt);
+    if (m->kind == OTLP_GAUGE || (m->kind == OTLP_SUM && !m->monotonic)) return ST_NONE;
+    if (has_temporality(m) && m->temporality == OTLP_DELTA) return st > 0 && st < t ? st : t - 1;
+    return st > 0 && st <= t ? st : ST_NONE;
 }
 
 static err_t put(struct otlp_points *p, const struct otlp_point *pt, const char *suffix, struct more more,
@@ -283,11 +314,39 @@ static err_t check_bounds(const struct otlp_point *pt)
     return OK;
 }
 
+/* As a native histogram with custom bounds; a last bound of +Inf goes without saying. */
+static err_t put_custom(struct otlp_points *p, const struct otlp_point *pt)
+{
+    struct nhist *h = ARENA_NEW(p->arena, struct nhist);
+    struct nhist_span *span = ARENA_NEW(p->arena, struct nhist_span);
+    double *counts = ARENA_RAW(p->arena, double, pt->nbuckets + 1);
+    uint32_t nbounds = pt->nbounds, s;
+    if (nbounds && isinf(pt->bounds[nbounds - 1])) nbounds--;
+    *h = (struct nhist){ .schema = NHIST_CUSTOM, .count = (double)pt->count, .sum = pt->has_sum ? pt->sum : 0, .npos = MIN(pt->nbuckets, nbounds + 1),
+                         .pos = counts, .ncustom = nbounds,
+                         .custom = arena_dup(p->arena, pt->bounds, sizeof *pt->bounds * nbounds) };
+    for (uint32_t i = 0; i < pt->nbuckets; i++) {
+        if (i < h->npos) counts[i] = 0;
+        counts[MIN(i, nbounds)] += (double)pt->buckets[i];
+    }
+    if (h->npos) {
+        span->length = h->npos;
+        h->pos_spans = span;
+        h->npos_spans = 1;
+    }
+    if (pt->flags & OTLP_FLAG_NO_VALUE) *h = (struct nhist){ .sum = stale() };
+    else if (nhist_check(h) != OK) return ERR_LIMIT;
+    TRY(series(p, "", NO_MORE, &s));
+    metric_builder_hist(&p->builder, s, time_of(p, pt), h, start_of(p, pt));
+    return put_exemplars(p, pt, s);
+}
+
 static err_t put_histogram(struct otlp_points *p, const struct otlp_point *pt)
 {
     uint64_t cumulative = 0;
     uint32_t s, next = 0, *bucket;
     TRY(check_bounds(pt));
+    if (p->map->nhcb) return put_custom(p, pt);
     bucket = ARENA_RAW(p->arena, uint32_t, pt->nbounds + 1);
     for (uint32_t i = 0; i < pt->nbounds; i++) {
         cumulative += pt->buckets[i];
@@ -367,7 +426,7 @@ static void flush_target(struct otlp_points *p)
 static err_t target_labels(struct otlp_points *p, const struct otlp_attrs *attrs)
 {
     struct labels ls = { 0 };
-    err_t e = otlp_labels(attrs, identifying, (const uint8_t *)p->request.p, p->arena, &ls.l, &ls.n);
+    err_t e = otlp_labels(attrs, p->map->keep_identifying ? NULL : identifying, p->map, (const uint8_t *)p->request.p, p->arena, &ls.l, &ls.n);
     if (e == ERR_LIMIT) return OK; /* no target_info for a resource with more attributes than labels */
     TRY(e);
     if (ls.n == 0 || p->nidentity == 0) return OK;
@@ -379,6 +438,31 @@ static err_t target_labels(struct otlp_points *p, const struct otlp_attrs *attrs
     ls.l[ls.n++] = (struct label){ STR("__name__"), STR("target_info") };
     if (labels_normalise(&ls) == OK) p->target = labels_encode(&ls, p->arena);
     return OK;
+}
+
+/* Resource attributes that are to be labels of all its series. */
+static err_t promote(struct otlp_points *p, const struct otlp_attrs *attrs)
+{
+    struct otlp_kv *kv;
+    struct otlp_attrs some = { 0 };
+    p->npromoted = 0;
+    if (!p->map->promote_all && !p->map->npromote) return OK;
+    some.kv = kv = ARENA_RAW(p->arena, struct otlp_kv, attrs->n + 1);
+    for (uint32_t i = 0; i < attrs->n; i++)
+        if (otlp_promoted(p->map, attrs->kv[i].key)) kv[some.n++] = attrs->kv[i];
+    err_t e = otlp_labels(&some, NULL, p->map, (const uint8_t *)p->request.p, p->arena, &p->promoted, &p->npromoted);
+    if (e == ERR_LIMIT) return p->npromoted = 0, OK;
+    TRY(e);
+    for (uint32_t i = 0; i < p->npromoted; i++)
+        p->promoted[i] = (struct label){ arena_str(p->arena, p->promoted[i].name), arena_str(p->arena, p->promoted[i].value) };
+    return arena_check(p->arena);
+}
+
+static struct rw_key key_of_labels(const struct otlp_points *p, struct rw_key key, const struct label *l, uint32_t n)
+{
+    for (uint32_t i = 0; p->known && i < n; i++)
+        key = key_with(key_with(key, l[i].name), l[i].value);
+    return key;
 }
 
 static err_t on_resource(void *ctx, const struct otlp_resource *r)
@@ -398,10 +482,34 @@ static err_t on_resource(void *ctx, const struct otlp_resource *r)
         p->identity[p->nidentity++] = (struct label){ STR("job"), job };
     }
     if (instance.n > 0) p->identity[p->nidentity++] = (struct label){ STR("instance"), instance };
-    p->resource_key = (struct rw_key){ 0 };
-    for (uint32_t i = 0; p->known && i < p->nidentity; i++)
-        p->resource_key = key_with(key_with(p->resource_key, p->identity[i].name), p->identity[i].value);
+    TRY(promote(p, &r->attrs));
+    p->resource_key = key_of_labels(p, key_of_labels(p, (struct rw_key){ 0 }, p->identity, p->nidentity), p->promoted, p->npromoted);
+    p->scope_key = p->resource_key;
+    p->nscope = 0;
     return target_labels(p, &r->attrs);
+}
+
+/* Prometheus' names: otel_scope_name, otel_scope_version, otel_scope_schema_url, otel_scope_<attribute>. */
+static err_t on_scope(void *ctx, const struct otlp_scope *s)
+{
+    struct otlp_points *p = ctx;
+    const struct label own[] = { { STR("otel_scope_name"), s->name }, { STR("otel_scope_version"), s->version },
+                                 { STR("otel_scope_schema_url"), s->schema_url } };
+    struct label *attrs;
+    uint32_t n;
+    if (!p->map->promote_scope) return OK;
+    err_t e = otlp_labels(&s->attrs, NULL, p->map, (const uint8_t *)p->request.p, p->arena, &attrs, &n);
+    if (e == ERR_LIMIT) n = 0;
+    else TRY(e);
+    p->scope = ARENA_RAW(p->arena, struct label, n + ARRAY_LEN(own));
+    p->nscope = 0;
+    for (size_t i = 0; i < ARRAY_LEN(own); i++)
+        if (own[i].value.n) p->scope[p->nscope++] = (struct label){ own[i].name, arena_str(p->arena, text_mend(own[i].value, p->arena)) };
+    for (uint32_t i = 0; i < n; i++)
+        p->scope[p->nscope++] = (struct label){ arena_printf(p->arena, "otel_scope_" STR_FMT, STR_ARG(attrs[i].name)),
+                                                arena_str(p->arena, attrs[i].value) };
+    p->scope_key = key_of_labels(p, p->resource_key, p->scope, p->nscope);
+    return arena_check(p->arena);
 }
 
 /* -- metrics and points ----------------------------------------------------------------------------------- */
@@ -409,7 +517,7 @@ static err_t on_resource(void *ctx, const struct otlp_resource *r)
 static struct str type_of(const struct otlp_metric *m)
 {
     switch (m->kind) {
-    case OTLP_SUM: return m->monotonic ? STR("counter") : STR("gauge");
+    case OTLP_SUM: return m->monotonic ? STR("counter") : m->temporality == OTLP_DELTA ? STR("unknown") : STR("gauge");
     case OTLP_HISTOGRAM:
     case OTLP_EXP_HISTOGRAM: return STR("histogram");
     case OTLP_SUMMARY: return STR("summary");
@@ -421,16 +529,14 @@ static struct str type_of(const struct otlp_metric *m)
 static err_t on_metric(void *ctx, const struct otlp_metric *m)
 {
     struct otlp_points *p = ctx;
-    bool has_temporality = m->kind == OTLP_SUM || m->kind == OTLP_HISTOGRAM || m->kind == OTLP_EXP_HISTOGRAM;
+    bool timed = m->temporality == OTLP_CUMULATIVE || m->temporality == OTLP_DELTA;
     p->metric = *m;
-    p->name = prom_metric_name(m, p->arena);
-    p->fault = p->name.n == 0 ? "its name has no letter or digit"
-               : has_temporality && m->temporality == OTLP_DELTA
-                   ? "delta temporality is not taken: set the exporter's temporality preference to cumulative"
-               : has_temporality && m->temporality != OTLP_CUMULATIVE ? "its aggregation temporality is not set"
-                                                                      : NULL;
+    p->name = prom_metric_name(m, p->map, p->arena);
+    p->fault = p->name.n == 0                   ? "its name has no letter or digit"
+               : has_temporality(m) && !timed ? "its aggregation temporality is not set"
+                                              : NULL;
     if (p->fault) return OK;
-    if (p->known) p->metric_key = key_with(p->resource_key, p->name);
+    if (p->known) p->metric_key = key_with(p->scope_key, p->name);
     metric_builder_meta(&p->builder, &(struct metric_meta){ .family = p->name, .type = type_of(m),
                                                             .unit = prom_unit(m->unit, p->arena),
                                                             .help = text_mend(m->description, p->arena) });
@@ -461,7 +567,7 @@ static err_t on_point(void *ctx, const struct otlp_point *pt)
 
 struct otlp_sink otlp_points_sink(struct otlp_points *p)
 {
-    return (struct otlp_sink){ .ctx = p, .resource = on_resource, .metric = on_metric, .point = on_point };
+    return (struct otlp_sink){ .ctx = p, .resource = on_resource, .scope = on_scope, .metric = on_metric, .point = on_point };
 }
 
 err_t otlp_points_finish(struct otlp_points *p)

@@ -101,7 +101,7 @@ static size_t tokenize(struct str name, struct str *tokens, size_t max, struct a
     return n;
 }
 
-struct str prom_metric_name(const struct otlp_metric *m, struct arena *a)
+static struct str escaped_with_suffixes(const struct otlp_metric *m, struct arena *a)
 {
     struct str tokens[TOKENS_MAX + 4];
     size_t n = tokenize(m->name, tokens, TOKENS_MAX, a);
@@ -132,8 +132,54 @@ struct str prom_metric_name(const struct otlp_metric *m, struct arena *a)
     return (struct str){ out, (size_t)(at - out) };
 }
 
-struct str prom_label_name(struct str key, struct arena *a)
+/* Runs of what no name may have become one '_'; none at the ends. */
+static struct str escaped(struct str name, struct arena *a)
 {
+    char *out = arena_alloc_aligned(a, name.n + 2, 1);
+    size_t n = 0;
+    bool gap = false;
+    for (size_t i = 0; i < name.n; i++) {
+        if (!token_char(name.p[i]) && name.p[i] != '_') {
+            gap = n > 0;
+            continue;
+        }
+        if (n == 0 && name.p[i] >= '0' && name.p[i] <= '9') out[n++] = '_';
+        if (gap) out[n++] = '_';
+        gap = false;
+        out[n++] = name.p[i];
+    }
+    for (size_t i = 0; i < n; i++)
+        if (out[i] != '_') return (struct str){ out, n };
+    return STR("");
+}
+
+/* The name without the suffix and the character before it; as it is where that would be all of it. */
+static struct str without(struct str name, struct str suffix)
+{
+    return str_ends(name, suffix) && name.n > suffix.n + 1 ? str_sub(name, 0, name.n - suffix.n - 1) : name;
+}
+
+static struct str plain_with_suffixes(const struct otlp_metric *m, struct arena *a)
+{
+    struct unit_suffix u = unit_suffix(m->unit, a);
+    const char *last = m->kind == OTLP_SUM && m->monotonic ? "total" : m->kind == OTLP_GAUGE && str_is(m->unit, "1") ? "ratio" : "";
+    struct str name = *last ? without(m->name, str_of(last)) : m->name;
+    if (u.per.n) name = without(name, u.per);
+    if (u.main.n && !str_ends(name, u.main)) name = arena_printf(a, STR_FMT "_" STR_FMT, STR_ARG(name), STR_ARG(u.main));
+    if (u.per.n) name = arena_printf(a, STR_FMT "_" STR_FMT, STR_ARG(name), STR_ARG(u.per));
+    return *last ? arena_printf(a, STR_FMT "_%s", STR_ARG(name), last) : name;
+}
+
+struct str prom_metric_name(const struct otlp_metric *m, const struct otlp_mapping *map, struct arena *a)
+{
+    if (map->escape) return map->suffixes ? escaped_with_suffixes(m, a) : escaped(m->name, a);
+    if (m->name.n == 0 || !str_utf8_valid(m->name)) return STR("");
+    return map->suffixes ? plain_with_suffixes(m, a) : arena_str(a, m->name);
+}
+
+struct str prom_label_name(struct str key, const struct otlp_mapping *map, struct arena *a)
+{
+    if (!map->escape) return str_utf8_valid(key) ? key : STR("");
     bool same = key.n > 0 && !(key.p[0] >= '0' && key.p[0] <= '9'), any = false;
     for (size_t i = 0; i < key.n; i++) {
         bool word = token_char(key.p[i]) && key.p[i] != ':';

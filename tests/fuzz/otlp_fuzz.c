@@ -32,7 +32,7 @@ static void rows(enum signal signal, bool json, struct str in, struct arena *a)
 static bool metrics(bool json, struct str in, struct rw_generation *known, struct arena *a, struct buf *out)
 {
     struct otlp_points p;
-    otlp_points_init(&p, a, NULL, known, json ? STR("") : in, (unix_ns){ 1 });
+    otlp_points_init(&p, &OTLP_MAPPING_DEFAULT, a, NULL, known, json ? STR("") : in, (unix_ns){ 1 });
     struct otlp_sink sink = otlp_points_sink(&p);
     err_t e = json ? otlp_metrics_walk_json(in, a, &sink) : otlp_metrics_walk(in, a, &sink);
     if (e == OK) e = otlp_points_finish(&p);

@@ -4,6 +4,7 @@
 #include "base/core/pb_out.h"
 #include "cluster/replicate.h"
 #include "server/ingest/ingest_http.h"
+#include "server/ingest/otlp_mapping.h"
 
 #include <snappy-c.h>
 #include <stdio.h>
@@ -256,7 +257,7 @@ static void documents(void)
 static err_t all(void *arg)
 {
     (void)arg;
-    ingest_ctx_init(&ctx, NULL, NULL, NULL, rt_cores());
+    ingest_ctx_init(&ctx, NULL, NULL, NULL, rt_cores(), &OTLP_MAPPING_DEFAULT);
     json_answers();
     protobuf_answers();
     overload();

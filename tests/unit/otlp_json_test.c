@@ -10,7 +10,7 @@ static void setup(void)
 {
     arena_init(&arena, NULL);
     otlp_rows_init(&rows, SIG_SPANS, &arena, NULL, STR(""), (unix_ns){ 42 });
-    otlp_points_init(&points, &arena, NULL, NULL, STR(""), (unix_ns){ 42 });
+    otlp_points_init(&points, &OTLP_MAPPING_DEFAULT, &arena, NULL, NULL, STR(""), (unix_ns){ 42 });
 }
 static void teardown(void)
 {

@@ -7,6 +7,7 @@
 #include <math.h>
 
 static struct arena arena;
+static struct otlp_mapping mapping; /* the defaults, where a test says nothing else */
 
 static struct rw_cache *cache; /* of all requests of a test */
 static struct rw_generation *known;
@@ -14,6 +15,7 @@ static struct rw_generation *known;
 static void setup(void)
 {
     arena_init(&arena, NULL);
+    mapping = OTLP_MAPPING_DEFAULT;
     cache = rw_cache_new(NULL, 64 << 20);
     known = rw_cache_pin(cache);
 }
@@ -29,7 +31,7 @@ static struct otlp_points points;
 
 static err_t decode_with(struct rw_generation *g, struct buf *rq, struct metric_batch **m)
 {
-    otlp_points_init(&points, &arena, NULL, g, buf_view(rq), (unix_ns){ 7 * NS_PER_S });
+    otlp_points_init(&points, &mapping, &arena, NULL, g, buf_view(rq), (unix_ns){ 7 * NS_PER_S });
     struct otlp_sink sink = otlp_points_sink(&points);
     TRY(otlp_metrics_walk(buf_view(rq), &arena, &sink));
     TRY(otlp_points_finish(&points));
@@ -217,19 +219,146 @@ Test(otlp_metrics, summary)
                   "# lat_milliseconds|summary|milliseconds|help\n");
 }
 
+/* A start time is where the counter began anew; none, or one that is not before the point: 1 ms before. */
+Test(otlp_metrics, deltas)
+{
+    struct buf rows, data, p;
+    pb_new(&rows), pb_new(&data);
+    number(&data, 1000, 2000, 7, 0);
+    number(&data, 2000, 3000, 4, 0);
+    number(&data, 0, 4000, 2, 0);
+    number(&data, 5000, 5000, 1, 0);
+    pb_varint(&data, 2, 1);
+    pb_varint(&data, 3, 1);
+    metric(&rows, "requests", "", 7, &data);
+    pb_new(&data);
+    number(&data, 1000, 2000, -3, 0);
+    pb_varint(&data, 2, 1);
+    metric(&rows, "queue", "", 7, &data);
+    pb_new(&data), pb_new(&p);
+    pb_fixed64(&p, 2, 1000000000);
+    exp_point(&p, 3, -2, "\1");
+    pb_sub(&data, 1, &p);
+    pb_varint(&data, 2, 1);
+    metric(&rows, "size", "", 10, &data);
+    expect(&rows, "requests_total{http_route=\"/x\",job=\"shop\"} 2000 7 @1000\n"
+                  "requests_total{http_route=\"/x\",job=\"shop\"} 3000 4 @2000\n"
+                  "requests_total{http_route=\"/x\",job=\"shop\"} 4000 2 @3999\n"
+                  "requests_total{http_route=\"/x\",job=\"shop\"} 5000 1 @4999\n"
+                  "queue{http_route=\"/x\",job=\"shop\"} 2000 -3\n"
+                  "size{job=\"shop\"} schema=3 hint=0 count=10 zero=2/1e-128 -1:1 2000 3 @1000\n"
+                  "# requests_total|counter||help\n"
+                  "# queue|unknown||help\n"
+                  "# size|histogram||help\n");
+}
+
+static void histogram_point(struct buf *data, double last_bound)
+{
+    struct buf p, packed;
+    uint64_t counts[3] = { 1, 2, 3 };
+    double bounds[2] = { 0.5, last_bound };
+    pb_new(&p), pb_new(&packed);
+    pb_fixed64(&p, 3, 2000000000);
+    pb_fixed64(&p, 4, 6);
+    pb_double(&p, 5, 12.5);
+    buf_put(&packed, counts, sizeof counts);
+    pb_bytes(&p, 6, buf_view(&packed));
+    buf_clear(&packed);
+    buf_put(&packed, bounds, sizeof bounds);
+    pb_sub(&p, 7, &packed);
+    pb_sub(data, 1, &p);
+}
+
+Test(otlp_metrics, histograms_with_custom_bounds)
+{
+    struct buf rows, data;
+    mapping.nhcb = true;
+    pb_new(&rows), pb_new(&data);
+    histogram_point(&data, 4);
+    histogram_point(&data, INFINITY);
+    pb_varint(&data, 2, 2);
+    metric(&rows, "d", "s", 9, &data);
+    expect(&rows, "d_seconds{job=\"shop\"} schema=-53 hint=0 count=6 zero=0/0 0:1 1:2 2:3 le0.5 le4 2000 12.5\n"
+                  "d_seconds{job=\"shop\"} schema=-53 hint=0 count=6 zero=0/0 0:1 1:5 le0.5 2000 12.5\n"
+                  "# d_seconds|histogram|seconds|help\n");
+}
+
+static void promoted_request(struct buf *rq)
+{
+    struct buf rx, res, sx, scope, data;
+    pb_new(rq), pb_new(&rx), pb_new(&res), pb_new(&sx), pb_new(&scope), pb_new(&data);
+    pb_attr_str(&res, 1, "service.name", "shop");
+    pb_attr_str(&res, 1, "k8s.pod.name", "p1");
+    pb_attr_str(&res, 1, "http.route", "of the resource");
+    pb_attr_str(&res, 1, "host.name", "h");
+    pb_sub(&rx, 1, &res);
+    pb_z(&scope, 1, "lib");
+    pb_z(&scope, 2, "1.0");
+    pb_attr_str(&scope, 3, "a.b", "c");
+    pb_sub(&sx, 1, &scope);
+    number(&data, 0, 1000, 1, 0);
+    metric(&sx, "up", "", 5, &data);
+    pb_sub(&rx, 2, &sx);
+    pb_sub(rq, 1, &rx);
+}
+
+static void expect_promoted(const char *want)
+{
+    struct buf rq;
+    struct metric_batch *m;
+    promoted_request(&rq);
+    cr_assert_eq(decode(&rq, &m), OK, "%s", err_detail());
+    cr_expect_str_eq(batch_text(m, &arena), want, "got:\n%s\nwant:\n%s", batch_text(m, &arena), want);
+    otlp_points_deinit(&points);
+    buf_deinit(&rq);
+}
+
+static void read_mapping(struct otlp_mapping_text text)
+{
+    if (!text.strategy.n) text.strategy = STR("UnderscoreEscapingWithSuffixes");
+    cr_assert_eq(otlp_mapping_read(&text, &arena, &mapping), OK, "%s", err_detail());
+}
+
+/* A point's own attribute stays; other mappings are other series, in the cache too. */
+Test(otlp_metrics, promoted)
+{
+    const char *meta = "# up|gauge||help\n# target_info|gauge||Target metadata\n";
+    const char *target = "target_info{host_name=\"h\",http_route=\"of the resource\",job=\"shop\",k8s_pod_name=\"p1\"} 1000 1\n";
+    expect_promoted(arena_printf(&arena, "up{http_route=\"/x\",job=\"shop\"} 1000 1\n%s%s", target, meta).p);
+    read_mapping((struct otlp_mapping_text){ .promote = STR(" k8s.pod.name,http.route, none") });
+    expect_promoted(arena_printf(&arena, "up{http_route=\"/x\",job=\"shop\",k8s_pod_name=\"p1\"} 1000 1\n%s%s", target, meta).p);
+    read_mapping((struct otlp_mapping_text){ .promote_all = true, .ignore = STR("host.name,service.name"), .promote_scope = true });
+    expect_promoted(arena_printf(&arena, "up{http_route=\"/x\",job=\"shop\",k8s_pod_name=\"p1\",otel_scope_a_b=\"c\",otel_scope_name=\"lib\","
+                                         "otel_scope_version=\"1.0\"} 1000 1\n%s%s", target, meta).p);
+    read_mapping((struct otlp_mapping_text){ .keep_identifying = true, .strategy = STR("NoTranslation"), .promote = STR("k8s.pod.name") });
+    expect_promoted(arena_printf(&arena, "up{http.route=\"/x\",job=\"shop\",k8s.pod.name=\"p1\"} 1000 1\n"
+                                         "target_info{host.name=\"h\",http.route=\"of the resource\",job=\"shop\",k8s.pod.name=\"p1\","
+                                         "service.name=\"shop\"} 1000 1\n%s", meta).p);
+}
+
+Test(otlp_metrics, mappings_refused)
+{
+    struct otlp_mapping_text bad = { .strategy = STR("Nothing") };
+    cr_expect_eq(otlp_mapping_read(&bad, &arena, &mapping), ERR_INVALID);
+    bad = (struct otlp_mapping_text){ .strategy = STR("NoTranslation"), .promote_all = true, .promote = STR("a") };
+    cr_expect_eq(otlp_mapping_read(&bad, &arena, &mapping), ERR_INVALID);
+    bad = (struct otlp_mapping_text){ .strategy = STR("NoTranslation"), .ignore = STR("a") };
+    cr_expect_eq(otlp_mapping_read(&bad, &arena, &mapping), ERR_INVALID);
+}
+
 Test(otlp_metrics, rejected_points)
 {
     struct buf rows, data;
     pb_new(&rows), pb_new(&data);
     number(&data, 1, 2, 1, 0);
-    pb_varint(&data, 2, 1);
-    metric(&rows, "delta", "", 7, &data);
+    pb_varint(&data, 2, 3);
+    metric(&rows, "odd", "", 7, &data);
     pb_new(&data);
     number(&data, 1, 2, 1, 0);
     metric(&rows, "...", "", 5, &data);
     expect(&rows, "");
     cr_expect_eq(points.rejected, 2);
-    cr_expect_neq(strstr(points.why, "metric \"delta\": delta temporality"), NULL);
+    cr_expect_neq(strstr(points.why, "metric \"odd\": its aggregation temporality is not set"), NULL);
 }
 
 Test(otlp_metrics, target_info)
@@ -265,7 +394,7 @@ Test(otlp_metrics, target_info)
 static void expect_name(const char *name, const char *unit, enum otlp_metric_kind kind, bool monotonic, const char *want)
 {
     struct otlp_metric m = { .name = str_of(name), .unit = str_of(unit), .kind = kind, .monotonic = monotonic };
-    struct str got = prom_metric_name(&m, &arena);
+    struct str got = prom_metric_name(&m, &mapping, &arena);
     cr_expect(str_is(got, want), "%s [%s]: %.*s, want %s", name, unit, STR_ARG(got), want);
 }
 
@@ -288,13 +417,31 @@ Test(otlp_metrics, names)
     expect_name("123_requests", "", OTLP_SUM, true, "_123_requests_total");
     expect_name("@#$%", "", OTLP_GAUGE, false, "");
     expect_name("a:b.c", "%", OTLP_GAUGE, false, "a:b_c_percent");
+    mapping.suffixes = false;
+    expect_name("http.server-x", "s", OTLP_SUM, true, "http_server_x");
+    expect_name("a__b..c", "", OTLP_GAUGE, false, "a__b_c");
+    expect_name("..a!", "", OTLP_GAUGE, false, "a");
+    expect_name("9a", "", OTLP_GAUGE, false, "_9a");
+    expect_name("_.", "", OTLP_GAUGE, false, "");
+    mapping.escape = false;
+    expect_name("http.server-x", "s", OTLP_SUM, true, "http.server-x");
+    expect_name("\xff", "", OTLP_GAUGE, false, "");
+    mapping.suffixes = true;
+    expect_name("http.duration", "s", OTLP_HISTOGRAM, false, "http.duration_seconds");
+    expect_name("http.duration.seconds", "s", OTLP_HISTOGRAM, false, "http.duration.seconds");
+    expect_name("requests.total", "", OTLP_SUM, true, "requests_total");
+    expect_name("total", "", OTLP_SUM, true, "total_total");
+    expect_name("io", "By/s", OTLP_GAUGE, false, "io_bytes_per_second");
+    expect_name("io.per_second", "By/s", OTLP_GAUGE, false, "io_bytes_per_second");
+    expect_name("cpu.usage", "1", OTLP_GAUGE, false, "cpu.usage_ratio");
+    mapping = OTLP_MAPPING_DEFAULT;
     static const char *const labels[][2] = {
         { "label:with:colons", "label_with_colons" }, { "a.b", "a_b" },   { "123label", "key_123label" },
         { "_x", "_x" },                               { "a..b", "a_b" },  { "__", "" },
         { "x!", "x_" },                               { "\xe5\xad\x97", "" }, { "ok", "ok" },
     };
     for (unsigned i = 0; i < ARRAY_LEN(labels); i++) {
-        struct str got = prom_label_name(str_of(labels[i][0]), &arena);
+        struct str got = prom_label_name(str_of(labels[i][0]), &mapping, &arena);
         cr_expect(str_is(got, labels[i][1]), "%s: %.*s", labels[i][0], STR_ARG(got));
     }
 }
