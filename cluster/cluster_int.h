@@ -81,6 +81,7 @@ void peer_put(struct peer *p);
 /* cluster_call, of a peer that is held. */
 MUST_CHECK err_t peer_call(struct peer *p, const struct rpc_call *call, struct buf *answer) MAY_YIELD;
 
+/* v members, u64 each | u64 tenant | v quorum | u64 set of partitions | u64 bits of them (names.h). */
 void stream_put_bytes(const struct stream *st, struct buf *out);
 /* ERR_CORRUPT: no members, too many, not ascending, or not the id of them. */
 MUST_CHECK err_t stream_get_bytes(struct bytes_in *in, struct stream *out);

@@ -16,6 +16,7 @@ struct spot { /* a node that takes partitions */
 };
 
 struct placement {
+    struct place_tenant of;
     uint32_t n, nzones, partitions, rf; /* rf: as asked for */
     struct spot *spots;  /* by id */
     uint64_t *hash;      /* of the ids, */
@@ -190,54 +191,124 @@ static err_t take_nodes(struct placement *p, const struct place_node *nodes, uin
     for (uint32_t i = 0; i < n; i++)
         if (p->spots[i].weight > 0) p->spots[p->n++] = p->spots[i];
     if (p->n == 0) return err_set(ERR_INVALID, "placement: none of %u nodes takes data", n);
-    for (uint32_t i = 0; i < p->n; i++) {
-        p->hash[i] = id_hash(p->spots[i].id);
-        p->weight[i] = p->spots[i].weight;
-    }
     number_zones(p);
     return OK;
 }
 
+/* -- the nodes of a tenant --------------------------------------------------------------------------------------- */
+
+struct drawn {
+    double cost;
+    uint32_t spot, zone_idx, nth; /* nth: of its zone, by cost */
+};
+
+static int by_zone_and_cost(const void *pa, const void *pb)
+{
+    const struct drawn *a = pa, *b = pb;
+    if (a->zone_idx != b->zone_idx) return a->zone_idx < b->zone_idx ? -1 : 1;
+    if (a->cost != b->cost) return a->cost < b->cost ? -1 : 1;
+    return (a->spot > b->spot) - (a->spot < b->spot);
+}
+
+static int by_round(const void *pa, const void *pb)
+{
+    const struct drawn *a = pa, *b = pb;
+    if (a->nth != b->nth) return a->nth < b->nth ? -1 : 1;
+    if (a->cost != b->cost) return a->cost < b->cost ? -1 : 1;
+    return (a->spot > b->spot) - (a->spot < b->spot);
+}
+
+static int by_spot(const void *pa, const void *pb)
+{
+    const struct drawn *a = pa, *b = pb;
+    return (a->spot > b->spot) - (a->spot < b->spot);
+}
+
+/* Leaves those of the tenant, where it has few: the first of each zone by cost, then the second ones, ... */
+static void draw_nodes(struct placement *p)
+{
+    uint32_t wanted = MAX(p->of.nodes, p->rf);
+    if (p->of.nodes && wanted < p->n) {
+        struct drawn *v = array(p->n, sizeof *v);
+        for (uint32_t i = 0; i < p->n; i++)
+            v[i] = (struct drawn){ cost_of(key_hash(p->of.draw), id_hash(p->spots[i].id), p->spots[i].weight), i, p->spots[i].zone_idx, 0 };
+        qsort(v, p->n, sizeof *v, by_zone_and_cost);
+        for (uint32_t i = 1; i < p->n; i++)
+            v[i].nth = p->spots[v[i].spot].zone && v[i].zone_idx == v[i - 1].zone_idx ? v[i - 1].nth + 1 : 0;
+        qsort(v, p->n, sizeof *v, by_round);
+        qsort(v, wanted, sizeof *v, by_spot);
+        for (uint32_t i = 0; i < wanted; i++)
+            p->spots[i] = p->spots[v[i].spot];
+        p->n = wanted;
+        free(v);
+        number_zones(p);
+    }
+    for (uint32_t i = 0; i < p->n; i++) {
+        p->hash[i] = id_hash(p->spots[i].id);
+        p->weight[i] = p->spots[i].weight;
+    }
+}
+
 /* -- streams ----------------------------------------------------------------------------------------------------- */
 
-static uint32_t new_stream(struct placement *p, const node_id *ids, uint32_t n, uint32_t *cap)
+/* Of streams with the same members, partitions by partition. */
+struct naming {
+    struct placement *p;
+    struct htab known;   /* by the members */
+    uint32_t cap, *size; /* [nstreams]: partitions */
+};
+
+static uint32_t stream_of_members(struct naming *x, const node_id *ids, uint32_t n)
 {
-    if (p->nstreams == *cap) {
-        *cap = *cap ? *cap * 2 : 16;
-        p->streams = realloc(p->streams, *cap * sizeof *p->streams);
-        ASSERT(p->streams);
+    struct placement *p = x->p;
+    uint64_t key = hash64(str_n((const char *)ids, n * sizeof *ids));
+    for (uint32_t it = 0, at; htab_next(&x->known, key, &it, &at);)
+        if (memcmp(p->streams[at].members, ids, n * sizeof *ids) == 0) return at;
+    if (p->nstreams == x->cap) {
+        x->cap = x->cap ? x->cap * 2 : 16;
+        p->streams = realloc(p->streams, x->cap * sizeof *p->streams);
+        x->size = realloc(x->size, x->cap * sizeof *x->size);
+        ASSERT(p->streams && x->size);
     }
-    stream_make(ids, n, &p->streams[p->nstreams]);
+    p->streams[p->nstreams] = (struct stream){ .n = n, .rows = { .tenant = p->of.tenant, .quorum = p->of.quorum } };
+    memcpy(p->streams[p->nstreams].members, ids, n * sizeof *ids);
+    x->size[p->nstreams] = 0;
+    htab_insert(&x->known, key, p->nstreams);
     return p->nstreams++;
 }
 
 static void name_streams(struct placement *p)
 {
-    struct htab known;
-    uint32_t members = MIN(p->rf, p->n), cap = 0;
-    htab_init(&known, NULL);
+    struct naming x = { .p = p };
+    uint32_t members = MIN(p->rf, p->n);
+    htab_init(&x.known, NULL);
     for (uint32_t i = 0; i < p->partitions; i++) {
-        node_id ids[STREAM_MEMBERS_MAX];
+        node_id ids[STREAM_MEMBERS_MAX]; /* ascending, as the spots are */
         const uint16_t *h = &p->holders[(size_t)i * p->rf];
         for (uint32_t k = 0; k < members; k++)
             ids[k] = p->spots[h[k]].id;
-        uint64_t id = stream_id_of(ids, members);
-        uint32_t at = 0;
-        bool there = false;
-        for (uint32_t it = 0; !there && htab_next(&known, id, &it, &at);)
-            there = p->streams[at].id == id && memcmp(p->streams[at].members, ids, members * sizeof *ids) == 0;
-        if (!there) {
-            at = new_stream(p, ids, members, &cap);
-            htab_insert(&known, id, at);
-        }
-        p->stream_of[i] = at;
+        uint32_t at = p->stream_of[i] = stream_of_members(&x, ids, members);
+        p->streams[at].rows.set += hash_u64(i + UINT64_C(0x9e3779b97f4a7c15));
+        p->streams[at].rows.partitions |= UINT64_C(1) << i % 64;
+        x.size[at]++;
     }
-    htab_deinit(&known);
+    for (uint32_t i = 0; i < p->nstreams; i++) {
+        struct stream *st = &p->streams[i];
+        if (x.size[i] == p->partitions) {
+            st->rows.set = 0;
+            st->rows.partitions = UINT64_MAX;
+        } else if (st->rows.set == 0) {
+            st->rows.set = 1;
+        }
+        st->id = stream_id_of(st);
+    }
+    htab_deinit(&x.known);
+    free(x.size);
 }
 
 /* -- placements -------------------------------------------------------------------------------------------------- */
 
-static err_t begin(const struct place_node *nodes, uint32_t n, uint32_t partitions, uint32_t rf, struct placement **out)
+static err_t begin(const struct place_tenant *of, const struct place_node *nodes, uint32_t n, uint32_t partitions, uint32_t rf, struct placement **out)
 {
     if (n > PLACEMENT_NODES_MAX) return err_set(ERR_INVALID, "placement: %u nodes, at most %d", n, PLACEMENT_NODES_MAX);
     if (partitions < 1 || partitions > PLACEMENT_PARTITIONS_MAX || (partitions & (partitions - 1)))
@@ -245,9 +316,11 @@ static err_t begin(const struct place_node *nodes, uint32_t n, uint32_t partitio
     if (rf < 1 || rf > STREAM_MEMBERS_MAX)
         return err_set(ERR_INVALID, "placement: %u copies; at least 1 and at most %d", rf, STREAM_MEMBERS_MAX);
     struct placement *p = array(1, sizeof *p);
+    p->of = *of;
     p->partitions = partitions;
     p->rf = rf;
     err_t e = take_nodes(p, nodes, n);
+    if (e == OK) draw_nodes(p);
     if (e != OK) {
         placement_free(p);
         return e;
@@ -260,8 +333,14 @@ static err_t begin(const struct place_node *nodes, uint32_t n, uint32_t partitio
 
 err_t placement_new(const struct place_node *nodes, uint32_t n, uint32_t partitions, uint32_t rf, struct placement **out)
 {
+    return placement_new_of(&(struct place_tenant){ 0 }, nodes, n, partitions, rf, out);
+}
+
+err_t placement_new_of(const struct place_tenant *of, const struct place_node *nodes, uint32_t n, uint32_t partitions, uint32_t rf,
+                       struct placement **out)
+{
     struct placement *p;
-    TRY(begin(nodes, n, partitions, rf, &p));
+    TRY(begin(of, nodes, n, partitions, rf, &p));
     for (uint32_t i = 0; i < partitions; i++)
         choose(p, i);
     name_streams(p);
@@ -336,7 +415,7 @@ static void choose_again(const struct change *x, uint32_t partition)
 err_t placement_next(const struct placement *was, const struct place_node *nodes, uint32_t n, struct placement **out)
 {
     struct change x = { .was = was };
-    TRY(begin(nodes, n, was->partitions, was->rf, &x.p));
+    TRY(begin(&was->of, nodes, n, was->partitions, was->rf, &x.p));
     x.now = array(was->n, sizeof *x.now);
     x.came = array(x.p->n, sizeof *x.came);
     compare(&x);

@@ -34,10 +34,21 @@ struct place_node {
 
 struct placement; /* immutable */
 
+/* Rows that are placed by themselves: those of one tenant. */
+struct place_tenant {
+    uint64_t tenant;   /* stream_tenant; 0: of all that have no settings of their own */
+    uint32_t quorum;   /* of its streams (stream_rows); 0: that of the cluster */
+    uint64_t draw;     /* a number of the tenant, by which its nodes are drawn */
+    uint32_t nodes;    /* it has so many, `rf` at least; 0: all */
+};
 /* partitions: a power of two; 1 <= rf <= STREAM_MEMBERS_MAX; fewer nodes than rf: all of them. ERR_INVALID past the limits, with two
  * nodes of one id, and when no node takes anything. */
 MUST_CHECK err_t placement_new(const struct place_node *nodes, uint32_t n, uint32_t partitions, uint32_t rf, struct placement **out);
-/* What placement_new gives for these nodes, from what was before. */
+/* Of one tenant. Its nodes are those of the lowest costs for its draw: zone after zone, one of each, until there are enough. So a node
+ * that comes or goes changes one of them at most, and the nodes of one tenant are drawn independently of those of another. */
+MUST_CHECK err_t placement_new_of(const struct place_tenant *of, const struct place_node *nodes, uint32_t n, uint32_t partitions, uint32_t rf,
+                                  struct placement **out);
+/* What placement_new (placement_new_of) gives for these nodes, from what was before. */
 MUST_CHECK err_t placement_next(const struct placement *was, const struct place_node *nodes, uint32_t n, struct placement **out);
 void placement_free(struct placement *p);
 

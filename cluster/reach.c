@@ -135,7 +135,7 @@ err_t reach_on_cover(void *ctx, const struct rpc_request *rq, struct buf *answer
 
 static err_t learn_streams(struct cluster *c, struct bytes_in *in) MAY_YIELD
 {
-    uint32_t n = bytes_in_count(in, 9);
+    uint32_t n = bytes_in_count(in, 34);
     for (uint32_t i = 0; i < n; i++) {
         struct stream st;
         TRY(stream_get_bytes(in, &st));

@@ -20,11 +20,12 @@ struct reading {
     struct read_plan plan;
     node_id *nodes;                 /* those of read_part.node */
     bool all_here;                  /* this node answers for all there is, and lacks nothing: as if it were alone */
+    bool apart;                     /* sides of a trace or a series may lie on different nodes: who needs it whole joins them (query.h) */
     char incomplete[READ_WHY_MAX];  /* what answers must say; empty: nothing is missing */
 };
-/* Nodes of `avoid` failed: one that is in it once answers only for what no other node could, one that is in it twice is taken to be out
+/* Of all streams that rows of the tenant can be in; of all there are when it is STR_NONE. Nodes of `avoid` failed: one that is in it once answers only for what no other node could, one that is in it twice is taken to be out
  * of reach. On success reading_free is due. ERR_CANCELED, ERR_TIMEOUT. */
-MUST_CHECK err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struct reading *out) MAY_YIELD;
+MUST_CHECK err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *out) MAY_YIELD;
 void reading_free(struct reading *r);
 /* Returns when all of `need` is on this node. ERR_UNAVAILABLE says what nobody could give until the deadline, or why this node does not take
  * what was given (its disk is full). */

@@ -118,9 +118,15 @@ static bool is_current(const struct map *map, uint64_t stream)
     return false;
 }
 
+/* May rows of the tenant be in it? Those of others are no matter to it, nor is what becomes of them. */
+static bool may_hold(const struct stream *st, struct str tenant)
+{
+    return !tenant.n || st->rows.tenant == 0 || st->rows.tenant == stream_tenant(tenant);
+}
+
 /* All that anybody reached knows: reach_ask has made them known here. And those that are written to now: where nobody who knows one is
  * reached, it is missing all the same. The stream of this node alone counts when something was written to it. */
-static struct stream *list_streams(struct cluster *c, const struct map *map, const struct cover *mine, struct arena *a, uint32_t *n)
+static struct stream *list_streams(struct cluster *c, const struct map *map, struct str tenant, const struct cover *mine, struct arena *a, uint32_t *n)
 {
     struct stream *v;
     const struct stream *current;
@@ -129,7 +135,7 @@ static struct stream *list_streams(struct cluster *c, const struct map *map, con
     struct stream *all = ARENA_ARRAY(a, struct stream, stored + ncurrent);
     *n = 0;
     for (uint32_t i = 0; i < stored; i++)
-        if (v[i].n > 1 || v[i].members[0].u != c->self.u || cover_has_stream(mine, v[i].id)) all[(*n)++] = v[i];
+        if (may_hold(&v[i], tenant) && (v[i].n > 1 || v[i].members[0].u != c->self.u || cover_has_stream(mine, v[i].id))) all[(*n)++] = v[i];
     stored = *n;
     for (uint32_t i = 0; i < ncurrent; i++) {
         bool listed = false;
@@ -157,13 +163,13 @@ static bool is_vouched(const struct cluster *c, const struct map *map, const str
     return false;
 }
 
-static void make_plan(struct cluster *c, const struct map *map, const struct ask *asks, const node_id *avoid, uint32_t navoid, struct reading *r)
+static void make_plan(struct cluster *c, const struct map *map, struct str tenant, const struct ask *asks, const node_id *avoid, uint32_t navoid, struct reading *r)
 {
     struct read_node *nodes = ARENA_ARRAY(&r->a, struct read_node, map->n);
     uint32_t n, self = 0;
     while (self + 1 < map->n && map->v[self].id.u != c->self.u)
         self++;
-    struct stream *v = list_streams(c, map, &asks[self].said.have, &r->a, &n);
+    struct stream *v = list_streams(c, map, tenant, &asks[self].said.have, &r->a, &n);
     struct read_stream *streams = ARENA_ARRAY(&r->a, struct read_stream, n);
     r->nodes = ARENA_ARRAY(&r->a, node_id, map->n);
     for (uint32_t i = 0; i < map->n; i++) {
@@ -189,13 +195,12 @@ static void judge(struct cluster *c, const struct map *map, struct reading *r)
         snprintf(r->incomplete, sizeof r->incomplete, "%s", p->why);
     } else if (map->n < map->quorum) {
         snprintf(r->incomplete, sizeof r->incomplete, "this node knows of %u nodes with itself, and what is acknowledged is on %u: it looks for the others", map->n, map->quorum);
-    } else if (p->naparts) {
-        snprintf(r->incomplete, sizeof r->incomplete, "traces and series that lie on both sides of a change of the cluster are read as two: no node has both sides");
     }
+    r->apart = p->naparts > 0;
     if (r->incomplete[0]) metric_add(M_REACH_INCOMPLETE, 1);
 }
 
-err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struct reading *out)
+err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *out)
 {
     *out = (struct reading){ .all_here = true };
     arena_init(&out->a, &c->memory);
@@ -211,7 +216,7 @@ err_t reach_plan(struct cluster *c, const node_id *avoid, uint32_t navoid, struc
     }
     err_t e = ask_nodes(c, map, asks, avoid, navoid);
     if (e == OK) {
-        make_plan(c, map, asks, avoid, navoid, out);
+        make_plan(c, map, tenant, asks, avoid, navoid, out);
         judge(c, map, out);
         e = arena_check(&out->a);
     }

@@ -267,44 +267,28 @@ static uint32_t with(uint32_t seen, uint32_t node)
     return seen == NOT_YET || seen == node ? node : (uint32_t)SEVERAL;
 }
 
-/* The members of all streams, ascending. */
-static struct keyed *all_members(const struct planner *p, uint32_t *n)
-{
-    struct keyed *v = ARENA_RAW(p->a, struct keyed, (size_t)p->ask->nstreams * STREAM_MEMBERS_MAX);
-    uint32_t all = 0;
-    *n = 0;
-    for (uint32_t s = 0; s < p->ask->nstreams; s++)
-        for (uint32_t i = 0; i < p->ask->streams[s].stream->n; i++)
-            v[all++] = (struct keyed){ p->ask->streams[s].stream->members[i].u, 0 };
-    qsort(v, all, sizeof *v, by_id);
-    for (uint32_t i = 0; i < all; i++)
-        if (i == 0 || v[i].id != v[*n - 1].id) v[(*n)++] = v[i];
-    return v;
-}
+enum { BUCKETS = 64 }; /* of partitions, as stream_rows has them */
 
-/* For each member: by which node its streams are answered, and those of the past among them. */
+/* For each bucket: by which node its streams are answered, and those of the past among them. */
 static void find_apart(struct planner *p)
 {
-    uint32_t n;
-    struct keyed *members = all_members(p, &n);
-    uint32_t *any = ARENA_RAW(p->a, uint32_t, n), *past = ARENA_RAW(p->a, uint32_t, n);
+    uint32_t any[BUCKETS], past[BUCKETS];
     p->out->apart = ARENA_ARRAY(p->a, bool, p->ask->nstreams);
-    for (uint32_t i = 0; i < n; i++)
+    for (uint32_t i = 0; i < BUCKETS; i++)
         any[i] = past[i] = NOT_YET;
     for (int round = 0; round < 2; round++)
         for (uint32_t s = 0; s < p->ask->nstreams; s++) {
             const struct read_stream *r = &p->ask->streams[s];
             uint32_t node = p->out->node_of[s];
-            for (uint32_t i = 0; i < r->stream->n && node != READ_NOBODY; i++) {
-                struct keyed key = { r->stream->members[i].u, 0 };
-                uint32_t m = (uint32_t)((struct keyed *)bsearch(&key, members, n, sizeof key, by_id) - members);
-                uint32_t others = r->current ? past[m] : any[m];
+            for (uint64_t left = node == READ_NOBODY ? 0 : r->stream->rows.partitions; left; left &= left - 1) {
+                unsigned i = (unsigned)__builtin_ctzll(left);
+                uint32_t others = r->current ? past[i] : any[i];
                 if (round == 1) {
                     p->out->apart[s] |= others != NOT_YET && others != node;
                     continue;
                 }
-                any[m] = with(any[m], node);
-                if (!r->current) past[m] = with(past[m], node);
+                any[i] = with(any[i], node);
+                if (!r->current) past[i] = with(past[i], node);
             }
             p->out->naparts += round == 1 && p->out->apart[s];
         }

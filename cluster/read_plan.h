@@ -19,10 +19,11 @@
  *   - of equal ones the nearest, then the least loaded, then by a hash of seed and id, so that coordinators differ.
  * So a node that can answer alone does, and streams that share members tend to the same node.
  *
- * A trace or series may lie in two streams when its partition changed hands. Which partitions a stream had is not known for those of
- * the past; two streams can have had the same one only when not both are written to now, and what rendezvous hashing moves when one
- * node comes or goes keeps a member. So a stream is `apart` when another one that shares a member, one of both being of the past, is
- * answered by another node: states of the two must be merged by more than adding. */
+ * A trace or series may lie in two streams when its partition changed hands. Which partitions a stream has is part of it (names.h: to a
+ * bit of 64, exactly where there are no more partitions); two that are written to now have none in common. So a stream is `apart` when another one with
+ * a partition of the same bit, one of both being of the past, is answered by another node: states of the two must be merged by more than
+ * adding. No node need hold both: a partition may have changed hands often. Who reads brings what it needs whole to itself
+ * (query/query.h), and does not pull streams to one node for it: that would store all of a stream where it does not belong. */
 #ifndef CLUSTER_READ_PLAN_H
 #define CLUSTER_READ_PLAN_H
 
@@ -44,7 +45,7 @@ struct read_node {
 struct read_stream {
     const struct stream *stream;
     uint32_t w;   /* members that must have a write before it is acknowledged; more than its members: all of them */
-    bool current; /* it is written to now */
+    bool current; /* it is written to now, by the tenant that asks */
     bool vouched; /* see above */
 };
 struct read_ask {

@@ -13,7 +13,7 @@
  *  2. Who is slower than the quorum still gets the bytes, as long as those on their way to it take no more than REPLICATE_BEHIND_MAX;
  *     else it is left to fetch them (repair.h).
  *  3. Fewer reachable than the quorum: ERR_UNAVAILABLE, retryable, and never a weaker ack.
- * A call METHOD_PUT has requests as in lane.h, each: v members of the stream, their ids, the request's bytes (batch.h). */
+ * A call METHOD_PUT has requests as in lane.h, each: the stream (cluster_int.h), the request's bytes (batch.h). */
 #ifndef CLUSTER_REPLICATE_H
 #define CLUSTER_REPLICATE_H
 

@@ -7,12 +7,13 @@
 #include "query/logs/search.h"
 #include "query/traceql/metrics_compare.h"
 #include "query/traceql/search.h"
+#include "query/traceql/whole.h"
 
 extern const struct fragment_kind PROMQL_KIND, CORR_METRICS_KIND, CORR_META_KIND, CORR_EXEMPLARS_KIND;
 
 static const struct fragment_kind *const of_query[] = {
     &PROMQL_KIND, &CORR_METRICS_KIND, &CORR_META_KIND, &CORR_EXEMPLARS_KIND,
-    &TRACE_SEARCH_KIND, &TRACE_BY_ID_KIND, &TRACE_TAGS_KIND, &TRACE_TAG_VALUES_KIND, &TRACE_METRICS_KIND, &COMPARE_KIND,
+    &TRACE_SEARCH_KIND, &TRACE_CANDIDATES_KIND, &TRACE_SPANS_KIND, &TRACE_BY_ID_KIND, &TRACE_TAGS_KIND, &TRACE_TAG_VALUES_KIND, &TRACE_METRICS_KIND, &COMPARE_KIND,
     &LOG_SEARCH_KIND, &LOG_COLUMNS_KIND, &GRAPH_KIND, &CORR_FIND_KIND, &CORR_TRACES_KIND, &CORR_LOGS_KIND,
 };
 static const struct fragment_kind *others[FRAGMENTS_MAX];

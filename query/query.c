@@ -190,11 +190,17 @@ err_t scatter_here(struct query *q, const struct fragment_kind *kind, const void
     return encode_always && kind->plan_put ? run_encoded(q, kind, plan, pick, out) : run_here(q, kind, plan, pick, out);
 }
 
+static err_t admit(struct query *q)
+{
+    if (!q->admitted) TRY(permit_take());
+    q->admitted = true;
+    return OK;
+}
+
 err_t scatter_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
 {
     *out = (struct scatter){ 0 };
-    if (!q->admitted) TRY(permit_take());
-    q->admitted = true;
+    TRY(admit(q));
     return q->cluster ? spread_run(q, kind, plan, out) : scatter_here(q, kind, plan, NULL, out);
 }
 
@@ -203,4 +209,28 @@ void scatter_free(struct scatter *s)
     for (unsigned i = 0; i < s->n; i++)
         arena_deinit(&s->arenas[i]);
     s->n = 0;
+}
+
+err_t query_apart(struct query *q, bool *apart)
+{
+    *apart = false;
+    if (!q->cluster) return OK;
+    TRY(admit(q));
+    return spread_apart(q, apart);
+}
+
+err_t scatter_whole(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out)
+{
+    bool apart;
+    *out = (struct scatter){ 0 };
+    TRY(query_apart(q, &apart));
+    if (!apart) return scatter_run(q, kind, plan, out);
+    scatter_make(q, 1, out);
+    err_t e = kind->fn(q, NULL, plan, &out->arenas[0], &out->partials[0]);
+    if (e != OK) {
+        struct err_record why = *err_record();
+        scatter_free(out);
+        *err_record() = why;
+    }
+    return e;
 }

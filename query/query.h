@@ -50,6 +50,7 @@ struct fragment_kind {
     void (*partial_put)(const void *plan, const void *partial, struct buf *out); /* as fn left it */
     /* Into the arena, nothing of the bytes is kept; `plan` is the coordinator's own. */
     err_t (*partial_get)(const void *plan, struct bytes_in *in, struct arena *a, void **partial);
+    bool halves; /* of a trace of which two nodes have a side each its states make two: answers say so (query_apart) */
 };
 
 struct scatter { /* results of one scatter; one slot a core */
@@ -60,6 +61,16 @@ struct scatter { /* results of one scatter; one slot a core */
 /* On error nothing is left to free. */
 MUST_CHECK err_t scatter_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out) MAY_YIELD;
 void scatter_free(struct scatter *s);
+
+/* After a change of the cluster the sides of a trace or a series may lie on different nodes (cluster/read_plan.h). What sums up rows one
+ * by one, or gives names, is merged as ever. What looks at a series or a trace as a whole is brought together here before it is looked
+ * at: PromQL reads samples in place of the values of functions (query/promql/joined.h), and of traces the candidates are found on all
+ * nodes, their spans fetched and built here (query/traceql/whole.h).
+ * False where this node is asked alone. ERR_CANCELED, ERR_TIMEOUT, ERR_LIMIT. */
+MUST_CHECK err_t query_apart(struct query *q, bool *apart) MAY_YIELD;
+/* scatter_run, of a kind whose fn also works without a view (NULL), on the whole traces of all nodes: so it is called, once and here,
+ * when they lie apart. */
+MUST_CHECK err_t scatter_whole(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out) MAY_YIELD;
 /* Setting query.encode_fragments: plans and partials of this node go through their bytes too, as if it were another one. */
 void scatter_encode_always(bool on);
 

@@ -27,9 +27,16 @@ static err_t plan_reading(struct query *q)
     }
     struct spread *s = q->spread;
     if (s->planned) return OK;
-    TRY(reach_plan(q->cluster, s->avoid, s->navoid, &s->reading));
+    TRY(reach_plan(q->cluster, q->tenant, s->avoid, s->navoid, &s->reading));
     s->planned = true;
     if (s->reading.incomplete[0]) q->lost_elsewhere = arena_str(q->arena, str_of(s->reading.incomplete));
+    return OK;
+}
+
+err_t spread_apart(struct query *q, bool *apart)
+{
+    TRY(plan_reading(q));
+    *apart = q->spread->reading.apart;
     return OK;
 }
 
@@ -255,6 +262,8 @@ static err_t once(struct query *q, const struct fragment_kind *kind, const void 
         e = all_here(q, kind, plan, out);
         if (e == OK || n == 0 || !avoid(s, cluster_self(q->cluster), e)) return e;
     } else {
+        if (s->reading.apart && kind->halves && !q->lost_elsewhere.n)
+            q->lost_elsewhere = STR("traces and series that lie on both sides of a change of the cluster are read as two");
         TRY(put_plan(sent, kind, plan));
         struct ask *asks = ARENA_ARRAY(q->arena, struct ask, n);
         e = ask_all(q, kind, plan, buf_view(&sent->bytes), asks, n);

@@ -17,6 +17,8 @@ enum { SPREAD_TRIES = 3 };
 
 /* As scatter_run, of a query with q->cluster. */
 MUST_CHECK err_t spread_run(struct query *q, const struct fragment_kind *kind, const void *plan, struct scatter *out) MAY_YIELD;
+/* query_apart, of a query with q->cluster. */
+MUST_CHECK err_t spread_apart(struct query *q, bool *apart) MAY_YIELD;
 /* At the end of a query: frees what it knew of nodes. */
 void spread_end(struct query *q);
 

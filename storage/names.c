@@ -6,10 +6,23 @@
 #include <stdlib.h>
 #include <string.h>
 
-uint64_t stream_id_of(const node_id *members, uint32_t n)
+static bool is_all(const struct stream_rows *r)
 {
-    uint64_t id = hash64(str_n((const char *)members, n * sizeof *members));
+    return r->tenant == 0 && r->quorum == 0 && r->set == 0 && r->partitions == UINT64_MAX;
+}
+
+uint64_t stream_id_of(const struct stream *st)
+{
+    uint64_t id = hash64(str_n((const char *)st->members, st->n * sizeof *st->members));
+    const uint64_t of[] = { id, st->rows.tenant, st->rows.quorum, st->rows.set, st->rows.partitions };
+    if (!is_all(&st->rows)) id = hash64(str_n((const char *)of, sizeof of));
     return id ? id : 1;
+}
+
+uint64_t stream_tenant(struct str tenant)
+{
+    uint64_t h = hash64_with(tenant, UINT64_C(0x7465726365740001));
+    return h ? h : 1;
 }
 
 static int by_id(const void *pa, const void *pb)
@@ -20,14 +33,19 @@ static int by_id(const void *pa, const void *pb)
 
 void stream_make(const node_id *members, uint32_t n, struct stream *out)
 {
+    stream_make_of(members, n, &STREAM_ROWS_ALL, out);
+}
+
+void stream_make_of(const node_id *members, uint32_t n, const struct stream_rows *rows, struct stream *out)
+{
     ASSERT(n >= 1);
     ASSERT(n <= STREAM_MEMBERS_MAX);
-    *out = (struct stream){ .n = n };
+    *out = (struct stream){ .n = n, .rows = *rows };
     memcpy(out->members, members, n * sizeof *members);
     qsort(out->members, n, sizeof *members, by_id);
     for (uint32_t i = 1; i < n; i++)
         ASSERT(out->members[i - 1].u != out->members[i].u);
-    out->id = stream_id_of(out->members, n);
+    out->id = stream_id_of(out);
 }
 
 bool stream_has(const struct stream *st, node_id id)

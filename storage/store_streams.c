@@ -10,13 +10,14 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { STREAM_VERSION = 1 };
+enum { STREAM_VERSION = 2 };
 struct stream_record {
     uint32_t version, n;
     uint64_t id;
     uint64_t members[STREAM_MEMBERS_MAX];
+    struct stream_rows rows;
 };
-_Static_assert(sizeof(struct stream_record) == 72, "no padding");
+_Static_assert(sizeof(struct stream_record) == 104, "no padding");
 
 static const struct str STREAM_PREFIX = { "_store/stream/", 14 };
 #define KEY_NODE STR("_store/node")
@@ -28,7 +29,7 @@ static bool is_made(const struct stream *st)
     if (st->n == 0 || st->n > STREAM_MEMBERS_MAX) return false;
     for (uint32_t i = 0; i < st->n; i++)
         if (st->members[i].u <= (i ? st->members[i - 1].u : 0)) return false;
-    return st->id == stream_id_of(st->members, st->n);
+    return st->rows.quorum <= STREAM_MEMBERS_MAX && st->id == stream_id_of(st);
 }
 
 bool store_stream_known(const struct store *s, uint64_t id)
@@ -57,7 +58,7 @@ static struct str stream_key(struct arena *a, uint64_t id)
 static void put_stream(struct catalog_batch *b, const struct stream *st)
 {
     struct stream_record *r = ARENA_NEW(&b->a, struct stream_record);
-    *r = (struct stream_record){ .version = STREAM_VERSION, .n = st->n, .id = st->id };
+    *r = (struct stream_record){ .version = STREAM_VERSION, .n = st->n, .id = st->id, .rows = st->rows };
     for (uint32_t i = 0; i < st->n; i++)
         r->members[i] = st->members[i].u;
     catalog_put(b, stream_key(&b->a, st->id), str_n(r, sizeof *r));
@@ -72,7 +73,7 @@ static err_t parse_stream(const struct kv_item *item, struct arena *a, struct st
                        STR_ARG(item->key), r.version, STREAM_VERSION);
     if (item->value.n != sizeof r) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(item->key), item->value.n);
     memcpy(&r, item->value.p, sizeof r);
-    *out = (struct stream){ .id = r.id, .n = MIN(r.n, (uint32_t)STREAM_MEMBERS_MAX) };
+    *out = (struct stream){ .id = r.id, .n = MIN(r.n, (uint32_t)STREAM_MEMBERS_MAX), .rows = r.rows };
     for (uint32_t i = 0; i < out->n; i++)
         out->members[i].u = r.members[i];
     if (r.n > STREAM_MEMBERS_MAX || !is_made(out) || !str_eq(item->key, stream_key(a, r.id)))

@@ -59,7 +59,7 @@ static err_t fragment(struct query *q, struct view *v, const void *plan, struct 
 
 const struct fragment_kind CORR_METRICS_KIND = {
     .name = "correlate_metrics", .fn = fragment, .plan_put = corr_metrics_plan_put, .plan_get = corr_metrics_plan_get,
-    .plan_free = corr_metrics_plan_free, .partial_put = corr_metrics_part_put, .partial_get = corr_metrics_part_get,
+    .plan_free = corr_metrics_plan_free, .partial_put = corr_metrics_part_put, .partial_get = corr_metrics_part_get, .halves = true,
 };
 
 /* -- metadata --------------------------------------------------------------------------------------------------------------- */

@@ -1,7 +1,7 @@
 /* Whole traces, a line each. */
 #include "query/correlate/wire.h"
 
-#include "query/traceql/candidate.h"
+#include "query/traceql/whole.h"
 
 #include <stdlib.h>
 
@@ -56,10 +56,11 @@ err_t corr_traces_fragment(struct query *q, struct view *v, const void *plan, st
         const struct corr_pick *t = &p.rq->v[i];
         uint8_t id[1][16];
         struct tspans spans;
+        struct scatter far = { 0 };
         memcpy(id[0], t->id, 16);
-        e = trace_gather(v, (const uint8_t (*)[16])id, 1, saturating_add(t->first_ns, -TRACE_SLACK_NS),
+        e = whole_gather(q, v, (const uint8_t (*)[16])id, 1, saturating_add(t->first_ns, -TRACE_SLACK_NS),
                          saturating_add(t->last_ns, TRACE_SLACK_NS), p.rq->n == 1 ? TRACE_SPANS_MAX : CORR_TRACE_SPANS_MAX, &need,
-                         &tmp, &spans);
+                         &tmp, &spans, &far);
         if (e == ERR_LIMIT && arena_check(&tmp) == OK) {
             p.out->too_large++;
             e = OK;
@@ -67,6 +68,7 @@ err_t corr_traces_fragment(struct query *q, struct view *v, const void *plan, st
             summarise(&p, spans.s, spans.n, &tmp);
             e = arena_check(&tmp);
         }
+        scatter_free(&far);
         arena_reset(&tmp);
     }
     arena_deinit(&tmp);
@@ -86,7 +88,7 @@ err_t corr_traces(struct query *q, const struct corr_traces_req *rq, struct corr
     struct scatter sc;
     *out = (struct corr_traces){ 0 };
     touched_init(&out->touched, q->arena);
-    TRY(scatter_run(q, &CORR_TRACES_KIND, rq, &sc));
+    TRY(scatter_whole(q, &CORR_TRACES_KIND, rq, &sc));
     out->v = ARENA_RAW(q->arena, struct corr_trace, rq->n + 1);
     for (unsigned i = 0; i < sc.n; i++) {
         const struct corr_traces *part = sc.partials[i];

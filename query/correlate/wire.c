@@ -149,7 +149,7 @@ static err_t find_partial_get(const void *plan, struct bytes_in *in, struct aren
 
 const struct fragment_kind CORR_FIND_KIND = { .name = "correlate_find", .fn = corr_find_fragment, .plan_put = find_plan_put,
                                               .plan_get = find_plan_get, .plan_free = find_plan_free,
-                                              .partial_put = find_partial_put, .partial_get = find_partial_get };
+                                              .partial_put = find_partial_put, .partial_get = find_partial_get, .halves = true };
 
 /* -- corr_traces ------------------------------------------------------------------------------------------------- */
 static void traces_plan_put(const void *plan, struct buf *out)

@@ -207,4 +207,4 @@ static err_t partial_get(const void *plan, struct bytes_in *in, struct arena *a,
 }
 
 const struct fragment_kind GRAPH_KIND = { .name = "services", .fn = graph_fragment, .plan_put = plan_put, .plan_get = plan_get,
-                                          .partial_put = partial_put, .partial_get = partial_get };
+                                          .partial_put = partial_put, .partial_get = partial_get, .halves = true };

@@ -1,9 +1,10 @@
 /* PromQL over the store: what is local to series runs on every core over its own, the coordinator joins.
  *
  * A fragment is a subtree and a grid; the tree is immutable and shared. A core answers with rows, with partial
- * aggregation states, or with the points of a range vector; labels and values live in the fragment's arena. */
+ * aggregation states, or with the points of a range vector; labels and values live in the fragment's arena. Where sides of a series lie on
+ * different nodes, cores answer with samples, and all is evaluated here (joined.h). */
 #include "query/promql/engine.h"
-#include "query/promql/wire.h"
+#include "query/promql/joined.h"
 
 static err_t store_select(struct pq_source *s, const struct matcher *m, uint32_t nm, int64_t tmin, int64_t tmax,
                           struct arena *a, struct pq_series **out, uint32_t *n)
@@ -75,6 +76,8 @@ static err_t fragment(struct query *q, struct view *view, const void *plan, stru
         TRY(fragment_agg(&e, p, &out->agg));
     } else if (p->ask == PQ_ASK_POINTS) {
         TRY(pq_eval_points(&e, p->node, &p->grid, &out->points, &out->npoints));
+    } else if (p->ask == PQ_ASK_SAMPLES) {
+        TRY(pq_eval_samples(&e, p->node, &p->grid, &out->points, &out->npoints));
     } else {
         struct pq_value v;
         TRY(pq_eval(&e, p->node, &p->grid, &v));
@@ -106,7 +109,7 @@ static err_t ask_all(struct pq_env *e, enum pq_ask ask, const struct pq_node *n,
     for (unsigned i = 0; i < sc->n; i++) {
         const struct pq_part *p = sc->partials[i];
         pq_notes_merge(&e->notes, &p->notes);
-        e->samples += p->samples;
+        if (ask != PQ_ASK_SAMPLES) e->samples += p->samples; /* those are counted when they are looked at */
     }
     if (e->samples_max && e->samples > e->samples_max)
         return pq_exec_error("query processing would load too many samples into memory in query execution");
@@ -154,12 +157,28 @@ static err_t scatter_points(struct pq_env *e, const struct pq_node *n, const str
     return OK;
 }
 
+static err_t ask_samples(void *ctx, const struct pq_node *range, const struct pq_grid *g, struct scatter *out)
+{
+    return ask_all(ctx, PQ_ASK_SAMPLES, range, g, out);
+}
+
 err_t pq_run(const struct pq_query *q, struct query *ctx, struct arena *a, struct pq_ast *ast, struct pq_result *out)
 {
     struct coordinator *c = ARENA_NEW(a, struct coordinator);
     c->q = ctx;
     struct pq_env e = { .a = a, .scatter = scatter_rows, .scatter_agg = scatter_groups, .ctx = c };
-    err_t err = pq_run_env(q, &e, ast, out, scatter_points);
+    struct pq_joined joined;
+    bool apart;
+    TRY(query_apart(ctx, &apart));
+    if (apart) {
+        pq_joined_init(&joined);
+        joined.ask = ask_samples;
+        joined.ctx = &e;
+        e.src = &joined.src;
+        e.scatter = NULL;
+        e.scatter_agg = NULL;
+    }
+    err_t err = pq_run_env(q, &e, ast, out, apart ? pq_eval_points : scatter_points);
     out->kept = c->kept;
     out->nkept = (uint32_t)c->nkept;
     return err;

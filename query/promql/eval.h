@@ -142,6 +142,9 @@ struct pq_points {
 };
 MUST_CHECK err_t pq_eval_points(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
                                 struct pq_points **out, uint32_t *nout) MAY_YIELD;
+/* The same of a range selector alone, with its stale markers. */
+MUST_CHECK err_t pq_eval_samples(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
+                                 struct pq_points **out, uint32_t *nout) MAY_YIELD;
 MUST_CHECK err_t pq_eval_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
                               struct pq_value *out) MAY_YIELD;
 MUST_CHECK err_t pq_eval_info(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,

@@ -409,6 +409,26 @@ err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct
     return err;
 }
 
+static err_t selected_points(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, bool stale_too,
+                             struct pq_points **out, uint32_t *nout)
+{
+    const struct pq_selector *sel = n->range.sel->sel;
+    int64_t end = ref_time(&sel->shift, g->start_ms), start = end - n->range.range_ms + 1;
+    struct pq_series *series;
+    uint32_t ns;
+    TRY(e->src->select(e->src, sel->m, sel->nm, start, end, e->a, &series, &ns));
+    *out = ARENA_ARRAY(e->a, struct pq_points, ns);
+    for (uint32_t i = 0; i < ns; i++) {
+        struct pq_samples s;
+        TRY(e->src->samples(e->src, &series[i], start, end, e->a, &s));
+        TRY(pq_charge(e, s.n));
+        note_coarse(e, &series[i]);
+        if (!stale_too) pq_drop_stale(&s, e->a);
+        if (s.n) (*out)[(*nout)++] = (struct pq_points){ series[i].labels, false, s };
+    }
+    return OK;
+}
+
 /* A range vector as the result of an instant query. */
 err_t pq_eval_points(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_points **out,
                      uint32_t *nout)
@@ -426,21 +446,14 @@ err_t pq_eval_points(struct pq_env *e, const struct pq_node *n, const struct pq_
         }
         return OK;
     }
-    const struct pq_selector *sel = n->range.sel->sel;
-    int64_t end = ref_time(&sel->shift, g->start_ms), start = end - n->range.range_ms + 1;
-    struct pq_series *series;
-    uint32_t ns;
-    TRY(e->src->select(e->src, sel->m, sel->nm, start, end, e->a, &series, &ns));
-    *out = ARENA_ARRAY(e->a, struct pq_points, ns);
-    for (uint32_t i = 0; i < ns; i++) {
-        struct pq_samples s;
-        TRY(e->src->samples(e->src, &series[i], start, end, e->a, &s));
-        TRY(pq_charge(e, s.n));
-        note_coarse(e, &series[i]);
-        pq_drop_stale(&s, e->a);
-        if (s.n) (*out)[(*nout)++] = (struct pq_points){ series[i].labels, false, s };
-    }
-    return OK;
+    return selected_points(e, n, g, false, out, nout);
+}
+
+err_t pq_eval_samples(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_points **out,
+                      uint32_t *nout)
+{
+    *nout = 0;
+    return selected_points(e, n, g, true, out, nout);
 }
 
 err_t pq_checkpoint(struct pq_env *e)

@@ -45,7 +45,7 @@
 #include "query/promql/agg.h"
 #include "query/query.h"
 
-enum pq_ask { PQ_ASK_ROWS, PQ_ASK_AGG, PQ_ASK_POINTS };
+enum pq_ask { PQ_ASK_ROWS, PQ_ASK_AGG, PQ_ASK_POINTS, PQ_ASK_SAMPLES /* points, stale markers too, of a range selector */ };
 struct pq_plan {
     enum pq_ask ask;
     const struct pq_env *env; /* times and limits */

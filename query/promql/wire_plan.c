@@ -362,7 +362,7 @@ static err_t get_head(struct bytes_in *in, struct read_plan *r)
     uint64_t n = bytes_in_varint(in);
     g->n = (uint32_t)n;
     int64_t width, last;
-    if (in->bad || ask > PQ_ASK_POINTS || e->samples < 0 || e->samples_max < 0 || n == 0 || n > INT32_MAX || g->step_ms <= 0) return bad(in);
+    if (in->bad || ask > PQ_ASK_SAMPLES || e->samples < 0 || e->samples_max < 0 || n == 0 || n > INT32_MAX || g->step_ms <= 0) return bad(in);
     if (__builtin_mul_overflow((int64_t)(n - 1), g->step_ms, &width) || __builtin_add_overflow(g->start_ms, width, &last)) return bad(in);
     if (!within(g->start_ms, TIME_MS_MAX) || !within(last, TIME_MS_MAX) || !within(e->lookback_ms, SPAN_MS_MAX)) return bad(in);
     return OK;
@@ -372,6 +372,7 @@ static err_t get_head(struct bytes_in *in, struct read_plan *r)
 static bool fits(enum pq_ask ask, const struct pq_node *n)
 {
     if (ask == PQ_ASK_AGG) return n->kind == PQ_AGG && pq_agg_mergeable(n->agg.op);
+    if (ask == PQ_ASK_SAMPLES) return n->kind == PQ_RANGE;
     return n->type == (ask == PQ_ASK_POINTS ? PQ_MATRIX : PQ_VECTOR);
 }
 

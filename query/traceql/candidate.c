@@ -3,6 +3,7 @@
 #include "base/core/hash.h"
 #include "query/ops/op_scan.h"
 #include "query/traceql/prefilter.h"
+#include "query/traceql/whole.h"
 
 #include <stdlib.h>
 
@@ -15,15 +16,12 @@ enum { FEW_HITS = 16 /* of a chunk: their ids and times are read alone */ };
 enum { GATHER_FIRST = 64, GATHER_GROWTH = 4, GATHER_MAX = 16384, GATHER_SPANS = 200000 };
 
 struct candidate {
-    uint8_t id[16];
-    uint32_t hits;      /* bit a filter */
-    bool inside;        /* a hit inside the window */
+    struct found_trace f;
     bool taken;         /* handed out, or not to be */
-    int64_t newest_ns;  /* start of the newest span that hit */
 };
 struct walk {
     struct query *q;
-    struct view *v;
+    struct view *v;     /* NULL: traces of all nodes (whole.h) */
     const struct candidate_plan *plan;
     const struct candidate_window *w;
     struct htab by_id;
@@ -33,7 +31,7 @@ struct walk {
     struct arena mem;   /* of the candidates */
     struct gather_need need;
     uint32_t *rows;     /* of a chunk: VEC_MAX */
-    candidate_fn *fn;
+    candidate_fn *fn;   /* NULL: they are looked for alone */
     void *ctx;
     uint32_t batch;     /* to be gathered at once */
     bool enough;
@@ -85,27 +83,28 @@ void candidate_plan_free(struct candidate_plan *p)
 }
 
 /* -- phase 1: candidates ------------------------------------------------------------------------------------- */
-static void hit(struct walk *s, const uint8_t *id, int64_t start_ns, uint32_t bit)
+static void add_found(struct walk *s, const struct found_trace *f)
 {
-    uint64_t h = trace_id_hash(id);
-    bool inside = start_ns >= s->w->tmin_ns && start_ns <= s->w->tmax_ns;
+    uint64_t h = trace_id_hash(f->id);
     for (uint32_t it = 0, v; htab_next(&s->by_id, h, &it, &v);) {
-        struct candidate *c = &s->c[v];
-        if (memcmp(c->id, id, 16) != 0) continue;
-        c->hits |= bit;
-        c->inside |= inside;
-        c->newest_ns = MAX(c->newest_ns, start_ns);
+        struct found_trace *c = &s->c[v].f;
+        if (memcmp(c->id, f->id, 16) != 0) continue;
+        c->hits |= f->hits;
+        c->inside |= f->inside;
+        c->newest_ns = MAX(c->newest_ns, f->newest_ns);
         return;
     }
     s->c = arena_grow(&s->mem, s->c, s->n, &s->cap, s->n + 1, sizeof *s->c);
-    struct candidate *c = &s->c[s->n];
-    memcpy(c->id, id, 16);
-    c->hits = bit;
-    c->inside = inside;
-    c->newest_ns = start_ns;
-    c->taken = false;
+    s->c[s->n] = (struct candidate){ .f = *f };
     s->untaken++;
     htab_insert(&s->by_id, h, s->n++);
+}
+
+static void hit(struct walk *s, const uint8_t *id, int64_t start_ns, uint32_t bit)
+{
+    struct found_trace f = { .hits = bit, .inside = start_ns >= s->w->tmin_ns && start_ns <= s->w->tmax_ns, .newest_ns = start_ns };
+    memcpy(f.id, id, 16);
+    add_found(s, &f);
 }
 
 /* The ids and starts of a chunk's hits. */
@@ -160,7 +159,7 @@ static err_t scan_filter(struct walk *s, const struct expr *filter, uint32_t bit
         enum op_status status;
         TRY_OUT(e, op_scan_next(&scan, &status));
         if (status == OP_FINISHED) break;
-        if (only && scan.rowset_seq != seq) TRY_OUT(e, hand_out_settled(s, &scan));
+        if (only && s->fn && scan.rowset_seq != seq) TRY_OUT(e, hand_out_settled(s, &scan));
         seq = scan.rowset_seq;
         if (!s->enough) TRY_OUT(e, add_hits(s, &scan, bit, tmin, tmax));
     }
@@ -169,9 +168,27 @@ out:
     return e;
 }
 
+static err_t find_on_all_nodes(struct walk *s)
+{
+    struct scatter sc;
+    err_t e = OK;
+    TRY(whole_candidates(s->q, s->plan, s->w, &sc));
+    for (unsigned i = 0; i < sc.n && e == OK; i++) {
+        const struct found_traces *part = sc.partials[i];
+        for (uint32_t k = 0; k < part->n && e == OK; k++) {
+            add_found(s, &part->v[k]);
+            if (k % 1024 == 0) e = rt_checkpoint();
+        }
+        if (e == OK) e = arena_check(&s->mem);
+    }
+    scatter_free(&sc);
+    return e;
+}
+
 static err_t find_candidates(struct walk *s)
 {
     const struct candidate_plan *p = s->plan;
+    if (!s->v) return find_on_all_nodes(s);
     bool only = p->scan_all || (p->q->nfilters == 1 && p->filters[0]);
     if (p->scan_all) return scan_filter(s, NULL, 0, only);
     for (uint32_t i = 0; i < p->q->nfilters; i++)
@@ -205,16 +222,18 @@ static int by_trace(const void *pa, const void *pb)
     return memcmp(a->trace_id, b->trace_id, 16);
 }
 
-static err_t gather(struct walk *s, const struct candidate *c, uint32_t n, struct arena *a, struct tspans *spans)
+static err_t gather(struct walk *s, const struct candidate *c, uint32_t n, struct arena *a, struct tspans *spans, struct scatter *far)
 {
     uint8_t (*ids)[16] = (void *)ARENA_RAW(a, uint8_t, (size_t)n * 16);
     TRY(arena_check(a));
     for (uint32_t i = 0; i < n; i++)
-        memcpy(ids[i], c[i].id, 16);
-    TRY(trace_gather(s->v, (const uint8_t (*)[16])ids, n, saturating_add(s->w->tmin_ns, -TRACE_SLACK_NS),
-                     saturating_add(s->w->tmax_ns, TRACE_SLACK_NS), TRACE_SPANS_MAX, s->w->whole ? NULL : &s->need, a, spans));
+        memcpy(ids[i], c[i].f.id, 16);
+    TRY(whole_gather(s->q, s->v, (const uint8_t (*)[16])ids, n, saturating_add(s->w->tmin_ns, -TRACE_SLACK_NS),
+                     saturating_add(s->w->tmax_ns, TRACE_SLACK_NS), TRACE_SPANS_MAX, s->w->whole ? NULL : &s->need, a, spans, far));
     if (spans->n) qsort(spans->s, spans->n, sizeof *spans->s, by_trace);
-    return arena_check(a);
+    err_t e = arena_check(a);
+    if (e != OK) scatter_free(far);
+    return e;
 }
 
 static err_t visit(const struct tspans *spans, struct arena *a, candidate_fn *fn, void *ctx, bool *enough)
@@ -246,8 +265,9 @@ static err_t gather_all(struct walk *s, const struct candidate *c, uint32_t n)
     arena_init_sized(&mem, s->q->budget, 1 << 20);
     while (e == OK && at < n && !s->enough) {
         struct tspans spans;
+        struct scatter far = { 0 };
         uint32_t take = MIN(s->batch, n - at);
-        e = gather(s, c + at, take, &mem, &spans);
+        e = gather(s, c + at, take, &mem, &spans, &far);
         if (e == ERR_LIMIT && take > 1) { /* traces much bigger than those before: fewer at once */
             s->batch = MAX(1, take / 8);
             e = OK;
@@ -255,6 +275,7 @@ static err_t gather_all(struct walk *s, const struct candidate *c, uint32_t n)
             e = visit(&spans, &mem, s->fn, s->ctx, &s->enough);
             at += take;
             s->batch = next_batch(take, spans.n);
+            scatter_free(&far);
         }
         arena_reset(&mem);
     }
@@ -264,7 +285,7 @@ static err_t gather_all(struct walk *s, const struct candidate *c, uint32_t n)
 
 static int newest_first(const void *pa, const void *pb)
 {
-    const struct candidate *a = pa, *b = pb;
+    const struct found_trace *a = &((const struct candidate *)pa)->f, *b = &((const struct candidate *)pb)->f;
     if (a->newest_ns != b->newest_ns) return a->newest_ns > b->newest_ns ? -1 : 1;
     return memcmp(a->id, b->id, 16);
 }
@@ -277,8 +298,8 @@ static bool is_candidate(const struct walk *s, const struct candidate *c)
     bool unseen = false; /* a span that no filter sees may be asked for: {A} >> {} */
     for (uint32_t i = 0; i < p->q->nfilters && !p->scan_all; i++)
         unseen |= !p->filters[i];
-    bool may = p->scan_all || first->kind != TST_SPANSET || may_match(p, first->spanset, c->hits);
-    return may && (c->inside || unseen);
+    bool may = p->scan_all || first->kind != TST_SPANSET || may_match(p, first->spanset, c->f.hits);
+    return may && (c->f.inside || unseen);
 }
 
 /* Gathers the candidates that were not yet, all or those newer than that, newest first, if there are so many. */
@@ -292,7 +313,7 @@ static err_t hand_out(struct walk *s, bool all, int64_t above_ns, uint32_t least
     err_t e;
     TRY_OUT(e, arena_check(&mem));
     for (uint32_t i = 0; i < s->n; i++)
-        if (!s->c[i].taken && (all || s->c[i].newest_ns > above_ns) && is_candidate(s, &s->c[i])) {
+        if (!s->c[i].taken && (all || s->c[i].f.newest_ns > above_ns) && is_candidate(s, &s->c[i])) {
             some[n] = s->c[i];
             at[n++] = i;
         }
@@ -307,20 +328,47 @@ out:
     return e;
 }
 
+static void walk_init(struct walk *s)
+{
+    arena_init(&s->mem, s->q->budget);
+    htab_init(&s->by_id, s->q->budget);
+    s->rows = ARENA_RAW(&s->mem, uint32_t, VEC_MAX);
+}
+
+static void walk_deinit(struct walk *s)
+{
+    htab_deinit(&s->by_id);
+    arena_deinit(&s->mem);
+}
+
 err_t candidates_each(struct query *q, struct view *v, const struct candidate_plan *p,
                       const struct candidate_window *w, candidate_fn *fn, void *ctx)
 {
     struct walk s = { .q = q, .v = v, .plan = p, .w = w, .fn = fn, .ctx = ctx, .batch = GATHER_FIRST };
     err_t e;
-    arena_init(&s.mem, q->budget);
-    htab_init(&s.by_id, q->budget);
+    walk_init(&s);
     find_need(&s);
-    s.rows = ARENA_RAW(&s.mem, uint32_t, VEC_MAX);
     TRY_OUT(e, arena_check(&s.mem));
     TRY_OUT(e, find_candidates(&s));
     if (!s.enough) TRY_OUT(e, hand_out(&s, true, 0, 0));
 out:
-    htab_deinit(&s.by_id);
-    arena_deinit(&s.mem);
+    walk_deinit(&s);
+    return e;
+}
+
+err_t candidates_found(struct query *q, struct view *v, const struct candidate_plan *p, const struct candidate_window *w, struct arena *a,
+                       struct found_traces *out)
+{
+    struct walk s = { .q = q, .v = v, .plan = p, .w = w };
+    err_t e;
+    walk_init(&s);
+    TRY_OUT(e, arena_check(&s.mem));
+    TRY_OUT(e, find_candidates(&s));
+    out->v = ARENA_RAW(a, struct found_trace, (size_t)s.n + 1);
+    TRY_OUT(e, arena_check(a));
+    for (; out->n < s.n; out->n++)
+        out->v[out->n] = s.c[out->n].f;
+out:
+    walk_deinit(&s);
     return e;
 }

@@ -30,6 +30,7 @@ struct candidate_window {
 };
 /* One trace: *enough ends the walk after the current batch. `a` lives until the batch ends. */
 typedef err_t candidate_fn(void *ctx, const struct tql_trace *t, struct arena *a, bool *enough);
+/* v NULL: the traces of all nodes (whole.h), called on the coordinator. */
 MUST_CHECK err_t candidates_each(struct query *q, struct view *v, const struct candidate_plan *p,
                                  const struct candidate_window *w, candidate_fn *fn, void *ctx) MAY_YIELD;
 

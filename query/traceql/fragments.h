@@ -19,6 +19,12 @@ struct by_id_plan { /* partial: struct tspans */
 };
 MUST_CHECK err_t trace_by_id_fragment(struct query *q, struct view *v, const void *plan, struct arena *a, void **partial) MAY_YIELD;
 
+/* Spans of any traces as bytes (wire.c). */
+void trace_spans_put(const void *plan, const void *partial, struct buf *out);
+MUST_CHECK err_t trace_spans_get(const void *plan, struct bytes_in *in, struct arena *a, void **partial);
+/* Those of all slots, in order, each once. ERR_LIMIT past spans_max. */
+MUST_CHECK err_t spans_join(const struct scatter *sc, uint32_t spans_max, struct arena *a, struct tspans *out);
+
 struct tags_plan { /* partial: TAG_SCOPES struct tag_set of names, or one of values */
     int64_t tmin_ns, tmax_ns;
     const struct expr *filter; /* NULL = all spans */

@@ -146,7 +146,8 @@ static err_t run_unit(struct query *q, uint32_t unit_idx, const struct metrics_r
     struct scatter sc = { 0 };
     bool compare = rq->q->units[unit_idx]->fn == TM_COMPARE;
     err_t e = metrics_plan_make(&p, rq->q, unit_idx, &rq->range, rq->exemplars_max, q->arena);
-    if (e == OK) e = scatter_run(q, compare ? &COMPARE_KIND : &TRACE_METRICS_KIND, &p, &sc);
+    const struct fragment_kind *kind = compare ? &COMPARE_KIND : &TRACE_METRICS_KIND;
+    if (e == OK) e = p.columnar ? scatter_run(q, kind, &p, &sc) : scatter_whole(q, kind, &p, &sc);
     if (e == OK) e = compare ? compare_series(q, &p, &sc, out) : merge_cores(q, &p, &sc, out);
     struct err_record why = *err_record();
     scatter_free(&sc);

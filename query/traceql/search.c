@@ -1,5 +1,7 @@
 #include "query/traceql/fragments.h"
 
+#include "base/core/hash.h"
+
 #include <stdlib.h>
 
 struct core_search {
@@ -137,7 +139,7 @@ err_t trace_search(struct query *q, const struct search_req *rq, struct scatter 
 {
     struct search_plan plan = { .rq = rq };
     err_t e = candidate_plan_make(&plan.candidates, rq->q, q->arena);
-    if (e == OK) e = scatter_run(q, &TRACE_SEARCH_KIND, &plan, sc);
+    if (e == OK) e = scatter_whole(q, &TRACE_SEARCH_KIND, &plan, sc);
     candidate_plan_free(&plan.candidates);
     if (e == OK) merge_hits(sc, rq->limit, q->arena, out);
     return e;
@@ -155,19 +157,105 @@ err_t trace_by_id_fragment(struct query *q, struct view *v, const void *plan_ptr
     return trace_gather(v, (const uint8_t (*)[16])ids, 1, p->tmin_ns, p->tmax_ns, TRACE_SPANS_MAX, NULL, a, out);
 }
 
-err_t trace_by_id(struct query *q, const uint8_t id[16], int64_t tmin_ns, int64_t tmax_ns, struct scatter *sc, struct tspans *out)
+/* -- resources and scopes that are alike ------------------------------------------------------------------------------- */
+/* Each batch has objects of its own: of those that say the same the first is taken, so that an answer does not say how spans came. */
+struct alike {
+    struct htab by_hash; /* of v */
+    void **v;
+    size_t cap;
+    uint32_t n;
+};
+
+static uint64_t attrs_hash(const struct tattrs *as)
 {
-    const struct by_id_plan plan = { id, tmin_ns, tmax_ns };
-    TRY(scatter_run(q, &TRACE_BY_ID_KIND, &plan, sc));
-    uint32_t total = 0;
+    uint64_t h = as->n;
+    for (uint32_t i = 0; i < as->n; i++)
+        h = hash_u64(h ^ hash64(as->a[i].key));
+    return h;
+}
+
+static bool attrs_alike(const struct tattrs *a, const struct tattrs *b)
+{
+    if (a->n != b->n) return false;
+    for (uint32_t i = 0; i < a->n; i++)
+        if (!str_eq(a->a[i].key, b->a[i].key) || tval_order(&a->a[i].v, &b->a[i].v) != 0) return false;
+    return true;
+}
+
+static bool resources_alike(const struct tresource *a, const struct tresource *b)
+{
+    return a == b || (a->dropped == b->dropped && str_eq(a->schema_url, b->schema_url) && attrs_alike(&a->attrs, &b->attrs));
+}
+
+static bool scopes_alike(const struct tscope *a, const struct tscope *b)
+{
+    return a == b || (a->dropped == b->dropped && str_eq(a->name, b->name) && str_eq(a->version, b->version)
+                      && str_eq(a->schema_url, b->schema_url) && attrs_alike(&a->attrs, &b->attrs));
+}
+
+static void keep_alike(struct alike *x, struct arena *a, uint64_t h, void *object)
+{
+    htab_insert(&x->by_hash, h, x->n);
+    x->v = arena_grow(a, x->v, x->n, &x->cap, (size_t)x->n + 1, sizeof *x->v);
+    x->v[x->n++] = object;
+}
+
+static struct tresource *resource_of(struct alike *x, struct arena *a, struct tresource *r)
+{
+    uint64_t h = attrs_hash(&r->attrs);
+    for (uint32_t it = 0, i; htab_next(&x->by_hash, h, &it, &i);)
+        if (resources_alike(x->v[i], r)) return x->v[i];
+    keep_alike(x, a, h, r);
+    return r;
+}
+
+static struct tscope *scope_of(struct alike *x, struct arena *a, struct tscope *s)
+{
+    uint64_t h = attrs_hash(&s->attrs) ^ hash64(s->name);
+    for (uint32_t it = 0, i; htab_next(&x->by_hash, h, &it, &i);)
+        if (scopes_alike(x->v[i], s)) return x->v[i];
+    keep_alike(x, a, h, s);
+    return s;
+}
+
+static void join_alike(struct tspans *spans, struct arena *a)
+{
+    struct alike resources = { 0 }, scopes = { 0 };
+    htab_init(&resources.by_hash, NULL);
+    htab_init(&scopes.by_hash, NULL);
+    for (uint32_t i = 0; i < spans->n; i++) {
+        struct tspan *s = spans->s[i], *before = i ? spans->s[i - 1] : s;
+        s->resource = i && s->resource == before->resource ? before->resource : resource_of(&resources, a, s->resource);
+        s->scope = i && s->scope == before->scope ? before->scope : scope_of(&scopes, a, s->scope);
+    }
+    htab_deinit(&resources.by_hash);
+    htab_deinit(&scopes.by_hash);
+}
+
+err_t spans_join(const struct scatter *sc, uint32_t spans_max, struct arena *a, struct tspans *out)
+{
+    uint64_t total = 0;
+    *out = (struct tspans){ 0 };
     for (unsigned i = 0; i < sc->n; i++)
         total += ((struct tspans *)sc->partials[i])->n;
-    *out = (struct tspans){ .s = ARENA_RAW(q->arena, struct tspan *, total + 1) };
+    if (total > spans_max) return err_set(ERR_LIMIT, "more than %u spans in the trace", spans_max);
+    out->s = ARENA_RAW(a, struct tspan *, total + 1);
+    TRY(arena_check(a));
     for (unsigned i = 0; i < sc->n; i++) {
         const struct tspans *part = sc->partials[i];
         if (part->n) memcpy(out->s + out->n, part->s, part->n * sizeof *part->s);
         out->n += part->n;
     }
     tspans_settle(out);
-    return OK;
+    join_alike(out, a);
+    return arena_check(a);
+}
+
+err_t trace_by_id(struct query *q, const uint8_t id[16], int64_t tmin_ns, int64_t tmax_ns, struct scatter *sc, struct tspans *out)
+{
+    const struct by_id_plan plan = { id, tmin_ns, tmax_ns };
+    TRY(scatter_run(q, &TRACE_BY_ID_KIND, &plan, sc));
+    err_t e = spans_join(sc, UINT32_MAX, q->arena, out);
+    if (e != OK) scatter_free(sc);
+    return e;
 }

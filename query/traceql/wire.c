@@ -272,7 +272,7 @@ static void put_span(struct wire_out *w, const struct tspan *s, const struct tsp
     put_children(w, s);
 }
 
-static void by_id_partial_put(const void *plan, const void *partial, struct buf *out)
+void trace_spans_put(const void *plan, const void *partial, struct buf *out)
 {
     const struct tspans *p = partial;
     struct shared resources = { 0 }, scopes = { 0 };
@@ -376,7 +376,7 @@ static void get_span(struct wire_in *w, struct tspan *s, const struct tspan *bef
     get_children(w, s);
 }
 
-static err_t by_id_partial_get(const void *plan, struct bytes_in *in, struct arena *a, void **partial)
+err_t trace_spans_get(const void *plan, struct bytes_in *in, struct arena *a, void **partial)
 {
     struct tspans *p = ARENA_NEW(a, struct tspans);
     struct shared resources = { 0 }, scopes = { 0 };
@@ -396,8 +396,8 @@ static err_t by_id_partial_get(const void *plan, struct bytes_in *in, struct are
 }
 
 const struct fragment_kind TRACE_BY_ID_KIND = { .name = "trace_by_id", .fn = trace_by_id_fragment, .plan_put = by_id_plan_put,
-                                                .plan_get = by_id_plan_get, .partial_put = by_id_partial_put,
-                                                .partial_get = by_id_partial_get };
+                                                .plan_get = by_id_plan_get, .partial_put = trace_spans_put,
+                                                .partial_get = trace_spans_get };
 
 /* -- tags ------------------------------------------------------------------------------------------------------------ */
 static void put_tags(struct wire_out *w, const struct tags_plan *p)

@@ -53,23 +53,31 @@ def remote_write(series, at_ms):
     return bytes(cramjam.snappy.compress_raw(out))
 
 
-def send_all(to, end):
-    """All signals through all kinds of doors; `to` has post() of a node. Returns the id of a trace."""
+def send_all(to, end, halfway=lambda: None):
+    """All signals through all kinds of doors; `to` has post() of a node. Returns the id of a trace. halfway: called when a part of
+    all has been sent, of many traces and series too."""
     source = shop.Shop(5, end - 240, 4, 1.0, False)
-    for t in range(end - 210, end + 1, 30):
-        for path, payload in source.run(t):
+    requests = [(path, payload) for t in range(end - 210, end + 1, 30) for path, payload in source.run(t)]
+    half = len(requests) // 2
+    for spans, records, numbers, some in ((range(1, 20), range(30), range(12), requests[:half]), (range(20, 40), range(30, 60), range(12, 24), requests[half:])):
+        for path, payload in some:
             to.post("otlp", path, json.dumps(payload))
-    fragments.send_odd(to, (end - 60) * 10**9)
-    fragments.send_documents(to, (end - 60) * 10**9)
-    for i in range(24):
-        series = {f"written_{k}": {(("i", str(n)), ("job", "rw")): (i + 1) * n + k / 3 for n in range(7)} for k in range(3)}
-        to.post("prom", "/api/v1/write", remote_write(series, (end - 120 + i * 5) * 1000), otlp.PROTO, headers={"content-encoding": "snappy"})
+        fragments.send_odd(to, (end - 60) * 10**9, spans, records)
+        for i in numbers:
+            series = {f"written_{k}": {(("i", str(n)), ("job", "rw")): (i + 1) * n + k / 3 for n in range(7)} for k in range(3)}
+            series["resets_total"] = {(("i", str(n)), ("job", "rw")): i % (n + 2) for n in range(40)}
+            to.post("prom", "/api/v1/write", remote_write(series, (end - 120 + i * 5) * 1000), otlp.PROTO, headers={"content-encoding": "snappy"})
+        if spans[0] == 1:
+            fragments.send_documents(to, (end - 60) * 10**9)
+            halfway()
     return source.summary.checkouts[0]
 
 
 PROMQL = ["written_0", "sum by (i) (rate(written_1[1m]))", "topk(3, written_2)", "count({__name__=~\".+\"})", "written_1 / on(i, job) written_2",
           "quantile(0.9, written_0)", "sum by (job) (rate({__name__=~\".*count.*\"}[2m]))", "absent(nothing_here)",
           "histogram_quantile(0.9, sum by (le) (rate({__name__=~\".*_bucket\"}[2m])))", "max_over_time(written_0[1m:10s])",
+          "rate(resets_total[1m])", "increase(resets_total[90s])", "sum(rate(resets_total[1m]))", "topk(2, changes(resets_total[2m]))",
+          "avg_over_time(resets_total[1m]) > 2", "resets_total offset 20s", "count_over_time(resets_total[2m:5s])", "timestamp(resets_total)",
           "label_replace(written_0, \"j\", \"$1\", \"i\", \"(.)\")", "sort_desc(written_2)", "count_values(\"v\", written_0)"]
 
 

@@ -1,10 +1,13 @@
 """Nodes that must not join are refused with words on both sides; a disk that is full is one node's trouble; five nodes hold each
 row on three of them."""
+import json
 import os
 import shutil
 import time
 
 import pytest
+
+import otlp
 
 from clusters import InTurn, Traffic, answers, check_stored, differences, partial, send_all, stored, write
 from node import GOSSIP, Node, eventually
@@ -145,3 +148,47 @@ def test_five_nodes(make_cluster):
         assert not any((p := partial(node)).values()), p
     five[3].kill()
     assert any(partial(five[0]).values())
+
+
+TOLD = ("/api/services", "/api/correlate")  # read traces and series as two, and say so
+
+
+def test_answers_over_a_change(make_cluster):
+    """A fifth node joins while data is written: traces and series go on in other streams, on other nodes. Each node answers as one
+    alone; what it cannot bring together it says. What a client sends again after the change is in its trace once."""
+    end = int(time.time()) // 60 * 60
+    alone, five = make_cluster(1, "alone").start(), make_cluster(5)
+    for node in five.nodes[:4]:
+        node.start(wait=False)
+    for node in five.nodes[:4]:
+        node.wait_ready()
+    five.wait_members(4)
+    to = InTurn(*five.nodes[:4])
+    again = [otlp.traces("again", range(n, n + 4)).SerializeToString() for n in range(0x1000, 0x1040, 4)]
+
+    def join():
+        five[4].start()
+        five.wait_members(5)
+        to.nodes = five.nodes
+    for body in again:
+        alone[0].post("otlp", "/v1/traces", body, otlp.PROTO)
+        to.post("otlp", "/v1/traces", body, otlp.PROTO)
+    trace = send_all(InTurn(alone[0]), end)
+    assert send_all(to, end, join) == trace
+    want = answers(alone[0], end, trace)
+    for node in five.nodes:
+        got = answers(node, end, trace)
+        told = {k for k in got if k.startswith(TOLD) and json.loads(got[k]).get("partial")}
+        assert not (d := differences({k: v for k, v in want.items() if k not in told}, {k: v for k, v in got.items() if k not in told}, bytes_too=False)), f"{node.data}\n{d}"
+        said = {k for k, v in partial(node).items() if v}
+        assert said <= {"services", "correlate"}, said
+    for body in again:
+        to.post("otlp", "/v1/traces", body, otlp.PROTO)
+    for node in five.nodes:
+        for n in (0x1000, 0x1011, 0x1022, 0x103f):
+            path = f"/api/traces/{n:032x}"
+            assert node.get("tempo", path).json == alone[0].get("tempo", path).json
+        for q in ('{ resource.service.name = "again" } | count() = 1', '{ resource.service.name = "again" } && { name != "" }'):
+            params = {"q": q, "limit": 1000, "start": end - 600, "end": end + 3600}
+            assert node.get("tempo", "/api/search", params=params).json["traces"] == alone[0].get("tempo", "/api/search", params=params).json["traces"]
+            assert len(node.get("tempo", "/api/search", params=params).json["traces"]) == 64

@@ -29,7 +29,7 @@ def odd_attributes():
             KeyValue(key="none", value=AnyValue())]
 
 
-def send_odd(node, base):
+def send_odd(node, base, spans=range(1, 40), records=range(60)):
     rq = ExportTraceServiceRequest()
     for service in ("one", "two"):
         rs = rq.resource_spans.add(schema_url="https://example.com/r")
@@ -38,7 +38,7 @@ def send_odd(node, base):
         scope = rs.scope_spans.add(schema_url="https://example.com/s")
         scope.scope.name, scope.scope.version = "lib", "1.2"
         scope.scope.attributes.extend(odd_attributes())
-        for n in range(1, 40):
+        for n in spans:
             s = scope.spans.add(trace_id=ODD, span_id=(n + 100 * (service == "two")).to_bytes(8, "big"), name=f"odd {n % 3}", kind=n % 6,
                                 trace_state="a=b", flags=257, start_time_unix_nano=base + n, end_time_unix_nano=base + n + 10**6 * n,
                                 parent_span_id=(n // 2).to_bytes(8, "big") if n > 1 else b"", dropped_attributes_count=n)
@@ -53,7 +53,7 @@ def send_odd(node, base):
     rl = rq.resource_logs.add()
     rl.resource.attributes.extend([otlp.kv("service.name", "one"), *odd_attributes()])
     scope = rl.scope_logs.add()
-    for n in range(60):
+    for n in records:
         r = scope.log_records.add(time_unix_nano=base + n // 2, severity_number=n % 25, trace_id=ODD, span_id=(n % 7 + 1).to_bytes(8, "big"))
         r.body.CopyFrom([AnyValue(string_value=f"odd record {n}"), AnyValue(int_value=n), odd_attributes()[9].value][n % 3])
         r.attributes.extend(odd_attributes() + [otlp.kv("n", n), otlp.kv("half", n / 2)])

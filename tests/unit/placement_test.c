@@ -123,7 +123,7 @@ static uint32_t moves(const struct placement *with, const struct placement *with
         const struct stream *a = stream_at(with, k), *b = stream_at(without, k);
         cr_assert_not(holds(b, id));
         if (!holds(a, id)) {
-            cr_assert_eq(a->id, b->id);
+            cr_assert(a->n == b->n && memcmp(a->members, b->members, a->n * sizeof *a->members) == 0);
             continue;
         }
         moved++;
@@ -189,7 +189,7 @@ Test(placement, zones_lie_apart_while_there_are_enough)
             struct stream s;
             by_definition(v, n, k, rf, &s);
             cr_assert_eq(stream_at(p, k)->n, MIN(rf, n));
-            cr_assert_eq(stream_at(p, k)->id, s.id, "seed %llu, partition %u", (unsigned long long)seed, k);
+            cr_assert_eq(memcmp(stream_at(p, k)->members, s.members, s.n * sizeof *s.members), 0, "seed %llu, partition %u", (unsigned long long)seed, k);
         }
         placement_free(p);
         free(v);
@@ -301,7 +301,7 @@ Test(placement, is_the_same_everywhere)
     uint64_t sum = 0;
     for (uint32_t k = 0; k < 4096; k++)
         sum += hash_u64(stream_at(p, k)->id + k);
-    cr_assert_eq(sum, UINT64_C(0x7061d49b701ccea3), "%016llx", (unsigned long long)sum);
+    cr_assert_eq(sum, UINT64_C(0x56586f83066faebb), "%016llx", (unsigned long long)sum);
     placement_free(p);
     free(v);
 }

@@ -38,7 +38,8 @@ static void add_stream(struct world *w, struct prng *r)
         i += !twice;
     }
     uint32_t at = w->ask.nstreams;
-    stream_make(members, n, &w->streams[at]);
+    const struct stream_rows rows = { .set = 1 + prng_below(r, 3), .partitions = prng_chance(r, 0.1) ? UINT64_MAX : (prng_next(r) & prng_next(r) & prng_next(r)) | 1u << prng_below(r, 3) };
+    stream_make_of(members, n, &rows, &w->streams[at]);
     if (asked_already(w, w->streams[at].id)) return;
     w->asked[at] = (struct read_stream){ &w->streams[at], 1 + (uint32_t)prng_below(r, 3), prng_chance(r, 0.8), prng_chance(r, 0.1) };
     w->ask.nstreams++;
@@ -172,10 +173,7 @@ static uint32_t away(const struct world *w, uint32_t s)
 
 static bool share(const struct stream *a, const struct stream *b)
 {
-    for (uint32_t i = 0; i < a->n; i++)
-        for (uint32_t k = 0; k < b->n; k++)
-            if (a->members[i].u == b->members[k].u) return true;
-    return false;
+    return (a->rows.partitions & b->rows.partitions) != 0;
 }
 
 static bool is_apart(const struct world *w, const struct read_plan *p, uint32_t s)

@@ -233,7 +233,7 @@ static void identity(void)
     bad = x;
     bad.members[0] = x.members[1];
     bad.members[1] = x.members[0];
-    bad.id = stream_id_of(bad.members, bad.n);
+    bad.id = stream_id_of(&bad);
     ASSERT(store_stream_add(st, &bad) == ERR_INVALID);
     must(store_stream_add(st, &x), "add");
     must(store_stream_add(st, &x), "again");
