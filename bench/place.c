@@ -1,16 +1,21 @@
 /* What the cluster's plans cost as it grows, one core:  bench_place
- * For 3 to 1,000 nodes and 64 to 65,536 partitions, three copies, every core of every node having written to every stream:
- *   placement  the time of one, and of the next one when a node goes or comes; how far the fullest node is above the mean; streams
- *   cover      of one node: writers, memory, bytes to send, the time to write and to read them
- *   plan       of a read of all streams: what all nodes' covers hold, the time to plan, nodes that answer, bytes of what they lack */
+ *   placement  for 3 to 1,000 nodes and 64 to 65,536 partitions, three copies: the time of one, and of the next one when a node goes or
+ *              comes; how far the fullest node is above the mean; streams
+ *   cover      of one node, every core of every node having written to every stream of it: writers, memory, bytes to send, the time to
+ *              write and to read them
+ *   read       of all streams, four partitions a node, while everything is written to, so that no two nodes say the same of any stream:
+ *              bytes that its coordinator exchanges with all nodes (questions, sums, parts of the plan), the time to plan, nodes that
+ *              answer; bytes that one of those exchanges with its sources when nothing was written since they last met, when every
+ *              core of every node wrote to every stream since, and when they never met
+ *   repair     bytes that a node exchanges with all others in a round, likewise. */
 #include "bench/bench.h"
 
 #include "base/core/prng.h"
 #include "cluster/placement.h"
+#include "cluster/reach_wire.h"
 #include "cluster/read_plan.h"
 
-enum { RF = 3, CORES = 4, BATCHES = 100000 };
-enum { PLAN_WRITERS_MAX = 4 << 20 }; /* more are not planned: their covers alone are 200 MB */
+enum { RF = 3, CORES = 4, BATCHES = 100000, PARTITIONS_EACH = 4 };
 
 static struct place_node *some_nodes(uint32_t n)
 {
@@ -113,63 +118,190 @@ static void covering(uint32_t n, uint32_t partitions)
     free(v);
 }
 
-static size_t lacking(const struct read_plan *plan)
+/* -- reads and rounds of repair ---------------------------------------------------------------------------------- */
+
+struct cluster_of { /* n nodes */
+    uint32_t n, nstreams;
+    struct place_node *v;
+    struct placement *p;
+    const struct stream *streams;
+    struct store_sums *sums;
+    struct prng r;
+};
+
+static int by_stream(const void *a, const void *b)
+{
+    uint64_t x = ((const struct stream_sum *)a)->stream, y = ((const struct stream_sum *)b)->stream;
+    return (x > y) - (x < y);
+}
+
+static uint32_t index_of(const struct cluster_of *c, node_id id)
+{
+    uint32_t i = 0;
+    while (c->v[i].id.u != id.u)
+        i++;
+    return i;
+}
+
+/* No two members of a stream say the same of it. */
+static void say_sums(struct cluster_of *c)
+{
+    uint32_t *cap = calloc(c->n, sizeof *cap);
+    c->sums = calloc(c->n, sizeof *c->sums);
+    if (!cap || !c->sums) die("sums");
+    for (uint32_t s = 0; s < c->nstreams; s++)
+        for (uint32_t m = 0; m < c->streams[s].n; m++) {
+            uint32_t i = index_of(c, c->streams[s].members[m]);
+            struct store_sums *v = &c->sums[i];
+            if (v->n == cap[i]) v->v = realloc(v->v, (cap[i] = cap[i] * 2 + 16) * sizeof *v->v);
+            if (!v->v) die("sums");
+            v->v[v->n++] = (struct stream_sum){ c->streams[s].id, { (uint64_t)BATCHES * c->n * CORES - prng_below(&c->r, 100), prng_next(&c->r) } };
+        }
+    for (uint32_t i = 0; i < c->n; i++) {
+        c->sums[i].version = (uint64_t)BATCHES * c->n * CORES;
+        qsort(c->sums[i].v, c->sums[i].n, sizeof *c->sums[i].v, by_stream);
+    }
+    free(cap);
+}
+
+static size_t question_bytes(const struct question *q)
 {
     struct buf b;
     buf_init(&b, (size_t)1 << 31, NULL);
-    for (uint32_t i = 0; i < plan->nparts; i++)
-        cover_put(&plan->parts[i].lacks, &b);
+    question_put(q, &b);
     size_t n = b.n;
     buf_deinit(&b);
     return n;
 }
 
-static void plan_over(const struct placement *p, const struct place_node *v, uint32_t n, uint32_t partitions)
+static size_t said_bytes(const struct said *s, unsigned forms)
 {
-    const struct stream *s;
+    struct buf b;
+    buf_init(&b, (size_t)1 << 31, NULL);
+    said_put(s, forms, &b);
+    size_t n = b.n;
+    buf_deinit(&b);
+    return n;
+}
+
+static size_t part_bytes(const struct read_part *p)
+{
+    struct buf b;
+    buf_init(&b, (size_t)1 << 31, NULL);
+    read_part_put(p, &b);
+    size_t n = b.n;
+    buf_deinit(&b);
+    return n;
+}
+
+/* A question about names of these streams and its answer, where so many cores of each node wrote to each since. */
+static size_t names_bytes(const struct cluster_of *c, const uint64_t *ids, uint32_t n, uint32_t cores, bool met, unsigned forms)
+{
+    struct stream_since *since = calloc(n + 1, sizeof *since);
+    struct said said;
+    if (!since) die("streams");
+    said_init(&said);
+    said.sums.version = (uint64_t)BATCHES * c->n * CORES;
+    for (uint32_t i = 0; i < n; i++) {
+        since[i] = (struct stream_since){ ids[i], met ? said.sums.version - 1000 : 0 };
+        for (uint32_t k = 0; k < c->n; k++)
+            for (uint32_t core = 0; core < cores; core++)
+                cover_add_run(&said.have, &(struct cover_run){ ids[i], c->v[k].id, 7, core, 1, BATCHES });
+    }
+    const struct question q = { .forms = forms, .streams = since, .n = n };
+    size_t bytes = question_bytes(&q) + said_bytes(&said, forms);
+    said_deinit(&said);
+    free(since);
+    return bytes;
+}
+
+static size_t sources_bytes(const struct cluster_of *c, const struct read_part *part, uint32_t cores, bool met)
+{
+    size_t sum = 0;
+    uint64_t *ids = calloc(part->nstreams + 1, sizeof *ids);
+    if (!ids) die("streams");
+    for (uint32_t i = 0; i < part->nsources; i++) {
+        for (uint32_t k = 0; k < part->sources[i].n; k++)
+            ids[k] = part->streams[part->sources[i].which[k]];
+        sum += names_bytes(c, ids, part->sources[i].n, cores, met, REACH_NAMES);
+    }
+    free(ids);
+    return sum;
+}
+
+static void reading(struct cluster_of *c)
+{
     struct read_plan plan;
     struct arena a;
-    uint64_t writers = 0;
-    uint32_t streams = placement_streams(p, &s);
-    struct cover *covers = calloc(n, sizeof *covers);
-    struct read_node *nodes = calloc(n, sizeof *nodes);
-    struct read_stream *asked = calloc(streams, sizeof *asked);
-    if (!covers || !nodes || !asked) die("covers");
-    for (uint32_t i = 0; i < n; i++) {
-        fill_cover(p, v, n, v[i].id, &covers[i]);
-        writers += writers_of(&covers[i]);
-        nodes[i] = (struct read_node){ v[i].id, true, true, i > 0, 0, &covers[i] };
+    struct read_node *nodes = calloc(c->n, sizeof *nodes);
+    struct read_stream *asked = calloc(c->nstreams, sizeof *asked);
+    const struct question q = { .forms = REACH_SUMS | REACH_ITSELF };
+    size_t bytes = 0;
+    if (!nodes || !asked) die("nodes");
+    for (uint32_t i = 0; i < c->n; i++) {
+        struct said said = { .sums = c->sums[i] };
+        nodes[i] = (struct read_node){ c->v[i].id, true, true, i > 0, 0, 7, &c->sums[i] };
+        bytes += question_bytes(&q) + said_bytes(&said, q.forms);
     }
-    for (uint32_t k = 0; k < streams; k++)
-        asked[k] = (struct read_stream){ &s[k], 2, true, false };
+    for (uint32_t k = 0; k < c->nstreams; k++)
+        asked[k] = (struct read_stream){ &c->streams[k], 2, true, false };
     arena_init(&a, NULL);
     double t0 = cpu_s();
-    read_plan_make(&(struct read_ask){ nodes, n, asked, streams, 1 }, &a, &plan);
+    read_plan_make(&(struct read_ask){ nodes, c->n, asked, c->nstreams, 1 }, &a, &plan);
     double t1 = cpu_s();
-    printf("plan nodes=%u partitions=%u streams=%u writers=%llu plan_ms=%.2f parts=%u lacks_bytes=%zu\n", n, partitions, streams,
-           (unsigned long long)writers, (t1 - t0) * 1e3, plan.nparts, lacking(&plan));
-    read_plan_deinit(&plan);
+    for (uint32_t i = 0; i < plan.nparts; i++)
+        bytes += part_bytes(&plan.parts[i]);
+    printf("read nodes=%u streams=%u coordinator_bytes=%zu bytes_a_node=%zu plan_ms=%.2f parts=%u reader_quiet_bytes=%zu reader_busy_bytes=%zu "
+           "reader_first_bytes=%zu\n",
+           c->n, c->nstreams, bytes, bytes / c->n, (t1 - t0) * 1e3, plan.nparts, sources_bytes(c, &plan.parts[0], 0, true),
+           sources_bytes(c, &plan.parts[0], CORES, true), sources_bytes(c, &plan.parts[0], CORES, false));
     arena_deinit(&a);
-    for (uint32_t i = 0; i < n; i++)
-        cover_deinit(&covers[i]);
-    free(covers);
     free(nodes);
     free(asked);
 }
 
-static void planning(uint32_t n, uint32_t partitions)
+/* Of node 0: it asks all others about its streams, and they answer with those that are theirs, too. */
+static size_t round_bytes(const struct cluster_of *c, uint32_t cores, bool met)
 {
-    struct place_node *v = some_nodes(n);
-    struct placement *p;
-    const struct stream *s;
-    need(placement_new(v, n, partitions, RF, &p));
-    uint64_t writers = (uint64_t)placement_streams(p, &s) * RF * n * CORES;
-    if (writers <= PLAN_WRITERS_MAX) plan_over(p, v, n, partitions);
-    else
-        printf("plan nodes=%u partitions=%u streams=%u writers=%llu: not planned, the covers of all nodes are too much for one\n", n, partitions,
-               placement_streams(p, &s), (unsigned long long)writers);
-    placement_free(p);
-    free(v);
+    const struct store_sums *ours = &c->sums[0];
+    struct stream_since *since = calloc(ours->n + 1, sizeof *since);
+    uint64_t *ids = calloc(ours->n + 1, sizeof *ids);
+    const unsigned forms = REACH_NAMES | REACH_ITSELF;
+    size_t sum = 0;
+    if (!since || !ids) die("streams");
+    for (uint32_t i = 0; i < ours->n; i++)
+        since[i] = (struct stream_since){ ours->v[i].stream, met ? ours->version : 0 };
+    const struct question q = { .forms = forms, .streams = since, .n = ours->n }, none = { .forms = forms };
+    for (uint32_t i = 1; i < c->n; i++) {
+        uint32_t n = 0;
+        for (uint32_t k = 0; k < ours->n; k++)
+            if (store_sums_find(&c->sums[i], ours->v[k].stream)) ids[n++] = ours->v[k].stream;
+        const struct question shared = { .forms = forms, .streams = since, .n = n };
+        sum += question_bytes(&q) - question_bytes(&shared) + (n ? names_bytes(c, ids, n, cores, met, forms) : question_bytes(&none) + 16);
+    }
+    free(since);
+    free(ids);
+    return sum;
+}
+
+static void scaling(uint32_t n)
+{
+    struct cluster_of c = { .n = n, .v = some_nodes(n) };
+    uint32_t partitions = 64;
+    while (partitions < n * PARTITIONS_EACH)
+        partitions *= 2;
+    prng_init(&c.r, n);
+    need(placement_new(c.v, n, partitions, RF, &c.p));
+    c.nstreams = placement_streams(c.p, &c.streams);
+    say_sums(&c);
+    reading(&c);
+    printf("repair nodes=%u streams=%u quiet_bytes=%zu busy_bytes=%zu first_bytes=%zu\n", n, c.sums[0].n, round_bytes(&c, 0, true),
+           round_bytes(&c, CORES, true), round_bytes(&c, CORES, false));
+    for (uint32_t i = 0; i < n; i++)
+        store_sums_deinit(&c.sums[i]);
+    free(c.sums);
+    placement_free(c.p);
+    free(c.v);
 }
 
 int main(void)
@@ -181,8 +313,8 @@ int main(void)
     for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
         for (size_t k = 0; k < ARRAY_LEN(partitions); k++)
             covering(nodes[i], partitions[k]);
-    for (size_t i = 0; i < ARRAY_LEN(nodes); i++)
-        for (size_t k = 0; k < ARRAY_LEN(partitions); k++)
-            planning(nodes[i], partitions[k]);
+    static const uint32_t scales[] = { 10, 50, 200, 1000 };
+    for (size_t i = 0; i < ARRAY_LEN(scales); i++)
+        scaling(scales[i]);
     return 0;
 }

@@ -470,6 +470,7 @@ err_t cluster_open(const struct cluster_opts *o, struct cluster **out)
     c->started = rt_now();
     c->heirs = (struct heirs_opts){ .dead_after_ns = c->map_opts.dead_after_ns, .replicas = o->replicas, .up_since = c->started };
     c->vouches = vouches_open(o->store);
+    c->agreed = agreed_new();
     c->forgotten = calloc(FORGOTTEN_MAX, sizeof *c->forgotten);
     ASSERT(c->forgotten != NULL);
     budget_init(&c->memory, "cluster.memory", NULL, o->memory, ERR_OVERLOAD);
@@ -502,6 +503,7 @@ void cluster_close(struct cluster *c)
     docs_free(c->docs);
     handoff_free(c->handoff);
     vouches_free(c->vouches);
+    agreed_free(c->agreed);
     members_put(c->members);
     free(c->known);
     free(c->forgotten);

@@ -3,6 +3,7 @@
 #define CLUSTER_CLUSTER_INT_H
 
 #include "cluster/cluster.h"
+#include "cluster/agreed.h"
 #include "cluster/drain.h"
 #include "cluster/heirs.h"
 #include "cluster/lane.h"
@@ -11,7 +12,6 @@
 enum {
     FORGOTTEN_MAX = 1024,
     PEERS_MAX = 4096,            /* of a core: connections that were ever wanted, and whose nodes are known */
-    COVER_INTERVALS_MAX = 1 << 20, /* of another node's cover */
     PULL_BYTES = 8 << 20,        /* asked for at once; one request may be more */
     CALL_BYTES_MAX = 256 << 20,  /* of a request or an answer between nodes */
     PUT_TIMEOUT_MS = 10000,
@@ -50,6 +50,7 @@ struct cluster {
     _Atomic uint32_t gathering; /* lanes, of all cores, in which requests wait for company */
     struct heirs_opts heirs;
     struct vouches *vouches;
+    struct agreed *agreed;
 
     /* core 0's */
     struct swim_io *swim;

@@ -34,16 +34,13 @@ static void tell(struct cluster *c)
 
 static void digest(struct cluster *c)
 {
-    struct cover have;
-    struct buf bytes;
-    cover_init(&have);
-    buf_init(&bytes, CALL_BYTES_MAX, &c->memory);
-    if (store_cover(c->o.store, NULL, 0, &have) == OK) {
-        cover_put(&have, &bytes);
-        if (buf_check(&bytes) == OK) c->meta.cover_hash = hash64(buf_view(&bytes));
+    struct store_sums sums = { 0 };
+    if (store_sums(c->o.store, &sums) == OK) {
+        c->meta.cover_hash = 0;
+        for (uint32_t i = 0; i < sums.n; i++)
+            c->meta.cover_hash += hash_u64(sums.v[i].stream ^ sums.v[i].sum.hash);
     }
-    buf_deinit(&bytes);
-    cover_deinit(&have);
+    store_sums_deinit(&sums);
 }
 
 static void look_fiber(void *arg)

@@ -3,6 +3,7 @@
 #include "base/core/hash.h"
 #include "base/core/metric.h"
 #include "cluster/docs_int.h"
+#include "cluster/fanout.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
@@ -12,56 +13,35 @@ enum { WRITE_MS = 4 * DOC_CALL_MS /* for a home to do it */, ANSWER_MAX = ERR_DE
 /* -- a question to all living others -------------------------------------------------------------------------------- */
 struct fan {
     struct docs *d;
+    const struct map *map;
     uint16_t method;
     struct str body;
     uint32_t answered;
 };
-struct fan_one {
-    struct fan *fan;
-    node_id to;
-};
 
 /* What comes back are documents, or nothing. */
-static void fan_fiber(void *arg)
+static void fan_one(void *ctx, uint32_t i)
 {
-    struct fan_one *o = arg;
-    struct docs *d = o->fan->d;
+    struct fan *f = ctx;
+    const struct member *to = &f->map->v[i];
     struct buf answer;
     uint32_t n;
-    buf_init(&answer, DOC_BYTES_MAX + DOC_FETCH_BYTES, &d->c->memory);
-    const struct rpc_call call = { .method = o->fan->method, .class = RT_REPLICATION, .body = o->fan->body,
-                                   .answer_max = DOC_BYTES_MAX + DOC_FETCH_BYTES,
+    if (to->id.u == f->map->self.u || !member_is_live(to)) return;
+    buf_init(&answer, DOC_BYTES_MAX + DOC_FETCH_BYTES, &f->d->c->memory);
+    const struct rpc_call call = { .method = f->method, .class = RT_REPLICATION, .body = f->body, .answer_max = DOC_BYTES_MAX + DOC_FETCH_BYTES,
                                    .deadline = mono_add(rt_now(), (int64_t)DOC_CALL_MS * NS_PER_MS) };
-    err_t e = cluster_call(d->c, o->to, &call, &answer);
-    if (e == OK) e = docs_merge_all(d, buf_view(&answer), &n);
-    if (e == OK) o->fan->answered++;
+    err_t e = cluster_call(f->d->c, to->id, &call, &answer);
+    if (e == OK) e = docs_merge_all(f->d, buf_view(&answer), &n);
+    if (e == OK) f->answered++;
     buf_deinit(&answer);
-}
-
-static err_t fan_out(struct fan *f, const struct map *map)
-{
-    const struct fiber_opts fo = { .name = "docs", .class = RT_REPLICATION };
-    struct fan_one *ones = calloc(map->n + 1, sizeof *ones);
-    struct scope scope;
-    ASSERT(ones != NULL);
-    scope_init(&scope, fiber_scope());
-    err_t e = OK;
-    for (uint32_t i = 0; e == OK && i < map->n; i++) {
-        if (map->v[i].id.u == map->self.u || !member_is_live(&map->v[i])) continue;
-        ones[i] = (struct fan_one){ f, map->v[i].id };
-        e = fiber_start(&scope, &fo, fan_fiber, &ones[i]);
-    }
-    err_t joined = scope_join(&scope);
-    scope_deinit(&scope);
-    free(ones);
-    return e == OK ? joined : e;
 }
 
 static err_t to_quorum(struct docs *d, const struct map *map, uint16_t method, struct str body, const char *what)
 {
-    struct fan f = { .d = d, .method = method, .body = body };
+    struct fan f = { .d = d, .map = map, .method = method, .body = body };
+    const struct fanout all = { .name = "docs", .class = RT_REPLICATION, .n = map->n, .ctx = &f, .one = fan_one };
     if (map->alone) return OK;
-    TRY(fan_out(&f, map));
+    TRY(fanout_run(&all));
     if (f.answered + 1 >= map->quorum) return OK;
     metric_add(M_DOCS_NO_QUORUM, 1);
     return err_set(ERR_UNAVAILABLE, "%s %u of %u nodes of the cluster, %u are wanted", what, f.answered + 1, map->n, map->quorum);

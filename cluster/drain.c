@@ -15,18 +15,41 @@ enum { LOOK_EVERY_MS = 1000, LOOK_ASK_MS = 5000 };
 
 struct holders { /* how many others have all of a stream that we have */
     const struct cover *mine;
+    const struct store_sums *sums; /* of it */
     uint32_t *have; /* [mine->n] */
 };
 
-static void count_one(struct holders *h, const struct cover *theirs)
+/* One that says the same sum has the same; of the others it is asked which. */
+static void count_one(struct cluster *c, node_id node, struct holders *h)
 {
-    for (uint32_t i = 0; i < h->mine->n; i++) {
+    const struct question sums = { .forms = REACH_SUMS };
+    struct stream_since *others = calloc((size_t)h->mine->n + 1, sizeof *others);
+    struct said said, names;
+    uint32_t n = 0;
+    ASSERT(others != NULL);
+    said_init(&said);
+    said_init(&names);
+    err_t e = reach_ask(c, node, &sums, mono_add(rt_now(), (int64_t)LOOK_ASK_MS * NS_PER_MS), &said);
+    for (uint32_t i = 0; e == OK && i < h->mine->n; i++) {
+        uint64_t id = h->mine->streams[i].id;
+        const struct stream_sum *theirs = store_sums_find(&said.sums, id), *ours = store_sums_find(h->sums, id);
+        if (theirs && ours && cover_sum_eq(theirs->sum, ours->sum)) h->have[i]++;
+        else if (theirs && ours && theirs->sum.count >= ours->sum.count) others[n++] = (struct stream_since){ id, 0 };
+    }
+    const struct question q = { .forms = REACH_NAMES, .streams = others, .n = n };
+    if (e == OK && n > 0) e = reach_ask(c, node, &q, mono_add(rt_now(), (int64_t)LOOK_ASK_MS * NS_PER_MS), &names);
+    for (uint32_t i = 0, k = 0; e == OK && i < h->mine->n && k < n; i++) {
         struct cover one;
+        if (h->mine->streams[i].id != others[k].stream) continue;
+        k++;
         cover_init(&one);
         cover_pick(h->mine, &h->mine->streams[i].id, 1, &one);
-        h->have[i] += cover_holds(theirs, &one);
+        h->have[i] += cover_holds(&names.have, &one);
         cover_deinit(&one);
     }
+    said_deinit(&names);
+    said_deinit(&said);
+    free(others);
 }
 
 /* *others: nodes that could have it. */
@@ -34,22 +57,21 @@ static void ask_others(struct cluster *c, const struct map *map, struct holders 
 {
     *others = 0;
     for (uint32_t i = 0; i < map->n && !c->closing; i++) {
-        struct said said;
         if (map->v[i].id.u == c->self.u || !member_is_live(&map->v[i]) || map->v[i].meta.weight == 0) continue;
-        said_init(&said);
         ++*others;
-        if (reach_ask(c, map->v[i].id, NULL, 0, mono_add(rt_now(), (int64_t)LOOK_ASK_MS * NS_PER_MS), &said) == OK) count_one(h, &said.have);
-        said_deinit(&said);
+        count_one(c, map->v[i].id, h);
     }
 }
 
 static err_t look(struct cluster *c, struct drain_state *out)
 {
     struct cover mine;
-    struct holders h = { .mine = &mine };
+    struct store_sums sums = { 0 };
+    struct holders h = { .mine = &mine, .sums = &sums };
     uint32_t others;
     cover_init(&mine);
     err_t e = store_cover(c->o.store, NULL, 0, &mine);
+    if (e == OK) e = store_sums(c->o.store, &sums);
     if (e == OK) {
         struct map *map = cluster_map(c);
         h.have = calloc((size_t)mine.n + 1, sizeof *h.have);
@@ -64,6 +86,7 @@ static err_t look(struct cluster *c, struct drain_state *out)
     }
     struct err_record why = *err_record();
     cover_deinit(&mine);
+    store_sums_deinit(&sums);
     *err_record() = why;
     return e;
 }

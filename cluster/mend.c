@@ -16,6 +16,7 @@ struct giver { /* of one stream */
 };
 struct lost_here {
     const uint64_t *ids;
+    struct stream_since *since; /* [n]: the same, all of them */
     uint32_t n;
     struct cover mine;
     struct giver *best; /* [n] */
@@ -50,7 +51,8 @@ static void ask_all(struct cluster *c, const struct map *map, struct lost_here *
         struct said said;
         if (map->v[i].id.u == c->self.u || !member_is_live(&map->v[i])) continue;
         said_init(&said);
-        err_t e = reach_ask(c, map->v[i].id, l->ids, l->n, mono_add(rt_now(), (int64_t)MEND_ASK_MS * NS_PER_MS), &said);
+        const struct question q = { .forms = REACH_NAMES | REACH_ITSELF, .streams = l->since, .n = l->n };
+        err_t e = reach_ask(c, map->v[i].id, &q, mono_add(rt_now(), (int64_t)MEND_ASK_MS * NS_PER_MS), &said);
         if (e == OK) weigh(c, l, map->v[i].id, &said);
         else log_debug("mend.ask", "node=%016llx error=%s", (unsigned long long)map->v[i].id.u, err_detail());
         said_deinit(&said);
@@ -81,6 +83,9 @@ void mend_round(struct cluster *c, const struct map *map)
     if (l.n > 0) {
         cover_init(&l.mine);
         l.best = ARENA_ARRAY(&a, struct giver, l.n);
+        l.since = ARENA_ARRAY(&a, struct stream_since, l.n);
+        for (uint32_t i = 0; i < l.n; i++)
+            l.since[i].stream = ids[i];
         find_givers(c, map, &l);
         cover_deinit(&l.mine);
     } else {

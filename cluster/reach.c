@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "cluster/fanout.h"
 #include "cluster/replicate.h"
 #include "storage/mend.h"
 
@@ -11,63 +12,31 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { REACH_WAIT_MS = 20, REACH_AGAIN_MS = 100, ROOM_WAIT_MS = 20, ROOM_WAITS_MAX = 250, ASK_STREAMS_MAX = 65536 };
+enum { REACH_WAIT_MS = 20, REACH_AGAIN_MS = 100, ROOM_WAIT_MS = 20, ROOM_WAITS_MAX = 250, PULL_NEXT_MS = 100 };
 
 /* -- METHOD_COVER --------------------------------------------------------------------------------------------- */
 /* Those that anything was written to, as far as this node knows: nodes know the streams of themselves from their first start, and of one
  * that was never alone nobody has to ask. */
-static void answer_streams(struct store *s, const struct cover *have, struct arena *a, struct buf *answer)
+static void say_streams(struct store *s, uint64_t known, struct arena *a, struct said *out)
 {
     struct stream *v;
-    uint32_t n, used = 0;
-    store_streams(s, a, &v, &n);
-    for (uint32_t i = 0; i < n; i++)
-        if (v[i].n > 1 || cover_has_stream(have, v[i].id)) v[used++] = v[i];
-    buf_varint(answer, used);
-    for (uint32_t i = 0; i < used; i++)
-        stream_put_bytes(&v[i], answer);
-}
-
-static err_t get_ids(struct bytes_in *in, struct arena *a, uint64_t **out, uint32_t *n)
-{
-    *n = bytes_in_count(in, 8);
-    if (*n > ASK_STREAMS_MAX) return err_set(ERR_LIMIT, "%u streams are asked for, at most %d", *n, ASK_STREAMS_MAX);
-    *out = ARENA_RAW(a, uint64_t, *n + 1);
-    for (uint32_t i = 0; i < *n; i++)
-        (*out)[i] = bytes_in_u64(in);
-    return in->bad ? err_set(ERR_CORRUPT, "a question about streams is cut") : arena_check(a);
-}
-
-void said_init(struct said *s)
-{
-    *s = (struct said){ 0 };
-    cover_init(&s->have);
-}
-
-void said_deinit(struct said *s)
-{
-    cover_deinit(&s->have);
-    vouch_list_deinit(&s->vouches);
-    free(s->lost);
-    s->lost = NULL;
-    s->nlost = 0;
-}
-
-bool said_lost(const struct said *s, uint64_t stream)
-{
-    for (uint32_t i = 0; i < s->nlost; i++)
-        if (s->lost[i] == stream) return true;
-    return false;
-}
-
-static void answer_lost(struct store *s, struct arena *a, struct buf *answer)
-{
-    uint64_t *ids;
     uint32_t n;
-    mend_streams(s, a, &ids, &n);
-    buf_varint(answer, n);
+    bool same = known == store_streams_sum(s);
+    store_streams(s, a, &v, &n);
+    out->streams = malloc(((size_t)n + 1) * sizeof *v);
+    ASSERT(out->streams != NULL);
     for (uint32_t i = 0; i < n; i++)
-        bytes_out_u64(answer, ids[i]);
+        if (v[i].n > 1 ? !same : store_sums_find(&out->sums, v[i].id) != NULL) out->streams[out->nstreams++] = v[i];
+}
+
+/* They are looked at after the sums, whose version is the older one: it promises less. */
+static err_t say_names(struct cluster *c, const struct question *q, struct stream_since *streams, struct cover *out)
+{
+    uint64_t version;
+    if (q->n == 0) return store_cover(c->o.store, NULL, 0, out);
+    for (uint32_t i = 0; i < q->n && q->life != store_epoch(c->o.store); i++)
+        streams[i].version = 0;
+    return store_cover_since(c->o.store, streams, q->n, out, &version);
 }
 
 void said_own_lost(struct store *store, struct said *s)
@@ -82,85 +51,55 @@ void said_own_lost(struct store *store, struct said *s)
     arena_deinit(&a);
 }
 
-static err_t get_lost(struct bytes_in *in, struct said *out)
+static err_t say(struct cluster *c, const struct question *q, struct stream_since *streams, struct arena *a, struct said *out)
 {
-    uint32_t n = bytes_in_count(in, 8);
-    out->lost = calloc((size_t)n + 1, sizeof *out->lost);
-    ASSERT(out->lost != NULL);
-    for (; out->nlost < n; out->nlost++) {
-        out->lost[out->nlost] = bytes_in_u64(in);
-        if (out->nlost > 0 && out->lost[out->nlost] <= out->lost[out->nlost - 1]) return err_set(ERR_CORRUPT, "lost streams are not in order");
-    }
+    TRY(store_sums(c->o.store, &out->sums));
+    if (q->forms & REACH_NAMES) TRY(say_names(c, q, streams, &out->have));
+    say_streams(c->o.store, q->known, a, out);
+    out->life = store_epoch(c->o.store);
+    vouches_copy(c->vouches, &out->vouches);
+    said_own_lost(c->o.store, out);
+    out->alone = !core_here(c)->map || core_here(c)->map->alone;
     return OK;
-}
-
-static void answer_vouches(struct cluster *c, struct buf *answer)
-{
-    struct vouch_list l = { 0 };
-    vouches_copy(c->vouches, &l);
-    vouch_list_put(&l, answer);
-    vouch_list_deinit(&l);
-    buf_byte(answer, !core_here(c)->map || core_here(c)->map->alone);
 }
 
 err_t reach_on_cover(void *ctx, const struct rpc_request *rq, struct buf *answer)
 {
     struct cluster *c = ctx;
     struct bytes_in in = bytes_in_of(rq->body);
-    struct cover have, asked;
+    struct stream_since *streams;
+    struct question q;
+    struct said says;
     struct arena a;
-    uint64_t *ids;
-    uint32_t n;
     replicate_hurry(c);
     arena_init(&a, NULL);
-    cover_init(&have);
-    cover_init(&asked);
-    err_t e = get_ids(&in, &a, &ids, &n);
-    if (e == OK) e = store_cover(c->o.store, NULL, 0, &have);
-    if (e == OK) {
-        answer_streams(c->o.store, &have, &a, answer);
-        cover_pick(&have, ids, n, &asked);
-        cover_put(n ? &asked : &have, answer);
-        answer_vouches(c, answer);
-        answer_lost(c->o.store, &a, answer);
-        e = buf_check(answer);
-    }
+    said_init(&says);
+    err_t e = question_get(&in, &a, &q, &streams);
+    if (e == OK) e = say(c, &q, streams, &a, &says);
+    if (e == OK) said_put(&says, q.forms, answer);
+    if (e == OK) e = buf_check(answer);
     struct err_record why = *err_record();
-    cover_deinit(&asked);
-    cover_deinit(&have);
+    said_deinit(&says);
     arena_deinit(&a);
     *err_record() = why;
     return e;
 }
 
-static err_t learn_streams(struct cluster *c, struct bytes_in *in) MAY_YIELD
-{
-    uint32_t n = bytes_in_count(in, 34);
-    for (uint32_t i = 0; i < n; i++) {
-        struct stream st;
-        TRY(stream_get_bytes(in, &st));
-        TRY(store_stream_add(c->o.store, &st));
-    }
-    return in->bad ? err_set(ERR_CORRUPT, "a list of streams is cut") : OK;
-}
-
-err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct said *out)
+err_t reach_ask(struct cluster *c, node_id node, const struct question *q, mono_ns deadline, struct said *out)
 {
     struct buf ask, answer;
+    struct question asked = *q;
     buf_init(&ask, CALL_BYTES_MAX, NULL);
     buf_init(&answer, CALL_BYTES_MAX, &c->memory);
-    buf_varint(&ask, n);
-    for (uint32_t i = 0; i < n; i++)
-        bytes_out_u64(&ask, streams[i]);
+    asked.known = store_streams_sum(c->o.store);
+    question_put(&asked, &ask);
     const struct rpc_call call = { .method = METHOD_COVER, .class = RT_QUERY, .body = buf_view(&ask), .answer_max = CALL_BYTES_MAX, .deadline = deadline };
     err_t e = cluster_call(c, node, &call, &answer);
     struct bytes_in in = bytes_in_of(buf_view(&answer));
-    if (e == OK) e = learn_streams(c, &in);
-    if (e == OK) e = cover_get(&in, COVER_INTERVALS_MAX, &out->have);
-    if (e == OK) e = vouch_list_get(&in, &out->vouches);
-    if (e == OK) out->alone = bytes_in_u8(&in) != 0;
-    if (e == OK) e = get_lost(&in, out);
-    if (e == OK && in.bad) e = err_set(ERR_CORRUPT, "what a node says of itself is cut");
+    if (e == OK) e = said_get(&in, q->forms, out);
+    for (uint32_t i = 0; e == OK && i < out->nstreams; i++)
+        e = store_stream_add(c->o.store, &out->streams[i]);
+    if (e == OK) metric_add(M_REACH_BYTES, (int64_t)(ask.n + answer.n));
     struct err_record why = *err_record();
     buf_deinit(&ask);
     buf_deinit(&answer);
@@ -228,15 +167,16 @@ static err_t put_pulled(struct cluster *c, struct str bytes, const struct cover 
     return OK;
 }
 
-static err_t pull(struct cluster *c, node_id from, const struct cover *want, struct pulled *got)
+static err_t pull(struct cluster *c, node_id from, const struct cover *want, mono_ns deadline, struct pulled *got)
 {
+    mono_ns latest = mono_add(rt_now(), (int64_t)PUT_TIMEOUT_MS * NS_PER_MS);
     struct buf ask, answer;
     buf_init(&ask, CALL_BYTES_MAX, NULL);
     buf_init(&answer, CALL_BYTES_MAX, &c->memory);
     cover_put(want, &ask);
     buf_varint(&ask, PULL_BYTES);
     const struct rpc_call call = { .method = METHOD_PULL, .class = RT_MAINTENANCE, .body = buf_view(&ask), .answer_max = CALL_BYTES_MAX,
-                                   .deadline = mono_add(rt_now(), (int64_t)PUT_TIMEOUT_MS * NS_PER_MS) };
+                                   .deadline = deadline.ns < latest.ns ? deadline : latest };
     err_t e = cluster_call(c, from, &call, &answer);
     struct bytes_in in = bytes_in_of(buf_view(&answer));
     while (e == OK && bytes_in_left(&in) > 0) {
@@ -253,7 +193,7 @@ static err_t pull(struct cluster *c, node_id from, const struct cover *want, str
 err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got)
 {
     struct pulled p = { .yields = true };
-    err_t e = pull(c, from, want, &p);
+    err_t e = pull(c, from, want, MONO_NEVER, &p);
     *got = p.requests;
     return e;
 }
@@ -262,29 +202,90 @@ err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint
 static err_t missing_here(struct cluster *c, const struct cover *need, struct cover *out)
 {
     struct cover have;
+    uint64_t *ids = malloc(((size_t)need->n + 1) * sizeof *ids);
+    ASSERT(ids != NULL);
+    for (uint32_t i = 0; i < need->n; i++)
+        ids[i] = need->streams[i].id;
     cover_init(&have);
-    err_t e = store_cover(c->o.store, NULL, 0, &have);
+    err_t e = store_cover(c->o.store, ids, need->n, &have);
     if (e == OK) cover_minus(need, &have, out);
     struct err_record why = *err_record();
     cover_deinit(&have);
+    free(ids);
     *err_record() = why;
     return e;
 }
 
-/* Asks all others for what is missing; what they do not have they leave out. ERR_UNAVAILABLE: they gave it, and our store refused. */
-static err_t pull_from_all(struct cluster *c, const struct cover *missing)
+struct pulling { /* from several */
+    struct cluster *c;
+    const struct cover *missing;
+    mono_ns deadline;
+    uint64_t left;    /* as they say what they gave: two may give the same */
+    node_id *from;
+    bool refused;     /* by our own store */
+    struct err_record why;
+};
+
+static void pull_one(void *ctx, uint32_t i)
 {
-    struct map *map = cluster_map(c);
-    uint64_t left = cover_count(missing);
-    err_t e = OK;
-    for (uint32_t i = 0; e == OK && i < map->n && left > 0; i++) {
+    struct pulling *p = ctx;
+    struct pulled got = { 0 };
+    err_t e = pull(p->c, p->from[i], p->missing, p->deadline, &got);
+    p->left -= MIN(p->left, got.requests);
+    if (e == OK || !got.refused) return;
+    p->refused = true;
+    p->why = *err_record();
+}
+
+static bool pulled_enough(void *ctx)
+{
+    const struct pulling *p = ctx;
+    return p->left == 0 || p->refused;
+}
+
+static bool is_member_of_any(const struct stream *v, uint32_t n, const struct cover *missing, node_id id)
+{
+    for (uint32_t i = 0; i < n; i++)
+        if (stream_has(&v[i], id) && cover_has_stream(missing, v[i].id)) return true;
+    return false;
+}
+
+/* Those that may have it: members of the streams first, the others behind them; a dead one nowhere. */
+static uint32_t whom_to_ask(struct cluster *c, const struct map *map, const struct cover *missing, struct arena *a, node_id **out)
+{
+    struct stream *v;
+    uint32_t nstreams, n = 0, others = 0;
+    store_streams(c->o.store, a, &v, &nstreams);
+    *out = ARENA_RAW(a, node_id, 2 * (size_t)map->n + 1);
+    for (uint32_t i = 0; i < map->n; i++) {
         const struct member *m = &map->v[i];
         if (m->id.u == c->self.u || m->state == MEMBER_DEAD || m->state == MEMBER_LEFT) continue;
-        struct pulled got = { 0 };
-        if (pull(c, m->id, missing, &got) == OK) left -= MIN(left, got.requests);
-        if (got.refused) e = err_set(ERR_UNAVAILABLE, "%" PRIu64 " requests are not here and cannot be taken: %s", left, err_detail());
+        if (is_member_of_any(v, nstreams, missing, m->id)) (*out)[n++] = m->id;
+        else (*out)[map->n + others++] = m->id;
     }
+    memmove(*out + n, *out + map->n, others * sizeof **out);
+    return n + others;
+}
+
+/* Asks the others for what is missing, one after another, the next one at once when one has nothing more and after PULL_NEXT_MS when it is
+ * silent; what they do not have they leave out. ERR_UNAVAILABLE: they gave it, and our store refused. */
+static err_t pull_from_all(struct cluster *c, const struct cover *missing, mono_ns deadline)
+{
+    struct arena a;
+    struct map *map = cluster_map(c);
+    struct pulling p = { .c = c, .missing = missing, .deadline = deadline, .left = cover_count(missing) };
+    arena_init(&a, NULL);
+    const struct fanout f = { .name = "pull", .class = RT_QUERY, .n = whom_to_ask(c, map, missing, &a, &p.from), .ctx = &p, .one = pull_one,
+                              .enough = pulled_enough, .step_ns = (int64_t)PULL_NEXT_MS * NS_PER_MS };
+    err_t e = fanout_run(&f);
+    if (e == OK && p.refused) {
+        *err_record() = p.why;
+        e = err_set(ERR_UNAVAILABLE, "%" PRIu64 " requests are not here and cannot be taken: %s", p.left, err_detail());
+    }
+    struct err_record why = *err_record();
+    arena_deinit(&a);
     map_put(map);
+    *err_record() = why;
     return e;
 }
 
@@ -307,7 +308,7 @@ err_t reach_here(struct cluster *c, const struct cover *need, mono_ns deadline)
         e = missing_here(c, need, &missing);
         if (e == OK && !cover_empty(&missing)) {
             metric_add(M_REACH_PULLS, 1);
-            e = pull_from_all(c, &missing);
+            e = pull_from_all(c, &missing, deadline);
             mono_ns again = mono_add(rt_now(), (int64_t)REACH_AGAIN_MS * NS_PER_MS);
             if (e == OK) e = store_cover_wait(c->o.store, need, again.ns < deadline.ns ? again : deadline);
             if (e == ERR_TIMEOUT && rt_now().ns >= deadline.ns) e = gave_up(&missing);

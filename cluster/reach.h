@@ -1,19 +1,30 @@
 /* Exact reads: who has what, who of them is read, and how a node comes to have what it is to answer from.
  *
- * A read asks every node that is alive for its streams and its cover, leaves to read_plan.h which node answers for which streams and what
- * it must have for that, and each of those first makes sure that it has it (reach_here): what is on its way is waited for, what is
- * not is fetched by name.
+ * A read asks every node that is alive for the sums of its streams, leaves to read_plan.h which node answers for which streams and whose
+ * names it must have for that, and each of those first makes sure that it has them (reach_part): it asks its sources for what they cover that
+ * is newer than what it knows to hold of theirs; what of that is on its way is waited for, what is not is fetched by name.
  *
- *   METHOD_COVER  v number of streams asked for (0: all), u64 each  ->  v streams, each as in replicate.h; cover; what it vouches
- *                                                                       for (vouches.h), u8 is it alone; v streams of which it cannot
- *                                                                       read something, u64 each, ascending
+ * Invariants
+ *  1. What is acknowledged before a read begins is read, unless it says what may be missing. Proof: a write is acked when w members of its
+ *     stream cover it. Sums are asked for after the ack, so each of these members, if it is reached, said a sum with this name in it. If it said the
+ *     reader's own sum, the reader has the name (cover.h: equal sums are equal covers, and a cover only grows). Else the reader
+ *     held, before it answered, all that this member (or one that said the same sum) covered when it spoke, but for members of no more
+ *     weight than the spare: these and those out of reach are fewer than w, so one of the w is not among them.
+ *  2. Rows are read once: a stream is read on one node.
+ *  3. What a node answers a source's question with is all that it covers of a stream, or all that is newer than a version of which
+ *     the asker holds all (agreed.h). So what the asker holds afterwards is all that the source covered when it answered, which is not before the
+ *     plan's question.
+ * Cost. Of each node its sums; of those streams whose members differ, between their reader and its sources, the writers that wrote since both
+ * last met. Nothing grows with what was ever written, nor with restarts but at a first meeting.
+ *
+ *   METHOD_COVER  question  ->  answer, both as in reach_wire.h
  *   METHOD_PULL   cover wanted, v bytes_max                         ->  (v length, request's bytes)*, as many as fit */
 #ifndef CLUSTER_REACH_H
 #define CLUSTER_REACH_H
 
 #include "cluster/cluster.h"
 #include "cluster/read_plan.h"
-#include "cluster/vouches.h"
+#include "cluster/reach_wire.h"
 
 struct reading {
     struct arena a;
@@ -27,6 +38,9 @@ struct reading {
  * of reach. On success reading_free is due. ERR_CANCELED, ERR_TIMEOUT. */
 MUST_CHECK err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *out) MAY_YIELD;
 void reading_free(struct reading *r);
+/* Returns when this node holds, of the part's streams, what its sources said they cover. ERR_UNAVAILABLE as below, or which source did not
+ * tell. */
+MUST_CHECK err_t reach_part(struct cluster *c, const struct read_part *p, mono_ns deadline) MAY_YIELD;
 /* Returns when all of `need` is on this node. ERR_UNAVAILABLE says what nobody could give until the deadline, or why this node does not take
  * what was given (its disk is full). */
 MUST_CHECK err_t reach_here(struct cluster *c, const struct cover *need, mono_ns deadline) MAY_YIELD;
@@ -34,20 +48,9 @@ MUST_CHECK err_t reach_here(struct cluster *c, const struct cover *need, mono_ns
 /* Fetches what it can of `want` from another node, each request when memtables are no more than half full; *got: requests.
  * ERR_OVERLOAD: they were fuller for some seconds. */
 MUST_CHECK err_t reach_pull(struct cluster *c, node_id from, const struct cover *want, uint64_t *got) MAY_YIELD;
-/* What a node says of itself. */
-struct said {
-    struct cover have;
-    struct vouch_list vouches;
-    bool alone;
-    uint64_t *lost; /* [nlost], ascending: streams of which it cannot read something (storage/mend.h) */
-    uint32_t nlost;
-};
-void said_init(struct said *s);
-void said_deinit(struct said *s);
-bool said_lost(const struct said *s, uint64_t stream);
 void said_own_lost(struct store *store, struct said *s); /* of this node */
-/* Asks another node for its cover, of streams (n = 0: all); streams it has that we do not know become known here. */
-MUST_CHECK err_t reach_ask(struct cluster *c, node_id node, const uint64_t *streams, uint32_t n, mono_ns deadline, struct said *out) MAY_YIELD;
+/* Asks another node (q->known is this node's, whatever it says); streams it has that we do not know become known here. */
+MUST_CHECK err_t reach_ask(struct cluster *c, node_id node, const struct question *q, mono_ns deadline, struct said *out) MAY_YIELD;
 
 rpc_handler reach_on_cover, reach_on_pull;
 

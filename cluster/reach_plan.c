@@ -2,38 +2,32 @@
 #include "base/core/assert.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "cluster/fanout.h"
 #include "cluster/reach.h"
 #include "cluster/replicate.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 enum {
     ASK_MS = 2000,                 /* a node that does not answer in this time is out of reach for this read */
-    GRACE_MS = 100,                /* and in this one, when the answer is complete without those that are left */
+    GRACE_MS = 100,                /* and in this one, when nothing acknowledged can be missing without it */
+    LOOK_MS = 20,                  /* so often is looked, from then on */
     DISTANCE_STEP_NS = 200 * 1000, /* round trips that differ by less are alike */
 };
 
-struct asking { /* all that are asked */
-    struct event answered;
-    uint32_t open;
-};
 struct ask {
-    struct cluster *c;
-    struct asking *all;
-    node_id id;
-    bool reached;
+    bool asked, ended, reached;
+    bool out; /* what it has is not counted on, though it is this node */
     struct said said;
 };
-
-static void ask_fiber(void *arg)
-{
-    struct ask *a = arg;
-    a->reached = reach_ask(a->c, a->id, NULL, 0, mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS), &a->said) == OK;
-    if (!a->reached) metric_add(M_REACH_FAILED, 1);
-    a->all->open--;
-    event_signal(&a->all->answered);
-}
+struct asking { /* all that are asked */
+    struct cluster *c;
+    const struct map *map;
+    struct ask *v; /* [map->n] */
+    mono_ns began, looked;
+};
 
 static uint32_t times_avoided(const node_id *avoid, uint32_t n, node_id id)
 {
@@ -49,59 +43,105 @@ static bool is_out(const node_id *avoid, uint32_t n, node_id id)
     return times_avoided(avoid, n, id) > 1;
 }
 
-static bool is_asked(const struct cluster *c, const struct member *m, const node_id *avoid, uint32_t navoid)
+/* Does a node that is reached vouch for what the others would have told? (heirs.h) */
+static bool is_vouched(const struct asking *all, const struct stream *st, uint32_t w)
 {
-    return m->id.u != c->self.u && member_is_live(m) && !is_out(avoid, navoid, m->id);
+    const struct map *map = all->map;
+    member_set every = (member_set)((1u << st->n) - 1), away = 0, gone = 0;
+    for (uint32_t i = 0; i < st->n; i++) {
+        const struct member *m = map_member(map, st->members[i]);
+        if (!m || !all->v[m - map->v].reached) away |= (member_set)(1u << i);
+        if (heirs_gone(map, &all->c->heirs, st->members[i], rt_now())) gone |= (member_set)(1u << i);
+    }
+    if (st->n < map->quorum) gone = every; /* closed */
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct vouch *v = all->v[i].reached ? vouch_list_find(&all->v[i].said.vouches, st->id) : NULL;
+        if (v && vouch_suffices(st, w, away, v->with & gone)) return true;
+    }
+    return false;
 }
 
-/* Until all have answered, or all but so few that nothing acknowledged can be missing: those get a moment more. */
-static err_t wait_answers(struct asking *all, uint32_t spare, struct scope *scope)
+static uint32_t quorum_of(const struct map *map, const struct stream *st)
 {
-    mono_ns end = { 0 };
-    while (all->open > 0) {
-        if (end.ns == 0 && all->open <= spare) end = mono_add(rt_now(), (int64_t)GRACE_MS * NS_PER_MS);
-        event_reset(&all->answered);
-        err_t e = event_wait_until(&all->answered, end.ns ? end : MONO_NEVER);
-        if (e == ERR_CANCELED) return e;
-        if (e == ERR_TIMEOUT) break; /* of the moment, or of the read, which its next wait will tell */
+    return MIN(st->rows.quorum ? (uint32_t)st->rows.quorum : map->quorum, st->n);
+}
+
+/* Members that did not answer; *waiting: some of them may yet. */
+static uint32_t away_of(const struct asking *all, const struct stream *st, bool *waiting)
+{
+    uint32_t n = 0;
+    *waiting = false;
+    for (uint32_t i = 0; i < st->n; i++) {
+        const struct member *m = map_member(all->map, st->members[i]);
+        const struct ask *a = m ? &all->v[m - all->map->v] : NULL;
+        n += !a || !a->reached;
+        *waiting |= a && a->asked && !a->ended;
     }
-    scope_cancel(scope);
-    return OK;
+    return n;
+}
+
+/* Would an answer of those that are left make anything complete that is not? */
+static bool is_waited_for(const struct asking *all, const struct stream *st)
+{
+    bool waiting;
+    uint32_t w = quorum_of(all->map, st);
+    return away_of(all, st, &waiting) >= w && waiting && !is_vouched(all, st, w);
+}
+
+static bool heard_enough(void *ctx)
+{
+    struct asking *all = ctx;
+    const struct stream *current;
+    struct stream *v;
+    struct arena a;
+    uint32_t n, ncurrent = all->map->placement ? placement_streams(all->map->placement, &current) : 0;
+    mono_ns now = rt_now();
+    if (now.ns - all->began.ns < (int64_t)GRACE_MS * NS_PER_MS || now.ns - all->looked.ns < (int64_t)LOOK_MS * NS_PER_MS) return false;
+    all->looked = now;
+    bool enough = true;
+    arena_init(&a, NULL);
+    store_streams(all->c->o.store, &a, &v, &n);
+    for (uint32_t i = 0; i < n && enough; i++)
+        enough = v[i].members[0].u == all->c->self.u && v[i].n == 1 ? true : !is_waited_for(all, &v[i]);
+    for (uint32_t i = 0; i < ncurrent && enough; i++)
+        enough = !is_waited_for(all, &current[i]);
+    arena_deinit(&a);
+    return enough;
+}
+
+static err_t ask_here(struct asking *all, struct ask *a)
+{
+    vouches_copy(all->c->vouches, &a->said.vouches);
+    said_own_lost(all->c->o.store, &a->said);
+    replicate_hurry(all->c);
+    a->said.life = store_epoch(all->c->o.store);
+    return store_sums(all->c->o.store, &a->said.sums);
+}
+
+static void ask_one(void *ctx, uint32_t i)
+{
+    struct asking *all = ctx;
+    struct ask *a = &all->v[i];
+    const struct question q = { .forms = REACH_SUMS | REACH_ITSELF };
+    if (!a->asked) return;
+    if (all->map->v[i].id.u == all->c->self.u) a->reached = ask_here(all, a) == OK && !a->out;
+    else a->reached = reach_ask(all->c, all->map->v[i].id, &q, mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS), &a->said) == OK;
+    if (!a->reached) metric_add(M_REACH_FAILED, 1);
+    a->ended = true;
 }
 
 /* All at once; the deadline and the cancel of the reader are theirs. */
-static err_t ask_nodes(struct cluster *c, const struct map *map, struct ask *asks, const node_id *avoid, uint32_t navoid)
+static err_t ask_nodes(struct asking *all, const node_id *avoid, uint32_t navoid)
 {
-    const struct fiber_opts fo = { .name = "reach", .class = RT_QUERY, .deadline = fiber_deadline() };
-    struct asking all = { .open = 0 };
-    struct scope scope;
-    uint32_t away = 0;
-    err_t e = OK;
-    event_init(&all.answered);
-    scope_init(&scope, fiber_scope());
-    for (uint32_t i = 0; e == OK && i < map->n; i++) {
-        asks[i].all = &all;
-        bool asked = is_asked(c, &map->v[i], avoid, navoid);
-        away += !asked && map->v[i].id.u != c->self.u;
-        if (!asked) continue;
-        e = fiber_start(&scope, &fo, ask_fiber, &asks[i]);
-        all.open += e == OK;
+    const struct map *map = all->map;
+    for (uint32_t i = 0; i < map->n; i++) {
+        const struct member *m = &map->v[i];
+        all->v[i].out = is_out(avoid, navoid, m->id);
+        all->v[i].asked = m->id.u == all->c->self.u || (!all->v[i].out && member_is_live(m));
     }
-    for (uint32_t i = 0; e == OK && i < map->n; i++) {
-        if (map->v[i].id.u != c->self.u) continue;
-        vouches_copy(c->vouches, &asks[i].said.vouches);
-        said_own_lost(c->o.store, &asks[i].said);
-        replicate_hurry(c);
-        e = store_cover(c->o.store, NULL, 0, &asks[i].said.have);
-        asks[i].reached = e == OK && !is_out(avoid, navoid, c->self);
-    }
-    if (e == OK) e = wait_answers(&all, map->quorum > away + 1 ? map->quorum - 1 - away : 0, &scope);
-    if (e != OK) scope_cancel(&scope);
-    struct err_record why = *err_record();
-    err_t joined = scope_join(&scope);
-    scope_deinit(&scope);
-    *err_record() = why;
-    return e != OK ? e : joined;
+    const struct fanout f = { .name = "reach", .class = RT_QUERY, .n = map->n, .ctx = all, .one = ask_one, .enough = heard_enough,
+                              .every_ns = (int64_t)GRACE_MS * NS_PER_MS };
+    return fanout_run(&f);
 }
 
 static uint32_t distance(const struct cluster *c, node_id id)
@@ -109,13 +149,17 @@ static uint32_t distance(const struct cluster *c, node_id id)
     return id.u == c->self.u ? 0 : 1 + (uint32_t)(cluster_rtt_ns(c, id) / DISTANCE_STEP_NS);
 }
 
-static bool is_current(const struct map *map, uint64_t stream)
+static int by_id(const void *pa, const void *pb)
 {
-    const struct stream *v;
-    uint32_t n = map->placement ? placement_streams(map->placement, &v) : 0;
-    for (uint32_t i = 0; i < n; i++)
-        if (v[i].id == stream) return true;
-    return false;
+    uint64_t a = ((const struct stream *)pa)->id, b = ((const struct stream *)pb)->id;
+    return (a > b) - (a < b);
+}
+
+static struct stream *sorted(struct arena *a, const struct stream *v, uint32_t n)
+{
+    struct stream *copy = arena_dup(a, v, n * sizeof *v);
+    if (n > 1) qsort(copy, n, sizeof *copy, by_id);
+    return copy;
 }
 
 /* May rows of the tenant be in it? Those of others are no matter to it, nor is what becomes of them. */
@@ -125,64 +169,52 @@ static bool may_hold(const struct stream *st, struct str tenant)
 }
 
 /* All that anybody reached knows: reach_ask has made them known here. And those that are written to now: where nobody who knows one is
- * reached, it is missing all the same. The stream of this node alone counts when something was written to it. */
-static struct stream *list_streams(struct cluster *c, const struct map *map, struct str tenant, const struct cover *mine, struct arena *a, uint32_t *n)
+ * reached, it is missing all the same. The stream of this node alone counts when something was written to it. Ascending. */
+static void list_streams(struct cluster *c, const struct map *map, struct str tenant, const struct store_sums *mine, struct reading *r,
+                         struct read_stream **out, uint32_t *n)
 {
-    struct stream *v;
-    const struct stream *current;
-    uint32_t stored, ncurrent = map->placement ? placement_streams(map->placement, &current) : 0;
-    store_streams(c->o.store, a, &v, &stored);
-    struct stream *all = ARENA_ARRAY(a, struct stream, stored + ncurrent);
+    struct stream *known, *current;
+    const struct stream *placed = NULL;
+    uint32_t nknown, ncurrent = map->placement ? placement_streams(map->placement, &placed) : 0, i = 0, k = 0;
+    store_streams(c->o.store, &r->a, &known, &nknown);
+    known = sorted(&r->a, known, nknown);
+    current = sorted(&r->a, placed, ncurrent);
+    *out = ARENA_ARRAY(&r->a, struct read_stream, nknown + ncurrent);
     *n = 0;
-    for (uint32_t i = 0; i < stored; i++)
-        if (may_hold(&v[i], tenant) && (v[i].n > 1 || v[i].members[0].u != c->self.u || cover_has_stream(mine, v[i].id))) all[(*n)++] = v[i];
-    stored = *n;
-    for (uint32_t i = 0; i < ncurrent; i++) {
-        bool listed = false;
-        for (uint32_t k = 0; k < stored && !listed; k++)
-            listed = all[k].id == current[i].id;
-        if (!listed) all[(*n)++] = current[i];
+    while (i < nknown || k < ncurrent) {
+        bool is_known = i < nknown && (k == ncurrent || known[i].id <= current[k].id);
+        bool is_current = k < ncurrent && (i == nknown || current[k].id <= known[i].id);
+        const struct stream *st = is_known ? &known[i] : &current[k];
+        bool unused = !is_current && st->n == 1 && st->members[0].u == c->self.u && !store_sums_find(mine, st->id);
+        i += is_known;
+        k += is_current;
+        if (!unused && (is_current || may_hold(st, tenant))) (*out)[(*n)++] = (struct read_stream){ .stream = st, .w = quorum_of(map, st), .current = is_current };
     }
-    return all;
 }
 
-/* Does a node that is reached vouch for what the others would have told? (heirs.h) */
-static bool is_vouched(const struct cluster *c, const struct map *map, const struct ask *asks, const struct stream *st, uint32_t w)
+static void make_plan(const struct asking *all, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *r)
 {
-    member_set all = (member_set)((1u << st->n) - 1), away = 0, gone = 0;
-    for (uint32_t i = 0; i < st->n; i++) {
-        const struct member *m = map_member(map, st->members[i]);
-        if (!m || !asks[m - map->v].reached) away |= (member_set)(1u << i);
-        if (heirs_gone(map, &c->heirs, st->members[i], rt_now())) gone |= (member_set)(1u << i);
-    }
-    if (st->n < map->quorum) gone = all; /* closed */
-    for (uint32_t i = 0; i < map->n; i++) {
-        const struct vouch *v = asks[i].reached ? vouch_list_find(&asks[i].said.vouches, st->id) : NULL;
-        if (v && vouch_suffices(st, w, away, v->with & gone)) return true;
-    }
-    return false;
-}
-
-static void make_plan(struct cluster *c, const struct map *map, struct str tenant, const struct ask *asks, const node_id *avoid, uint32_t navoid, struct reading *r)
-{
+    struct cluster *c = all->c;
+    const struct map *map = all->map;
     struct read_node *nodes = ARENA_ARRAY(&r->a, struct read_node, map->n);
+    struct read_stream *streams;
     uint32_t n, self = 0;
+    bool waiting;
     while (self + 1 < map->n && map->v[self].id.u != c->self.u)
         self++;
-    struct stream *v = list_streams(c, map, tenant, &asks[self].said.have, &r->a, &n);
-    struct read_stream *streams = ARENA_ARRAY(&r->a, struct read_stream, n);
+    list_streams(c, map, tenant, &all->v[self].said.sums, r, &streams, &n);
     r->nodes = ARENA_ARRAY(&r->a, node_id, map->n);
     for (uint32_t i = 0; i < map->n; i++) {
         const struct member *m = &map->v[i];
+        const struct ask *a = &all->v[i];
         r->nodes[i] = m->id;
-        nodes[i] = (struct read_node){ .id = m->id, .reachable = asks[i].reached, .distance = distance(c, m->id),
+        nodes[i] = (struct read_node){ .id = m->id, .reachable = a->reached, .distance = distance(c, m->id),
                                        .healthy = m->meta.health == MEMBER_WELL && !times_avoided(avoid, navoid, m->id),
-                                       .cover = asks[i].reached ? &asks[i].said.have : NULL,
-                                       .lost = asks[i].said.lost, .nlost = asks[i].said.nlost };
+                                       .life = a->said.life, .sums = a->reached ? &a->said.sums : NULL,
+                                       .lost = a->said.lost, .nlost = a->said.nlost };
     }
     for (uint32_t i = 0; i < n; i++)
-        streams[i] = (struct read_stream){ .stream = &v[i], .w = MIN(map->quorum, v[i].n), .current = is_current(map, v[i].id),
-                                           .vouched = is_vouched(c, map, asks, &v[i], MIN(map->quorum, v[i].n)) };
+        if (away_of(all, streams[i].stream, &waiting) >= streams[i].w) streams[i].vouched = is_vouched(all, streams[i].stream, streams[i].w);
     const struct read_ask ask = { nodes, map->n, streams, n, c->self.u };
     read_plan_make(&ask, &r->a, &r->plan);
 }
@@ -190,7 +222,7 @@ static void make_plan(struct cluster *c, const struct map *map, struct str tenan
 static void judge(struct cluster *c, const struct map *map, struct reading *r)
 {
     const struct read_plan *p = &r->plan;
-    r->all_here = p->nparts == 0 || (p->nparts == 1 && r->nodes[p->parts[0].node].u == c->self.u && cover_empty(&p->parts[0].lacks));
+    r->all_here = p->nparts == 0 || (p->nparts == 1 && r->nodes[p->parts[0].node].u == c->self.u && p->parts[0].nsources == 0);
     if (p->nmissing) {
         snprintf(r->incomplete, sizeof r->incomplete, "%s", p->why);
     } else if (map->n < map->quorum) {
@@ -209,20 +241,18 @@ err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uin
         map_put(map);
         return OK;
     }
-    struct ask *asks = ARENA_ARRAY(&out->a, struct ask, map->n);
-    for (uint32_t i = 0; i < map->n; i++) {
-        asks[i] = (struct ask){ .c = c, .id = map->v[i].id };
-        said_init(&asks[i].said);
-    }
-    err_t e = ask_nodes(c, map, asks, avoid, navoid);
+    struct asking all = { .c = c, .map = map, .v = ARENA_ARRAY(&out->a, struct ask, map->n), .began = rt_now() };
+    for (uint32_t i = 0; i < map->n; i++)
+        said_init(&all.v[i].said);
+    err_t e = ask_nodes(&all, avoid, navoid);
     if (e == OK) {
-        make_plan(c, map, tenant, asks, avoid, navoid, out);
+        make_plan(&all, tenant, avoid, navoid, out);
         judge(c, map, out);
         e = arena_check(&out->a);
     }
     struct err_record why = *err_record();
     for (uint32_t i = 0; i < map->n; i++)
-        said_deinit(&asks[i].said);
+        said_deinit(&all.v[i].said);
     map_put(map);
     if (e != OK) reading_free(out);
     *err_record() = why;
@@ -231,6 +261,5 @@ err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uin
 
 void reading_free(struct reading *r)
 {
-    read_plan_deinit(&r->plan);
     arena_deinit(&r->a);
 }

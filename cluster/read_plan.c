@@ -7,14 +7,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Nearly all of a stream: what is on its way to a node that is one of those written to. */
+/* Nearly as much of a stream: what is on its way to a node that is one of those written to. */
 enum { LACK_FEW = 4, LACK_SHARE = 16, LACK_MANY = 256 };
 
 struct cand { /* a node that has something of a stream */
     uint32_t node;
     bool able; /* may be chosen */
     bool lost; /* it cannot read something of it */
-    uint64_t has;
+    struct cover_sum has;
 };
 struct planner {
     const struct read_ask *ask;
@@ -24,6 +24,10 @@ struct planner {
     uint32_t *first; /* [nstreams + 1]: candidates of stream i are [first[i], first[i + 1]) */
     struct cand *cands;
     uint32_t *left;  /* [nnodes]: streams that it could still take */
+    uint32_t *key;   /* [nnodes]: the same, when its place in the heap was found: left only falls */
+    uint32_t *heap;  /* [nnodes]: the best first, by key */
+    uint32_t *away;  /* [nstreams]: members out of reach */
+    uint32_t **took; /* [parts]: its streams, as indices */
 };
 
 /* -- by id --------------------------------------------------------------------------------------------------- */
@@ -88,29 +92,40 @@ static bool loses(const struct read_node *n, uint64_t stream)
     return lo < n->nlost && n->lost[lo] == stream;
 }
 
-/* Walks the streams asked for and those of a node's cover side by side; `count` or else the candidates themselves. */
-static void walk_cover(struct planner *p, uint32_t node, uint32_t *count, uint32_t *at)
+/* Walks the streams asked for and those of a node side by side; `count` or else the candidates themselves. */
+static void walk_sums(struct planner *p, uint32_t node, uint32_t *count, uint32_t *at)
 {
-    const struct cover *c = p->ask->nodes[node].cover;
+    const struct store_sums *c = p->ask->nodes[node].sums;
     if (!p->ask->nodes[node].reachable || !c) return;
     for (uint32_t i = 0, k = 0; i < c->n && k < p->ask->nstreams;) {
         uint32_t s = p->stream_by_id[k];
         uint64_t id = p->ask->streams[s].stream->id;
-        if (c->streams[i].id == id) {
+        if (c->v[i].stream == id) {
             if (count) count[s]++;
-            else p->cands[at[s]++] = (struct cand){ node, false, loses(&p->ask->nodes[node], id), cover_stream_count(&c->streams[i]) };
+            else p->cands[at[s]++] = (struct cand){ node, false, loses(&p->ask->nodes[node], id), c->v[i].sum };
         }
-        bool ahead = c->streams[i].id >= id;
-        i += c->streams[i].id <= id;
+        bool ahead = c->v[i].stream >= id;
+        i += c->v[i].stream <= id;
         k += ahead;
     }
+}
+
+static uint32_t out_of_reach(const struct planner *p, const struct stream *s, node_id *one)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < s->n; i++) {
+        uint32_t node = node_find(p, s->members[i]);
+        if (node != READ_NOBODY && p->ask->nodes[node].reachable) continue;
+        if (n++ == 0) *one = s->members[i];
+    }
+    return n;
 }
 
 static void list_cands(struct planner *p)
 {
     uint32_t n = p->ask->nstreams, *count = ARENA_ARRAY(p->a, uint32_t, n), *at = ARENA_RAW(p->a, uint32_t, n);
     for (uint32_t i = 0; i < p->ask->nnodes; i++)
-        walk_cover(p, i, count, NULL);
+        walk_sums(p, i, count, NULL);
     p->first = ARENA_ARRAY(p->a, uint32_t, n + 1);
     for (uint32_t s = 0; s < n; s++) {
         at[s] = p->first[s];
@@ -118,23 +133,23 @@ static void list_cands(struct planner *p)
     }
     p->cands = ARENA_RAW(p->a, struct cand, p->first[n]);
     for (uint32_t i = 0; i < p->ask->nnodes; i++)
-        walk_cover(p, i, NULL, at);
+        walk_sums(p, i, NULL, at);
 }
 
-/* Which candidates of a stream may be chosen, of the `total` names that there are. */
-static void who_is_able(struct planner *p, uint32_t s, uint64_t total)
+/* Which candidates of a stream may be chosen. */
+static void who_is_able(struct planner *p, uint32_t s)
 {
     struct cand *c = p->cands + p->first[s];
     uint32_t n = p->first[s + 1] - p->first[s];
-    uint64_t few = MIN(LACK_FEW + total / LACK_SHARE, (uint64_t)LACK_MANY), most = 0;
-    bool healthy = false, nearly = false, whole = false;
+    uint64_t most = 0;
+    bool healthy = false, whole = false;
+    for (uint32_t i = 0; i < n; i++)
+        most = MAX(most, c[i].has.count);
+    uint64_t few = MIN(LACK_FEW + most / LACK_SHARE, (uint64_t)LACK_MANY);
+    for (uint32_t i = 0; i < n; i++)
+        whole |= !c[i].lost && most - c[i].has.count <= few;
     for (uint32_t i = 0; i < n; i++) {
-        most = MAX(most, c[i].has);
-        whole |= !c[i].lost && total - c[i].has <= few;
-    }
-    nearly = n > 0 && total - most <= few;
-    for (uint32_t i = 0; i < n; i++) {
-        c[i].able = nearly ? total - c[i].has <= few && !(whole && c[i].lost) : c[i].has == most;
+        c[i].able = most - c[i].has.count <= few && !(whole && c[i].lost);
         healthy |= c[i].able && p->ask->nodes[c[i].node].healthy;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -143,26 +158,12 @@ static void who_is_able(struct planner *p, uint32_t s, uint64_t total)
     }
 }
 
-/* In the order of ids, so that the union grows at its end. */
-static void join_all(struct planner *p)
-{
-    cover_init(&p->out->all);
-    for (uint32_t k = 0; k < p->ask->nstreams; k++) {
-        uint32_t s = p->stream_by_id[k];
-        uint64_t id = p->ask->streams[s].stream->id;
-        if (p->first[s] == p->first[s + 1]) continue;
-        for (uint32_t i = p->first[s]; i < p->first[s + 1]; i++)
-            cover_pick(p->ask->nodes[p->cands[i].node].cover, &id, 1, &p->out->all);
-        who_is_able(p, s, cover_stream_count(&p->out->all.streams[p->out->all.n - 1]));
-    }
-}
-
 /* -- the choice -------------------------------------------------------------------------------------------------- */
 
 static bool better(const struct planner *p, uint32_t a, uint32_t b)
 {
     const struct read_node *x = &p->ask->nodes[a], *y = &p->ask->nodes[b];
-    if (p->left[a] != p->left[b]) return p->left[a] > p->left[b];
+    if (p->key[a] != p->key[b]) return p->key[a] > p->key[b];
     if (x->distance != y->distance) return x->distance < y->distance;
     if (x->load != y->load) return x->load < y->load;
     uint64_t hx = hash_u64(x->id.u ^ hash_u64(p->ask->seed)), hy = hash_u64(y->id.u ^ hash_u64(p->ask->seed));
@@ -187,14 +188,41 @@ static uint32_t *streams_of_nodes(struct planner *p, uint32_t *from)
 static void take(struct planner *p, uint32_t node, const uint32_t *list, uint32_t n)
 {
     struct read_part *part = &p->out->parts[p->out->nparts++];
-    *part = (struct read_part){ .node = node, .streams = ARENA_RAW(p->a, uint64_t, p->left[node]) };
+    uint32_t *took = ARENA_RAW(p->a, uint32_t, p->left[node]);
+    *part = (struct read_part){ .node = node, .streams = ARENA_RAW(p->a, uint64_t, p->left[node]), .spare = ARENA_RAW(p->a, uint32_t, p->left[node]) };
+    p->took[p->out->nparts - 1] = took;
     for (uint32_t k = 0; k < n; k++) {
         uint32_t s = list[k];
         if (p->out->node_of[s] != READ_NOBODY) continue;
         p->out->node_of[s] = node;
+        took[part->nstreams] = s;
         part->streams[part->nstreams++] = p->ask->streams[s].stream->id;
         for (uint32_t i = p->first[s]; i < p->first[s + 1]; i++)
             p->left[p->cands[i].node] -= p->cands[i].able;
+    }
+}
+
+/* The element at i finds its place below. */
+static void sink(struct planner *p, uint32_t i)
+{
+    uint32_t n = p->ask->nnodes, node = p->heap[i];
+    for (uint32_t c; (c = 2 * i + 1) < n; i = c) {
+        c += c + 1 < n && better(p, p->heap[c + 1], p->heap[c]);
+        if (!better(p, p->heap[c], node)) break;
+        p->heap[i] = p->heap[c];
+    }
+    p->heap[i] = node;
+}
+
+/* READ_NOBODY: no node can take anything more. A node whose key is old sinks to its place; each time it has lost a stream at least, so
+ * that all of it takes streams * holders * log(nodes). */
+static uint32_t best_node(struct planner *p)
+{
+    for (;;) {
+        uint32_t top = p->heap[0];
+        if (p->key[top] == p->left[top]) return p->left[top] ? top : READ_NOBODY;
+        p->key[top] = p->left[top];
+        sink(p, 0);
     }
 }
 
@@ -202,45 +230,111 @@ static void choose(struct planner *p)
 {
     uint32_t n = p->ask->nnodes, *from = ARENA_ARRAY(p->a, uint32_t, n + 1), *list = streams_of_nodes(p, from);
     p->out->parts = ARENA_ARRAY(p->a, struct read_part, n);
+    p->took = ARENA_ARRAY(p->a, uint32_t *, n);
     p->out->node_of = ARENA_RAW(p->a, uint32_t, p->ask->nstreams);
     for (uint32_t s = 0; s < p->ask->nstreams; s++)
         p->out->node_of[s] = READ_NOBODY;
-    for (;;) {
-        uint32_t best = 0;
-        for (uint32_t i = 1; i < n; i++)
-            if (better(p, i, best)) best = i;
-        if (n == 0 || p->left[best] == 0) return;
+    if (n == 0) return;
+    p->key = arena_dup(p->a, p->left, n * sizeof *p->left);
+    p->heap = ARENA_RAW(p->a, uint32_t, n);
+    for (uint32_t i = 0; i < n; i++)
+        p->heap[i] = i;
+    for (uint32_t i = n / 2; i-- > 0;)
+        sink(p, i);
+    for (uint32_t best; (best = best_node(p)) != READ_NOBODY;)
         take(p, best, list + from[best], from[best + 1] - from[best]);
+}
+
+/* -- what the chosen ones lack ------------------------------------------------------------------------------------ */
+
+struct want { /* of a part's stream from a node */
+    uint32_t node, which, weight;
+};
+
+static int by_node(const void *pa, const void *pb)
+{
+    const struct want *a = pa, *b = pb;
+    if (a->node != b->node) return a->node < b->node ? -1 : 1;
+    return (a->which > b->which) - (a->which < b->which);
+}
+
+static bool nearer(const struct planner *p, uint32_t a, uint32_t b)
+{
+    const struct read_node *x = &p->ask->nodes[a], *y = &p->ask->nodes[b];
+    if (x->healthy != y->healthy) return x->healthy;
+    if (x->distance != y->distance) return x->distance < y->distance;
+    return x->load != y->load ? x->load < y->load : a < b;
+}
+
+/* Do acked writes lie on members that are reached, whatever others have? */
+static bool enough_reached(const struct planner *p, uint32_t s)
+{
+    const struct read_stream *r = &p->ask->streams[s];
+    return p->away[s] < MIN(r->w, r->stream->n);
+}
+
+/* A want for each sum that is another than the reader's. */
+static uint32_t wants_of(const struct planner *p, uint32_t reader, uint32_t s, uint32_t which, struct want *out)
+{
+    const struct cand *c = p->cands + p->first[s], *own = c;
+    uint32_t n = p->first[s + 1] - p->first[s], wants = 0;
+    bool counted = enough_reached(p, s);
+    while (own->node != reader)
+        own++;
+    for (uint32_t i = 0; i < n; i++) {
+        uint32_t best = c[i].node, weight = 0;
+        bool first = !cover_sum_eq(c[i].has, own->has);
+        for (uint32_t k = 0; k < i && first; k++)
+            first = !cover_sum_eq(c[k].has, c[i].has);
+        for (uint32_t k = i; k < n && first; k++) {
+            if (!cover_sum_eq(c[k].has, c[i].has)) continue;
+            weight += !counted || stream_has(p->ask->streams[s].stream, p->ask->nodes[c[k].node].id);
+            if (nearer(p, c[k].node, best)) best = c[k].node;
+        }
+        if (first) out[wants++] = (struct want){ best, which, MIN(weight, (uint32_t)STREAM_MEMBERS_MAX) };
+    }
+    return wants;
+}
+
+static void group_wants(struct planner *p, struct read_part *part, struct want *v, uint32_t n)
+{
+    if (n > 1) qsort(v, n, sizeof *v, by_node);
+    part->sources = ARENA_ARRAY(p->a, struct read_source, n);
+    for (uint32_t i = 0; i < n;) {
+        const struct read_node *node = &p->ask->nodes[v[i].node];
+        uint32_t end = i;
+        while (end < n && v[end].node == v[i].node)
+            end++;
+        struct read_source *s = &part->sources[part->nsources++];
+        *s = (struct read_source){ .node = node->id, .life = node->life, .version = node->sums->version, .which = ARENA_RAW(p->a, uint32_t, end - i),
+                                   .weight = ARENA_RAW(p->a, uint32_t, end - i) };
+        for (; i < end; i++, s->n++) {
+            s->which[s->n] = v[i].which;
+            s->weight[s->n] = v[i].weight;
+        }
     }
 }
 
-static void set_lacks(struct planner *p)
+static void set_sources(struct planner *p)
 {
     for (uint32_t i = 0; i < p->out->nparts; i++) {
         struct read_part *part = &p->out->parts[i];
-        struct cover want;
-        cover_init(&want);
-        cover_init(&part->lacks);
-        cover_pick(&p->out->all, part->streams, part->nstreams, &want);
-        cover_minus(&want, p->ask->nodes[part->node].cover, &part->lacks);
-        cover_deinit(&want);
-        for (uint32_t k = 0; k < part->nstreams && !part->lost; k++)
-            part->lost = loses(&p->ask->nodes[part->node], part->streams[k]);
+        uint32_t most = 0, n = 0;
+        for (uint32_t k = 0; k < part->nstreams; k++)
+            most += p->first[p->took[i][k] + 1] - p->first[p->took[i][k]];
+        struct want *v = ARENA_RAW(p->a, struct want, most);
+        for (uint32_t k = 0; k < part->nstreams; k++) {
+            uint32_t s = p->took[i][k];
+            const struct read_stream *r = &p->ask->streams[s];
+            part->spare[k] = enough_reached(p, s) ? MIN(r->w, r->stream->n) - 1 - p->away[s] : 0;
+            n += wants_of(p, part->node, s, k, v + n);
+            part->lost |= loses(&p->ask->nodes[part->node], part->streams[k]);
+        }
+        group_wants(p, part, v, n);
     }
 }
 
 /* -- what is missing, what lies apart ------------------------------------------------------------------------------ */
-
-static uint32_t out_of_reach(const struct planner *p, const struct stream *s, node_id *one)
-{
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->n; i++) {
-        uint32_t node = node_find(p, s->members[i]);
-        if (node != READ_NOBODY && p->ask->nodes[node].reachable) continue;
-        if (n++ == 0) *one = s->members[i];
-    }
-    return n;
-}
 
 static void find_missing(struct planner *p)
 {
@@ -248,9 +342,10 @@ static void find_missing(struct planner *p)
     for (uint32_t k = 0; k < p->ask->nstreams; k++) {
         const struct read_stream *r = &p->ask->streams[p->stream_by_id[k]];
         node_id one = { 0 };
-        uint32_t away = out_of_reach(p, r->stream, &one);
+        uint32_t away = p->away[p->stream_by_id[k]];
         if (r->vouched || away < MIN(r->w, r->stream->n)) continue;
         if (out->nmissing++ > 0) continue;
+        out_of_reach(p, r->stream, &one);
         snprintf(out->why, sizeof out->why,
                  "%u of the %u nodes of stream %016llx are out of reach, node %016llx among them: what %u of them acknowledged may be missing",
                  away, r->stream->n, (unsigned long long)r->stream->id, (unsigned long long)one.u, MIN(r->w, r->stream->n));
@@ -297,21 +392,18 @@ static void find_apart(struct planner *p)
 void read_plan_make(const struct read_ask *ask, struct arena *a, struct read_plan *out)
 {
     struct planner p = { .ask = ask, .a = a, .out = out };
+    node_id one;
     *out = (struct read_plan){ 0 };
     p.left = ARENA_ARRAY(a, uint32_t, ask->nnodes);
+    p.away = ARENA_ARRAY(a, uint32_t, ask->nstreams);
     sort_all(&p);
     list_cands(&p);
-    join_all(&p);
+    for (uint32_t s = 0; s < ask->nstreams; s++) {
+        p.away[s] = out_of_reach(&p, ask->streams[s].stream, &one);
+        who_is_able(&p, s);
+    }
     choose(&p);
-    set_lacks(&p);
+    set_sources(&p);
     find_missing(&p);
     find_apart(&p);
-}
-
-void read_plan_deinit(struct read_plan *p)
-{
-    for (uint32_t i = 0; i < p->nparts; i++)
-        cover_deinit(&p->parts[i].lacks);
-    cover_deinit(&p->all);
-    p->nparts = 0;
 }

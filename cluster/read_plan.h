@@ -1,10 +1,14 @@
-/* Which node answers a read for which stream, and what it must have before it does. PURE: from what the nodes said they cover
+/* Which node answers a read for which stream, and what it must have before it does. PURE: from the sums of what the nodes said they cover
  * (storage/cover.h) to a plan; nothing is asked or sent here.
  *
- * Rows are read once: a stream is answered by one node. All that any reachable node covers is read: what the chosen node lacks of it is
- * in the plan, for it to wait for or to pull before it answers. A cover only grows (a node that lost its disk is another node), so what
- * a node said it covers needs no naming again; rows that it gets meanwhile are read too. A node that gave the stream away since must
- * refuse, and the plan is made anew.
+ * Rows are read once: a stream is answered by one node. All that any reachable node covers is read: nodes that said another sum
+ * than the chosen one are its sources (read_part.h), of which it finds out what it lacks, to wait for it or to pull it before it answers;
+ * equal sums are equal covers. Of nodes that said the same as each other one is the source: a healthy one, the nearest. A cover only grows (a
+ * node that lost its disk is another node), so what a node said it covers stays so; rows that it gets meanwhile are read too. A node
+ * that gave the stream away since must refuse, and the plan is made anew.
+ *
+ * So a plan takes a sum for each stream of each node, whatever was written: bytes and time grow with the streams times their holders, and
+ * the logarithm of those.
  *
  * Complete: a write is acknowledged when w members of its stream have it, so while fewer than w of them are out of reach each
  * acknowledged write is on one that is reached. A stream may be vouched for instead: a reachable node, a member or an heir of one
@@ -12,8 +16,8 @@
  * in heirs.h). Else the plan says in words what may be missing.
  *
  * Choice, in this order:
- *   - nodes that hold nearly all of the stream and of which none of it is lost (storage/lost.h), healthy ones first; else those
- *     that hold nearly all, whose answers then say what is missing; when none does, the one that lacks least;
+ *   - nodes that hold nearly as much of the stream as the one that holds most and of which none of it is lost (storage/lost.h),
+ *     healthy ones first; else those that hold nearly as much, whose answers then say what is missing;
  *   - few nodes in all: the node that can answer for most of the streams that are left takes them all, again and again (greedy set
  *     cover: at most 1 + ln(streams) times the fewest there can be);
  *   - of equal ones the nearest, then the least loaded, then by a hash of seed and id, so that coordinators differ.
@@ -27,8 +31,8 @@
 #ifndef CLUSTER_READ_PLAN_H
 #define CLUSTER_READ_PLAN_H
 
-#include "base/core/arena.h"
-#include "storage/cover.h"
+#include "cluster/read_part.h"
+#include "storage/store_names.h"
 
 enum { READ_WHY_MAX = 256 };
 #define READ_NOBODY UINT32_MAX
@@ -38,8 +42,9 @@ struct read_node {
     bool reachable, healthy;
     uint32_t distance;         /* 0 = this node; else in steps that matter */
     uint32_t load;             /* what runs there, in any unit */
-    const struct cover *cover; /* what it said; NULL = nothing. Of nodes out of reach it is not looked at */
-    const uint64_t *lost;      /* streams of which it cannot read something, ascending */
+    uint64_t life;
+    const struct store_sums *sums; /* what it said; NULL = nothing. Of nodes out of reach it is not looked at */
+    const uint64_t *lost;          /* streams of which it cannot read something, ascending */
     uint32_t nlost;
 };
 struct read_stream {
@@ -56,13 +61,6 @@ struct read_ask {
     uint64_t seed;
 };
 
-struct read_part { /* of one node */
-    uint32_t node;
-    uint32_t nstreams;
-    uint64_t *streams;  /* ids, ascending */
-    struct cover lacks; /* what it must have before it answers, beside what it said it covers */
-    bool lost;          /* it cannot read something of one of them, and no other node can answer */
-};
 struct read_plan {
     uint32_t nparts;
     struct read_part *parts;
@@ -71,11 +69,9 @@ struct read_plan {
     uint32_t naparts;
     uint32_t nmissing; /* streams of which acknowledged writes may be missing; 0 = complete */
     char why[READ_WHY_MAX]; /* in words when it is not */
-    struct cover all;  /* of the streams asked for, all that is read */
 };
 
 /* Arrays lie in the arena. */
 void read_plan_make(const struct read_ask *ask, struct arena *a, struct read_plan *out);
-void read_plan_deinit(struct read_plan *p); /* its covers */
 
 #endif

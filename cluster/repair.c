@@ -18,7 +18,9 @@ struct seen { /* what we last heard of a member */
     node_id id;
     bool heard;
     uint64_t round;       /* the last one in which it answered */
-    struct said said;     /* of our streams */
+    struct said said;     /* of our streams: all that it has */
+    struct stream_since *since; /* [nsince] by stream: what it was heard of, in the life said.life */
+    uint32_t nsince;
     struct cover missing; /* here, in the last round */
 };
 
@@ -110,6 +112,40 @@ static void get_missing(struct repair *r, node_id from, const struct stream *str
     cover_deinit(&copy);
 }
 
+static int by_stream(const void *pa, const void *pb)
+{
+    uint64_t a = ((const struct stream_since *)pa)->stream, b = ((const struct stream_since *)pb)->stream;
+    return (a > b) - (a < b);
+}
+
+/* These streams, and what was heard of them; malloc'd. */
+static struct stream_since *since_heard(const struct seen *s, const uint64_t *ids, uint32_t n)
+{
+    struct stream_since *v = calloc((size_t)n + 1, sizeof *v);
+    ASSERT(v != NULL);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct stream_since key = { ids[i], 0 }, *was = NULL;
+        if (s->nsince > 0) was = bsearch(&key, s->since, s->nsince, sizeof *v, by_stream);
+        v[i] = was ? *was : key;
+    }
+    if (n > 1) qsort(v, n, sizeof *v, by_stream);
+    return v;
+}
+
+/* What it said is news: it joins what was heard before of the same streams. Takes since. */
+static void hear(struct seen *s, struct said *news, struct stream_since *since, uint32_t n, const uint64_t *ids)
+{
+    cover_pick(&s->said.have, ids, n, &news->have);
+    said_deinit(&s->said);
+    s->said = *news;
+    said_init(news);
+    for (uint32_t i = 0; i < n; i++)
+        since[i].version = s->said.sums.version;
+    free(s->since);
+    s->since = since;
+    s->nsince = n;
+}
+
 static void compare(struct repair *r, node_id id, const struct stream *streams, const uint64_t *ids, uint32_t n, const struct cover *mine)
 {
     struct cover missing, stale;
@@ -117,20 +153,22 @@ static void compare(struct repair *r, node_id id, const struct stream *streams, 
     said_init(&said);
     cover_init(&missing);
     cover_init(&stale);
-    err_t e = reach_ask(r->c, id, ids, n, mono_add(rt_now(), (int64_t)REPAIR_ASK_MS * NS_PER_MS), &said);
+    struct stream_since *since = since_heard(seen_of(r, id), ids, n);
+    const struct question q = { .forms = REACH_NAMES | REACH_ITSELF, .streams = since, .n = n, .life = seen_of(r, id)->said.life };
+    err_t e = n > 0 ? reach_ask(r->c, id, &q, mono_add(rt_now(), (int64_t)REPAIR_ASK_MS * NS_PER_MS), &said) : OK;
     struct seen *s = seen_of(r, id); /* no yield from here to the swap */
     if (e == OK) {
-        cover_minus(&said.have, mine, &missing);
+        hear(s, &said, since, n, ids);
+        since = NULL;
+        cover_minus(&s->said.have, mine, &missing);
         common(&missing, &s->missing, &stale);
-        said_deinit(&s->said);
         cover_deinit(&s->missing);
-        s->said = said;
         s->missing = missing;
         s->heard = true;
         s->round = r->round;
-        said_init(&said);
         cover_init(&missing);
     }
+    free(since);
     if (!cover_empty(&stale)) get_missing(r, id, streams, ids, n, mine, &stale);
     said_deinit(&said);
     cover_deinit(&missing);
@@ -395,6 +433,7 @@ void repair_free(struct repair *r)
     if (!r) return;
     for (uint32_t i = 0; i < r->n; i++) {
         said_deinit(&r->v[i].said);
+        free(r->v[i].since);
         cover_deinit(&r->v[i].missing);
     }
     free(r->quiet);

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 
 /* What a query knows of nodes. */
-enum { SPREAD_INTERVALS_MAX = 1 << 20, SPREAD_LACKS_S = 10, SPREAD_CORES_MAX = 1024 };
+enum { SPREAD_LACKS_S = 10, SPREAD_CORES_MAX = 1024 };
 
 struct spread {
     bool planned;
@@ -92,7 +92,7 @@ static err_t ask_here(struct ask *a)
 {
     const struct stream_pick pick = { a->reader->streams, a->reader->nstreams };
     uint64_t lost = atomic_load(&a->q->stats.lost);
-    if (!cover_empty(&a->reader->lacks)) TRY(reach_here(a->q->cluster, &a->reader->lacks, until()));
+    TRY(reach_part(a->q->cluster, a->reader, until()));
     TRY(scatter_here(a->q, a->kind, a->plan, &pick, &a->got));
     return check_lost(a->q, a->reader, lost);
 }
@@ -104,10 +104,7 @@ static void put_ask(const struct ask *a, struct buf *out)
     bytes_out_str(out, str_of(a->kind->name));
     bytes_out_zigzag(out, q->samples_max);
     bytes_out_zigzag(out, q->rows_max);
-    buf_varint(out, a->reader->nstreams);
-    for (uint32_t i = 0; i < a->reader->nstreams; i++)
-        bytes_out_u64(out, a->reader->streams[i]);
-    cover_put(&a->reader->lacks, out);
+    read_part_put(a->reader, out);
     buf_str(out, a->plan_bytes);
 }
 
@@ -297,8 +294,8 @@ struct asked {
     struct query q;
     struct budget one;
     struct arena a;
+    struct read_part part;
     struct stream_pick pick;
-    struct cover need;
 };
 
 static err_t get_ask(struct asked *x, struct bytes_in *in)
@@ -309,12 +306,10 @@ static err_t get_ask(struct asked *x, struct bytes_in *in)
         return err_set(ERR_INVALID, "this node knows no fragments of kind " STR_FMT, STR_ARG(name));
     x->q.samples_max = bytes_in_zigzag(in);
     x->q.rows_max = bytes_in_zigzag(in);
-    x->pick.n = bytes_in_count(in, 8);
-    uint64_t *ids = ARENA_RAW(&x->a, uint64_t, x->pick.n + 1);
-    for (uint32_t i = 0; i < x->pick.n; i++)
-        ids[i] = bytes_in_u64(in);
-    x->pick.ids = ids;
-    return in->bad ? err_set(ERR_CORRUPT, "a fragment of " STR_FMT " is cut", STR_ARG(name)) : cover_get(in, SPREAD_INTERVALS_MAX, &x->need);
+    if (in->bad) return err_set(ERR_CORRUPT, "a fragment of " STR_FMT " is cut", STR_ARG(name));
+    TRY(read_part_get(in, &x->a, &x->part));
+    x->pick = (struct stream_pick){ x->part.streams, x->part.nstreams };
+    return OK;
 }
 
 static void put_counts(const struct query *q, struct str lost, struct buf *out)
@@ -344,7 +339,7 @@ static err_t put_answer(struct asked *x, const void *plan, struct scatter *sc, s
 
 static err_t run_asked(struct asked *x, struct bytes_in *in, struct buf *answer)
 {
-    if (!cover_empty(&x->need)) TRY(reach_here(x->ctx->cluster, &x->need, until()));
+    TRY(reach_part(x->ctx->cluster, &x->part, until()));
     const void *plan = NULL;
     struct scatter sc;
     TRY(plan_of_bytes(&x->q, x->kind, in, &plan));
@@ -366,13 +361,9 @@ err_t spread_on_fragment(void *arg, const struct rpc_request *rq, struct buf *an
     struct asked x = { .ctx = ctx, .q = { .store = ctx->store, .tenant = rq->tenant } };
     struct bytes_in in = bytes_in_of(rq->body);
     int64_t bytes_max = (int64_t)MIN(bytes_in_varint(&in), (uint64_t)ctx->query_bytes_max);
-    cover_init(&x.need);
     query_begin(&x.q, &x.one, &x.a, ctx->budget, bytes_max, 0);
     err_t e = get_ask(&x, &in);
     if (e == OK) e = run_asked(&x, &in, answer);
     query_end(&x.q);
-    struct err_record why = *err_record();
-    cover_deinit(&x.need);
-    *err_record() = why;
     return e;
 }

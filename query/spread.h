@@ -3,7 +3,7 @@
  * cores. A node that fails is read around: the scatter begins again without it, SPREAD_TRIES times in all. What nobody can answer for
  * is told (query_lost_text). So does one that comes upon damaged data of which it did not know when it was chosen: another one is read.
  *
- *   METHOD_FRAGMENT  v memory | s kind | zigzag samples_max | zigzag rows_max | v streams, u64 each | cover of what it lacks | the plan
+ *   METHOD_FRAGMENT  v memory | s kind | zigzag samples_max | zigzag rows_max | the part (cluster/read_part.h) | the plan
  *                ->  v cores, s partial each | v rows, samples, bytes, groups read, groups skipped, reads that miss something
  *                    lost there | s what is lost there
  * The tenant and the deadline are the call's. */

@@ -172,8 +172,7 @@ static void stream_join(struct cover_stream *to, const struct cover_stream *from
             i--;
             if (at != i) to->writers[at] = to->writers[i];
         } else {
-            to->writers[at] = *f;
-            interval_set_init(&to->writers[at].seqs);
+            to->writers[at] = (struct cover_writer){ .origin = f->origin, .epoch = f->epoch, .core = f->core };
         }
         if (d <= 0) {
             interval_set_join(&to->writers[at].seqs, &f->seqs);
@@ -274,6 +273,19 @@ void cover_pick(const struct cover *c, const uint64_t *streams, uint32_t n, stru
     }
 }
 
+void cover_since(const struct cover *c, uint64_t stream, uint64_t version, struct cover *out)
+{
+    ASSERT(out != c);
+    const struct cover_stream *s = stream_find(c, stream);
+    struct cover_stream *to = NULL;
+    for (uint32_t i = 0; s && i < s->n; i++) {
+        const struct cover_writer *w = &s->writers[i];
+        if (w->changed <= version) continue;
+        if (!to) to = stream_get(out, stream);
+        interval_set_join(&writer_get(to, w->origin, w->epoch, w->core)->seqs, &w->seqs);
+    }
+}
+
 void cover_drop_stream(struct cover *c, uint64_t stream)
 {
     bool there;
@@ -283,6 +295,60 @@ void cover_drop_stream(struct cover *c, uint64_t stream)
     c->n--;
     memmove(c->streams + at, c->streams + at + 1, (c->n - at) * sizeof *c->streams);
     if (c->n == 0) cover_deinit(c);
+}
+
+/* -- sums, and what changed -------------------------------------------------------------------------------- */
+
+static uint64_t end_hash(uint64_t stream, const struct cover_writer *w, uint64_t number)
+{
+    const uint64_t words[] = { stream, w->origin.u, w->epoch, w->core, number };
+    return hash64(str_n(words, sizeof words));
+}
+
+static struct cover_sum sum_of(uint64_t stream, const struct cover_writer *w, uint64_t first, uint64_t last)
+{
+    return (struct cover_sum){ last - first + 1, end_hash(stream, w, first) - end_hash(stream, w, last + 1) };
+}
+
+static struct cover_sum writer_sum(uint64_t stream, const struct cover_writer *w)
+{
+    const struct interval *v = interval_set_all(&w->seqs);
+    struct cover_sum sum = { 0 };
+    for (uint32_t i = 0; i < w->seqs.n; i++)
+        sum = cover_sum_add(sum, sum_of(stream, w, v[i].first, v[i].last));
+    return sum;
+}
+
+struct cover_sum cover_stream_sum(const struct cover_stream *s)
+{
+    struct cover_sum sum = { 0 };
+    for (uint32_t i = 0; i < s->n; i++)
+        sum = cover_sum_add(sum, writer_sum(s->id, &s->writers[i]));
+    return sum;
+}
+
+uint64_t cover_hash(const struct cover *c)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < c->n; i++)
+        sum += cover_stream_sum(&c->streams[i]).hash;
+    return sum;
+}
+
+bool cover_note(struct cover *c, const struct cover_run *r, uint64_t version)
+{
+    ASSERT(r->first >= 1);
+    struct cover_stream *s = stream_get(c, r->stream);
+    struct cover_writer *w = writer_get(s, r->origin, r->epoch, r->core);
+    bool one = r->first == r->last; /* then it is new or it is not */
+    struct cover_sum before = one ? (struct cover_sum){ 0 } : writer_sum(s->id, w);
+    if (!interval_set_add(&w->seqs, r->first, r->last)) return false;
+    struct cover_sum after = one ? sum_of(s->id, w, r->first, r->first) : writer_sum(s->id, w);
+    s->sum.count += after.count - before.count;
+    s->sum.hash += after.hash - before.hash;
+    ASSERT(version >= w->changed);
+    w->changed = version;
+    return true;
 }
 
 /* -- looking ---------------------------------------------------------------------------------------------- */
@@ -335,17 +401,6 @@ size_t cover_bytes(const struct cover *c)
         sum += s->cap * sizeof *s->writers;
         for (uint32_t k = 0; k < s->n; k++)
             sum += s->writers[k].seqs.cap * sizeof(struct interval);
-    }
-    return sum;
-}
-
-uint64_t cover_hash(const struct cover *c)
-{
-    uint64_t sum = 0;
-    struct cover_run r;
-    for (struct cover_iter it = { 0 }; cover_next(c, &it, &r);) {
-        uint64_t words[] = { r.stream, r.origin.u, r.epoch, r.core, r.first, r.last };
-        sum += hash64(str_n(words, sizeof words));
     }
     return sum;
 }

@@ -1,9 +1,19 @@
 /* A cover: which batches, by name (storage/names.h). For each (stream, origin, epoch, core) the set of numbers, as intervals: what
  * is written in order is one interval, however much it is.
  *
- * Writers lie sorted below their stream, streams sorted by id: 48 bytes a writer, which hold its first interval, 16 bytes an
+ * Writers lie sorted below their stream, streams sorted by id: 56 bytes a writer, which hold its first interval, 16 bytes an
  * interval where there are more. Equal covers have equal bytes, whatever order the names came in. Memory is plain malloc: a cover
  * made from bytes of others is bounded by the intervals that cover_get is told to take.
+ *
+ * Sums. Two covers are compared by how many names they have of a stream and by a hash of those. The hash is a sum modulo 2^64 over
+ * names, so it takes them in any order and grows by what is added: that of name number k of a writer is H(k) - H(k + 1), H being
+ * XXH3-64 of the writer and the number. Over an interval all but the ends cancel out, so an interval costs as much as a name, and the
+ * sum of any cover is found from its intervals alone. Different sets differ in the ends of their intervals, so in a sum of H of
+ * which one at least is there once only: equal by accident with a probability of 2^-64. (Nobody outside chooses what is hashed: nodes
+ * draw their ids and count.)
+ *
+ * A cover that is asked what is new in it is added to by cover_note alone, with versions that grow: it keeps the sum of each stream, and of
+ * each writer the version that changed it last.
  *
  * Plain data of one owner; no function yields. */
 #ifndef STORAGE_COVER_H
@@ -19,9 +29,12 @@ struct cover_writer {
     uint64_t epoch;
     uint32_t core;
     struct interval_set seqs; /* never empty */
+    uint64_t changed;         /* by cover_note; else 0 */
 };
+struct cover_sum { uint64_t count, hash; };
 struct cover_stream {
     uint64_t id;
+    struct cover_sum sum;         /* by cover_note; else nothing */
     uint32_t n, cap;              /* never 0 */
     struct cover_writer *writers; /* by (origin, epoch, core) */
 };
@@ -45,6 +58,10 @@ void cover_deinit(struct cover *c); /* empty afterwards */
 bool cover_add(struct cover *c, const struct batch_name *n);
 /* False: all of it was there. */
 bool cover_add_run(struct cover *c, const struct cover_run *r);
+/* The same in a cover of which no other function adds: with its sums, and a version that is not below those before. */
+bool cover_note(struct cover *c, const struct cover_run *r, uint64_t version);
+/* What writers have that changed after `version`, all of it, added to out. */
+void cover_since(const struct cover *c, uint64_t stream, uint64_t version, struct cover *out);
 bool cover_has_stream(const struct cover *c, uint64_t stream);
 bool cover_has(const struct cover *c, const struct batch_name *n);
 void cover_join(struct cover *to, const struct cover *from);       /* union */
@@ -59,9 +76,14 @@ uint64_t cover_count(const struct cover *c);     /* names in it; UINT64_MAX when
 uint64_t cover_stream_count(const struct cover_stream *s);
 uint32_t cover_intervals(const struct cover *c);
 size_t cover_bytes(const struct cover *c);       /* memory that it holds */
-/* Equal covers, equal hashes, on every machine: for digests. That of a cover of parts is the sum of theirs where no two parts
- * have the same writer. */
+/* Of all names, of those of a stream, of a run: on every machine the same. */
 uint64_t cover_hash(const struct cover *c);
+struct cover_sum cover_stream_sum(const struct cover_stream *s);
+static inline bool cover_sum_eq(struct cover_sum a, struct cover_sum b) { return a.count == b.count && a.hash == b.hash; }
+static inline struct cover_sum cover_sum_add(struct cover_sum a, struct cover_sum b)
+{
+    return (struct cover_sum){ a.count + b.count, a.hash + b.hash };
+}
 
 /* Walks intervals in the order of (stream, origin, epoch, core, number). From a zeroed iterator; the cover must not change. */
 struct cover_iter { uint32_t stream, writer, interval; };

@@ -74,6 +74,8 @@ uint64_t store_epoch(const struct store *s);
 MUST_CHECK err_t store_stream_add(struct store *s, const struct stream *st) MAY_YIELD;
 /* All that are known, into the arena, in the order they came. Any core. */
 void store_streams(const struct store *s, struct arena *a, struct stream **out, uint32_t *n);
+/* Of the ids of those of several nodes, in any order: equal where the same ones are known. Any core. */
+uint64_t store_streams_sum(const struct store *s);
 
 /* Logs, inserts and makes durable on the running core; batches of one request together: all or none are
  * acked. Borrowed until it returns (tables are referenced). ERR_NOSPC, ERR_OVERLOAD, ERR_IO as above. */

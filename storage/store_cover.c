@@ -1,7 +1,7 @@
 /* Names on their way, and names that are covered: see store_names.h for what is promised.
  *
- * A name's core (held_core) keeps it: a claim while it is on its way, then its place in the cover of the generation that its frame is
- * in, from the seal on in the cover of what is sealed. A request that this core names itself is kept by this core, so that
+ * A name's core (held_core) keeps it: a claim while it is on its way, then its place in the cover of all that the core has (held.all, which
+ * keeps sums and versions) and, until the seal, in that of the generation that its frame is in. A request that this core names itself is kept by this core, so that
  * the write path asks nobody.
  *
  *   _store/cover/<stream>   u8 version (1) | cover_put: the names of a stream whose generations are sealed, of all cores
@@ -34,7 +34,7 @@ struct name_waiter { /* in the frame of who waits */
 void held_init(struct held *n)
 {
     *n = (struct held){ 0 };
-    cover_init(&n->sealed);
+    cover_init(&n->all);
     cover_init(&n->by_all);
 }
 
@@ -44,7 +44,7 @@ void held_deinit(struct held *n)
     ASSERT(n->waiters == NULL);
     for (uint32_t i = 0; i < n->ngens; i++)
         cover_deinit(&n->gens[i].names);
-    cover_deinit(&n->sealed);
+    cover_deinit(&n->all);
     cover_deinit(&n->by_all);
     free(n->gens);
     free(n->next);
@@ -53,11 +53,12 @@ void held_deinit(struct held *n)
 
 /* -- what a core has ---------------------------------------------------------------------------------------------- */
 
-static bool has(const struct held *n, const struct batch_name *name)
+/* All that comes to be covered on this core comes through here. The version is taken and used without a yield between: who reads
+ * the counter and then looks at this core sees all that has that version or an older one. */
+static bool note(struct shard *sh, const struct cover_run *r)
 {
-    for (uint32_t i = n->ngens; i-- > 0;)
-        if (cover_has(&n->gens[i].names, name)) return true;
-    return cover_has(&n->sealed, name);
+    uint64_t version = atomic_fetch_add_explicit(&sh->store->cover_version, 1, memory_order_relaxed) + 1;
+    return cover_note(&sh->held.all, r, version);
 }
 
 static struct cover *held_gen(struct held *n, uint64_t generation)
@@ -77,8 +78,10 @@ void held_add(struct shard *sh, uint64_t generation, const struct batch_name *na
 {
     ASSERT(held_core(sh->store, name) == sh->core);
     ASSERT(generation > atomic_load_explicit(&sh->store->sealed_gen, memory_order_relaxed));
-    bool fresh = cover_add(held_gen(&sh->held, generation), name);
+    const struct cover_run r = { name->stream, name->origin, name->epoch, name->core, name->seq, name->seq };
+    bool fresh = note(sh, &r);
     ASSERT(fresh);
+    cover_add_run(held_gen(&sh->held, generation), &r);
     sh->held.intervals_most++;
     for (struct name_waiter *w = sh->held.waiters; w; w = w->next)
         if (cover_has(w->need, name) && --w->missing == 0) event_signal(&w->done);
@@ -145,9 +148,7 @@ static struct name_claim **claim_find(struct held *n, const struct batch_name *n
 static err_t check_room(struct held *n, uint32_t most)
 {
     if (n->intervals_most < most) return OK;
-    n->intervals_most = cover_intervals(&n->sealed);
-    for (uint32_t i = 0; i < n->ngens; i++)
-        n->intervals_most += cover_intervals(&n->gens[i].names);
+    n->intervals_most = cover_intervals(&n->all);
     if (n->intervals_most < most) return OK;
     metric_add(M_PUT_REFUSED, 1);
     return err_set(ERR_LIMIT, "what is covered here has %u gaps on this core, the most it takes: requests under names of others are refused",
@@ -159,7 +160,7 @@ static err_t claim_here(void *arg)
     struct name_call *c = arg;
     struct held *n = &shard_here(c->s)->held;
     for (;;) {
-        c->known = has(n, c->name);
+        c->known = cover_has(&n->all, c->name);
         if (c->known) return OK;
         struct name_claim *first = *claim_find(n, c->name);
         if (!first) break;
@@ -215,7 +216,7 @@ static err_t replay_here(void *arg)
 {
     struct name_call *c = arg;
     struct shard *sh = shard_here(c->s);
-    c->known = has(&sh->held, c->name);
+    c->known = cover_has(&sh->held.all, c->name);
     if (!c->known && c->covered) held_add(sh, c->generation, c->name);
     return OK;
 }
@@ -250,7 +251,6 @@ void held_sealed(struct shard *sh, uint64_t generation)
     while (i < n->ngens && n->gens[i].generation != generation)
         i++;
     if (i == n->ngens) return;
-    cover_join(&n->sealed, &n->gens[i].names);
     cover_deinit(&n->gens[i].names);
     memmove(n->gens + i, n->gens + i + 1, (--n->ngens - i) * sizeof *n->gens);
 }
@@ -325,7 +325,7 @@ void held_attach(struct shard *sh)
     struct cover_iter it = { 0 };
     struct cover_run r;
     while (cover_next(&sh->store->sealed, &it, &r))
-        if (r.core % sh->store->cores == sh->core) cover_add_run(&sh->held.sealed, &r);
+        if (r.core % sh->store->cores == sh->core) note(sh, &r);
 }
 
 /* -- what is asked ---------------------------------------------------------------------------------------------------- */
@@ -348,10 +348,7 @@ static void pick(const struct cover_call *c, const struct cover *from)
 static err_t cover_here(void *arg)
 {
     const struct cover_call *c = arg;
-    const struct held *n = &shard_here(c->s)->held;
-    pick(c, &n->sealed);
-    for (uint32_t i = 0; i < n->ngens; i++)
-        pick(c, &n->gens[i].names);
+    pick(c, &shard_here(c->s)->held.all);
     return OK;
 }
 
@@ -363,6 +360,90 @@ err_t store_cover(struct store *s, const uint64_t *streams, uint32_t n, struct c
     return OK;
 }
 
+struct sums_call {
+    struct store *s;
+    struct store_sums *out;
+};
+
+void store_sums_deinit(struct store_sums *v)
+{
+    free(v->v);
+    *v = (struct store_sums){ 0 };
+}
+
+const struct stream_sum *store_sums_find(const struct store_sums *v, uint64_t stream)
+{
+    uint32_t lo = 0, hi = v->n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (v->v[mid].stream < stream) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo < v->n && v->v[lo].stream == stream ? &v->v[lo] : NULL;
+}
+
+/* Both lists ascend. */
+static void join_sums(struct store_sums *to, const struct cover *from)
+{
+    uint32_t n = 0, i = 0, k = 0;
+    struct stream_sum *v = malloc(((size_t)to->n + from->n + 1) * sizeof *v);
+    ASSERT(v != NULL);
+    while (i < to->n || k < from->n) {
+        bool ours = i < to->n && (k == from->n || to->v[i].stream <= from->streams[k].id);
+        bool theirs = k < from->n && (i == to->n || from->streams[k].id <= to->v[i].stream);
+        v[n] = ours ? to->v[i++] : (struct stream_sum){ .stream = from->streams[k].id };
+        if (theirs) v[n].sum = cover_sum_add(v[n].sum, from->streams[k++].sum);
+        n++;
+    }
+    free(to->v);
+    to->v = v;
+    to->n = n;
+}
+
+static err_t sums_here(void *arg)
+{
+    const struct sums_call *c = arg;
+    const struct cover *all = &shard_here(c->s)->held.all;
+    for (uint32_t i = 0; i < all->n; i++)
+        ASSERT_HOT(cover_sum_eq(all->streams[i].sum, cover_stream_sum(&all->streams[i])));
+    join_sums(c->out, all);
+    return OK;
+}
+
+err_t store_sums(struct store *s, struct store_sums *out)
+{
+    struct sums_call c = { s, out };
+    ASSERT(out->n == 0);
+    out->version = atomic_load_explicit(&s->cover_version, memory_order_relaxed);
+    for (unsigned core = 0; core < s->cores; core++)
+        TRY(rt_call(core, RT_INGEST, sums_here, &c));
+    return OK;
+}
+
+struct since_call {
+    struct store *s;
+    const struct stream_since *streams;
+    uint32_t n;
+    struct cover *out;
+};
+
+static err_t since_here(void *arg)
+{
+    const struct since_call *c = arg;
+    for (uint32_t i = 0; i < c->n; i++)
+        cover_since(&shard_here(c->s)->held.all, c->streams[i].stream, c->streams[i].version, c->out);
+    return OK;
+}
+
+err_t store_cover_since(struct store *s, const struct stream_since *streams, uint32_t n, struct cover *out, uint64_t *version)
+{
+    struct since_call c = { s, streams, n, out };
+    *version = atomic_load_explicit(&s->cover_version, memory_order_relaxed);
+    for (unsigned core = 0; core < s->cores; core++)
+        TRY(rt_call(core, RT_INGEST, since_here, &c));
+    return OK;
+}
+
 struct wait_call {
     struct store *s;
     struct cover need; /* of this core's */
@@ -371,15 +452,9 @@ struct wait_call {
 
 static uint64_t missing_of(const struct held *n, const struct cover *need)
 {
-    struct cover left, next;
+    struct cover left;
     cover_init(&left);
-    cover_minus(need, &n->sealed, &left);
-    for (uint32_t i = 0; i < n->ngens && !cover_empty(&left); i++) {
-        cover_init(&next);
-        cover_minus(&left, &n->gens[i].names, &next);
-        cover_deinit(&left);
-        left = next;
-    }
+    cover_minus(need, &n->all, &left);
     uint64_t missing = cover_count(&left);
     cover_deinit(&left);
     return missing;
@@ -396,7 +471,7 @@ void held_taken_here(struct shard *sh, const struct cover *taken)
     struct cover_iter it = { 0 };
     struct cover_run r;
     while (cover_next(taken, &it, &r))
-        if (r.core % sh->store->cores == sh->core) cover_add_run(&n->sealed, &r);
+        if (r.core % sh->store->cores == sh->core) note(sh, &r);
     n->intervals_most += cover_intervals(taken);
     for (struct name_waiter *w = n->waiters; w; w = w->next) {
         w->missing = missing_of(n, w->need);

@@ -109,8 +109,8 @@ struct name_waiter;
 struct held {
     struct name_gen *gens; /* by generation */
     uint32_t ngens, gens_cap;
-    struct cover sealed;
-    uint32_t intervals_most; /* there are no more in all of these */
+    struct cover all;        /* these, and what is sealed: by cover_note */
+    uint32_t intervals_most; /* there are no more in it */
     struct name_claim *claims;
     struct name_waiter *waiters;
     struct name_next *next; /* of the names that this core gives */
@@ -229,10 +229,12 @@ struct store {
     _Atomic bool failed;
     node_id node;
     uint64_t epoch, own_stream;  /* own_stream: of this node alone */
+    _Atomic uint64_t cover_version; /* of the last name that came to be covered in this life, on any core */
     _Atomic uint64_t frozen;     /* the stream that is taken from another node (stream_copy.h): no batch of it is logged. 0 = none */
     _Atomic uint64_t thaws;      /* how often one was frozen and is not any more: what a request found out before does not hold after it */
     struct stream *streams;      /* [STREAMS_MAX], as they came: written by core 0, one that is counted never changes */
     _Atomic uint32_t nstreams;
+    _Atomic uint64_t streams_sum; /* store_streams_sum */
     struct {
         _Atomic enum disk_level level;
         _Atomic double used;      /* share */

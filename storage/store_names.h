@@ -46,6 +46,29 @@ void store_name_next(struct store *s, uint64_t stream, struct batch_name *out);
 
 /* What is covered, of those streams (NULL: of all), added to out. What is covered when it is called is in it. */
 MUST_CHECK err_t store_cover(struct store *s, const uint64_t *streams, uint32_t n, struct cover *out) MAY_YIELD;
+/* How much is covered of each stream that anything is covered of: sums as in cover.h, which cost nothing but the asking. Kept with each name that
+ * comes to be covered, found from the intervals at start; builds that check much (ASSERT_HOT) find them from the intervals
+ * every time they are asked for, and abort where they differ.
+ *
+ * Versions. Each name that comes to be covered has a version of this life of the store (store_epoch), which grows. All that has the version
+ * told, or an older one, is in what is told with it; what is newer may be. */
+struct stream_sum {
+    uint64_t stream;
+    struct cover_sum sum;
+};
+struct store_sums {
+    uint32_t n;
+    struct stream_sum *v; /* by stream; malloc'd */
+    uint64_t version;
+};
+/* Into an empty one. */
+MUST_CHECK err_t store_sums(struct store *s, struct store_sums *out) MAY_YIELD;
+void store_sums_deinit(struct store_sums *v);
+/* NULL: nothing is covered of it. */
+const struct stream_sum *store_sums_find(const struct store_sums *v, uint64_t stream);
+/* What became covered of these streams after the versions, and perhaps more, added to out: all that writers have of whom anything did. */
+struct stream_since { uint64_t stream, version; };
+MUST_CHECK err_t store_cover_since(struct store *s, const struct stream_since *streams, uint32_t n, struct cover *out, uint64_t *version) MAY_YIELD;
 /* Until all of `need` is covered. ERR_TIMEOUT at the deadline. */
 MUST_CHECK err_t store_cover_wait(struct store *s, const struct cover *need, mono_ns deadline) MAY_YIELD;
 

@@ -5,6 +5,7 @@
  *   _store/stream/<id>   struct stream_record
  * Streams stay: rows of one may be on this node for as long as retention keeps them. */
 #include "base/core/assert.h"
+#include "base/core/hash.h"
 #include "storage/store_int.h"
 
 #include <inttypes.h>
@@ -45,6 +46,7 @@ static void know(struct store *s, const struct stream *st)
     uint32_t n = atomic_load(&s->nstreams);
     ASSERT(n < STREAMS_MAX);
     s->streams[n] = *st;
+    if (st->n > 1) atomic_fetch_add_explicit(&s->streams_sum, hash_u64(st->id), memory_order_relaxed);
     atomic_store_explicit(&s->nstreams, n + 1, memory_order_release);
 }
 
@@ -216,6 +218,11 @@ err_t store_stream_add(struct store *s, const struct stream *st)
     if (store_stream_known(s, st->id)) return OK;
     if (!is_made(st)) return err_set(ERR_INVALID, "stream %016" PRIx64 " of %u members is not what its members make", st->id, st->n);
     return rt_call(0, RT_INGEST, add_here, &c);
+}
+
+uint64_t store_streams_sum(const struct store *s)
+{
+    return atomic_load_explicit(&s->streams_sum, memory_order_relaxed);
 }
 
 void store_streams(const struct store *s, struct arena *a, struct stream **out, uint32_t *n)

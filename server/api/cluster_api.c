@@ -2,6 +2,7 @@
 
 #include "base/core/json_out.h"
 #include "cluster/drain.h"
+#include "cluster/fanout.h"
 #include "cluster/reach.h"
 #include "server/api/deletes_allowed.h"
 #include "storage/cover.h"
@@ -67,74 +68,61 @@ static void put_member(struct json_out *j, const struct cluster_opinion *o, node
     json_obj_end(j);
 }
 
-/* What a member has. */
+/* What a member has, as it says. */
 struct having {
-    struct cluster *c;
     node_id id;
-    bool known;
-    struct cover cover;
+    bool asked, known;
+    struct said said;
+};
+struct asking {
+    const struct cluster_api *api;
+    struct having *v;
 };
 
-static void ask_one(void *arg)
+static void ask_one(void *ctx, uint32_t i)
 {
-    struct having *h = arg;
-    struct said said;
-    said_init(&said);
-    h->known = reach_ask(h->c, h->id, NULL, 0, mono_add(rt_now(), (int64_t)CLUSTER_ASK_MS * NS_PER_MS), &said) == OK;
-    if (h->known) cover_join(&h->cover, &said.have);
-    said_deinit(&said);
+    const struct asking *all = ctx;
+    struct having *h = &all->v[i];
+    const struct question q = { .forms = REACH_SUMS };
+    mono_ns latest = mono_add(rt_now(), (int64_t)CLUSTER_ASK_MS * NS_PER_MS);
+    if (!h->asked) return;
+    if (h->id.u == cluster_self(all->api->cluster).u) h->known = store_sums(all->api->store, &h->said.sums) == OK;
+    else h->known = reach_ask(all->api->cluster, h->id, &q, latest, &h->said) == OK;
 }
 
 /* This node, and of the others those that are alive. */
 static err_t ask_all(const struct cluster_api *api, const struct map *map, struct having *v, bool everywhere) MAY_YIELD
 {
-    const struct fiber_opts fo = { .name = "cluster", .class = RT_MEMBERSHIP, .deadline = fiber_deadline() };
-    struct scope scope;
-    err_t e = OK;
-    scope_init(&scope, fiber_scope());
-    for (uint32_t i = 0; e == OK && everywhere && i < map->n; i++)
-        if (map->v[i].id.u != map->self.u && member_is_live(&map->v[i])) e = fiber_start(&scope, &fo, ask_one, &v[i]);
-    for (uint32_t i = 0; e == OK && i < map->n; i++) {
-        if (map->v[i].id.u != map->self.u) continue;
-        e = store_cover(api->store, NULL, 0, &v[i].cover);
-        v[i].known = e == OK;
-    }
-    if (e != OK) scope_cancel(&scope);
-    struct err_record why = *err_record();
-    err_t joined = scope_join(&scope);
-    scope_deinit(&scope);
-    *err_record() = why;
-    return e != OK ? e : joined;
+    struct asking all = { api, v };
+    for (uint32_t i = 0; i < map->n; i++)
+        v[i].asked = map->v[i].id.u == map->self.u || (everywhere && member_is_live(&map->v[i]));
+    const struct fanout f = { .name = "cluster", .class = RT_MEMBERSHIP, .n = map->n, .ctx = &all, .one = ask_one };
+    return fanout_run(&f);
 }
 
-static uint64_t count_of(const struct cover *c, uint64_t stream)
+static uint64_t count_of(const struct having *v, uint64_t stream)
 {
-    struct cover one;
-    cover_init(&one);
-    cover_pick(c, &stream, 1, &one);
-    uint64_t n = cover_count(&one);
-    cover_deinit(&one);
-    return n;
+    const struct stream_sum *one = store_sums_find(&v->said.sums, stream);
+    return one ? one->sum.count : 0;
 }
 
+/* all: the most that one of them has. */
 static void put_having(struct json_out *j, const struct having *v, uint32_t n, uint64_t stream)
 {
-    struct cover all;
-    cover_init(&all);
+    uint64_t all = 0;
     json_keyz(j, "have");
     json_arr(j);
     for (uint32_t i = 0; i < n; i++) {
         if (!v[i].known) continue;
-        cover_pick(&v[i].cover, &stream, 1, &all);
+        all = MAX(all, count_of(&v[i], stream));
         json_obj(j);
         json_keyz(j, "node");
         json_id(j, v[i].id.u);
-        put_number(j, "batches", (int64_t)count_of(&v[i].cover, stream));
+        put_number(j, "batches", (int64_t)count_of(&v[i], stream));
         json_obj_end(j);
     }
     json_arr_end(j);
-    put_number(j, "all", (int64_t)cover_count(&all));
-    cover_deinit(&all);
+    put_number(j, "all", (int64_t)all);
 }
 
 static void put_stream(struct json_out *j, const struct stream *st, const struct map *map, const struct having *v, bool everywhere)
@@ -148,7 +136,7 @@ static void put_stream(struct json_out *j, const struct stream *st, const struct
         json_id(j, st->members[k].u);
     json_arr_end(j);
     for (uint32_t i = 0; i < map->n; i++)
-        if (map->v[i].id.u == map->self.u) put_number(j, "here", (int64_t)count_of(&v[i].cover, st->id));
+        if (map->v[i].id.u == map->self.u) put_number(j, "here", (int64_t)count_of(&v[i], st->id));
     if (everywhere) put_having(j, v, map->n, st->id);
     json_obj_end(j);
 }
@@ -204,8 +192,8 @@ static err_t show_cluster(struct http_request *rq, struct http_response *rs)
     struct map *map = cluster_map(api->cluster);
     struct having *v = ARENA_ARRAY(rq->arena, struct having, map->n);
     for (uint32_t i = 0; i < map->n; i++) {
-        v[i] = (struct having){ .c = api->cluster, .id = map->v[i].id };
-        cover_init(&v[i].cover);
+        v[i] = (struct having){ .id = map->v[i].id };
+        said_init(&v[i].said);
     }
     err_t e = ask_all(api, map, v, everywhere);
     json_init(&j, &rs->body);
@@ -213,7 +201,7 @@ static err_t show_cluster(struct http_request *rq, struct http_response *rs)
     rs->content_type = "application/json";
     struct err_record why = *err_record();
     for (uint32_t i = 0; i < map->n; i++)
-        cover_deinit(&v[i].cover);
+        said_deinit(&v[i].said);
     map_put(map);
     *err_record() = why;
     return e;

@@ -1,6 +1,7 @@
 #include "base/core/assert.h"
 #include "base/core/bytes_in.h"
 #include "cluster/cluster_int.h"
+#include "cluster/reach.h"
 #include "tests/cluster/script.h"
 
 #include <stdio.h>
@@ -87,13 +88,16 @@ err_t ask_holding(struct world *w, unsigned node, struct holding *out)
     buf_init(&answer, ANSWER_MAX, NULL);
     out->n = 0;
     cover_init(&out->cover);
-    err_t e = call(w, node, METHOD_COVER, str_n("\0", 1), &answer);
+    const uint8_t all_names[] = { REACH_NAMES, [18 - 1] = 0 }; /* nothing is known here, of no life, of all streams */
+    err_t e = call(w, node, METHOD_COVER, str_n(all_names, sizeof all_names), &answer);
     struct bytes_in in = bytes_in_of(buf_view(&answer));
     if (e == OK) {
         out->n = bytes_in_count(&in, 9);
         ASSERT(out->n <= ARRAY_LEN(out->streams));
         for (uint32_t i = 0; e == OK && i < out->n; i++)
             e = stream_get_bytes(&in, &out->streams[i]);
+        bytes_in_u64(&in); /* its life, and the version */
+        bytes_in_varint(&in);
         if (e == OK) e = cover_get(&in, COVER_INTERVALS_MAX, &out->cover);
     }
     buf_deinit(&answer);
