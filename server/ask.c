@@ -1,5 +1,6 @@
 #include "server/ask.h"
 
+#include "server/api/control.h"
 #include "server/doors.h"
 
 #include <errno.h>
@@ -40,10 +41,11 @@ static err_t dial(const struct config *c, int *out)
 }
 
 /* Until the node closes, or the answer is as long as it may be. */
-static err_t exchange(int fd, const char *request, struct buf *answer)
+static err_t exchange(int fd, const char *request, const struct control *control, struct buf *answer)
 {
     char head[512], piece[ASK_READ];
-    int len = snprintf(head, sizeof head, "%s HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\nConnection: close\r\n\r\n", request);
+    int len = snprintf(head, sizeof head, "%s HTTP/1.1\r\nHost: localhost\r\n%s%s%sContent-Length: 0\r\nConnection: close\r\n\r\n", request,
+                       control->secret[0] ? CONTROL_HEADER ": " : "", control->secret, control->secret[0] ? "\r\n" : "");
     if (len < 0 || (size_t)len >= sizeof head) return err_set(ERR_INVALID, "too long: %s", request);
     ssize_t got = send(fd, head, (size_t)len, MSG_NOSIGNAL);
     while (got > 0 && !answer->failed) {
@@ -56,9 +58,11 @@ static err_t exchange(int fd, const char *request, struct buf *answer)
 err_t ask_node(const struct config *c, const char *request, struct buf *answer, int *status, struct str *body)
 {
     static const char version[] = "HTTP/1.1 ";
+    struct control control;
     int fd;
+    control_find(config_text(c, CFG_DATA_DIR), &control);
     TRY(dial(c, &fd));
-    err_t e = exchange(fd, request, answer);
+    err_t e = exchange(fd, request, &control, answer);
     close(fd);
     TRY(e);
     buf_byte(answer, 0);

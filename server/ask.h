@@ -1,5 +1,5 @@
 /* Asking the node that runs with the same settings, from a process of its own: for verbs of the program, and for containers, which have no
- * curl. Blocks: not for fibers. */
+ * curl. Where the node's data directory can be read, the request has its secret (control.h). Blocks: not for fibers. */
 #ifndef SERVER_ASK_H
 #define SERVER_ASK_H
 

@@ -153,7 +153,7 @@ static void fill_contexts(struct doors *d, struct contexts *c, bool deletes)
                                          .query_bytes_max = one, .timeout_ns = timeout_ns, .tasks = c->tasks, .deletes = deletes };
     c->native = (struct native_ctx){ .store = d->store, .cluster = d->cluster, .budget = d->query_budget, .query_bytes_max = one,
                                      .timeout_ns = timeout_ns, .tasks = c->tasks, .deletes = deletes };
-    c->cluster = (struct cluster_api){ d->config, d->store, d->cluster };
+    c->cluster = (struct cluster_api){ d->config, d->store, d->cluster, &d->control };
 }
 
 static void lay_all(struct doors *d, struct contexts *c)

@@ -6,6 +6,7 @@
 #include "base/core/config.h"
 #include "base/net/http_server.h"
 #include "cluster/cluster.h"
+#include "server/api/control.h"
 #include "server/api/ui.h"
 
 enum door { DOOR_OTLP_GRPC, DOOR_OTLP_HTTP, DOOR_PROMETHEUS, DOOR_TEMPO, DOOR_QUICKWIT, DOOR_UI, DOORS };
@@ -16,6 +17,7 @@ struct doors {
     struct admin_state *admin;
     struct store *store;
     struct cluster *cluster;
+    struct control control;
     struct budget *query_budget, *ingest_budget;
     struct http_api apis[DOORS][DOOR_APIS_MAX];
     struct http_router routers[DOORS];  /* of apis */

@@ -238,11 +238,18 @@ static err_t serve(void)
     return OK;
 }
 
+static err_t make_control(void *arg)
+{
+    control_make(config_text(node.config, CFG_DATA_DIR), arg);
+    return OK;
+}
+
 static err_t node_main(void *arg)
 {
     (void)arg;
     event_init(&node.stop);
     TRY(node_lock(config_text(node.config, CFG_DATA_DIR), &node.lock));
+    TRY(rt_offload(make_control, &node.doors.control));
     log_info("node.start", "version=%s backend=%s reason=\"%s\" cores=%u", TERCET_VERSION,
              rt_backend_name(), rt_backend_reason(), rt_cores());
     node.admin.backend = rt_backend_name();

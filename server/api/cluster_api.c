@@ -207,12 +207,14 @@ static err_t show_cluster(struct http_request *rq, struct http_response *rs)
     return e;
 }
 
-static err_t check_allowed(const struct cluster_api *api)
+static err_t check_allowed(const struct cluster_api *api, const struct http_request *rq)
 {
     bool allowed;
+    if (control_is(api->control, http_header(rq, CONTROL_HEADER))) return OK;
     TRY(deletes_allowed(api->config, &allowed));
     if (allowed) return OK;
-    return err_set(ERR_FORBIDDEN, "requests may not drain or forget nodes here: this node listens for others and knows no users; the setting api.deletes=on allows it");
+    return err_set(ERR_FORBIDDEN, "requests may not drain or forget nodes here: this node listens for others and knows no users. `tercet cluster drain` and "
+                   "`forget` may, when they are given the node's data directory (--data) and can read it; so may all with the setting api.deletes=on");
 }
 
 static err_t post_drain(struct http_request *rq, struct http_response *rs)
@@ -220,7 +222,7 @@ static err_t post_drain(struct http_request *rq, struct http_response *rs)
     const struct cluster_api *api = rq->user;
     struct drain_state state;
     struct json_out j;
-    TRY(check_allowed(api));
+    TRY(check_allowed(api, rq));
     TRY(cluster_drain(api->cluster, &state));
     json_init(&j, &rs->body);
     json_obj(&j);
@@ -241,7 +243,7 @@ static err_t post_forget(struct http_request *rq, struct http_response *rs)
     uint8_t bytes[8];
     node_id id = { 0 };
     struct json_out j;
-    TRY(check_allowed(api));
+    TRY(check_allowed(api, rq));
     if (!http_param(rq, "node", 0, &text) || text.n != 16 || !str_from_hex(text, bytes, sizeof bytes))
         return err_set(ERR_INVALID, "node=ID is wanted, 16 hex digits as GET /api/cluster shows them");
     for (unsigned i = 0; i < sizeof bytes; i++)

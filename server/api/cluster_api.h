@@ -3,13 +3,16 @@
  *     "backend","weight","health","since_ms","http_port_offset","connected","rtt_us"}],"streams":[{"id","members":[...],"here":batches that
  *     this node has}]}
  * With everywhere=true the living members are asked what they have, for at most CLUSTER_ASK_MS; each stream has besides
- *     "all":batches that anybody asked has,"have":[{"node","batches"}] of those that answered, this node included. */
+ *     "all":batches that anybody asked has,"have":[{"node","batches"}] of those that answered, this node included.
+ * POST /api/cluster/drain and /api/cluster/forget?node=ID, where api.deletes allows it or the request has the node's secret (control.h). The first may
+ * be sent again: {"state":"draining" or "drained","node","streams","covered": those of them that enough others have}. */
 #ifndef SERVER_API_CLUSTER_API_H
 #define SERVER_API_CLUSTER_API_H
 
 #include "base/core/config.h"
 #include "base/net/http_server.h"
 #include "cluster/cluster.h"
+#include "server/api/control.h"
 
 enum { CLUSTER_ASK_MS = 1500 };
 
@@ -17,6 +20,7 @@ struct cluster_api {
     const struct config *config;
     struct store *store;
     struct cluster *cluster;
+    const struct control *control;
 };
 extern const struct http_route cluster_routes[];
 extern const uint32_t cluster_nroutes;

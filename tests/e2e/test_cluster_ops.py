@@ -1,5 +1,6 @@
 """What an operator does to a cluster that is in use, by its own verbs: a node of four is drained and taken away, three are restarted one after the
 other. Writers and readers go on at every node that runs; a reader that gets an error or an answer that lacks something is wrong."""
+import os
 import subprocess
 
 from clusters import Traffic, check_stored, partial
@@ -77,6 +78,30 @@ def test_drained_is_not_so_for_good(make_cluster):
     assert eventually(lambda: health(three[0], three[2]) == "well" and three[0].members()[three[2].id]["weight"] == 100), three[0].members()
     for n in three.nodes:
         check_stored(n, "traffic", traffic.acked)
+
+
+def test_only_who_reads_the_directory_may_drain(make_cluster):
+    """Nodes that listen for others refuse requests to drain and forget; the verb with the node's directory may: it sends the secret in it."""
+    three = make_cluster(args=["--set", "api.deletes=off"]).start()
+    secret = os.path.join(three[2].data, "control")
+    assert os.stat(secret).st_mode & 0o777 == 0o600
+    for headers in ({}, {"x-tercet-control": "0" * 32}, {"x-tercet-control": ""}, {"x-tercet-control": open(os.path.join(three[1].data, "control")).read()}):
+        for path in ("drain", f"forget?node={three[1].id}"):
+            a = three[2].post("ui", f"/api/cluster/{path}", {}, headers=headers)
+            assert a.status == 403 and b"--data" in a.body, (headers, path, a)
+    code, _, err = verb(three[2], "drain")
+    assert code == 1 and "answers 403" in err, err
+    three[1].kill()
+    three.wait_state(three[1], "dead")
+    code, text, err = verb(three[2], "forget", three[1].id, "--data", three[2].data)
+    assert code == 0 and "is forgotten" in text, (code, text, err)
+    three[1].start()
+    code, text, err = verb(three[2], "drain", "--data", three[2].data)
+    assert code == 0 and "drained: others have all" in text, (code, text, err)
+    before = open(secret).read()
+    assert three[2].stop() == 0
+    three[2].start()
+    assert open(secret).read() != before
 
 
 def test_rolling_restart_moves_nothing(make_cluster):

@@ -1,4 +1,5 @@
 """See tests/k8s/run."""
+import copy
 import os
 import re
 import sys
@@ -76,12 +77,16 @@ def joining():
     assert args[args.index("--join") + 1] == "tercet-nodes:7946" and args[args.index("--data") + 1] == CONTAINER["volumeMounts"][0]["mountPath"]
 
 
-def settings():
-    """Every variable is a setting of the table."""
+def setting_names():
     names = {"TERCET_" + n.upper().replace(".", "_") for n in re.findall(r'^CONFIG\(\w+, "([\w.]+)"', text("base/core/config.def"), re.M)}
     assert len(names) > 50
+    return names
+
+
+def settings():
+    """Every variable is a setting of the table."""
     for e in CONTAINER["env"]:
-        assert e["name"] in names, e["name"]
+        assert e["name"] in setting_names(), e["name"]
 
 
 def probes():
@@ -112,8 +117,51 @@ def hardened():
     assert at == pod["seccompProfile"] and os.path.exists(f"{ROOT}/demo/docker/seccomp.json")
 
 
+def place(at, path):
+    """The list or map of the last word of a JSON pointer, and that word."""
+    *way, last = path.strip("/").split("/")
+    for key in way:
+        at = at[int(key)] if isinstance(at, list) else at[key]
+    return at, last
+
+
+def patched(*components):
+    """The nodes with the patches of these components."""
+    nodes = copy.deepcopy(NODES)
+    for name in components:
+        component = yaml.safe_load(text(f"k8s/{name}/kustomization.yaml"))
+        assert component["kind"] == "Component" and len(component["patches"]) == 1
+        assert component["patches"][0]["target"] == {"kind": "StatefulSet", "name": "tercet"}
+        for op in yaml.safe_load(component["patches"][0]["patch"]):
+            at, last = place(nodes, op["path"])
+            if (op["op"], last) == ("add", "-"):
+                at.append(op["value"])
+            else:
+                assert op["op"] == "replace" and last in at, op
+                at[last] = op["value"]
+    return nodes
+
+
+def components():
+    """Each alone and all together: what kinds allow, settings of the table, and files where a Secret is mounted."""
+    have = sorted(d for d in os.listdir(f"{ROOT}/k8s") if os.path.isdir(f"{ROOT}/k8s/{d}"))
+    assert have == ["io-uring", "keys", "tls"], have
+    for some in [*([name] for name in have), have]:
+        nodes = patched(*some)
+        for version in VERSIONS:
+            kubernetes_validate.validate(nodes, version, strict=True)
+        pod = nodes["spec"]["template"]["spec"]
+        container, = pod["containers"]
+        names = [e["name"] for e in container["env"]]
+        assert len(set(names)) == len(names) and set(names) <= setting_names(), names
+        mounts = {m["mountPath"]: m["name"] for m in container["volumeMounts"]}
+        assert set(mounts.values()) == {v["name"] for v in pod["volumes"]} | {"data"}
+        files = [e["value"] for e in container["env"] if str(e.get("value")).startswith("/")]
+        assert len(files) == ("keys" in some) + 3 * ("tls" in some) and all(os.path.dirname(f) in mounts for f in files), files
+
+
 passed = failed = 0
-for check in (schemas, listed, selectors, ports, joining, settings, probes, quorum_survives, hardened):
+for check in (schemas, listed, selectors, ports, joining, settings, probes, quorum_survives, hardened, components):
     try:
         check()
         passed += 1
