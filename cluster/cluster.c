@@ -408,6 +408,7 @@ static err_t own_meta(const struct cluster_opts *o, struct member_meta *out)
     *out = (struct member_meta){ .weight = o->weight, .partitions = o->partitions, .http_port_base = o->port_offset };
     TRY(io_addr_parse(host, o->gossip_port, &out->gossip));
     TRY(io_addr_parse(host, o->rpc_port, &out->rpc));
+    out->disk_percent = MEMBER_DISK_UNKNOWN;
     snprintf(out->zone, sizeof out->zone, "%s", o->zone);
     snprintf(out->version, sizeof out->version, "%s", o->version);
     snprintf(out->backend, sizeof out->backend, "%s", o->backend);

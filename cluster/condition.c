@@ -54,6 +54,7 @@ static void look_fiber(void *arg)
         condition_look(&now, &s, rt_now());
         if (now.degraded != was) log_warn("node.degraded", "%s", now.degraded ? "commits of the log take over a second: others read from other nodes" : "over");
         digest(c);
+        c->meta.disk_percent = s.disk_used > 0 ? (uint8_t)(s.disk_used * 100) : MEMBER_DISK_UNKNOWN;
         if (c->meta.health <= MEMBER_DEGRADED) c->meta.health = now.degraded ? MEMBER_DEGRADED : MEMBER_WELL;
         tell(c);
     }

@@ -37,8 +37,11 @@ struct member_meta {
     uint8_t health;           /* enum member_health; a newer version may know more */
     uint64_t cover_hash;      /* digest of what it holds */
     uint64_t http_port_base;  /* port offset, for people */
+    uint8_t disk_percent;     /* of its file system that is used; MEMBER_DISK_UNKNOWN */
     uint8_t gossip_version;   /* the newest that it understands; swim_io sets its own */
 };
+
+enum { MEMBER_DISK_UNKNOWN = 255 };
 
 struct member {
     node_id id;

@@ -381,7 +381,7 @@ err_t swim_meta(struct swim *s, mono_ns now, const struct member_meta *m)
     TRY(meta_ok(&with));
     s->meta_waits = false;
     if (same_but_cover(mine, &with)) {
-        if (mine->cover_hash == with.cover_hash) return OK;
+        if (mine->cover_hash == with.cover_hash && mine->disk_percent == with.disk_percent) return OK;
         if (t < s->meta_at) { /* see 9. of swim.h */
             s->meta_waits = true;
             s->meta_cover = with.cover_hash;

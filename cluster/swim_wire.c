@@ -298,8 +298,9 @@ static size_t put_meta(uint8_t *to, const struct member_meta *m)
     put_u64(to + n, m->cover_hash);
     n += 8;
     n += varint_put(to + n, m->http_port_base);
-    to[n] = m->gossip_version;
-    return n + 1;
+    to[n++] = m->gossip_version;
+    to[n++] = m->disk_percent;
+    return n;
 }
 
 static bool get_meta(struct bytes_in *in, struct member_meta *m)
@@ -314,6 +315,7 @@ static bool get_meta(struct bytes_in *in, struct member_meta *m)
     m->cover_hash = bytes_in_u64(in);
     m->http_port_base = bytes_in_varint(in);
     m->gossip_version = bytes_in_u8(in);
+    m->disk_percent = bytes_in_u8(in);
     m->weight = (uint32_t)weight;
     m->partitions = (uint32_t)partitions;
     return !in->bad && m->gossip.n && weight <= UINT32_MAX && partitions <= UINT32_MAX;

@@ -52,12 +52,15 @@ static void show_time(int64_t ms, char out[CELL_MAX])
 
 static void show_member(const struct json_val *m)
 {
-    char id[CELL_MAX], state[CELL_MAX], since[CELL_MAX], zone[CELL_MAX], version[CELL_MAX], backend[CELL_MAX], health[CELL_MAX], rtt[CELL_MAX], at[CELL_MAX];
+    char id[CELL_MAX], state[CELL_MAX], since[CELL_MAX], zone[CELL_MAX], version[CELL_MAX], backend[CELL_MAX], health[CELL_MAX], rtt[CELL_MAX], disk[CELL_MAX], at[CELL_MAX];
     show_time(number_of(m, "since_ms"), since);
+    const struct json_val *disk_used = json_get(m, "disk_percent");
+    if (disk_used && disk_used->type != JSON_NULL) snprintf(disk, sizeof disk, "%lld %%", (long long)number_of(m, "disk_percent"));
+    else snprintf(disk, sizeof disk, "-");
     snprintf(rtt, sizeof rtt, true_of(m, "connected") ? "%.2f ms" : "-", (double)number_of(m, "rtt_us") / 1e3);
-    printf("%-16s %c %-8s %-8s %-12s %-12s %-9s %-9s %6lld %9s  %s\n", text_of(m, "id", id), true_of(m, "self") ? '*' : ' ', text_of(m, "state", state),
+    printf("%-16s %c %-8s %-8s %-12s %-12s %-9s %-9s %6lld %5s %9s  %s\n", text_of(m, "id", id), true_of(m, "self") ? '*' : ' ', text_of(m, "state", state),
            since, text_of(m, "zone", zone), text_of(m, "version", version), text_of(m, "backend", backend), text_of(m, "health", health),
-           (long long)number_of(m, "weight"), rtt, text_of(m, "address", at));
+           (long long)number_of(m, "weight"), disk, rtt, text_of(m, "address", at));
 }
 
 /* What one node has of a stream; a member that did not answer has a "?". */
@@ -93,7 +96,7 @@ static void show(const struct json_val *doc)
     else
         printf("cluster \"%s\": each row on %lld nodes, acknowledged by %lld\n\n", text_of(doc, "label", text), (long long)number_of(doc, "replicas"),
                (long long)number_of(doc, "write_quorum"));
-    printf("%-16s   %-8s %-8s %-12s %-12s %-9s %-9s %6s %9s  %s\n", "NODE", "STATE", "FOR", "ZONE", "VERSION", "BACKEND", "HEALTH", "WEIGHT", "RTT", "GOSSIP");
+    printf("%-16s   %-8s %-8s %-12s %-12s %-9s %-9s %6s %5s %9s  %s\n", "NODE", "STATE", "FOR", "ZONE", "VERSION", "BACKEND", "HEALTH", "WEIGHT", "DISK", "RTT", "GOSSIP");
     if (members) JSON_EACH (v, members)
         show_member(v);
     printf("\n%-16s %12s  %s\n", "STREAM", "BATCHES", "THAT MEMBERS HAVE");

@@ -60,6 +60,9 @@ static void put_member(struct json_out *j, const struct cluster_opinion *o, node
     put_text(j, "backend", m->meta.backend);
     put_number(j, "weight", m->meta.weight);
     put_text(j, "health", health_name(m->meta.health));
+    json_keyz(j, "disk_percent");
+    if (m->meta.disk_percent <= 100) json_i64(j, m->meta.disk_percent);
+    else json_null(j);
     put_number(j, "since_ms", (rt_now().ns - m->since.ns) / NS_PER_MS);
     put_number(j, "http_port_offset", (int64_t)m->meta.http_port_base);
     json_keyz(j, "connected");

@@ -97,6 +97,7 @@ def test_one_is_away_and_back(tmp_path):
             assert eventually(lambda: {h["batches"] for h in stream_of(node)["have"]} == {14}), stream_of(node)
             assert eventually(lambda: gauge(node, "tercet_repair_behind_requests") == 0)
             assert eventually(lambda: texts(node) == []), texts(node)
+            assert eventually(lambda: all(0 < (m["disk_percent"] or 0) <= 100 for m in node.members().values())), node.members()
         c[1].kill()
         c[2].kill()
         c.wait_members(2, "dead")

@@ -1,6 +1,6 @@
 import { useEffect, useState } from "preact/hooks";
 import { status, type Status } from "../lib/api/native";
-import { href } from "../lib/url";
+import { href, place } from "../lib/url";
 import { Icon } from "./Icon";
 import { Link } from "./Link";
 import "./Banners.css";
@@ -24,7 +24,7 @@ export function Banners() {
   return (
     <div aria-live="polite" class="banners">
       {now.map((b) => (
-        <div key={b.text} class="banner" data-level={b.level}><Icon name="warning" /> <span>{b.text}{b.page && <> <Link to={href(b.page)}>More about it</Link></>}</span></div>
+        <div key={b.text} class="banner" data-level={b.level}><Icon name="warning" /> <span>{b.text}{b.page && place.value.path !== b.page && <> <Link to={href(b.page)}>More about it</Link></>}</span></div>
       ))}
     </div>
   );

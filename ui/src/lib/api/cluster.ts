@@ -14,6 +14,8 @@ export interface Member {
   backend: string;
   weight: number;
   health: "well" | "degraded" | "failing" | "draining" | "drained" | "unknown";
+  /** used of its file system; null while it has not said */
+  disk_percent: number | null;
   /** how long it is in its state, or since its start */
   since_ms: number;
   http_port_offset: number;
@@ -28,6 +30,8 @@ export interface Stream {
   here: number;
   all: number;
   have: { node: string; batches: number }[];
+  /** `all` of the answer before this one; the page fills it in */
+  before?: number;
 }
 
 export interface Cluster {

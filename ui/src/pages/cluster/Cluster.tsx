@@ -1,22 +1,22 @@
 // The cluster as this node sees it: who is there, since when, and who has how much of what.
-import { useEffect, useState } from "preact/hooks";
+import { useEffect, useRef, useState } from "preact/hooks";
 import { Empty } from "../../components/Empty";
 import { ErrorBox } from "../../components/ErrorBox";
 import { Progress } from "../../components/Progress";
 import { State } from "../../components/State";
-import { cluster } from "../../lib/api/cluster";
+import { type Cluster, cluster } from "../../lib/api/cluster";
 import { useLoad } from "../../lib/load";
 import { now } from "../../lib/range";
 import { choice, pageState } from "../../lib/url";
 import { Members } from "./Members";
 import { Streams } from "./Streams";
-import { summary } from "./view";
+import { since, summary } from "./view";
 import "./Cluster.css";
 
 /** Asking makes every node count what it has: often enough to see a node come and go, no oftener. */
 const periodMs = 5_000;
 const schema = {
-  sort: choice(["state", "node", "since", "lacks", "rtt", "zone", "version", "backend", "weight", "address"], "state"),
+  sort: choice(["state", "node", "since", "lacks", "disk", "rtt", "zone", "version", "backend", "weight", "address"], "state"),
   dir: choice(["asc", "desc"], "asc"),
 };
 
@@ -33,7 +33,12 @@ function useTicks(): number {
 export default function ClusterPage() {
   const [state, set] = pageState(schema);
   const ticks = useTicks();
-  const { data, error, loading } = useLoad(`${now.value} ${ticks}`, cluster);
+  const last = useRef<Cluster | undefined>(undefined);
+  const { data, error, loading } = useLoad(`${now.value} ${ticks}`, async (signal) => {
+    const got = await cluster(signal), shown = since(got, last.current);
+    last.current = got;
+    return shown;
+  });
   const sum = data && summary(data);
   return (
     <>

@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Cluster, Member } from "../../lib/api/cluster";
-import { held, lacksOf, stateOf, summary, uiOf } from "./view";
+import { held, lacksOf, since, stateOf, summary, uiOf } from "./view";
 
 const member = (id: string, m: Partial<Member> = {}) => ({ id, state: "alive", health: "well", address: "10.0.0.1:7946", http_port_offset: 0, ...m }) as Member;
 const stream = { id: "s", members: ["a", "b", "c"], here: 10, all: 12, have: [{ node: "a", batches: 12 }, { node: "b", batches: 9 }] };
@@ -34,4 +34,12 @@ it("sums up in a sentence", () => {
   expect(summary(of([member("a"), member("b")])).text).toBe("all 2 nodes alive, 1 catching up");
   expect(summary(of([member("a"), member("c")])).level).toBe("ok");
   expect(summary(of([member("a")], { alone: true })).text).toBe("one node, alone");
+});
+
+it("does not take what is on its way for what is lacked", () => {
+  const c = of([member("a"), member("b")]);
+  expect(lacksOf(since(c, undefined), "b")).toBe(3);
+  expect(lacksOf(since(c, of([], { streams: [{ ...stream, all: 10 }] })), "b")).toBe(1);
+  expect(lacksOf(since(c, of([], { streams: [{ ...stream, all: 9 }] })), "b")).toBe(0);
+  expect(lacksOf(since(c, of([], { streams: [] })), "b")).toBe(0);
 });

@@ -30,11 +30,19 @@ export interface Held {
   lacks: number | undefined;
 }
 
-/** Of each member of a stream: what it has, and what it lacks of all that anybody has. */
+/** The streams of an answer with what there was in the answer before it. */
+export function since(now: Cluster, before: Cluster | undefined): Cluster {
+  if (!before) return now;
+  const all = new Map(before.streams.map((s) => [s.id, s.all]));
+  return { ...now, streams: now.streams.map((s) => ({ ...s, before: all.get(s.id) ?? 0 })) };
+}
+
+/** Of each member of a stream: what it has, and what it lacks of all that anybody has. What came since the answer before is on its way, not lacked. */
 export function held(s: Stream): Held[] {
+  const due = Math.min(s.all, s.before ?? s.all);
   return s.members.map((node) => {
     const batches = s.have.find((h) => h.node === node)?.batches;
-    return { node, batches, lacks: batches === undefined ? undefined : Math.max(0, s.all - batches) };
+    return { node, batches, lacks: batches === undefined ? undefined : Math.max(0, due - batches) };
   });
 }
 
