@@ -6,6 +6,7 @@
 #include "base/net/tls.h"
 #include "cluster/cluster_int.h"
 #include "cluster/condition.h"
+#include "cluster/deletions.h"
 #include "cluster/docs.h"
 #include "cluster/handoff.h"
 #include "cluster/known.h"
@@ -398,6 +399,7 @@ static void own_handlers(struct cluster *c)
     c->o.handlers[METHOD_DOC_GET] = (struct cluster_handler){ docs_on_get, c };
     c->o.handlers[METHOD_DOC_PUT] = (struct cluster_handler){ docs_on_put, c };
     c->o.handlers[METHOD_DOC_DIGEST] = (struct cluster_handler){ docs_on_digest, c };
+    c->o.handlers[METHOD_DELETIONS] = (struct cluster_handler){ deletions_on_ask, c };
     c->o.handlers[METHOD_STREAM_LIST] = (struct cluster_handler){ handoff_on_list, c };
     c->o.handlers[METHOD_STREAM_READ] = (struct cluster_handler){ handoff_on_read, c };
 }
@@ -443,6 +445,7 @@ static err_t join(struct cluster *c)
 static err_t start(struct cluster *c)
 {
     TRY(docs_open(c, &c->docs));
+    TRY(deletions_open(c, &c->deletions));
     TRY(call_all(c, core_start, c));
     TRY(join(c));
     mono_ns next;
@@ -453,6 +456,7 @@ static err_t start(struct cluster *c)
     const struct fiber_opts fo = { .name = "members", .class = RT_MEMBERSHIP };
     TRY(fiber_start(&c->scope, &fo, membership_fiber, c));
     TRY(docs_start(c->docs, &c->scope));
+    TRY(deletions_start(c->deletions, &c->scope));
     TRY(handoff_start(c, &c->scope, &c->handoff));
     TRY(condition_start(c, &c->scope));
     return repair_start(c, &c->scope, &c->repair);
@@ -501,6 +505,7 @@ void cluster_close(struct cluster *c)
     if (c->swim) swim_io_close(c->swim);
     on_all(c, core_stop, c);
     repair_free(c->repair);
+    deletions_free(c->deletions);
     docs_free(c->docs);
     handoff_free(c->handoff);
     vouches_free(c->vouches);

@@ -28,9 +28,10 @@ enum cluster_method {
     METHOD_DOC_DIGEST = 8,
     METHOD_STREAM_LIST = 9, /* handoff.h */
     METHOD_STREAM_READ = 10, /* handoff.h */
-    METHODS = 16,
+    METHOD_DELETIONS = 11,   /* deletions.h */
+    METHODS = 24,
 };
-#define METHODS_TWICE (1u << METHOD_PUT | 1u << METHOD_COVER | 1u << METHOD_PULL | 1u << METHOD_FRAGMENT)
+#define METHODS_TWICE (1u << METHOD_PUT | 1u << METHOD_COVER | 1u << METHOD_PULL | 1u << METHOD_FRAGMENT | 1u << METHOD_DELETIONS)
 struct cluster_handler {
     rpc_handler *fn;
     void *ctx;
@@ -46,6 +47,7 @@ struct cluster_opts {
     uint32_t weight, partitions, replicas, write_quorum, port_offset;
     uint8_t speaks_least, speaks_most; /* of gossip and calls, in place of this program's own versions; 0: those. For tests of mixed releases */
     int64_t dead_after_ms;
+    int64_t retire_after_ms;      /* a deletion that all nodes made is kept in mind so long (deletions.h) */
     int64_t copy_rate;            /* bytes a second of streams that are copied here */
     int64_t memory;               /* of requests on their way to other nodes, and from them */
     const struct swim_keys *keys; /* of gossip; copied. NULL: it is plain */

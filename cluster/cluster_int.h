@@ -51,6 +51,7 @@ struct cluster {
     struct heirs_opts heirs;
     struct vouches *vouches;
     struct agreed *agreed;
+    struct deletions *deletions;
 
     /* core 0's */
     struct swim_io *swim;

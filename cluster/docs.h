@@ -80,6 +80,10 @@ void docs_off(struct cluster *c, enum doc_kind kind) MAY_YIELD; /* no call runs 
 /* The next version there can be, greater than all that were seen here. Core 0. */
 struct doc_version docs_next(struct cluster *c);
 
+/* One document from or to another node, now rather than by comparison. OK, too, when who gives has none. Core 0. */
+MUST_CHECK err_t docs_fetch(struct cluster *c, node_id from, enum doc_kind kind, struct str key) MAY_YIELD;
+MUST_CHECK err_t docs_give(struct cluster *c, node_id to, enum doc_kind kind, struct str key) MAY_YIELD;
+
 /* For people: all of them, in the arena. Any core. */
 struct doc_shown {
     enum doc_kind kind;

@@ -164,6 +164,36 @@ static err_t fetch(struct docs *d, node_id from, struct str names)
     return e;
 }
 
+err_t docs_fetch(struct cluster *c, node_id from, enum doc_kind kind, struct str key)
+{
+    struct buf names;
+    buf_init(&names, NAME_BYTES + 16, NULL);
+    buf_varint(&names, 1);
+    doc_put_name(&names, kind, key);
+    err_t e = fetch(c->docs, from, buf_view(&names));
+    struct err_record why = *err_record();
+    buf_deinit(&names);
+    *err_record() = why;
+    return e;
+}
+
+err_t docs_give(struct cluster *c, node_id to, enum doc_kind kind, struct str key)
+{
+    struct doc_set *s = malloc(sizeof *s);
+    struct buf body, none;
+    ASSERT(s != NULL);
+    buf_init(&body, DOC_BYTES_MAX + NAME_BYTES, &c->memory);
+    buf_init(&none, 64, NULL);
+    err_t e = get_one(c, kind, key, s, &body);
+    if (e == OK && body.n) e = ask(c->docs, to, METHOD_DOC_PUT, buf_view(&body), 64, &none);
+    struct err_record why = *err_record();
+    buf_deinit(&none);
+    buf_deinit(&body);
+    free(s);
+    *err_record() = why;
+    return e;
+}
+
 static err_t compare(struct docs *d, node_id with)
 {
     struct buf sums, list, names;

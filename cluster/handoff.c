@@ -4,6 +4,7 @@
 #include "base/core/log.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "cluster/deletions.h"
 #include "cluster/reach.h"
 #include "storage/mend.h"
 #include "storage/stream_copy.h"
@@ -52,17 +53,22 @@ struct copy { /* one stream on its way */
 
 /* -- giving -------------------------------------------------------------------------------------------------- */
 
+/* With the marks of all deletions that it says are made. */
 static err_t give(struct cluster *c, uint64_t stream, bool keys, const struct cover *need, struct buf *answer)
 {
     struct stream_given g;
     struct arena a;
     if (!cover_empty(need)) TRY(reach_here(c, need, mono_add(rt_now(), (int64_t)GIVE_WAIT_MS * NS_PER_MS)));
     TRY(store_seal(c->o.store));
+    uint64_t digest = deletions_digest(c);
+    TRY(deletions_all_done(c));
     arena_init(&a, &c->memory);
     stream_given_init(&g);
+    bytes_out_u64(answer, digest);
     err_t e = stream_give(c->o.store, stream, keys, &a, &g);
     if (e == OK) stream_given_put(&g, answer);
     if (e == OK) e = buf_check(answer);
+    if (e == OK && deletions_digest(c) != digest) e = err_set(ERR_UNAVAILABLE, "this node made a deletion meanwhile");
     struct err_record why = *err_record();
     stream_given_deinit(&g);
     arena_deinit(&a);
@@ -114,7 +120,7 @@ static err_t call(struct copy *k, uint16_t method, const struct buf *ask, uint32
     return cluster_call(k->c, k->from, &call, answer);
 }
 
-static err_t list(struct copy *k, bool keys, const struct cover *need, struct arena *a, struct stream_given *out)
+static err_t list(struct copy *k, bool keys, const struct cover *need, struct arena *a, struct stream_given *out, uint64_t *digest)
 {
     struct buf ask, answer;
     buf_init(&ask, CALL_BYTES_MAX, NULL);
@@ -124,6 +130,7 @@ static err_t list(struct copy *k, bool keys, const struct cover *need, struct ar
     cover_put(need, &ask);
     err_t e = call(k, METHOD_STREAM_LIST, &ask, STREAM_LIST_MAX, &answer);
     struct bytes_in in = bytes_in_of(buf_view(&answer));
+    *digest = bytes_in_u64(&in);
     if (e == OK) e = stream_given_get(&in, COVER_INTERVALS_MAX, a, out);
     if (e == OK && out->stream != k->stream) e = err_set(ERR_CORRUPT, "the list of another stream came");
     struct err_record why = *err_record();
@@ -271,7 +278,8 @@ static err_t pass(struct copy *k, bool *more)
     arena_init(&a, &k->c->memory);
     stream_given_init(&g);
     cover_init(&none);
-    err_t e = list(k, false, &none, &a, &g);
+    uint64_t digest;
+    err_t e = list(k, false, &none, &a, &g, &digest);
     uint64_t left = e == OK ? bytes_left(k, &g) : 0;
     *more = left > LAST_PASS_BYTES;
     if (e == OK && *more) e = fetch_all(k, &g, &gone);
@@ -282,14 +290,29 @@ static err_t pass(struct copy *k, bool *more)
     return e;
 }
 
+/* Between two nodes that have made the same deletions. When they have not, the list is asked for again later. */
+static err_t take(struct copy *k, const struct stream_given *g, uint64_t digest)
+{
+    uint64_t ours;
+    TRY(deletions_enter(k->c, &ours));
+    bool agree = deletions_agree(k->c, digest);
+    err_t e = agree ? stream_take(k->c->o.store, g) : OK;
+    deletions_leave(k->c);
+    if (agree) return e;
+    metric_add(M_DELETIONS_DIFFER, 1);
+    TRY(deletions_meet(k->c, k->from, digest));
+    return err_set(ERR_UNAVAILABLE, "node %016" PRIx64 " and this one had made different deletions", k->from.u);
+}
+
 static err_t last_frozen(struct copy *k, struct arena *a, struct stream_given *g, const struct cover *mine)
 {
+    uint64_t digest;
     uint32_t gone;
-    TRY(list(k, true, mine, a, g));
+    TRY(list(k, true, mine, a, g, &digest));
     bytes_left(k, g);
     TRY(fetch_all(k, g, &gone));
     if (gone) return err_set(ERR_UNAVAILABLE, "%u files were merged while they were fetched", gone);
-    return stream_take(k->c->o.store, g);
+    return take(k, g, digest);
 }
 
 static err_t last_pass(struct copy *k)

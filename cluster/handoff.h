@@ -12,7 +12,7 @@
  * What fails is tried again, from whoever has it then, after a pause that doubles from PAUSE_MIN_MS to PAUSE_MAX_MS; what was fetched
  * for it is removed.
  *
- *   METHOD_STREAM_LIST  u64 stream | u8 keys as well | cover that must be in it  ->  stream_given_put
+ *   METHOD_STREAM_LIST  u64 stream | u8 keys as well | cover that must be in it  ->  u64 digest of deletions (deletions.h), stream_given_put
  *   METHOD_STREAM_READ  name (32) | v offset | v bytes                         ->  the bytes. ERR_NOT_FOUND: no such file any more
  *                       with 0 bytes: the file came and is not what its checksums say: the giver's scrubber looks at it. -> nothing */
 #ifndef CLUSTER_HANDOFF_H

@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "cluster/deletions.h"
 #include "cluster/fanout.h"
 #include "cluster/replicate.h"
 #include "storage/mend.h"
@@ -59,6 +60,7 @@ static err_t say(struct cluster *c, const struct question *q, struct stream_sinc
     out->life = store_epoch(c->o.store);
     vouches_copy(c->vouches, &out->vouches);
     said_own_lost(c->o.store, out);
+    if (q->forms & REACH_DELETIONS) deletions_finished(c, &out->finished, &out->nfinished);
     out->alone = !core_here(c)->map || core_here(c)->map->alone;
     return OK;
 }
@@ -122,9 +124,11 @@ err_t reach_on_pull(void *ctx, const struct rpc_request *rq, struct buf *answer)
     struct cover want;
     cover_init(&want);
     err_t e = cover_get(&in, COVER_INTERVALS_MAX, &want);
-    uint64_t bytes_max = MIN(bytes_in_varint(&in), (uint64_t)PULL_BYTES);
+    uint64_t bytes_max = MIN(bytes_in_varint(&in), (uint64_t)PULL_BYTES), digest = deletions_digest(c);
     if (e == OK && in.bad) e = err_set(ERR_CORRUPT, "a request for what is missing is cut");
+    bytes_out_u64(answer, digest);
     if (e == OK) e = store_pull(c->o.store, &want, bytes_max, add_pulled, answer);
+    if (e == OK && deletions_digest(c) != digest) e = err_set(ERR_UNAVAILABLE, "this node made a deletion meanwhile");
     struct err_record why = *err_record();
     cover_deinit(&want);
     *err_record() = why;
@@ -150,17 +154,19 @@ static err_t wait_for_room(const struct cluster *c)
     return OK;
 }
 
-static err_t put_pulled(struct cluster *c, struct str bytes, const struct cover *want, struct pulled *got)
+static err_t put_pulled(struct cluster *c, node_id from, uint64_t digest, struct str bytes, const struct cover *want, struct pulled *got)
 {
+    bool differ;
     if (got->yields) TRY(wait_for_room(c));
     struct store_request put = { .bytes = bytes };
     struct request_reader r;
     TRY(request_open(bytes, &r));
     put.name = r.head.name;
     if (!cover_has(want, &put.name)) return err_set(ERR_CORRUPT, "a node sent a request that was not asked for");
-    err_t e = store_put(c->o.store, &put);
+    err_t e = deletions_put(c, from, digest, &put, &differ);
     got->refused = e == ERR_NOSPC || e == ERR_OVERLOAD;
     TRY(e);
+    if (differ) return err_set(ERR_UNAVAILABLE, "node %016" PRIx64 " has not made the deletions that this one has made: it is told", from.u);
     metric_add(M_REPAIR_REQUESTS, 1);
     metric_add(M_REPAIR_BYTES, (int64_t)bytes.n);
     got->requests++;
@@ -179,9 +185,10 @@ static err_t pull(struct cluster *c, node_id from, const struct cover *want, mon
                                    .deadline = deadline.ns < latest.ns ? deadline : latest };
     err_t e = cluster_call(c, from, &call, &answer);
     struct bytes_in in = bytes_in_of(buf_view(&answer));
+    uint64_t digest = bytes_in_u64(&in);
     while (e == OK && bytes_in_left(&in) > 0) {
         struct str one = bytes_in_str(&in);
-        e = in.bad ? err_set(ERR_CORRUPT, "an answer with requests is cut") : put_pulled(c, one, want, got);
+        e = in.bad ? err_set(ERR_CORRUPT, "an answer with requests is cut") : put_pulled(c, from, digest, one, want, got);
     }
     struct err_record why = *err_record();
     buf_deinit(&ask);

@@ -18,7 +18,7 @@
  * last met. Nothing grows with what was ever written, nor with restarts but at a first meeting.
  *
  *   METHOD_COVER  question  ->  answer, both as in reach_wire.h
- *   METHOD_PULL   cover wanted, v bytes_max                         ->  (v length, request's bytes)*, as many as fit */
+ *   METHOD_PULL   cover wanted, v bytes_max                         ->  u64 digest of its deletions (deletions.h), (v length, request's bytes)*, as many as fit */
 #ifndef CLUSTER_REACH_H
 #define CLUSTER_REACH_H
 

@@ -2,8 +2,8 @@
 #include "base/core/assert.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "cluster/deletions_settled.h"
 #include "cluster/fanout.h"
-#include "cluster/reach.h"
 #include "cluster/replicate.h"
 
 #include <stdio.h>
@@ -113,6 +113,7 @@ static err_t ask_here(struct asking *all, struct ask *a)
 {
     vouches_copy(all->c->vouches, &a->said.vouches);
     said_own_lost(all->c->o.store, &a->said);
+    deletions_finished(all->c, &a->said.finished, &a->said.nfinished);
     replicate_hurry(all->c);
     a->said.life = store_epoch(all->c->o.store);
     return store_sums(all->c->o.store, &a->said.sums);
@@ -122,7 +123,7 @@ static void ask_one(void *ctx, uint32_t i)
 {
     struct asking *all = ctx;
     struct ask *a = &all->v[i];
-    const struct question q = { .forms = REACH_SUMS | REACH_ITSELF };
+    const struct question q = { .forms = REACH_SUMS | REACH_ITSELF | REACH_DELETIONS };
     if (!a->asked) return;
     if (all->map->v[i].id.u == all->c->self.u) a->reached = ask_here(all, a) == OK && !a->out;
     else a->reached = reach_ask(all->c, all->map->v[i].id, &q, mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS), &a->said) == OK;
@@ -192,6 +193,21 @@ static void list_streams(struct cluster *c, const struct map *map, struct str te
     }
 }
 
+static bool *bar_nodes(const struct asking *all, const struct read_stream *streams, uint32_t n, struct arena *a)
+{
+    const struct map *map = all->map;
+    const struct said **said = ARENA_ARRAY(a, const struct said *, map->n);
+    const struct stream **v = ARENA_ARRAY(a, const struct stream *, (size_t)n + 1);
+    bool *barred = ARENA_ARRAY(a, bool, map->n);
+    for (uint32_t i = 0; i < map->n; i++)
+        said[i] = all->v[i].reached ? &all->v[i].said : NULL;
+    for (uint32_t i = 0; i < n; i++)
+        v[i] = streams[i].stream;
+    const struct heard h = { map, &all->c->heirs, said, v, n, rt_now() };
+    deletions_bar(all->c, &h, barred);
+    return barred;
+}
+
 static void make_plan(const struct asking *all, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *r)
 {
     struct cluster *c = all->c;
@@ -203,12 +219,13 @@ static void make_plan(const struct asking *all, struct str tenant, const node_id
     while (self + 1 < map->n && map->v[self].id.u != c->self.u)
         self++;
     list_streams(c, map, tenant, &all->v[self].said.sums, r, &streams, &n);
+    const bool *barred = bar_nodes(all, streams, n, &r->a);
     r->nodes = ARENA_ARRAY(&r->a, node_id, map->n);
     for (uint32_t i = 0; i < map->n; i++) {
         const struct member *m = &map->v[i];
         const struct ask *a = &all->v[i];
         r->nodes[i] = m->id;
-        nodes[i] = (struct read_node){ .id = m->id, .reachable = a->reached, .distance = distance(c, m->id),
+        nodes[i] = (struct read_node){ .id = m->id, .reachable = a->reached, .barred = barred[i], .distance = distance(c, m->id),
                                        .healthy = m->meta.health == MEMBER_WELL && !times_avoided(avoid, navoid, m->id),
                                        .life = a->said.life, .sums = a->reached ? &a->said.sums : NULL,
                                        .lost = a->said.lost, .nlost = a->said.nlost };

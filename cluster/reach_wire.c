@@ -14,6 +14,9 @@ void said_init(struct said *s)
 void said_deinit(struct said *s)
 {
     free(s->streams);
+    free(s->finished);
+    s->finished = NULL;
+    s->nfinished = 0;
     free(s->lost);
     s->lost = NULL;
     s->nlost = 0;
@@ -68,6 +71,15 @@ static void put_sums(const struct store_sums *sums, struct buf *out)
     }
 }
 
+static void put_itself(const struct said *s, struct buf *out)
+{
+    vouch_list_put(&s->vouches, out);
+    buf_byte(out, s->alone);
+    buf_varint(out, s->nlost);
+    for (uint32_t i = 0; i < s->nlost; i++)
+        bytes_out_u64(out, s->lost[i]);
+}
+
 void said_put(const struct said *s, unsigned forms, struct buf *out)
 {
     buf_varint(out, s->nstreams);
@@ -77,12 +89,11 @@ void said_put(const struct said *s, unsigned forms, struct buf *out)
     buf_varint(out, s->sums.version);
     if (forms & REACH_SUMS) put_sums(&s->sums, out);
     if (forms & REACH_NAMES) cover_put(&s->have, out);
-    if (!(forms & REACH_ITSELF)) return;
-    vouch_list_put(&s->vouches, out);
-    buf_byte(out, s->alone);
-    buf_varint(out, s->nlost);
-    for (uint32_t i = 0; i < s->nlost; i++)
-        bytes_out_u64(out, s->lost[i]);
+    if (forms & REACH_ITSELF) put_itself(s, out);
+    if (!(forms & REACH_DELETIONS)) return;
+    buf_varint(out, s->nfinished);
+    for (uint32_t i = 0; i < s->nfinished; i++)
+        bytes_out_u64(out, s->finished[i]);
 }
 
 static err_t get_streams(struct bytes_in *in, struct said *out)
@@ -125,6 +136,15 @@ static err_t get_lost(struct bytes_in *in, struct said *out)
     return OK;
 }
 
+static void get_finished(struct bytes_in *in, struct said *out)
+{
+    uint32_t n = bytes_in_count(in, 8);
+    out->finished = malloc(((size_t)n + 1) * sizeof *out->finished);
+    ASSERT(out->finished != NULL);
+    for (; out->nfinished < n; out->nfinished++)
+        out->finished[out->nfinished] = bytes_in_u64(in);
+}
+
 err_t said_get(struct bytes_in *in, unsigned forms, struct said *out)
 {
     TRY(get_streams(in, out));
@@ -137,5 +157,6 @@ err_t said_get(struct bytes_in *in, unsigned forms, struct said *out)
         out->alone = bytes_in_u8(in) != 0;
         TRY(get_lost(in, out));
     }
+    if (forms & REACH_DELETIONS) get_finished(in, out);
     return in->bad ? err_set(ERR_CORRUPT, "what a node says of itself is cut") : OK;
 }

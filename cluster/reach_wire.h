@@ -8,6 +8,7 @@
  *     REACH_NAMES   cover: of the streams asked for (none: of all), of writers that changed after the version, which is one of that life
  *                   or counts as 0
  *     REACH_ITSELF  what it vouches for (vouches.h), u8 is it alone, v streams of which it cannot read something, u64 each, ascending
+ *     REACH_DELETIONS  v deletions that it has finished (deletions.h), u64 each
  * What more a node says becomes another form, behind these. */
 #ifndef CLUSTER_REACH_WIRE_H
 #define CLUSTER_REACH_WIRE_H
@@ -15,7 +16,7 @@
 #include "cluster/vouches.h"
 #include "storage/store_names.h"
 
-enum reach_form { REACH_SUMS = 1, REACH_NAMES = 2, REACH_ITSELF = 4 };
+enum reach_form { REACH_SUMS = 1, REACH_NAMES = 2, REACH_ITSELF = 4, REACH_DELETIONS = 8 };
 struct question {
     unsigned forms;
     uint64_t known;
@@ -33,6 +34,8 @@ struct said {
     bool alone;
     uint64_t *lost; /* [nlost], ascending: streams of which it cannot read something (storage/mend.h); malloc'd */
     uint32_t nlost;
+    uint64_t *finished; /* [nfinished] deletions; malloc'd */
+    uint32_t nfinished;
 };
 enum { REACH_STREAMS_MAX = 65536, COVER_INTERVALS_MAX = 1 << 20 /* of another node's cover */ };
 

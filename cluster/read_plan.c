@@ -144,12 +144,12 @@ static void who_is_able(struct planner *p, uint32_t s)
     uint64_t most = 0;
     bool healthy = false, whole = false;
     for (uint32_t i = 0; i < n; i++)
-        most = MAX(most, c[i].has.count);
+        if (!p->ask->nodes[c[i].node].barred) most = MAX(most, c[i].has.count);
     uint64_t few = MIN(LACK_FEW + most / LACK_SHARE, (uint64_t)LACK_MANY);
     for (uint32_t i = 0; i < n; i++)
-        whole |= !c[i].lost && most - c[i].has.count <= few;
+        whole |= !p->ask->nodes[c[i].node].barred && !c[i].lost && most - c[i].has.count <= few;
     for (uint32_t i = 0; i < n; i++) {
-        c[i].able = most - c[i].has.count <= few && !(whole && c[i].lost);
+        c[i].able = !p->ask->nodes[c[i].node].barred && most - c[i].has.count <= few && !(whole && c[i].lost);
         healthy |= c[i].able && p->ask->nodes[c[i].node].healthy;
     }
     for (uint32_t i = 0; i < n; i++) {
@@ -342,7 +342,14 @@ static void find_missing(struct planner *p)
     for (uint32_t k = 0; k < p->ask->nstreams; k++) {
         const struct read_stream *r = &p->ask->streams[p->stream_by_id[k]];
         node_id one = { 0 };
-        uint32_t away = p->away[p->stream_by_id[k]];
+        uint32_t s = p->stream_by_id[k], away = p->away[s];
+        bool barred = p->out->node_of[s] == READ_NOBODY && p->first[s] != p->first[s + 1];
+        if (barred) {
+            if (out->nmissing++ == 0)
+                snprintf(out->why, sizeof out->why, "the nodes that have anything of stream %016llx have not finished a deletion that others have finished",
+                         (unsigned long long)r->stream->id);
+            continue;
+        }
         if (r->vouched || away < MIN(r->w, r->stream->n)) continue;
         if (out->nmissing++ > 0) continue;
         out_of_reach(p, r->stream, &one);

@@ -15,6 +15,8 @@
  * that is gone, knows that it holds all that was acknowledged up to a moment, and what came later is on members that are reached (proven
  * in heirs.h). Else the plan says in words what may be missing.
  *
+ * A barred node answers for no stream. Where all that hold something of one are barred, it is missing.
+ *
  * Choice, in this order:
  *   - nodes that hold nearly as much of the stream as the one that holds most and of which none of it is lost (storage/lost.h),
  *     healthy ones first; else those that hold nearly as much, whose answers then say what is missing;
@@ -46,6 +48,7 @@ struct read_node {
     const struct store_sums *sums; /* what it said; NULL = nothing. Of nodes out of reach it is not looked at */
     const uint64_t *lost;          /* streams of which it cannot read something, ascending */
     uint32_t nlost;
+    bool barred;               /* it answers nothing; what it covers counts (deletions.h) */
 };
 struct read_stream {
     const struct stream *stream;

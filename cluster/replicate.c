@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
+#include "cluster/deletions.h"
 #include "storage/batch_split.h"
 
 #include <stdio.h>
@@ -12,6 +13,7 @@ enum {
     LAST_MS = 500,            /* at the end, for what is on its way */
     NEAR_NS = NS_PER_MS,      /* a member is near whose calls take this and twice the nearest's at most */
     BEHIND_WELL = 4 << 20,    /* bytes on their way to a member that keeps up */
+    AGAIN_MAX = 3,            /* times that a piece is sent again, to a member that has made other deletions */
 };
 
 struct piece;
@@ -20,6 +22,8 @@ struct sending { /* a piece, to one node */
     struct piece *piece;
     struct peer *peer;
     bool over;
+    unsigned again;
+    struct buf renewed; /* the bytes with what this node has made by now; those that others are sent stay as they are */
 };
 
 /* A batch on its way to the members of its stream. It lives until the last of them answered, which may be after the ack. */
@@ -28,8 +32,9 @@ struct piece {
     uint32_t refs;
     struct stream stream;
     struct batch_name name;
-    struct buf bytes; /* of a call: length, stream, then the request's own */
-    size_t request;   /* where those begin */
+    struct buf bytes; /* of a call: length, digest of deletions, stream, then the request's own */
+    size_t digest, request; /* where these begin */
+    uint64_t made;    /* deletions_made when it got its name */
     uint32_t acks, failures, quorum;
     struct event settled; /* the quorum is reached, or cannot be any more */
     err_t error;
@@ -79,16 +84,48 @@ static void answered(struct piece *p, err_t e)
 }
 
 /* -- to other nodes ------------------------------------------------------------------------------------------ */
-static void sent(struct lane_item *it, err_t e)
+static void ended(struct sending *s, err_t e)
 {
-    struct sending *s = CONTAINER_OF(it, struct sending, item);
     struct piece *p = s->piece;
     s->over = true;
+    buf_deinit(&s->renewed);
     if (e != OK) metric_add(M_REPLICATE_FAILED, 1);
     s->peer->behind -= (int64_t)p->bytes.n;
     answered(p, e);
     peer_put(s->peer);
     piece_put(p);
+}
+
+static err_t renew(struct sending *s) MAY_YIELD
+{
+    const struct piece *p = s->piece;
+    struct str was = buf_view(&p->bytes);
+    TRY(deletions_meet(p->c, s->peer->id, 0));
+    if (deletions_made(p->c) != p->made) return err_set(ERR_UNAVAILABLE, "a deletion that others have made came here meanwhile: what is written now may go with it");
+    buf_clear(&s->renewed);
+    size_t begin = lane_begin(&s->renewed);
+    bytes_out_u64(&s->renewed, deletions_digest(p->c));
+    buf_str(&s->renewed, str_sub(was, p->digest + sizeof(uint64_t), was.n));
+    lane_end(&s->renewed, begin);
+    s->item.bytes = buf_view(&s->renewed);
+    return buf_check(&s->renewed);
+}
+
+static void again_fiber(void *arg)
+{
+    struct sending *s = arg;
+    err_t e = renew(s);
+    if (e == OK) lane_put(&s->peer->lane, &s->item, true);
+    else ended(s, e);
+}
+
+static void sent(struct lane_item *it, err_t e)
+{
+    struct sending *s = CONTAINER_OF(it, struct sending, item);
+    const struct fiber_opts fo = { .name = "replicate.again", .class = RT_REPLICATION };
+    if (e == PUT_DIFFERS && s->again++ < AGAIN_MAX && fiber_start(&core_here(s->piece->c)->sends, &fo, again_fiber, s) == OK) return;
+    if (e == PUT_DIFFERS) e = err_set(ERR_UNAVAILABLE, "node %016llx has made other deletions than this one", (unsigned long long)s->peer->id.u);
+    ended(s, e);
 }
 
 /* Members beside us that can be asked, into p->to; the others have answered with an error. */
@@ -106,8 +143,13 @@ static void find_peers(struct piece *p)
             e = err_set(ERR_OVERLOAD, "node %016llx is %lld bytes behind", (unsigned long long)to.u, (long long)peer->behind);
             peer_put(peer);
         }
-        if (e != OK) answered(p, e);
-        else p->to[p->nto++] = (struct sending){ .item = { .bytes = buf_view(&p->bytes), .done = sent }, .piece = p, .peer = peer };
+        if (e != OK) {
+            answered(p, e);
+            continue;
+        }
+        struct sending *s = &p->to[p->nto++];
+        *s = (struct sending){ .item = { .bytes = buf_view(&p->bytes), .done = sent }, .piece = p, .peer = peer };
+        buf_init(&s->renewed, CALL_BYTES_MAX, &p->c->memory);
     }
 }
 
@@ -155,10 +197,12 @@ static void send_all(struct piece *p, const struct map *map)
 }
 
 /* -- one piece ------------------------------------------------------------------------------------------------ */
-static err_t encode(struct piece *p, struct batch *const *batches, uint32_t n)
+static err_t encode(struct piece *p, uint64_t digest, struct batch *const *batches, uint32_t n)
 {
     const struct request_head h = { .key = request_key(batches, n), .wall_ms = rt_wall().ns / NS_PER_MS, .nbatches = n, .name = p->name };
     size_t begin = lane_begin(&p->bytes);
+    p->digest = p->bytes.n;
+    bytes_out_u64(&p->bytes, digest);
     stream_put_bytes(&p->stream, &p->bytes);
     p->request = p->bytes.n;
     request_encode(&h, batches, NULL, &p->bytes);
@@ -173,12 +217,14 @@ static err_t put_here(struct piece *p, struct batch *const *batches, uint32_t n)
     return store_put(p->c->o.store, &rq);
 }
 
-static err_t begin(struct cluster *c, const struct map *map, const struct stream *st, struct batch *const *batches, uint32_t n, struct piece **out)
+static err_t begin(struct cluster *c, const struct map *map, const struct stream *st, uint64_t digest, struct batch *const *batches, uint32_t n,
+                   struct piece **out)
 {
     TRY(store_stream_add(c->o.store, st));
     struct piece *p = piece_new(c, st, map->quorum);
+    p->made = deletions_made(c);
     store_name_next(c->o.store, st->id, &p->name);
-    err_t e = encode(p, batches, n);
+    err_t e = encode(p, digest, batches, n);
     if (e != OK) {
         piece_put(p);
         return e;
@@ -203,18 +249,31 @@ static err_t finish(struct piece *p, err_t waited)
 }
 
 /* -- a request ------------------------------------------------------------------------------------------------- */
-/* The others' first, so that their disks work while ours does. */
+/* The others' first, so that their disks work while ours does. No deletion is applied here between a request's name and its place in our
+ * store (deletions.h). */
+static err_t begin_all(struct cluster *c, const struct map *map, const struct stream *streams, const struct batch_parts *parts, struct piece **pieces,
+                       uint32_t *began)
+{
+    uint64_t digest;
+    err_t e = deletions_enter(c, &digest);
+    TRY(e);
+    for (; e == OK && *began < parts->n; *began += e == OK) {
+        const struct batch_part *p = &parts->parts[*began];
+        e = begin(c, map, &streams[p->stream], digest, p->batches, p->n, &pieces[*began]);
+    }
+    struct err_record why = *err_record();
+    for (uint32_t i = 0; i < *began; i++)
+        if (stream_has(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], parts->parts[i].batches, parts->parts[i].n));
+    deletions_leave(c);
+    *err_record() = why;
+    return e;
+}
+
 static err_t run(struct cluster *c, const struct map *map, const struct stream *streams, const struct batch_parts *parts, struct arena *a)
 {
     struct piece **pieces = ARENA_ARRAY(a, struct piece *, parts->n);
     uint32_t began = 0;
-    err_t e = OK;
-    for (; e == OK && began < parts->n; began += e == OK) {
-        const struct batch_part *p = &parts->parts[began];
-        e = begin(c, map, &streams[p->stream], p->batches, p->n, &pieces[began]);
-    }
-    for (uint32_t i = 0; i < began; i++)
-        if (stream_has(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], parts->parts[i].batches, parts->parts[i].n));
+    err_t e = begin_all(c, map, streams, parts, pieces, &began);
     struct err_record why = *err_record(); /* of the first error */
     for (uint32_t i = 0; i < began; i++) {
         err_t one = finish(pieces[i], event_wait(&pieces[i]->settled));
@@ -304,10 +363,12 @@ void replicate_last(struct cluster_core *cc)
 }
 
 /* -- the other side -------------------------------------------------------------------------------------------------- */
-static err_t put_one(struct cluster *c, struct str bytes) MAY_YIELD
+static err_t put_one(struct cluster *c, node_id from, struct str bytes) MAY_YIELD
 {
     struct bytes_in in = bytes_in_of(bytes);
     struct stream st;
+    uint64_t digest = bytes_in_u64(&in);
+    bool differ;
     TRY(stream_get_bytes(&in, &st));
     struct store_request put = { .bytes = bytes_in_raw(&in, bytes_in_left(&in)) };
     struct request_reader r;
@@ -316,11 +377,13 @@ static err_t put_one(struct cluster *c, struct str bytes) MAY_YIELD
     if (put.name.stream != st.id) return err_set(ERR_CORRUPT, "a request of another stream than it came for");
     TRY(store_stream_add(c->o.store, &st));
     metric_add(M_REPLICATE_RECEIVED_BYTES, (int64_t)put.bytes.n);
-    return store_put(c->o.store, &put);
+    TRY(deletions_put(c, from, digest, &put, &differ));
+    return differ ? err_set(PUT_DIFFERS, "other deletions were made here than where the request comes from") : OK;
 }
 
 struct putting { /* one of several */
     struct cluster *c;
+    node_id from;
     struct str bytes;
     err_t result;
     char why[LANE_DETAIL_MAX + 1];
@@ -335,11 +398,11 @@ static void put_result(struct putting *p, err_t e)
 static void put_fiber(void *arg)
 {
     struct putting *p = arg;
-    put_result(p, put_one(p->c, p->bytes));
+    put_result(p, put_one(p->c, p->from, p->bytes));
 }
 
 /* Side by side, so that the log takes them as one group. */
-static err_t put_several(struct cluster *c, const struct str *requests, uint32_t n, struct buf *answer) MAY_YIELD
+static err_t put_several(struct cluster *c, node_id from, const struct str *requests, uint32_t n, struct buf *answer) MAY_YIELD
 {
     const struct fiber_opts fo = { .name = "put", .class = RT_REPLICATION, .deadline = fiber_deadline() };
     struct putting *all = calloc(n, sizeof *all);
@@ -348,7 +411,7 @@ static err_t put_several(struct cluster *c, const struct str *requests, uint32_t
     ASSERT(all != NULL);
     scope_init(&scope, fiber_scope());
     for (uint32_t i = 0; i < n; i++) {
-        all[i] = (struct putting){ .c = c, .bytes = requests[i] };
+        all[i] = (struct putting){ .c = c, .from = from, .bytes = requests[i] };
         err_t e = fiber_start(&scope, &fo, put_fiber, &all[i]);
         if (e != OK) put_result(&all[i], e);
     }
@@ -367,5 +430,6 @@ err_t replicate_on_put(void *ctx, const struct rpc_request *rq, struct buf *answ
     struct str requests[LANE_REQUESTS];
     uint32_t n;
     TRY(lane_requests(rq->body, requests, &n));
-    return n == 1 ? put_one(ctx, requests[0]) : put_several(ctx, requests, n, answer);
+    const node_id from = { rq->peer_node };
+    return n == 1 ? put_one(ctx, from, requests[0]) : put_several(ctx, from, requests, n, answer);
 }

@@ -13,13 +13,16 @@
  *  2. Who is slower than the quorum still gets the bytes, as long as those on their way to it take no more than REPLICATE_BEHIND_MAX;
  *     else it is left to fetch them (repair.h).
  *  3. Fewer reachable than the quorum: ERR_UNAVAILABLE, retryable, and never a weaker ack.
- * A call METHOD_PUT has requests as in lane.h, each: the stream (cluster_int.h), the request's bytes (batch.h). */
+ * A call METHOD_PUT has requests as in lane.h, each: u64 digest of the sender's deletions (deletions.h), the stream (cluster_int.h), the request's
+ * bytes (batch.h). PUT_DIFFERS of one: it is not taken, since both have made different deletions; the sender learns of the other's. It sends it again when it
+ * had none to make; else that member does not acknowledge it (deletions.h says why). */
 #ifndef CLUSTER_REPLICATE_H
 #define CLUSTER_REPLICATE_H
 
 #include "cluster/cluster.h"
 
 struct cluster_core;
+#define PUT_DIFFERS ERR_FORBIDDEN /* nothing else forbids a request of a member */
 enum { REPLICATE_BEHIND_MAX = 64 << 20 /* bytes, a core and node */ };
 
 /* As store_append. c NULL: the node is no part of a cluster, store_append of s. */

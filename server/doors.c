@@ -221,7 +221,7 @@ err_t doors_open(struct doors *d, const struct http_server_opts *o, struct http_
     d->contexts = c;
     arena_init(&c->memory, NULL);
     err_t e = otlp_mapping_of(d->config, &c->memory, &c->otlp);
-    if (e == OK) e = delete_tasks_start(d->store, d->query_budget, &c->tasks);
+    if (e == OK) e = delete_tasks_start(d->store, d->cluster, d->query_budget, &c->tasks);
     if (e == OK) {
         follow(d);
         fill_contexts(d, c, deletes);

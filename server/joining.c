@@ -12,6 +12,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
+enum { RETIRE_AFTER_MS = 600000 }; /* a deletion that all nodes made: longer than any request is on its way */
 enum { ADDRESS_MAX = 128 }; /* of listen.bind and cluster.advertise, with a terminator */
 
 static bool is_every(const char *bind)
@@ -91,6 +92,7 @@ err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *f
         .write_quorum = (uint32_t)config_num(c, CFG_CLUSTER_WRITE_QUORUM),
         .port_offset = (uint32_t)offset,
         .dead_after_ms = config_num(c, CFG_CLUSTER_DEAD_AFTER),
+        .retire_after_ms = RETIRE_AFTER_MS,
         .copy_rate = config_num(c, CFG_CLUSTER_COPY_RATE),
         .memory = config_num(c, CFG_CLUSTER_MEMORY),
         .on_stop = on_stop,

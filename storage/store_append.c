@@ -19,6 +19,8 @@ struct append {
     uint32_t n;
     struct batch_name name; /* origin 0: it is given here */
     struct str bytes;       /* to be logged as they are; empty: encoded here */
+    hash128 was;            /* of store_request, and the next */
+    uint64_t after, upto;
     err_t result;
     struct err_record why;
 };
@@ -203,6 +205,10 @@ static err_t claim_content(struct passing *p, bool *known)
     struct store *s = p->ap->s;
     const hash128 none = { 0, 0 };
     *known = false;
+    if (!hash128_eq(p->ap->was, none)) {
+        TRY(dedup_known_between(s, dedup_key_of(s, p->ap->was, p->head.name.stream), p->ap->after, p->ap->upto, known, &p->head.of));
+        if (*known) return OK;
+    }
     if (hash128_eq(p->entry.key, none)) return OK;
     TRY(dedup_claim(s, p->entry.key, known, &p->head.of));
     p->claimed = !*known;
@@ -378,7 +384,8 @@ err_t store_put(struct store *s, const struct store_request *r)
     TRY(admit(s));
     struct shard *sh = shard_here(s);
     if (!gate_enter(&sh->open)) return err_set(ERR_UNAVAILABLE, "the store is closing");
-    struct append ap = { .s = s, .batches = r->batches, .n = r->batches ? r->n : 0, .name = r->name, .bytes = r->bytes };
+    struct append ap = { .s = s, .batches = r->batches, .n = r->batches ? r->n : 0, .name = r->name, .bytes = r->bytes,
+                         .was = r->was, .after = r->after, .upto = r->upto };
     const struct fiber_opts fo = { .name = "append", .class = RT_INGEST };
     struct scope scope;
     scope_init(&scope, NULL);

@@ -444,6 +444,26 @@ err_t store_cover_since(struct store *s, const struct stream_since *streams, uin
     return OK;
 }
 
+static err_t given_here(void *arg)
+{
+    const struct cover_call *c = arg;
+    const struct shard *sh = shard_here(c->s);
+    for (uint32_t i = 0; i < sh->held.nnext; i++) {
+        const struct name_next *next = &sh->held.next[i];
+        const struct cover_run r = { .stream = next->stream, .origin = c->s->node, .epoch = c->s->epoch, .core = sh->core, .first = 1, .last = next->seq - 1 };
+        if (next->seq > 1) cover_add_run(c->out, &r);
+    }
+    return OK;
+}
+
+err_t store_names_given(struct store *s, struct cover *out)
+{
+    struct cover_call c = { .s = s, .out = out };
+    for (unsigned core = 0; core < s->cores; core++)
+        TRY(rt_call(core, RT_REPLICATION, given_here, &c));
+    return OK;
+}
+
 struct wait_call {
     struct store *s;
     struct cover need; /* of this core's */

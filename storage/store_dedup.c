@@ -196,6 +196,42 @@ err_t dedup_claim(struct store *s, hash128 key, bool *known, struct batch_name *
     return OK;
 }
 
+struct between_call {
+    struct store *s;
+    hash128 key;
+    uint64_t after, upto;
+    bool known;
+    struct batch_name of;
+};
+
+static void find_between(struct between_call *c, const struct dedup_set *s)
+{
+    for (uint32_t it = 0, v; htab_next(&s->index, hash_u64(c->key.lo), &it, &v);) {
+        const struct dedup_entry *e = &s->entries[v];
+        if (!hash128_eq(e->key, c->key) || e->generation <= c->after || e->generation > c->upto) continue;
+        c->known = true;
+        c->of = e->name;
+    }
+}
+
+static err_t between_here(void *arg)
+{
+    struct between_call *c = arg;
+    const struct dedup *d = &shard_here(c->s)->dedup;
+    find_between(c, &d->old);
+    find_between(c, &d->young);
+    return OK;
+}
+
+err_t dedup_known_between(struct store *s, hash128 key, uint64_t after, uint64_t upto, bool *known, struct batch_name *of)
+{
+    struct between_call c = { .s = s, .key = key, .after = after, .upto = upto };
+    TRY(rt_call(dedup_core(key, s->cores), RT_INGEST, between_here, &c));
+    *known = c.known;
+    *of = c.of;
+    return OK;
+}
+
 void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked)
 {
     struct claim_call c = { .s = s, .e = *e, .acked = acked };

@@ -20,6 +20,8 @@
 #ifndef STORAGE_STORE_DELETE_H
 #define STORAGE_STORE_DELETE_H
 
+#include "storage/cover.h"
+#include "storage/kv.h"
 #include "storage/store.h"
 #include "storage/tombstone.h"
 
@@ -31,6 +33,23 @@ MUST_CHECK err_t store_clean(struct store *s) MAY_YIELD;
 
 /* ERR_LIMIT: there are TOMBSTONES_MAX already. */
 MUST_CHECK err_t store_tombstone(struct store *s, const struct tombstone_spec *t) MAY_YIELD;
+
+/* -- a deletion that other nodes make, too (cluster/deletions.h) ---------------------------------------------- */
+struct delete_entry;
+struct delete_joint {
+    const struct tombstone_spec *tombs;
+    uint32_t ntombs;
+    struct delete_entry *entry; /* as of store_delete_begin, below */
+    /* One more record, in the arena: `covered` is what is covered by that which the deletion covers, not a name less or more. It must
+     * not yield. */
+    err_t (*record)(void *ctx, const struct delete_entry *entry, const struct cover *covered, struct arena *a, struct kv_op *out);
+    void *ctx;
+};
+/* Seals, then writes the tombstones, the deletion by marks and the record: all of them at one instant, or none. After an error that is
+ * none of a limit they may be there all the same, until another one succeeds. */
+MUST_CHECK err_t store_delete_joint(struct store *s, const struct delete_joint *d) MAY_YIELD;
+/* How many deletions by marks are under way. Core 0. */
+uint32_t store_deletes_open(const struct store *s);
 
 /* -- marks ------------------------------------------------------------------------------------------------ */
 struct dead_mark { /* of one row group */

@@ -76,6 +76,8 @@ void dedup_init(struct dedup *d, unsigned cores);
 void dedup_deinit(struct dedup *d);
 /* *known: it was acked before, under *of. Else it is claimed, until dedup_finish. Waits for a claim of the same key. */
 MUST_CHECK err_t dedup_claim(struct store *s, hash128 key, bool *known, struct batch_name *of) MAY_YIELD;
+/* The same, of what was acked in a generation after `after` and up to `upto`, forgotten or not. Nothing is claimed. */
+MUST_CHECK err_t dedup_known_between(struct store *s, hash128 key, uint64_t after, uint64_t upto, bool *known, struct batch_name *of) MAY_YIELD;
 void dedup_finish(struct store *s, const struct dedup_entry *e, bool acked) MAY_YIELD;
 /* On the owner's core: what is known from logs and the catalog. Too old ones are left out. */
 void dedup_remember(struct dedup *d, const struct dedup_entry *e);

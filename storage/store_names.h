@@ -33,6 +33,10 @@ struct store_request {
     struct str bytes;             /* as request_encode writes it without metric_encode_opts, under that name; empty: encoded here */
     struct batch *const *batches; /* the same decoded; NULL: decoded here, and nothing in it is trusted */
     uint32_t n;
+    /* Of a request that comes late, after deletions which it should have come before (cluster/deletions.h): its content as it was. When that was acked
+     * here in a generation after `after` and up to `upto`, it is known, though it is forgotten for others. Zero: of none. */
+    hash128 was;
+    uint64_t after, upto;
 };
 /* Logs, inserts and makes durable on the running core, as store_append does, which is this without a name, to the stream of this
  * node alone. Borrowed until it returns. OK, too, when the name is covered already, or its content: nothing is stored twice.
@@ -43,6 +47,9 @@ MUST_CHECK err_t store_put(struct store *s, const struct store_request *r) MAY_Y
 /* The next name of the running core for a stream. A number that was given and never stored is a gap, which does no harm but
  * the room of an interval. */
 void store_name_next(struct store *s, uint64_t stream, struct batch_name *out);
+
+/* All names that store_name_next gave in this life, on all cores, added to out. */
+MUST_CHECK err_t store_names_given(struct store *s, struct cover *out) MAY_YIELD;
 
 /* What is covered, of those streams (NULL: of all), added to out. What is covered when it is called is in it. */
 MUST_CHECK err_t store_cover(struct store *s, const uint64_t *streams, uint32_t n, struct cover *out) MAY_YIELD;

@@ -76,41 +76,84 @@ static void use_tombs(struct store *s, struct tomb_set *set)
     free(args);
 }
 
+struct tombs_made { /* on their way into the catalog */
+    const struct tombstone **t;
+    uint32_t n;
+};
+
+static err_t make_tomb(struct catalog_batch *b, const struct tombstone *t, const struct tombstone **out)
+{
+    struct buf bytes;
+    buf_init(&bytes, TOMBSTONE_BYTES_MAX, NULL);
+    tombstone_encode(t, &bytes);
+    err_t e = buf_check(&bytes);
+    if (e == OK) e = tombstone_decode(buf_view(&bytes), out);
+    if (e == OK) catalog_put(b, id_key(&b->a, TOMB_PREFIX, t->id), arena_str(&b->a, buf_view(&bytes)));
+    struct err_record why = *err_record();
+    buf_deinit(&bytes);
+    *err_record() = why;
+    return e;
+}
+
+static err_t make_tombs(struct store *s, struct catalog_batch *b, const struct tombstone_spec *specs, uint32_t n, struct tombs_made *m)
+{
+    *m = (struct tombs_made){ .t = ARENA_ARRAY(&b->a, const struct tombstone *, (size_t)n + 1) };
+    TRY(arena_check(&b->a));
+    if (n > 0 && (s->tombs ? s->tombs->n : 0) + n > TOMBSTONES_MAX) {
+        metric_add(M_DELETES_REFUSED, 1);
+        return err_set(ERR_LIMIT, "there are %d deletions of series that segments still hold: merging segments ends them, try again later", TOMBSTONES_MAX);
+    }
+    for (; m->n < n; m->n++) {
+        const struct tombstone t = { .spec = specs[m->n], .id = s->tomb_last + 1 + m->n, .generation = atomic_load(&s->sealed_gen) };
+        TRY(make_tomb(b, &t, &m->t[m->n]));
+    }
+    return OK;
+}
+
+static void tombs_made_put(struct tombs_made *m)
+{
+    for (uint32_t i = 0; i < m->n; i++)
+        tombstone_put(m->t[i]);
+}
+
+/* They are in the catalog. */
+static void use_made(struct store *s, const struct tombs_made *m)
+{
+    for (uint32_t i = 0; i < m->n; i++) {
+        const struct tombstone *t = m->t[i];
+        use_tombs(s, tomb_set_edit(s->tombs, t, NULL));
+        forget_retries(s, t->spec.tenant, t->spec.signal, t->generation);
+        metric_add(M_DELETES, 1);
+    }
+}
+
+/* They may be there all the same: the caller was told that they are not. */
+static void undo_puts(struct store *s, const struct catalog_batch *b)
+{
+    for (size_t i = 0; i < b->n; i++)
+        catalog_undo_put(s, b->ops[i].key);
+}
+
+static err_t commit_tomb(struct store *s, struct catalog_batch *b, const struct tombstone_spec *spec)
+{
+    struct tombs_made made;
+    err_t e = make_tombs(s, b, spec, 1, &made);
+    if (e == OK) {
+        s->tomb_last += made.n;
+        e = catalog_commit(s, b);
+        if (e == OK) use_made(s, &made);
+        else undo_puts(s, b);
+    }
+    struct err_record why = *err_record();
+    tombs_made_put(&made);
+    *err_record() = why;
+    return e;
+}
+
 struct tomb_call {
     struct store *s;
     const struct tombstone_spec *spec;
 };
-
-static err_t commit_tomb(struct store *s, struct catalog_batch *b, const struct tombstone_spec *spec)
-{
-    struct tombstone t = { .spec = *spec, .id = s->tomb_last + 1, .generation = atomic_load(&s->sealed_gen) };
-    const struct tombstone *made;
-    struct buf bytes;
-    if (s->tombs && s->tombs->n >= TOMBSTONES_MAX) {
-        metric_add(M_DELETES_REFUSED, 1);
-        return err_set(ERR_LIMIT, "there are %d deletions of series that segments still hold: merging segments ends them, try again later", TOMBSTONES_MAX);
-    }
-    buf_init(&bytes, TOMBSTONE_BYTES_MAX, NULL);
-    tombstone_encode(&t, &bytes);
-    err_t e = buf_check(&bytes);
-    if (e == OK) e = tombstone_decode(buf_view(&bytes), &made);
-    if (e == OK) {
-        struct str key = id_key(&b->a, TOMB_PREFIX, t.id);
-        catalog_put(b, key, buf_view(&bytes));
-        e = catalog_commit(s, b);
-        s->tomb_last = t.id;
-        if (e == OK) {
-            use_tombs(s, tomb_set_edit(s->tombs, made, NULL));
-            forget_retries(s, spec->tenant, spec->signal, t.generation);
-            metric_add(M_DELETES, 1);
-        } else {
-            catalog_undo_put(s, key); /* it may be there all the same: the caller was told that it is not */
-        }
-        tombstone_put(made);
-    }
-    buf_deinit(&bytes);
-    return e;
-}
 
 static err_t tomb_here(void *arg)
 {
@@ -241,7 +284,7 @@ static void know_delete(struct store *s, const struct delete_entry *e)
     s->delete_last = MAX(s->delete_last, e->id);
 }
 
-static uint32_t deletes_open(const struct store *s)
+uint32_t store_deletes_open(const struct store *s)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < s->ndeletes; i++)
@@ -254,25 +297,34 @@ struct delete_call {
     struct delete_entry *e;
 };
 
-static err_t begin_locked(struct store *s, struct catalog_batch *b, struct delete_entry *e)
+static err_t make_delete(struct store *s, struct catalog_batch *b, struct delete_entry *e)
 {
-    if (deletes_open(s) >= DELETES_OPEN_MAX) {
+    if (store_deletes_open(s) >= DELETES_OPEN_MAX) {
         metric_add(M_DELETES_REFUSED, 1);
         return err_set(ERR_LIMIT, "%d deletions are under way already: try again later", DELETES_OPEN_MAX);
     }
     e->id = s->delete_last + 1;
     e->generation = atomic_load(&s->sealed_gen);
     put_delete(b, e);
-    s->delete_last = e->id;
-    err_t err = catalog_commit(s, b);
-    if (err != OK) {
-        catalog_undo_put(s, id_key(&b->a, DELETE_PREFIX, e->id));
-        return err;
-    }
+    return OK;
+}
+
+/* It is in the catalog. */
+static void use_delete(struct store *s, const struct delete_entry *e)
+{
     know_delete(s, e);
     forget_retries(s, e->tenant, e->signal, e->generation);
     metric_add(M_DELETES, 1);
-    return OK;
+}
+
+static err_t begin_locked(struct store *s, struct catalog_batch *b, struct delete_entry *e)
+{
+    TRY(make_delete(s, b, e));
+    s->delete_last = e->id;
+    err_t err = catalog_commit(s, b);
+    if (err == OK) use_delete(s, e);
+    else undo_puts(s, b);
+    return err;
 }
 
 static err_t begin_here(void *arg)
@@ -296,6 +348,68 @@ err_t store_delete_begin(struct store *s, struct delete_entry *e)
     e->done = false;
     return rt_call(0, RT_MAINTENANCE, begin_here, &c);
 }
+
+/* -- with other nodes ---------------------------------------------------------------------------------------------------- */
+
+static err_t joint_commit(struct store *s, struct catalog_batch *b, const struct delete_joint *d)
+{
+    struct kv_op record;
+    TRY(make_delete(s, b, d->entry));
+    TRY(d->record(d->ctx, d->entry, &s->sealed, &b->a, &record));
+    catalog_put(b, record.key, record.value);
+    s->tomb_last += d->ntombs;
+    s->delete_last = d->entry->id;
+    err_t e = catalog_commit(s, b);
+    if (e != OK) undo_puts(s, b);
+    return e;
+}
+
+/* What is sealed changes only by who holds s->changing: the generation and what is covered by it belong together. */
+static err_t joint_locked(struct store *s, struct catalog_batch *b, const struct delete_joint *d)
+{
+    struct tombs_made made;
+    err_t e = make_tombs(s, b, d->tombs, d->ntombs, &made);
+    if (e == OK) e = joint_commit(s, b, d);
+    if (e == OK) {
+        use_made(s, &made);
+        use_delete(s, d->entry);
+    }
+    struct err_record why = *err_record();
+    tombs_made_put(&made);
+    *err_record() = why;
+    return e;
+}
+
+struct joint_call {
+    struct store *s;
+    const struct delete_joint *d;
+};
+
+static err_t joint_here(void *arg)
+{
+    const struct joint_call *c = arg;
+    struct catalog_batch b;
+    TRY(store_seal(c->s));
+    TRY(sem_take(&c->s->changing, 1));
+    catalog_batch_init(&b);
+    err_t e = joint_locked(c->s, &b, c->d);
+    catalog_batch_deinit(&b);
+    sem_give(&c->s->changing, 1);
+    return e;
+}
+
+err_t store_delete_joint(struct store *s, const struct delete_joint *d)
+{
+    struct joint_call c = { s, d };
+    TRY(tenant_check(d->entry->tenant));
+    if (d->entry->doc.n > DELETE_DOC_MAX) return err_set(ERR_TOO_LARGE, "a deletion of %zu bytes, at most %d", d->entry->doc.n, DELETE_DOC_MAX);
+    for (uint32_t i = 0; i < d->ntombs; i++)
+        if (d->tombs[i].nm > TOMBSTONE_MATCHERS_MAX) return err_set(ERR_INVALID, "over %d matchers", TOMBSTONE_MATCHERS_MAX);
+    d->entry->done = false;
+    return rt_call(0, RT_MAINTENANCE, joint_here, &c);
+}
+
+/* -- how far they are ------------------------------------------------------------------------------------------------------ */
 
 /* The oldest of those that are done, past the number that is kept. */
 static void drop_old(struct store *s, struct catalog_batch *b, uint64_t *dropped)

@@ -65,6 +65,21 @@ err_t view_open(struct store *s, struct str tenant, const struct stream_pick *pi
     return OK;
 }
 
+void view_of_table(struct table *t, struct str tenant, enum signal signal, struct str index, struct budget *budget, struct view **out)
+{
+    struct view *v = calloc(1, sizeof *v);
+    struct mem *m = calloc(1, sizeof *m);
+    ASSERT(v != NULL && m != NULL);
+    *m = (struct mem){ .refs = 1, .rows = mem_rows_new(budget), .metrics = mem_metric_new(budget) };
+    mem_rows_insert(m->rows, tenant, signal, index, t, NULL, t->nrows);
+    *v = (struct view){ .budget = budget, .core = rt_core(), .cores = 1, .partitions = 1, .nmems = 1 };
+    arena_init(&v->mem, budget);
+    v->tenant = arena_str(&v->mem, tenant);
+    v->mems = ARENA_NEW(&v->mem, struct mem *);
+    v->mems[0] = m;
+    *out = v;
+}
+
 void view_close(struct view *v)
 {
     ASSERT(v->core == rt_core());

@@ -16,6 +16,9 @@ struct stream_pick { const uint64_t *ids; uint32_t n; };
  * for decoded columns and samples. `pick` is copied. */
 MUST_CHECK err_t view_open(struct store *s, struct str tenant, const struct stream_pick *pick, struct budget *budget, struct view **out) MAY_YIELD;
 void view_close(struct view *v) MAY_YIELD;
+/* Of the rows of one table alone, which no store has (yet): one rowset, with all rows under their own numbers. */
+struct table;
+void view_of_table(struct table *t, struct str tenant, enum signal signal, struct str index, struct budget *budget, struct view **out);
 struct view_counts {
     uint64_t rows, samples, bytes, groups_read, groups_skipped;
     uint64_t lost; /* reads that something lost (lost.h) overlaps: their answers are incomplete */

@@ -11,6 +11,7 @@
 
 #include "query/logs/compile.h"
 #include "query/promql/ast.h"
+#include "storage/batch.h"
 #include "storage/store_delete.h"
 
 enum { DELETE_MARKS_MAX = 4 << 20 };
@@ -39,6 +40,16 @@ void delete_filter_free(struct delete_filter *f);
 /* Marks all rows of the tenant that the filter finds in what `generation` covers. ERR_UNAVAILABLE: not all of that can be read. *rows: how many died, also after an error. */
 MUST_CHECK err_t delete_run(struct store *s, struct str tenant, uint64_t generation, const struct delete_filter *f, struct budget *budget,
                             uint64_t *rows) MAY_YIELD;
+
+/* Leaves out of a batch what the filter finds in it, samples of the filter's series included (late.c). The batch is the caller's own,
+ * decoded into the arena; its tables are replaced, and charged to the budget. *concerns becomes true when the batch is of the deletion's tenant and
+ * signal, whether rows went or not; *rows: how many went is added (NULL: none goes, only *concerns is asked). After an error the batch is only good for batch_release. */
+MUST_CHECK err_t delete_cut_batch(const struct delete_filter *f, struct str tenant, struct batch *b, struct arena *a, struct budget *budget,
+                                  bool *concerns, uint64_t *rows) MAY_YIELD;
+/* The rows of a rowset of exemplars that go, in the arena. */
+MUST_CHECK err_t delete_find_exemplars(struct rowset *rs, const struct delete_filter *f, struct arena *a, uint32_t **rows, uint32_t *n) MAY_YIELD;
+/* Is it one of the filter's series? */
+bool delete_is_of(const struct delete_filter *f, const struct labels *ls);
 
 /* Marks what the filter finds of a view's exemplars (series.c); *more: the marks were full before the scan ended. */
 MUST_CHECK err_t delete_mark_exemplars(struct view *v, const struct delete_filter *f, uint64_t generation, struct dead_marks *to,

@@ -15,7 +15,7 @@ err_t delete_filter_exemplars(const struct str *selectors, uint32_t n, int64_t s
     return OK;
 }
 
-static bool is_of(const struct delete_filter *f, const struct labels *ls)
+bool delete_is_of(const struct delete_filter *f, const struct labels *ls)
 {
     for (uint32_t i = 0; i < f->nseries; i++) {
         const struct pq_selector *sel = f->series[i].root->sel;
@@ -34,28 +34,35 @@ static err_t judge(const struct delete_filter *f, const struct column *labels, u
     struct labels ls;
     if (*known != NOT_ASKED) return OK;
     TRY(labels_decode(column_str(labels, row), a, &ls));
-    *known = is_of(f, &ls) ? GOES : STAYS;
+    *known = delete_is_of(f, &ls) ? GOES : STAYS;
     arena_rollback(a, m);
     return OK;
 }
 
-static err_t mark_rowset(struct rowset *rs, const struct delete_filter *f, struct arena *a, struct dead_marks *to)
+err_t delete_find_exemplars(struct rowset *rs, const struct delete_filter *f, struct arena *a, uint32_t **rows, uint32_t *n)
 {
     const struct column *time, *labels;
-    uint32_t n = 0;
+    *n = 0;
     TRY(rowset_column(rs, REL_ROWS, SC_SELF, STR("time"), COL_I64, &time));
     TRY(rowset_column(rs, REL_ROWS, SC_SELF, STR("labels"), COL_STR, &labels));
     if (!time || !labels) return OK;
     uint8_t *known = ARENA_ARRAY(a, uint8_t, labels->dict.count + 1);
-    uint32_t *rows = ARENA_RAW(a, uint32_t, rs->nsel + 1);
+    *rows = ARENA_RAW(a, uint32_t, rs->nsel + 1);
     TRY(arena_check(a));
     for (uint32_t i = 0; i < rs->nsel; i++) {
         uint32_t row = rs->sel ? rs->sel[i] : i;
         if (!column_has(labels, row) || time->i64[row] < f->tmin_ns || time->i64[row] > f->tmax_ns) continue;
         TRY(judge(f, labels, row, a, &known[labels->code[row]]));
-        if (known[labels->code[row]] == GOES) rows[n++] = row;
+        if (known[labels->code[row]] == GOES) (*rows)[(*n)++] = row;
         TRY(rt_checkpoint());
     }
+    return OK;
+}
+
+static err_t mark_rowset(struct rowset *rs, const struct delete_filter *f, struct arena *a, struct dead_marks *to)
+{
+    uint32_t *rows, n;
+    TRY(delete_find_exemplars(rs, f, a, &rows, &n));
     return n ? rowset_mark(rs, rows, n, to) : OK;
 }
 

@@ -1,6 +1,6 @@
 /* POST {"signal": "spans", "query": "{ ... }", "start"?, "end"?, "wait"?}  or  {"signal": "logs" | "docs", "index"?, "query", ...}.
  * Times as everywhere in our own APIs: unix seconds with a fraction, or RFC 3339. The answer is the task; with "wait" (the default)
- * when it is finished, or after half a minute. */
+ * when it is finished, or after half a minute; of several nodes only when it is finished on enough of them, else 503. */
 #include "server/api/deletes.h"
 
 #include "server/api/delete_tasks.h"
@@ -98,10 +98,10 @@ static err_t post(struct http_request *rq, struct http_response *rs)
     struct delete_task t;
     struct json_out j;
     TRY(deletes_check(ctx->deletes));
-    TRY(deletes_alone(ctx->cluster));
     TRY(read_post(rq, &p));
     TRY(delete_tasks_submit(ctx->tasks, rq->tenant, &p.spec, rq->arena, &t));
-    if (p.wait) TRY(delete_tasks_wait(ctx->tasks, rq->tenant, t.id, WAIT_S * NS_PER_S, rq->arena, &t));
+    if (p.wait && t.joint) TRY(delete_tasks_finish(ctx->tasks, rq->tenant, WAIT_S * NS_PER_S, rq->arena, &t));
+    else if (p.wait) TRY(delete_tasks_wait(ctx->tasks, rq->tenant, t.id, WAIT_S * NS_PER_S, rq->arena, &t));
     json_init(&j, &rs->body);
     put_task(&j, &t);
     return OK;

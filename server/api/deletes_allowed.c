@@ -1,7 +1,5 @@
 #include "server/api/deletes_allowed.h"
 
-#include "cluster/cluster.h"
-
 err_t deletes_allowed(const struct config *c, bool *allowed)
 {
     struct str mode = str_of(config_text(c, CFG_API_DELETES)), bind = str_of(config_text(c, CFG_LISTEN_BIND));
@@ -16,17 +14,6 @@ err_t deletes_check(bool allowed)
 {
     if (allowed) return OK;
     return err_set(ERR_FORBIDDEN, "requests may not delete data on this node: it listens for others and knows no users; the setting api.deletes=on allows it");
-}
-
-err_t deletes_alone(const struct cluster *cluster)
-{
-    if (!cluster) return OK;
-    struct map *map = cluster_map(cluster);
-    bool alone = map->alone;
-    map_put(map);
-    if (alone) return OK;
-    return err_set(ERR_FORBIDDEN, "this node is one of several, and deletions are not carried to the others yet: they would still show what was deleted. "
-                   "Retention by matcher (/api/retention) and the deletion of whole indexes work on all nodes");
 }
 
 err_t all_tenants_check(bool allowed)

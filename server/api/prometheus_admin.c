@@ -6,12 +6,12 @@
 #include "server/api/prometheus_wire.h"
 #include "storage/store_delete.h"
 
-enum { EXEMPLARS_WAIT_S = 30 };
+enum { EXEMPLARS_WAIT_S = 30, JOINT_WAIT_S = 30 };
 
 static err_t check(const struct prom_ctx *ctx)
 {
     if (!ctx->deletes) return err_set(ERR_UNAVAILABLE, "admin APIs disabled: the setting api.deletes=on allows them");
-    return deletes_alone(ctx->cluster);
+    return OK;
 }
 
 static err_t no_content(struct http_response *rs)
@@ -47,22 +47,36 @@ static err_t has_exemplars(struct prom_run *r, bool *has)
     return OK;
 }
 
-static err_t delete_exemplars(struct prom_run *r, const struct tombstone_spec *t, const struct pq_ast *asts, uint32_t n)
+static struct delete_spec spec_of(struct prom_run *r, const struct tombstone_spec *t, const struct pq_ast *asts, uint32_t n)
 {
     struct str *selectors = ARENA_RAW(&r->arena, struct str, n);
-    struct delete_spec spec = { .lang = DELETE_SERIES, .index = STR(""), .query = STR(""), .fields = selectors, .nfields = n,
-                                .start_ns = prom_ns(t->tmin_ms), .end_ns = t->tmax_ms == INT64_MAX ? INT64_MAX : prom_ns(t->tmax_ms + 1) };
+    for (uint32_t i = 0; i < n; i++)
+        selectors[i] = asts[i].text;
+    return (struct delete_spec){ .lang = DELETE_SERIES, .index = STR(""), .query = STR(""), .fields = selectors, .nfields = n,
+                                 .start_ns = prom_ns(t->tmin_ms), .end_ns = t->tmax_ms == INT64_MAX ? INT64_MAX : prom_ns(t->tmax_ms + 1) };
+}
+
+static err_t delete_exemplars(struct prom_run *r, const struct tombstone_spec *t, const struct pq_ast *asts, uint32_t n)
+{
+    const struct delete_spec spec = spec_of(r, t, asts, n);
     struct delete_task task;
     bool has;
     TRY(has_exemplars(r, &has));
     if (!has) return OK;
-    for (uint32_t i = 0; i < n; i++)
-        selectors[i] = asts[i].text;
     TRY(delete_tasks_submit(r->ctx->tasks, t->tenant, &spec, &r->arena, &task));
     TRY(delete_tasks_wait(r->ctx->tasks, t->tenant, task.id, EXEMPLARS_WAIT_S * NS_PER_S, &r->arena, &task));
     if (str_is(task.state, "done")) return OK;
     return err_set(ERR_UNAVAILABLE, "the series are deleted, their exemplars not all yet (deletion %llu goes on): " STR_FMT,
                    (unsigned long long)task.id, STR_ARG(task.error));
+}
+
+/* Series and exemplars on all nodes that have them. */
+static err_t delete_joint(struct prom_run *r, const struct tombstone_spec *t, const struct pq_ast *asts, uint32_t n)
+{
+    const struct delete_spec spec = spec_of(r, t, asts, n);
+    struct delete_task task;
+    TRY(delete_tasks_submit(r->ctx->tasks, t->tenant, &spec, &r->arena, &task));
+    return delete_tasks_finish(r->ctx->tasks, t->tenant, JOINT_WAIT_S * NS_PER_S, &r->arena, &task);
 }
 
 /* -- requests -------------------------------------------------------------------------------------------------------- */
@@ -83,6 +97,7 @@ static err_t delete_all(struct prom_run *r, struct http_request *rq, struct pq_a
         if (pq_parse_selector(text, &r->arena, &asts[(*n)++]) != OK) return prom_bad_param("match[]");
     }
     if (*n == 0) return err_set(ERR_INVALID, "no match[] parameter provided");
+    if (delete_tasks_joint(r->ctx->tasks)) return delete_joint(r, &t, asts, *n);
     for (uint32_t i = 0; i < *n; i++) {
         t.m = asts[i].root->sel->m;
         t.nm = asts[i].root->sel->nm;

@@ -3,7 +3,7 @@
 #include "server/api/deletes_allowed.h"
 #include "server/api/quickwit_internal.h"
 
-enum { WAIT_MAX_S = 3600 };
+enum { WAIT_MAX_S = 3600, JOINT_WAIT_S = 30 /* for nodes that are away */ };
 
 static err_t seconds_ns(const struct json_val *v, const char *name, int64_t *ns)
 {
@@ -80,7 +80,6 @@ err_t qw_delete_task_create(struct http_request *rq, struct http_response *rs)
     struct delete_task t;
     struct json_out j;
     TRY(deletes_check(ctx->deletes));
-    TRY(deletes_alone(ctx->cluster));
     TRY(qw_body(rq, rq->arena, &b));
     if (b) JSON_EACH(c, b) TRY(delete_member(c, rq->arena, &spec));
     if (!spec.query.p) return err_set(ERR_INVALID, "missing field `query`");
@@ -165,14 +164,16 @@ static err_t delete_all(struct http_request *rq, const struct index_entry *e, ui
 {
     const struct quickwit_ctx *ctx = qw_ctx(rq);
     uint64_t *ids = ARENA_ARRAY(rq->arena, uint64_t, n + 1);
-    struct delete_task t;
+    struct delete_task t = { 0 };
     for (uint32_t i = 0; i < n; i++) {
         spec->index = e[i].id;
         TRY(delete_tasks_submit(ctx->tasks, rq->tenant, spec, rq->arena, &t));
         ids[i] = t.id;
     }
     for (uint32_t i = 0; i < n; i++) {
-        TRY(delete_tasks_wait(ctx->tasks, rq->tenant, ids[i], WAIT_MAX_S * NS_PER_S, rq->arena, &t));
+        t.id = ids[i];
+        if (t.joint) TRY(delete_tasks_finish(ctx->tasks, rq->tenant, JOINT_WAIT_S * NS_PER_S, rq->arena, &t));
+        else TRY(delete_tasks_wait(ctx->tasks, rq->tenant, ids[i], WAIT_MAX_S * NS_PER_S, rq->arena, &t));
         if (!t.done) return err_set(ERR_TIMEOUT, "the deletion goes on as task tercet:%llu", (unsigned long long)t.id);
         if (t.error.n) return err_set(ERR_INTERNAL, "deletion %llu failed: " STR_FMT, (unsigned long long)t.id, STR_ARG(t.error));
         *rows += t.rows;
@@ -193,7 +194,6 @@ err_t qw_es_delete_by_query(struct http_request *rq, struct http_response *rs)
     int64_t began_ns = rt_now().ns;
     bool wait = true, missing_ok = false;
     TRY(deletes_check(ctx->deletes));
-    TRY(deletes_alone(ctx->cluster));
     if (http_param(rq, "max_docs", 0, &limit)) return err_set(ERR_INVALID, "`max_docs` is not supported: a deletion is of all that match");
     TRY(qw_param_bool(rq, "wait_for_completion", &wait));
     TRY(qw_param_bool(rq, "ignore_unavailable", &missing_ok));

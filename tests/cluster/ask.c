@@ -27,6 +27,29 @@ err_t ask_append(struct world *w, unsigned node, uint32_t request)
     return e;
 }
 
+err_t ask_delete(struct world *w, unsigned node, struct str doc, bool *settled)
+{
+    struct buf answer;
+    buf_init(&answer, 64, NULL);
+    err_t e = call(w, node, METHOD_TEST_DELETE, doc, &answer);
+    *settled = e == OK && answer.n == 1 && answer.p[0];
+    buf_deinit(&answer);
+    return e;
+}
+
+err_t ask_settled(struct world *w, unsigned node, bool *settled, char *why, size_t n)
+{
+    struct buf answer;
+    buf_init(&answer, ANSWER_MAX, NULL);
+    err_t e = call(w, node, METHOD_TEST_SETTLED, STR_NONE, &answer);
+    struct bytes_in in = bytes_in_of(buf_view(&answer));
+    *settled = e == OK && bytes_in_u8(&in);
+    struct str text = bytes_in_str(&in);
+    if (e == OK && !*settled) snprintf(why, n, "node %u: " STR_FMT, node, STR_ARG(text));
+    buf_deinit(&answer);
+    return e;
+}
+
 err_t ask_stop(struct world *w, unsigned node)
 {
     struct buf none;

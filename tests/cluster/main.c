@@ -46,6 +46,14 @@ static void draw_shape(struct prng *r, unsigned nodes, struct node_shape *h)
     h->log_keep_ms = 3 * 3600 * 1000;
 }
 
+/* By chances of their own: seeds without deletions are what they were before there were any. */
+static void draw_deletions(struct world *w, uint64_t seed)
+{
+    prng_init(&w->deleting, seed ^ UINT64_C(0x64656c657465));
+    if (prng_chance(&w->deleting, 0.7)) w->delete_every_ns = (500 + (int64_t)prng_below(&w->deleting, 8000)) * NS_PER_MS;
+    w->shape.retire_after_ms = 2000 + (int64_t)prng_below(&w->deleting, 60000);
+}
+
 static void run_seed(uint64_t seed, unsigned nodes, bool verbose, struct report *rep)
 {
     static struct world w;
@@ -64,6 +72,7 @@ static void run_seed(uint64_t seed, unsigned nodes, bool verbose, struct report 
     w.writers = 1 + (unsigned)prng_below(&w.rnd, WRITERS_MAX);
     w.readers = 1 + (unsigned)prng_below(&w.rnd, READERS_MAX);
     w.write_every_ns = (20 + (int64_t)prng_below(&w.rnd, 1000)) * NS_PER_MS;
+    draw_deletions(&w, seed);
     sim_world_run(seed, 3600 * NS_PER_S, script_main, &w, &res, NULL);
     if (res.stuck) wrong("the world is stuck");
     if (res.crashed || res.result != OK) wrong("the script ends with %s", err_name(res.result));

@@ -5,14 +5,16 @@
 #include "base/core/bytes_out.h"
 #include "base/core/log.h"
 #include "base/rt/sim.h"
+#include "cluster/deletions.h"
 #include "cluster/replicate.h"
 #include "query/fragments.h"
+#include "server/api/delete_tasks.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-enum { ANSWER_MAX = 64 << 20 };
+enum { ANSWER_MAX = 64 << 20, SETTLE_S = 10 };
 
 static struct node *all;
 
@@ -160,6 +162,69 @@ static err_t on_state(void *ctx, const struct rpc_request *rq, struct buf *answe
     return buf_check(answer);
 }
 
+static err_t wait_settled(struct node *n, struct deletion_state *s, struct arena *a) MAY_YIELD
+{
+    mono_ns end = mono_add(rt_now(), SETTLE_S * NS_PER_S);
+    while (rt_now().ns < end.ns && n->cluster) {
+        TRY(deletions_states(n->cluster, s, 1, a));
+        if (s->settled) return OK;
+        TRY(fiber_sleep(50 * NS_PER_MS));
+    }
+    return OK;
+}
+
+static err_t on_delete(void *ctx, const struct rpc_request *rq, struct buf *answer)
+{
+    struct node *n = ctx;
+    struct deletion_state s = { 0 };
+    struct arena a;
+    if (!n->cluster) return err_set(ERR_UNAVAILABLE, "the node is starting");
+    arena_init(&a, NULL);
+    err_t e = deletions_begin(n->cluster, rq->body, &s.id);
+    if (e == OK) e = wait_settled(n, &s, &a);
+    buf_byte(answer, s.settled);
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+/* Made on all nodes: for some, that is more than settled. */
+static err_t settled_all(struct node *n, struct arena *a, struct buf *answer) MAY_YIELD
+{
+    struct deletion_doc *docs;
+    struct str why = STR("");
+    uint64_t *ids;
+    uint32_t ndocs, nids;
+    deletions_list(n->cluster, a, &docs, &ndocs);
+    deletions_finished(n->cluster, &ids, &nids);
+    free(ids);
+    struct deletion_state *s = ARENA_ARRAY(a, struct deletion_state, (size_t)ndocs + 1);
+    for (uint32_t i = 0; i < ndocs; i++)
+        s[i].id = docs[i].id;
+    TRY(deletions_states(n->cluster, s, ndocs, a));
+    for (uint32_t i = 0; i < ndocs && why.n == 0; i++)
+        if (!s[i].settled) why = s[i].why;
+    if (why.n == 0 && nids < ndocs) why = STR("this node has not finished all that it knows");
+    buf_byte(answer, why.n == 0);
+    bytes_out_str(answer, why);
+    return OK;
+}
+
+static err_t on_settled(void *ctx, const struct rpc_request *rq, struct buf *answer)
+{
+    struct node *n = ctx;
+    struct arena a;
+    (void)rq;
+    if (!n->cluster) return err_set(ERR_UNAVAILABLE, "the node is starting");
+    arena_init(&a, NULL);
+    err_t e = settled_all(n, &a, answer);
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
 static err_t stop_here(void *arg)
 {
     struct node *n = arg;
@@ -211,6 +276,7 @@ static err_t open_cluster(struct node *n)
     struct cluster_opts o = { .store = n->store, .label = NODE_LABEL, .bind = addr, .advertise = "", .gossip_port = NODE_GOSSIP, .rpc_port = NODE_RPC,
                               .seeds = n->shape->seeds, .zone = "", .version = "sim", .backend = "sim", .weight = 100, .partitions = 16,
                               .replicas = n->shape->replicas, .write_quorum = n->shape->quorum, .dead_after_ms = n->shape->dead_after_ms,
+                              .retire_after_ms = n->shape->retire_after_ms,
                               .copy_rate = 100 << 20, .memory = 256 << 20, .on_stop = on_stop, .ctx = n };
     budget_init(&n->queries, "queries", NULL, 1 << 30, ERR_OVERLOAD);
     n->spread = (struct spread_ctx){ .store = n->store, .budget = &n->queries, .query_bytes_max = 1 << 30 };
@@ -218,10 +284,12 @@ static err_t open_cluster(struct node *n)
     o.handlers[METHOD_TEST_APPEND] = (struct cluster_handler){ on_append, n };
     o.handlers[METHOD_TEST_READ] = (struct cluster_handler){ on_read, n };
     o.handlers[METHOD_TEST_STOP] = (struct cluster_handler){ on_stop_asked, n };
+    o.handlers[METHOD_TEST_DELETE] = (struct cluster_handler){ on_delete, n };
+    o.handlers[METHOD_TEST_SETTLED] = (struct cluster_handler){ on_settled, n };
     o.handlers[METHOD_TEST_STATE] = (struct cluster_handler){ on_state, n };
     TRY(cluster_open(&o, &n->cluster));
     n->spread.cluster = n->cluster;
-    return OK;
+    return delete_tasks_start(n->store, n->cluster, &n->queries, &n->tasks);
 }
 
 err_t node_main(void *arg)
@@ -242,6 +310,7 @@ err_t node_main(void *arg)
     TRY(event_wait(&n->stop));
     struct cluster *c = n->cluster;
     n->cluster = NULL;
+    delete_tasks_stop(n->tasks);
     cluster_close(c);
     log_info("node.stop", "node=%u: its part in the cluster is closed", n->index);
     store_close(n->store);

@@ -6,6 +6,8 @@
  *   METHOD_TEST_APPEND  u32 request of the model                -> nothing. OK: acknowledged
  *   METHOD_TEST_READ    u32 tenant, + 256: of this node alone   -> str: what the answer must say | v n, u32 row each
  *   METHOD_TEST_STATE   nothing                                 -> u64 own id | v n, (u64 id, v state) each | u8 alone
+ *   METHOD_TEST_DELETE  a deletion as delete_tasks.h keeps it   -> u8 is it settled, after a while
+ *   METHOD_TEST_SETTLED nothing                                 -> u8 are all that it knows made on all nodes | str: what is waited for
  *   METHOD_TEST_STOP    nothing                                 -> nothing; then it ends as a process that is told to */
 #ifndef TESTS_CLUSTER_NODE_H
 #define TESTS_CLUSTER_NODE_H
@@ -15,14 +17,14 @@
 #include "tests/sim/model.h"
 
 enum { READ_HERE = 256 };
-enum { METHOD_TEST_STOP = 12, METHOD_TEST_STATE = 13, METHOD_TEST_APPEND = 14, METHOD_TEST_READ = 15 };
+enum { METHOD_TEST_STOP = 18, METHOD_TEST_STATE, METHOD_TEST_APPEND, METHOD_TEST_READ, METHOD_TEST_DELETE, METHOD_TEST_SETTLED };
 enum { NODES_MAX = 7, NODE_GOSSIP = 7946, NODE_RPC = 7947 };
 static const char NODE_LABEL[] = "sim";
 
 /* Drawn once a seed, the same for all nodes. */
 struct node_shape {
     uint32_t replicas, quorum;
-    int64_t mem_bytes, seal_age_ms, merge_bytes, log_keep_ms, dead_after_ms;
+    int64_t mem_bytes, seal_age_ms, merge_bytes, log_keep_ms, dead_after_ms, retire_after_ms;
     char seeds[NODES_MAX * 32];
 };
 
@@ -43,6 +45,7 @@ struct node {
     struct cluster *cluster;
     struct spread_ctx spread;
     struct budget queries;
+    struct delete_tasks *tasks;
     struct event stop;
     bool stopping, stopped; /* is told to; has closed all and is about to return */
     /* Of the world: at an ack of the request with that key, of a stream of all nodes (C5). */

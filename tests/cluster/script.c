@@ -2,6 +2,7 @@
 
 #include "base/core/assert.h"
 #include "base/rt/sim.h"
+#include "tests/cluster/deleting.h"
 #include "tests/cluster/nemesis.h"
 
 #include <inttypes.h>
@@ -20,6 +21,19 @@ static void nap(struct prng *r, int64_t most_ns)
     (void)e;
 }
 
+/* One answer to it was an error: it may be stored at any time. */
+static void note_sent(struct world *w, uint32_t request, err_t e)
+{
+    if (request >= w->nopen) {
+        uint32_t n = MAX(request + 1, w->nopen * 2);
+        w->open = realloc(w->open, n);
+        ASSERT(w->open != NULL);
+        memset(w->open + w->nopen, 0, n - w->nopen);
+        w->nopen = n;
+    }
+    w->open[request] |= e != OK;
+}
+
 /* -- clients ---------------------------------------------------------------------------------------------------------------- */
 static void write_one(struct world *w, struct prng *r, double again)
 {
@@ -27,6 +41,7 @@ static void write_one(struct world *w, struct prng *r, double again)
     unsigned node = (unsigned)prng_below(r, w->n);
     err_t e = ask_append(w, node, i);
     if (w->verbose) fprintf(stderr, "%.3f write %u to %u: %s %s\n", (double)now() / 1e9, i, node, err_name(e), e == OK ? "" : err_detail());
+    note_sent(w, i, e);
     model_end(&w->m, i, e == OK);
 }
 
@@ -47,10 +62,11 @@ static bool read_one(struct world *w, unsigned node, uint32_t tenant, enum told 
     uint32_t nacked;
     uint8_t *acked = model_acked(&w->m, &nacked);
     int64_t since = now();
+    uint64_t began = ++w->m.clock;
     err_t e = ask_read(w, node, tenant, false, &a);
     if (w->verbose) fprintf(stderr, "%.3f read from %u: %s %s\n", (double)now() / 1e9, node, err_name(e), e == OK ? a.why : err_detail());
     if (e == OK) {
-        judge_read(w, node, tenant, &a, acked, nacked, since);
+        judge_read(w, node, tenant, &a, acked, nacked, since, began);
         if (told) *told = a.told;
         free(a.rows);
     } else {
@@ -80,6 +96,7 @@ static void work(struct world *w)
         ASSERT(fiber_start(&s, &fo, writer_fiber, w) == OK);
     for (unsigned i = 0; i < w->readers; i++)
         ASSERT(fiber_start(&s, &fo, reader_fiber, w) == OK);
+    if (w->delete_every_ns) ASSERT(fiber_start(&s, &fo, deleter_fiber, w) == OK);
     ASSERT(fiber_start(&s, &fo, nemesis_fiber, w) == OK);
     ASSERT(fiber_sleep(w->work_ns) == OK);
     w->stop = true;
@@ -116,6 +133,7 @@ static bool all_acked(struct world *w, char *why, size_t n)
         uint32_t i = model_begin(&w->m, &w->rnd, 1);
         unsigned node = (unsigned)prng_below(&w->rnd, w->n);
         err_t e = ask_append(w, node, i);
+        note_sent(w, i, e);
         model_end(&w->m, i, e == OK);
         if (e == OK) continue;
         snprintf(why, n, "node %u does not take a request: %s", node, err_detail());
@@ -130,6 +148,7 @@ static bool all_write(struct world *w, char *why, size_t n)
     for (unsigned node = 0; node < w->n; node++) {
         uint32_t i = model_begin(&w->m, &w->rnd, 0);
         err_t e = ask_append(w, node, i);
+        note_sent(w, i, e);
         model_end(&w->m, i, e == OK);
         if (e == OK) continue;
         snprintf(why, n, "node %u does not take a request: %s", node, err_detail());
@@ -210,7 +229,8 @@ static bool rows_everywhere(struct world *w, uint32_t tenant, char *why, size_t 
         for (uint32_t i = 0; answered && i < m->nrows; i++)
             m->rows[i].seen = 0;
         for (uint32_t i = 0; answered && i < a.n; i++) {
-            if (m->rows[a.rows[i]].seen++) wrong("C4: node %u has row %u of request %u twice", node, a.rows[i], m->rows[a.rows[i]].request);
+            if (m->rows[a.rows[i]].seen++ && !deleting_of(w, a.rows[i], m->clock).doubled)
+                wrong("C4: node %u has row %u of request %u twice", node, a.rows[i], m->rows[a.rows[i]].request);
             copies[a.rows[i]]++;
         }
         if (answered) free(a.rows);
@@ -218,6 +238,10 @@ static bool rows_everywhere(struct world *w, uint32_t tenant, char *why, size_t 
     }
     for (uint32_t i = 0; answered && i < m->nrows; i++) {
         const struct request *q = &m->requests[m->rows[i].request];
+        const struct deleting_verdict d = deleting_of(w, i, m->clock);
+        if (q->tenant == tenant && d.gone && copies[i]) wrong("C13: %u nodes have row %u of request %u, which was deleted", copies[i], i, m->rows[i].request);
+        if (q->tenant == tenant && !d.doubled && copies[i] % want) wrong("C15: %u nodes have row %u of request %u", copies[i], i, m->rows[i].request);
+        if (d.may_go || d.doubled) continue;
         if (q->tenant == tenant && q->outcome == ACKED && copies[i] != want)
             wrong("C4: all members cover the same, and %u have row %u of request %u, not %u", copies[i], i, m->rows[i].request, want);
     }
@@ -333,6 +357,7 @@ err_t script_main(void *arg)
     must_be(w, "C12: reads", since, LIVE_S * NS_PER_S, all_read_whole);
     int64_t live = must_be(w, "C12: repair", since, LIVE_S * NS_PER_S, same_covers);
     w->rep->live_max_ns = MAX(w->rep->live_max_ns, live);
+    must_be(w, "C15", since, LIVE_S * NS_PER_S, all_deleted);
     must_be(w, "C4", since, LIVE_S * NS_PER_S, all_have_all);
     ASSERT(fiber_sleep((GRACE_S + 1) * NS_PER_S) == OK);
     must_be(w, "C1", now(), NS_PER_S, all_read_whole);

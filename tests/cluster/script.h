@@ -13,6 +13,7 @@
  *  C5 at an ack the request lies synced in the logs of as many nodes as the quorum
  *  C4 what a node covers it shows: when members of a stream cover the same, each has every row of it once
  *  C8 a tenant's answer has rows of that tenant alone
+ *  C13, C14, C15 deletions: deleting.h
  *  C9 everybody knows everybody MEMBERS_S after faults stopped
  *  C10 a node that is told to stop ends, with no fiber and no memory of queries left
  *  C12 all of the liveness phase, in LIVE_S */
@@ -42,6 +43,13 @@ struct world {
     int64_t fresh_until[NODES_MAX]; /* it comes without its disk, and finds one after the other */
     bool moves;           /* nodes count as gone soon: rows of a request may go elsewhere when it is sent again */
     uint64_t wiped_clock; /* of the model, when a node came back as another one; 0: none did */
+    struct deleting *deletings; /* deleting.h */
+    uint32_t ndeletings, deletings_cap;
+    int64_t deleted_at;         /* when the last one was begun or acked */
+    int64_t delete_every_ns;    /* 0: none */
+    struct prng deleting;
+    uint8_t *open;              /* [nopen], a request each: some answer to it was an error, so it may be stored at any time */
+    uint32_t nopen;
     bool verbose;
 };
 
@@ -59,6 +67,8 @@ struct answer {
 };
 /* `here`: what this node alone has. */
 MUST_CHECK err_t ask_read(struct world *w, unsigned node, uint32_t tenant, bool here, struct answer *out) MAY_YIELD;
+MUST_CHECK err_t ask_delete(struct world *w, unsigned node, struct str doc, bool *settled) MAY_YIELD;
+MUST_CHECK err_t ask_settled(struct world *w, unsigned node, bool *settled, char *why, size_t n) MAY_YIELD;
 MUST_CHECK err_t ask_stop(struct world *w, unsigned node) MAY_YIELD;
 struct state {
     uint64_t self;
@@ -79,7 +89,8 @@ MUST_CHECK err_t ask_holding(struct world *w, unsigned node, struct holding *out
 void judge_init(struct world *w);
 /* Of a node, inside its life: what it has just acknowledged. */
 void judge_ack(struct node *n, hash128 key);
-/* acked_at: which requests were acked before the question; since: when it was asked. */
-void judge_read(struct world *w, unsigned node, uint32_t tenant, const struct answer *a, const uint8_t *acked_at, uint32_t nacked, int64_t since);
+/* acked_at: which requests were acked before the question; since, began: when it was asked, by the clock and by the model's. */
+void judge_read(struct world *w, unsigned node, uint32_t tenant, const struct answer *a, const uint8_t *acked_at, uint32_t nacked, int64_t since,
+                uint64_t began);
 
 #endif

@@ -147,11 +147,3 @@ def test_alone_then_joined(tmp_path):
         c.start()
         assert eventually(lambda: ids(b) == ["old"], 20), ids(b)
         assert hits(b, "old") == 1
-
-
-def test_deletions_are_refused_where_others_have_the_rows(three):
-    node = three[0]
-    a = node.post("prom", "/api/v1/admin/tsdb/delete_series?match[]=up", b"")
-    assert a.status == 403 and b"carried to the others" in a.body, a
-    a = node.post("ui", "/api/delete", b'{"signal": "logs", "query": "{ resource.service.name = `x` }"}')
-    assert a.status == 403 and b"carried to the others" in a.body, a

@@ -1,0 +1,494 @@
+/* Nodes tell each other of deletions; a fiber applies what is to be applied here, one after the other. */
+#include "base/core/assert.h"
+#include "base/core/bytes_in.h"
+#include "base/core/bytes_out.h"
+#include "base/core/log.h"
+#include "base/core/metric.h"
+#include "cluster/deletions_int.h"
+#include "cluster/docs.h"
+#include "cluster/reach_wire.h"
+
+#include <inttypes.h>
+#include <stdlib.h>
+
+enum { ASK_MS = 5000, MET_MS = 20, WANTED_MAX = 4096, GIVEN_BYTES = 64 << 20, ID_RANDOM_BITS = 12 };
+
+/* -- METHOD_DELETIONS ------------------------------------------------------------------------------------------------ */
+static void put_applied(const struct deletion_set *set, struct buf *out)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < set->n; i++)
+        n += set->v[i]->applied;
+    buf_varint(out, n);
+    for (uint32_t i = 0; i < set->n; i++) {
+        const struct deletion *x = set->v[i];
+        if (!x->applied) continue;
+        bytes_out_u64(out, x->id);
+        buf_varint(out, x->n);
+        for (uint32_t k = 0; k < x->n; k++)
+            bytes_out_u64(out, x->nodes[k].u);
+    }
+}
+
+/* The record of one K as it lies in the catalog, without what is ours alone. */
+static err_t give_record(struct cluster *c, uint64_t id, node_id node, struct buf *out)
+{
+    struct kv *kv = store_kv(c->o.store);
+    struct arena a;
+    struct str value;
+    arena_init(&a, NULL);
+    err_t e = kv->get(kv, deletion_record_key(&a, id, node), &a, &value);
+    if (e == OK) {
+        bytes_out_u64(out, id);
+        bytes_out_u64(out, node.u);
+        bytes_out_str(out, str_sub(value, DELETION_RECORD_HEAD, value.n));
+    }
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e == ERR_NOT_FOUND ? OK : e;
+}
+
+err_t deletions_on_ask(void *ctx, const struct rpc_request *rq, struct buf *answer)
+{
+    struct cluster *c = ctx;
+    struct bytes_in in = bytes_in_of(rq->body);
+    uint64_t theirs = bytes_in_u64(&in);
+    uint32_t n = bytes_in_count(&in, 16);
+    if (in.bad || n > WANTED_MAX) return err_set(ERR_CORRUPT, "a question about deletions is malformed");
+    struct deletion_set *set = deletions_set(c);
+    bytes_out_u64(answer, set->digest);
+    if (set->digest == theirs) buf_varint(answer, 0);
+    else put_applied(set, answer);
+    deletion_set_put(set);
+    err_t e = OK;
+    for (uint32_t i = 0; e == OK && i < n && answer->n < GIVEN_BYTES; i++) {
+        uint64_t id = bytes_in_u64(&in);
+        node_id node = { bytes_in_u64(&in) };
+        e = give_record(c, id, node, answer);
+    }
+    return e == OK ? buf_check(answer) : e;
+}
+
+/* -- asking ------------------------------------------------------------------------------------------------------------ */
+struct their { /* a deletion that another node has applied */
+    uint64_t id;
+    uint32_t n;
+    node_id *nodes;
+};
+struct theirs {
+    struct arena a;
+    struct buf answer;
+    struct bytes_in records;
+    uint64_t digest;
+    uint32_t n;
+    struct their *v;
+};
+
+static void theirs_deinit(struct theirs *t)
+{
+    struct err_record why = *err_record();
+    buf_deinit(&t->answer);
+    arena_deinit(&t->a);
+    *err_record() = why;
+}
+
+static err_t read_answer(struct theirs *t)
+{
+    struct bytes_in in = bytes_in_of(buf_view(&t->answer));
+    t->digest = bytes_in_u64(&in);
+    uint32_t n = bytes_in_count(&in, 9);
+    t->v = ARENA_ARRAY(&t->a, struct their, (size_t)n + 1);
+    TRY(arena_check(&t->a));
+    for (; t->n < n; t->n++) {
+        struct their *x = &t->v[t->n];
+        x->id = bytes_in_u64(&in);
+        x->n = bytes_in_count(&in, 8);
+        if (x->n > DELETIONS_NODES_MAX) return err_set(ERR_LIMIT, "a deletion that %u nodes made, at most %d", x->n, DELETIONS_NODES_MAX);
+        x->nodes = ARENA_ARRAY(&t->a, node_id, (size_t)x->n + 1);
+        TRY(arena_check(&t->a));
+        for (uint32_t k = 0; k < x->n; k++)
+            x->nodes[k].u = bytes_in_u64(&in);
+    }
+    t->records = in;
+    return in.bad ? err_set(ERR_CORRUPT, "what a node says of deletions is cut") : OK;
+}
+
+struct wanted {
+    uint32_t n;
+    struct { uint64_t id; node_id node; } v[WANTED_MAX];
+};
+
+static err_t ask(struct deletions *d, node_id with, const struct wanted *w, struct theirs *t)
+{
+    struct buf body;
+    *t = (struct theirs){ 0 };
+    arena_init(&t->a, &d->c->memory);
+    buf_init(&t->answer, CALL_BYTES_MAX, &d->c->memory);
+    buf_init(&body, (size_t)WANTED_MAX * 16 + 32, NULL);
+    bytes_out_u64(&body, d->set->digest);
+    buf_varint(&body, w ? w->n : 0);
+    for (uint32_t i = 0; w && i < w->n; i++) {
+        bytes_out_u64(&body, w->v[i].id);
+        bytes_out_u64(&body, w->v[i].node.u);
+    }
+    const struct rpc_call call = { .method = METHOD_DELETIONS, .class = RT_REPLICATION, .body = buf_view(&body), .answer_max = CALL_BYTES_MAX,
+                                   .deadline = mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS) };
+    err_t e = cluster_call(d->c, with, &call, &t->answer);
+    if (e == OK) e = read_answer(t);
+    struct err_record why = *err_record();
+    buf_deinit(&body);
+    *err_record() = why;
+    return e;
+}
+
+/* -- meeting ------------------------------------------------------------------------------------------------------------- */
+static err_t fetch_doc(struct deletions *d, node_id with, uint64_t id)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t e = docs_fetch(d->c, with, DOC_DELETE, deletion_doc_key(id, &a));
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+static err_t give_doc(struct deletions *d, node_id with, uint64_t id)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    err_t e = docs_give(d->c, with, DOC_DELETE, deletion_doc_key(id, &a));
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+static const struct their *their_find(const struct theirs *t, uint64_t id)
+{
+    for (uint32_t i = 0; i < t->n; i++)
+        if (t->v[i].id == id) return &t->v[i];
+    return NULL;
+}
+
+/* Documents that one of both knows not, or not that they are over. */
+static err_t exchange_docs(struct deletions *d, node_id with, const struct theirs *t)
+{
+    struct deletion_set *set = deletion_set_get(d->set);
+    err_t e = OK;
+    for (uint32_t i = 0; e == OK && i < t->n; i++) {
+        if (deletion_is_over(set, t->v[i].id)) e = give_doc(d, with, t->v[i].id);
+        else if (!deletion_find(set, t->v[i].id)) e = fetch_doc(d, with, t->v[i].id);
+    }
+    for (uint32_t i = 0; e == OK && i < set->n; i++) {
+        uint64_t id = set->v[i]->id;
+        if (!set->v[i]->applied || their_find(t, id)) continue;
+        e = fetch_doc(d, with, id); /* it may be over there */
+        if (e == OK && deletion_find(d->set, id)) e = give_doc(d, with, id);
+    }
+    deletion_set_put(set);
+    return e;
+}
+
+static err_t take_records(struct deletions *d, struct bytes_in *in, uint32_t *got)
+{
+    while (bytes_in_left(in) > 0) {
+        uint64_t id = bytes_in_u64(in);
+        node_id node = { bytes_in_u64(in) };
+        struct str value = bytes_in_str(in);
+        struct bytes_in bytes = bytes_in_of(value);
+        struct cover k;
+        if (in->bad) return err_set(ERR_CORRUPT, "records of deletions are cut");
+        cover_init(&k);
+        err_t e = cover_get(&bytes, COVER_INTERVALS_MAX, &k);
+        if (e == OK) e = deletions_learn(d, id, node, &k);
+        struct err_record why = *err_record();
+        cover_deinit(&k);
+        *err_record() = why;
+        TRY(e);
+        ++*got;
+    }
+    return OK;
+}
+
+static void list_wanted(const struct deletions *d, const struct theirs *t, struct wanted *w)
+{
+    w->n = 0;
+    for (uint32_t i = 0; i < t->n; i++) {
+        const struct deletion *x = deletion_find(d->set, t->v[i].id);
+        for (uint32_t k = 0; x && k < t->v[i].n && w->n < WANTED_MAX; k++) {
+            if (deletion_knows(x, t->v[i].nodes[k]) || t->v[i].nodes[k].u == d->c->self.u) continue;
+            w->v[w->n].id = x->id;
+            w->v[w->n++].node = t->v[i].nodes[k];
+        }
+    }
+}
+
+/* While something comes. */
+static err_t fetch_records(struct deletions *d, node_id with, const struct theirs *t)
+{
+    struct wanted *w = malloc(sizeof *w);
+    uint32_t got = 1;
+    err_t e = OK;
+    ASSERT(w != NULL);
+    for (list_wanted(d, t, w); e == OK && w->n > 0 && got > 0; list_wanted(d, t, w)) {
+        struct theirs more;
+        got = 0;
+        e = ask(d, with, w, &more);
+        if (e == OK) e = take_records(d, &more.records, &got);
+        theirs_deinit(&more);
+    }
+    free(w);
+    return e;
+}
+
+/* May we take what they give? Those that are over do not count. */
+static bool is_good(const struct deletions *d, const struct theirs *t)
+{
+    const struct deletion_set *set = d->set;
+    for (uint32_t i = 0; i < t->n; i++) {
+        const struct deletion *x = deletion_find(set, t->v[i].id);
+        if (deletion_is_over(set, t->v[i].id)) continue;
+        if (!x || !x->applied) return false;
+        for (uint32_t k = 0; k < t->v[i].n; k++)
+            if (!deletion_knows(x, t->v[i].nodes[k])) return false;
+    }
+    for (uint32_t i = 0; i < set->n; i++)
+        if (set->v[i]->applied && !their_find(t, set->v[i]->id)) return false;
+    return true;
+}
+
+static err_t meet_locked(struct deletions *d, node_id with)
+{
+    struct theirs t;
+    err_t e = ask(d, with, NULL, &t);
+    if (e == OK && t.digest != d->set->digest) {
+        e = exchange_docs(d, with, &t);
+        if (e == OK) e = fetch_records(d, with, &t);
+        if (e == OK) e = deletions_apply_all(d);
+        if (e == OK && is_good(d, &t)) deletions_good(d, t.digest, d->set->digest);
+        d->met.with = with;
+        d->met.theirs = t.digest;
+        d->met.ours = d->set->digest;
+        d->met.at = rt_now();
+    }
+    theirs_deinit(&t);
+    return e;
+}
+
+/* A moment ago they were different still: many requests meet that at once. */
+static bool met_just_now(const struct deletions *d, node_id with, uint64_t theirs)
+{
+    mono_ns until = mono_add(d->met.at, (int64_t)MET_MS * NS_PER_MS);
+    return d->met.with.u == with.u && d->met.theirs == theirs && d->met.ours == d->set->digest && rt_now().ns < until.ns;
+}
+
+struct meet_call {
+    struct deletions *d;
+    node_id with;
+    uint64_t theirs;
+};
+
+static err_t meet_here(void *arg)
+{
+    const struct meet_call *m = arg;
+    TRY(sem_take(&m->d->meeting, 1));
+    err_t e = m->theirs && met_just_now(m->d, m->with, m->theirs) ? OK : meet_locked(m->d, m->with);
+    sem_give(&m->d->meeting, 1);
+    return e;
+}
+
+err_t deletions_meet(struct cluster *c, node_id with, uint64_t digest)
+{
+    struct meet_call m = { c->deletions, with, digest };
+    return rt_call(0, RT_REPLICATION, meet_here, &m);
+}
+
+/* -- applying ---------------------------------------------------------------------------------------------------------- */
+struct applying {
+    struct deletions *d;
+    uint64_t id, local, generation;
+    struct cover k;
+    bool tried; /* the catalog was asked to have it */
+};
+
+static err_t record(void *ctx, const struct delete_entry *entry, const struct cover *covered, struct arena *a, struct kv_op *out)
+{
+    struct applying *x = ctx;
+    struct buf value;
+    cover_join(&x->k, covered);
+    buf_init(&value, CALL_BYTES_MAX, NULL);
+    deletion_record_put(entry->id, entry->generation, &x->k, &value);
+    err_t e = buf_check(&value);
+    out->key = deletion_record_key(a, x->id, x->d->c->self);
+    out->value = arena_str(a, buf_view(&value));
+    buf_deinit(&value);
+    if (e == OK) e = arena_check(a);
+    x->local = entry->id;
+    x->generation = entry->generation;
+    x->tried = e == OK;
+    return e;
+}
+
+static err_t apply_shut(struct applying *x, const struct deletion *of)
+{
+    struct deletions *d = x->d;
+    TRY(store_names_given(d->c->o.store, &x->k));
+    err_t e = d->hooks.begin(d->hooks.ctx, of->id, of->doc, record, x);
+    if (e == OK) deletions_applied(d, of->id, x->local, x->generation, &x->k);
+    if (x->tried) atomic_store(&d->doubt, e != OK);
+    return e;
+}
+
+static err_t apply(struct deletions *d, const struct deletion *of)
+{
+    struct applying x = { .d = d, .id = of->id };
+    TRY(store_seal(d->c->o.store)); /* what is left for the seal behind the gate is little */
+    cover_init(&x.k);
+    deletions_shut(d);
+    err_t e = apply_shut(&x, of);
+    struct err_record why = *err_record();
+    deletions_unshut(d);
+    cover_deinit(&x.k);
+    if (e == OK) {
+        metric_add(M_DELETIONS_APPLIED, 1);
+        log_info("deletion.applied", "id=%016" PRIx64, of->id);
+        d->hooks.begun(d->hooks.ctx);
+    }
+    *err_record() = why;
+    return e;
+}
+
+static void apply_each(struct deletions *d)
+{
+    struct deletion_set *set = deletion_set_get(d->set);
+    for (uint32_t i = 0; i < set->n && d->hooked && !d->c->closing; i++) {
+        const struct deletion *now = deletion_find(d->set, set->v[i]->id);
+        if (!now || now->applied) continue;
+        d->hook_runs = true;
+        if (apply(d, set->v[i]) != OK) log_warn("deletion.apply", "id=%016" PRIx64 " error=%s effect=\"tried again\"", set->v[i]->id, err_detail());
+        d->hook_runs = false;
+    }
+    deletion_set_put(set);
+}
+
+static bool any_left(const struct deletions *d)
+{
+    for (uint32_t i = 0; i < d->set->n; i++)
+        if (!d->set->v[i]->applied) return true;
+    return false;
+}
+
+err_t deletions_apply_all(struct deletions *d)
+{
+    uint64_t end = d->tries + 2; /* the one that runs may have passed by the newest */
+    while (any_left(d) && d->tries < end) {
+        if (d->c->closing) return err_set(ERR_UNAVAILABLE, "the node is stopping");
+        event_reset(&d->rested);
+        event_signal(&d->wake);
+        TRY(event_wait(&d->rested));
+    }
+    return OK;
+}
+
+/* Those who were not heard of lately are asked, while there is anything to say. */
+static void meet_all(struct deletions *d)
+{
+    struct map *map = cluster_map(d->c);
+    for (uint32_t i = 0; i < map->n && !d->c->closing && d->set->n > 0; i++) {
+        if (map->v[i].id.u == d->c->self.u || !member_is_live(&map->v[i])) continue;
+        if (deletions_meet(d->c, map->v[i].id, 0) != OK) log_info("deletion.meet", "with=%016" PRIx64 " error=%s", map->v[i].id.u, err_detail());
+    }
+    map_put(map);
+}
+
+static void round_over(struct deletions *d)
+{
+    meet_all(d);
+    if (deletions_look(d) != OK || deletions_retire(d) != OK) log_warn("deletion.round", "error=%s", err_detail());
+}
+
+/* Applying waits for nobody else; the rounds of talk are another fiber's. */
+static void apply_fiber(void *arg)
+{
+    struct deletions *d = arg;
+    while (!d->c->closing) {
+        event_reset(&d->wake);
+        apply_each(d);
+        d->tries++;
+        event_signal(&d->rested);
+        if (event_wait_until(&d->wake, mono_add(rt_now(), (int64_t)DELETIONS_EVERY_MS * NS_PER_MS)) == ERR_CANCELED) break;
+    }
+    event_signal(&d->rested);
+}
+
+static void talk_fiber(void *arg)
+{
+    struct deletions *d = arg;
+    while (!d->c->closing) {
+        if (d->set->n > 0) round_over(d);
+        if (fiber_sleep((int64_t)DELETIONS_EVERY_MS * NS_PER_MS) != OK) return;
+    }
+}
+
+err_t deletions_start(struct deletions *d, struct scope *scope)
+{
+    const struct fiber_opts apply_opts = { .name = "delete", .class = RT_MAINTENANCE }, talk_opts = { .name = "delete.talk", .class = RT_REPLICATION };
+    TRY(fiber_start(scope, &apply_opts, apply_fiber, d));
+    return fiber_start(scope, &talk_opts, talk_fiber, d);
+}
+
+/* -- for the floors above ---------------------------------------------------------------------------------------------- */
+void deletions_follow(struct cluster *c, const struct deletion_hooks *h)
+{
+    struct deletions *d = c->deletions;
+    ASSERT(rt_core() == 0);
+    d->hooks = *h;
+    d->hooked = true;
+    event_signal(&d->wake);
+}
+
+void deletions_follow_end(struct cluster *c)
+{
+    struct deletions *d = c->deletions;
+    ASSERT(rt_core() == 0);
+    d->hooked = false;
+    while (d->hook_runs && fiber_sleep(NS_PER_MS) == OK) {}
+    deletions_shut(d); /* rows of late requests are cut inside the gate */
+    deletions_unshut(d);
+}
+
+struct begin_call {
+    struct cluster *c;
+    struct str doc;
+    uint64_t id;
+};
+
+/* Milliseconds and some bits of chance: less than 2^53, since the numbers go through JSON. */
+static err_t begin_here(void *arg)
+{
+    struct begin_call *b = arg;
+    struct deletions *d = b->c->deletions;
+    struct arena a;
+    if (d->set->n >= DELETIONS_MAX) {
+        metric_add(M_DELETES_REFUSED, 1);
+        return err_set(ERR_LIMIT, "%d deletions wait for nodes that did not make them yet: nodes that will not be back can be forgotten", DELETIONS_MAX);
+    }
+    arena_init(&a, NULL);
+    b->id = ((uint64_t)(rt_wall().ns / NS_PER_MS) << ID_RANDOM_BITS) | (rt_random() & ((1u << ID_RANDOM_BITS) - 1));
+    err_t e = docs_put(b->c, DOC_DELETE, deletion_doc_key(b->id, &a), (struct doc_version){ 0 }, b->doc, NULL);
+    struct err_record why = *err_record();
+    arena_deinit(&a);
+    *err_record() = why;
+    return e;
+}
+
+err_t deletions_begin(struct cluster *c, struct str doc, uint64_t *id)
+{
+    struct begin_call b = { .c = c, .doc = doc };
+    if (doc.n > DELETE_DOC_MAX) return err_set(ERR_TOO_LARGE, "a deletion of %zu bytes, at most %d", doc.n, DELETE_DOC_MAX);
+    err_t e = rt_call(0, RT_REPLICATION, begin_here, &b);
+    *id = b.id;
+    return e;
+}
