@@ -79,18 +79,10 @@ void table_encode(const struct table *t, struct buf *out)
 
 /* -- decoding --------------------------------------------------------------------------------------------- */
 
-/* How much there will be is not known before the end: the arena's next block is an eighth of what there is, not as much again, so that
- * memtables of replayed tables are about as large as those of received ones. */
-static void tighten(struct arena *a)
-{
-    a->block_size = MIN(a->block_size, MAX((size_t)ARENA_BLOCK_MIN, a->bytes / 8));
-}
-
 static err_t get_column(struct cur *c, struct arena *a, uint32_t nrows, struct htab *names, struct column *cols,
                         uint32_t at)
 {
     struct column *col = &cols[at];
-    tighten(a);
     uint8_t type, scope, width;
     struct str name;
     TRY(cur_u8(c, &type));
@@ -178,6 +170,65 @@ static err_t get_table(struct cur *c, struct table *t)
     return arena_check(&t->mem);
 }
 
+/* -- into one block --------------------------------------------------------------------------------------- *
+ * How much memory a table takes is known when it is there; then it moves into one block of that size, so that memtables of replayed
+ * tables are as large as those of received ones. */
+
+struct packer {
+    struct arena *to; /* NULL: the bytes are counted */
+    size_t bytes;
+};
+
+static void *keep(struct packer *k, const void *p, size_t n)
+{
+    k->bytes += (n + 15) & ~(size_t)15;
+    return k->to ? arena_dup(k->to, p, n) : (void *)(uintptr_t)p;
+}
+
+static void pack_part(struct packer *k, struct table *t)
+{
+    t->cols = keep(k, t->cols, t->ncols * sizeof *t->cols);
+    for (uint32_t i = 0; i < t->ncols; i++) {
+        struct column *c = &t->cols[i];
+        c->name.p = keep(k, c->name.p, c->name.n + 1);
+        if (c->valid) c->valid = keep(k, c->valid, ((size_t)c->nrows + 63) / 64 * sizeof *c->valid);
+        c->fix = keep(k, c->fix, (size_t)c->nrows * col_value_size(c->type, c->width));
+        if (!col_is_dict(c->type)) continue;
+        c->dict.bytes = keep(k, c->dict.bytes, c->dict.offset[c->dict.count]);
+        c->dict.offset = keep(k, c->dict.offset, ((size_t)c->dict.count + 1) * sizeof *c->dict.offset);
+    }
+}
+
+static void pack_all(struct packer *k, struct table *t)
+{
+    pack_part(k, t);
+    for (int d = 0; d < DIM_COUNT; d++) {
+        if (!t->dim[d]) continue;
+        t->dim[d] = keep(k, t->dim[d], sizeof *t->dim[d]);
+        t->dim_row[d] = keep(k, t->dim_row[d], t->nrows * sizeof *t->dim_row[d]);
+        pack_part(k, t->dim[d]);
+    }
+    for (int c = 0; c < CHILD_COUNT; c++) {
+        if (!t->child[c]) continue;
+        t->child[c] = keep(k, t->child[c], sizeof *t->child[c]);
+        t->child_first[c] = keep(k, t->child_first[c], ((size_t)t->nrows + 1) * sizeof *t->child_first[c]);
+        pack_part(k, t->child[c]);
+    }
+}
+
+static void pack(struct table *t)
+{
+    enum { BLOCK_HEAD = 128 };
+    struct packer k = { 0 };
+    struct arena one;
+    pack_all(&k, t);
+    arena_init_sized(&one, t->mem.budget, k.bytes + BLOCK_HEAD);
+    k.to = &one;
+    pack_all(&k, t);
+    arena_deinit(&t->mem);
+    t->mem = one;
+}
+
 err_t table_decode(struct str bytes, struct budget *budget, struct table **out)
 {
     struct cur c = cur_of(bytes);
@@ -200,9 +251,10 @@ err_t table_decode(struct str bytes, struct budget *budget, struct table **out)
         e = err_set(ERR_CORRUPT, "a table's lz4 block is damaged");
         goto out;
     }
-    t = table_new(budget, ARENA_BLOCK_MIN);
+    t = table_new(budget, (size_t)raw_size);
     struct cur body = cur_of((struct str){ raw, raw_size });
     e = get_table(&body, t);
+    if (e == OK) pack(t);
 out:
     arena_deinit(&scratch);
     if (e == OK)

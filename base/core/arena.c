@@ -11,7 +11,7 @@ struct arena_block {
     size_t size;              /* with this header */
 };
 
-enum { BLOCK_MAX = 1 << 20, HEADER = 64 };
+enum { BLOCK_MAX = 1 << 20, HEADER = 64, LARGE_OF_BLOCK = 4, LITTLE_OF_SIZE = 8 };
 _Static_assert(sizeof(struct arena_block) <= HEADER, "block header fits");
 
 #if defined(__has_feature)
@@ -35,12 +35,12 @@ void arena_init(struct arena *a, struct budget *budget)
     arena_init_sized(a, budget, ARENA_BLOCK_DEFAULT);
 }
 
-static void drop_until(struct arena *a, struct arena_block *keep)
+static void drop_until(struct arena *a, struct arena_block **list, struct arena_block *keep)
 {
-    while (a->head != keep) {
-        struct arena_block *b = a->head;
+    while (*list != keep) {
+        struct arena_block *b = *list;
         ASSERT(b);
-        a->head = b->next;
+        *list = b->next;
         a->bytes -= b->size;
         budget_release(a->budget, (int64_t)b->size);
         free(b);
@@ -49,21 +49,29 @@ static void drop_until(struct arena *a, struct arena_block *keep)
 
 void arena_deinit(struct arena *a)
 {
-    drop_until(a, NULL);
+    drop_until(a, &a->head, NULL);
+    drop_until(a, &a->large, NULL);
     a->at = a->end = NULL;
 }
 
 void arena_reset(struct arena *a)
 {
+    if (a->large && (!a->head || a->large->size > a->head->size)) {
+        struct arena_block *b = a->large;
+        a->large = b->next;
+        b->next = a->head;
+        a->head = b;
+    }
     if (MALLOC_EACH || !a->head) {
         arena_deinit(a);
         return;
     }
-    /* Keeps the newest, largest block for the next round. */
+    /* Keeps the newest block, or the newest large one, for the next round. */
     struct arena_block *keep = a->head;
     a->head = keep->next;
     a->bytes -= keep->size;
-    drop_until(a, NULL);
+    drop_until(a, &a->head, NULL);
+    drop_until(a, &a->large, NULL);
     keep->next = NULL;
     a->head = keep;
     a->bytes = keep->size;
@@ -71,29 +79,44 @@ void arena_reset(struct arena *a)
     a->end = (char *)keep + keep->size;
 }
 
+static struct arena_block *block_new(struct arena *a, struct arena_block **list, size_t bytes)
+{
+    /* aligned_alloc wants a multiple of the alignment. */
+    size_t rounded = (bytes + HEADER - 1) & ~(size_t)(HEADER - 1);
+    struct arena_block *b = aligned_alloc(HEADER, rounded);
+    ASSERT(b); /* the machine itself is out of memory: budgets are set far below that */
+    b->size = MALLOC_EACH ? bytes : rounded;
+    b->next = *list;
+    *list = b;
+    a->bytes += b->size;
+    budget_charge(a->budget, (int64_t)b->size);
+    return b;
+}
+
+/* What is left of the newest block is not given up for an allocation that is large beside a block, unless it is little. */
+static bool apart(const struct arena *a, size_t size)
+{
+    return size >= a->block_size / LARGE_OF_BLOCK && (size_t)(a->end - a->at) > size / LITTLE_OF_SIZE;
+}
+
 void *arena_alloc_slow(struct arena *a, size_t size, size_t align)
 {
     ASSERT(align <= HEADER && (align & (align - 1)) == 0);
     ASSERT(size < SIZE_MAX / 2);
-    size_t block = size + HEADER + align;
-    if (!MALLOC_EACH && block < a->block_size) {
+    if (MALLOC_EACH) {
+        a->at = a->end = NULL;
+        return (char *)block_new(a, &a->head, HEADER + size) + HEADER;
+    }
+    if (apart(a, size)) return (char *)block_new(a, &a->large, HEADER + size) + HEADER;
+    size_t block = size + HEADER;
+    if (block < a->block_size) {
         block = a->block_size;
         if (a->block_size < BLOCK_MAX) a->block_size *= 2;
     }
-    /* aligned_alloc wants a multiple of the alignment. */
-    block = (block + HEADER - 1) & ~(size_t)(HEADER - 1);
-    struct arena_block *b =
-        MALLOC_EACH ? aligned_alloc(HEADER, HEADER + ((size + HEADER - 1) & ~(size_t)(HEADER - 1)))
-                    : aligned_alloc(HEADER, block);
-    ASSERT(b); /* the machine itself is out of memory: budgets are set far below that */
-    b->size = MALLOC_EACH ? HEADER + size : block;
-    b->next = a->head;
-    a->head = b;
-    a->bytes += b->size;
-    budget_charge(a->budget, (int64_t)b->size);
+    struct arena_block *b = block_new(a, &a->head, block);
     char *p = (char *)b + HEADER;
-    a->at = MALLOC_EACH ? NULL : p + size;
-    a->end = MALLOC_EACH ? NULL : (char *)b + b->size;
+    a->at = p + size;
+    a->end = (char *)b + b->size;
     return p;
 }
 
@@ -149,12 +172,13 @@ struct str arena_printf(struct arena *a, const char *fmt, ...)
 
 struct arena_mark arena_mark(const struct arena *a)
 {
-    return (struct arena_mark){ a->head, a->at };
+    return (struct arena_mark){ a->head, a->large, a->at };
 }
 
 void arena_rollback(struct arena *a, struct arena_mark m)
 {
-    drop_until(a, m.head);
+    drop_until(a, &a->head, m.head);
+    drop_until(a, &a->large, m.large);
     a->at = m.at;
     a->end = m.head && !MALLOC_EACH ? (char *)m.head + m.head->size : NULL;
     if (MALLOC_EACH) a->at = NULL;

@@ -14,15 +14,16 @@
 struct arena_block;
 
 struct arena {
-    struct arena_block *head; /* newest block */
-    char *at, *end;           /* free part of the newest block */
+    struct arena_block *head;  /* newest block */
+    struct arena_block *large; /* newest of the blocks of one allocation each, that did not fit into what was left of the newest block */
+    char *at, *end;            /* free part of the newest block */
     struct budget *budget;    /* or NULL */
     size_t bytes;             /* held in all blocks */
     size_t block_size;
 };
 
 struct arena_mark {
-    struct arena_block *head;
+    struct arena_block *head, *large;
     char *at;
 };
 

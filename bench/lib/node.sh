@@ -23,6 +23,9 @@ start() { # start DATA [options]: waits until ready; leaves the process in pid, 
 stop() { kill -TERM "$pid"; wait "$pid" || true; pid=""; }
 rss_mb() { awk '/VmRSS/ { printf "%.1f", $2 / 1024 }' "/proc/$pid/status"; }
 cpu_ms() { awk -v hz="$(getconf CLK_TCK)" '{ print ($14 + $15) * 1000 / hz }' "/proc/$pid/stat"; }
+cpu_us() { # finer: cpu_ms counts clock ticks; of the threads that live
+  cat /proc/"$pid"/task/*/schedstat 2>/dev/null | awk '{ ns += $1 } END { printf "%.0f", ns / 1000 }'
+}
 metric() { curl -s "http://127.0.0.1:$((9090 + offset))/metrics" | sed -n "s/^$1 //p"; }
 
 seal_now() { # a log record, so that the generation is sealed once it is older than the node's storage.seal_age; waits

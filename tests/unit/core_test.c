@@ -25,6 +25,40 @@ Test(core, arena_rolls_back_and_charges)
     cr_assert_gt(b.peak, 250000);
 }
 
+Test(core, arena_keeps_its_block_beside_large_allocations)
+{
+    struct budget b;
+    struct arena a;
+    budget_init(&b, "test", NULL, 1 << 30, ERR_LIMIT);
+    arena_init(&a, &b);
+    char *small = arena_alloc(&a, 100), *before = NULL;
+    struct arena_mark m = arena_mark(&a);
+    int64_t used = b.used;
+    for (int round = 0; round < 3; round++) {
+        size_t sum = 0;
+        for (size_t i = 0; i < 200; i++) {
+            size_t n = i % 2 ? 100000 + i * 7 : 24;
+            char *p = arena_alloc(&a, n);
+            memset(p, (int)i, n);
+            if (before) cr_assert_eq(*before, (char)(i - 1)); /* nobody else's */
+            before = p + n - 1;
+            sum += n;
+        }
+        before = NULL;
+        cr_assert_lt(b.used - used, (int64_t)(sum + sum / 50));
+        memset(small, 7, 100);
+        arena_rollback(&a, m);
+        cr_assert_eq(b.used, used);
+    }
+    (void)arena_alloc(&a, 100000);
+    arena_reset(&a);
+    cr_assert_leq(b.used, 200000);
+    (void)arena_alloc(&a, 10);
+    arena_deinit(&a);
+    cr_assert_eq(b.used, 0);
+    cr_assert_eq(a.bytes, 0);
+}
+
 Test(core, htab_finds_all_of_many)
 {
     struct htab t;

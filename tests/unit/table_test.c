@@ -264,3 +264,23 @@ Test(tenant, ids)
     cr_assert_eq(tenant_check(str_n(big, 150)), OK);
     cr_assert_eq(tenant_check(str_n(big, 151)), ERR_INVALID);
 }
+
+/* A replayed row takes about the memory that it took when it was received. */
+Test(table, a_decoded_table_is_about_as_large)
+{
+    static const uint32_t rows[] = { 100, 500, 1000, 5000, 20000 };
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        struct budget budget;
+        struct buf bytes;
+        struct table *t, *back;
+        budget_init(&budget, "test", NULL, INT64_C(1) << 40, ERR_LIMIT);
+        t = random_table(rows[i], rows[i], &budget);
+        buf_init(&bytes, 64 << 20, NULL);
+        table_encode(t, &bytes);
+        cr_assert_eq(table_decode(buf_view(&bytes), &budget, &back), OK);
+        cr_assert_lt(table_bytes(back), table_bytes(t) + table_bytes(t) / 20, "%u rows: %zu bytes, then %zu", rows[i], table_bytes(t), table_bytes(back));
+        table_put(t);
+        table_put(back);
+        buf_deinit(&bytes);
+    }
+}
