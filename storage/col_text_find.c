@@ -84,6 +84,14 @@ static bool same(const char *text, const char *part, uint32_t n, bool fold)
     return true;
 }
 
+static bool any_bit(const uint64_t *bits, uint32_t words)
+{
+    uint64_t any = 0;
+    for (uint32_t i = 0; i < words; i++)
+        any |= bits[i];
+    return any;
+}
+
 static bool has_part(struct str s, const struct part *q)
 {
     if (s.n < q->n || (q->at_start && q->at_end && s.n != q->n)) return false;
@@ -163,11 +171,15 @@ static bool class_may(const struct search *s, const struct text_class *c, uint32
 {
     uint64_t want = mask_below(to) & ~mask_below(from);
     if ((s->may[c->type][c->b & 1] & want) != want || to - from > slot_len_max(c)) return false;
-    if (c->type != SLOT_APACHE && c->type != SLOT_SYSLOG) return true;
-    uint32_t letters = 0; /* a month has three */
-    for (uint32_t i = from; i < to && letters <= 3; i++)
+    if (c->type >= SLOT_WORD) return true;
+    uint32_t letters = 0, digits = 0, digits_max = slot_digits_max(c->type, c->a);
+    bool month = c->type == SLOT_APACHE || c->type == SLOT_SYSLOG; /* has three letters */
+    for (uint32_t i = from; i < to; i++) {
         letters = (uint8_t)(lower((uint8_t)s->q->p[i]) - 'a') < 26 ? letters + 1 : 0;
-    return letters <= 3;
+        digits = (uint8_t)(s->q->p[i] - '0') < 10 ? digits + 1 : 0;
+        if (digits > digits_max || (month && letters > 3)) return false;
+    }
+    return true;
 }
 
 /* -- placing the part in patterns ---------------------------------------------------------------------------------------- */
@@ -432,52 +444,76 @@ static struct part piece_of(const struct part *q, const struct need *x)
     return (struct part){ .p = q->p + x->from, .n = x->to - x->from, .fold = q->fold, .at_start = x->at_start, .at_end = x->at_end };
 }
 
-/* Settles a need by the parts of its column; of numbers it stays open. */
-static err_t settle_parts(struct search *s, struct need *x)
-{
-    struct finder *f = s->f;
-    const struct text_parts *at = &f->r.at[x->class];
-    const struct part q = piece_of(s->q, x);
-    if (!at->is_text || x->state != NEED_OPEN) return OK;
-    x->codes = ARENA_ARRAY(f->r.a, uint64_t, words_of(at->count));
-    if (f->cond && !q.at_start && !q.at_end) x->sure = ARENA_ARRAY(f->r.a, uint64_t, words_of(at->count));
-    TRY(arena_check(f->r.a));
-    if (f->cond) TRY(know_apart(f));
-    TRY(at->kind == STRINGS_TEXT ? find_in_block(s, x, &q) : find_in_strings(s, x, &q));
-    x->state = NEED_NONE;
-    for (uint32_t i = 0; i < words_of(at->count) && x->state == NEED_NONE; i++)
-        if (x->codes[i]) x->state = NEED_SOME;
-    return OK;
-}
-
 static uint32_t write_number(const struct text_class *c, uint32_t i, char *to)
 {
     return slot_is_hex(c->type) ? text_write_hex(c, i, to) : slot_write(c->type, c->a, c->b, c->values[i], to);
 }
 
-/* The least number with so many digits. */
-static uint64_t least_of(uint32_t digits)
+static bool any_within(const uint64_t *v, uint32_t n, uint64_t lo, uint64_t hi)
 {
-    uint64_t v = digits > 1;
-    for (uint32_t i = 1; i < digits && v; i++)
-        v = i < 20 ? v * 10 : UINT64_MAX;
-    return v;
+    unsigned any = 0;
+    for (uint32_t i = 0; i < n; i++)
+        any |= (unsigned)(v[i] >= lo) & (unsigned)(v[i] <= hi);
+    return any;
+}
+
+/* Hex digits are looked for as they are kept, two in a byte: at an even place in them, or at an odd one. */
+static bool nibbles_of(const struct part *q, unsigned odd, uint8_t *bytes)
+{
+    for (uint32_t i = 0; i < q->n; i++)
+        if (hex_value(q->p[i]) < 0) return false;
+    for (uint32_t i = odd; i + 1 < q->n; i += 2)
+        bytes[i / 2] = (uint8_t)(hex_value(q->p[i]) << 4 | hex_value(q->p[i + 1]));
+    return true;
+}
+
+/* Does the part stand at digit `at` of the values side by side, inside of one and of a group of a UUID? */
+static bool nibbles_match(const struct text_class *c, const struct part *q, size_t at, uint32_t width)
+{
+    static const uint32_t groups[] = { 8, 12, 16, 20 };
+    const uint8_t *p = (const uint8_t *)c->dict.bytes;
+    size_t from = at % (width * 2), to = from + q->n;
+    if (to > width * 2 || at / (width * 2) >= c->n) return false;
+    for (size_t g = 0; c->type == SLOT_UUID && g < ARRAY_LEN(groups); g++)
+        if (from < groups[g] && to > groups[g]) return false;
+    for (uint32_t i = 0; i < q->n; i++)
+        if ((p[(at + i) / 2] >> ((at + i) % 2 ? 0 : 4) & 15) != hex_value(q->p[i])) return false;
+    return true;
+}
+
+/* False: the part is too short for this, or has dashes. */
+static bool find_hex(const struct text_class *c, const struct part *q, uint64_t *values)
+{
+    uint32_t width = c->type == SLOT_UUID ? 16 : c->a / 2u;
+    uint8_t bytes[PART_MAX / 2 + 1];
+    struct str all = { c->dict.bytes, (size_t)c->n * width };
+    if (q->n < 4 || q->at_start || q->at_end) return false;
+    for (unsigned odd = 0; odd < 2; odd++) {
+        struct text_find find;
+        if (!nibbles_of(q, odd, bytes)) return false;
+        text_find_ends(&find, str_n(bytes, (q->n - odd) / 2), false);
+        for (size_t at = 0; (at = text_find(&find, all, at)) != SIZE_MAX; at++)
+            if (at * 2 >= odd && nibbles_match(c, q, at * 2 - odd, width)) bit_set(values, (uint32_t)((at * 2 - odd) / (width * 2)));
+    }
+    return true;
 }
 
 /* Writes numbers side by side and looks at all of them at once. */
 static err_t find_numbers(struct finder *f, const struct text_class *c, const struct part *q, uint64_t *values)
 {
     uint32_t offset[NUMBERS + 1] = { 0 };
-    uint64_t least = c->type == SLOT_INT ? least_of(q->n) : 0, has[NUMBERS / 64];
+    uint64_t lo, hi, has[NUMBERS / 64];
     bool anywhere = !q->at_start && !q->at_end;
     struct text_find find;
     if (!f->numbers) f->numbers = arena_alloc(f->r.a, (size_t)NUMBERS * TEXT_NUMBER_MAX);
     TRY(arena_check(f->r.a));
     text_find_init(&find, (struct str){ q->p, q->n }, q->fold);
+    slot_range(c->type, c->a, q->p, q->n, &lo, &hi);
     for (uint32_t from = 0; from < c->n; from += NUMBERS) {
         uint32_t n = MIN(c->n - from, (uint32_t)NUMBERS);
+        if (!slot_is_hex(c->type) && !any_within(c->values + from, n, lo, hi)) continue;
         for (uint32_t i = 0; i < n; i++) {
-            bool may = slot_is_hex(c->type) || c->values[from + i] >= least;
+            bool may = slot_is_hex(c->type) || (c->values[from + i] >= lo && c->values[from + i] <= hi);
             offset[i + 1] = offset[i] + (may ? write_number(c, from + i, f->numbers + offset[i]) : 0);
         }
         const struct dict d = { .count = n, .offset = offset, .bytes = f->numbers };
@@ -488,6 +524,40 @@ static err_t find_numbers(struct finder *f, const struct text_class *c, const st
         for (uint32_t i = 0; i < n; i++)
             if (has_part(dict_get(&d, i), q)) bit_set(values, from + i);
     }
+    return OK;
+}
+
+/* Settles a need by the different values of its column, where it has them. */
+static err_t settle_numbers(struct search *s, struct need *x)
+{
+    struct text_reader *r = &s->f->r;
+    struct text_class distinct = r->plan.classes[x->class];
+    x->state = NEED_SOME;
+    if (slot_is_hex(distinct.type) || distinct.values) return OK; /* values: decoded for another need */
+    TRY(text_numbers_distinct(r->at[x->class].numbers, r->raw, r->a, &distinct.values, &distinct.n));
+    if (distinct.n == 0) return OK;
+    const struct part q = piece_of(s->q, x);
+    uint64_t *has = ARENA_ARRAY(r->a, uint64_t, words_of(distinct.n));
+    TRY(arena_check(r->a));
+    TRY(find_numbers(s->f, &distinct, &q, has));
+    if (!any_bit(has, words_of(distinct.n))) x->state = NEED_NONE;
+    return OK;
+}
+
+/* Settles a need by the parts of its column. */
+static err_t settle_parts(struct search *s, struct need *x)
+{
+    struct finder *f = s->f;
+    const struct text_parts *at = &f->r.at[x->class];
+    const struct part q = piece_of(s->q, x);
+    if (x->state != NEED_OPEN) return OK;
+    if (!at->is_text) return settle_numbers(s, x);
+    x->codes = ARENA_ARRAY(f->r.a, uint64_t, words_of(at->count));
+    if (f->cond && !q.at_start && !q.at_end) x->sure = ARENA_ARRAY(f->r.a, uint64_t, words_of(at->count));
+    TRY(arena_check(f->r.a));
+    if (f->cond) TRY(know_apart(f));
+    TRY(at->kind == STRINGS_TEXT ? find_in_block(s, x, &q) : find_in_strings(s, x, &q));
+    x->state = any_bit(x->codes, words_of(at->count)) ? NEED_SOME : NEED_NONE;
     return OK;
 }
 
@@ -502,6 +572,7 @@ static err_t settle_values(struct search *s, struct need *x)
     const struct part q = piece_of(s->q, x);
     x->values = ARENA_ARRAY(r->a, uint64_t, words_of(c->n));
     TRY(arena_check(r->a));
+    if (slot_is_hex(c->type) && find_hex(c, &q, x->values)) return OK;
     if (!x->codes) return find_numbers(s->f, c, &q, x->values);
     for (uint32_t i = 0; i < c->n; i++)
         x->values[i / 64] |= (uint64_t)bit_get(x->codes, (uint32_t)c->values[i]) << (i % 64);
@@ -515,6 +586,8 @@ static err_t take_values(struct search *s, struct need *x, uint64_t *has, uint64
 {
     TRY(settle_values(s, x));
     const struct text_class *c = &s->f->r.plan.classes[x->class];
+    if (!any_bit(x->values, words_of(c->n))) return OK;
+    TRY(text_need_rows(&s->f->r, x->class));
     for (uint32_t w = 0; w < words_of(c->n); w++)
         for (uint64_t left = x->values[w]; left; left &= left - 1) {
             uint32_t i = w * 64 + (uint32_t)__builtin_ctzll(left);
@@ -536,7 +609,10 @@ static err_t take_align(struct search *s, const struct align *a, uint64_t *has)
 {
     const struct text_plan *p = &s->f->r.plan;
     for (uint32_t i = 0; i < a->n; i++) {
-        TRY(settle_values(s, &s->needs[a->need[i]]));
+        struct need *x = &s->needs[a->need[i]];
+        TRY(settle_values(s, x));
+        if (!any_bit(x->values, words_of(p->classes[x->class].n))) return OK;
+        TRY(text_need_rows(&s->f->r, x->class));
         if (uses_twice(p, a->template, s->needs[a->need[i]].class)) {
             s->how[a->template] |= HOW_WRITE;
             return OK;

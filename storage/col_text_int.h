@@ -121,8 +121,10 @@ void text_numbers_encode(const struct text_plan *p, uint32_t class, bool codes, 
 MUST_CHECK err_t text_numbers_decode(struct cur *c, const struct text_plan *p, uint32_t class, bool codes, uint32_t limit,
                                      struct arena *a, uint64_t *out);
 enum { TEXT_CLASS_TEMPLATE = INT32_MAX }; /* in place of a class: the templates of the strings */
-/* The class that must be decoded first, or TEXT_CLASS_TEMPLATE when none. */
-MUST_CHECK err_t text_numbers_needs(struct cur c, const struct text_plan *p, uint32_t *class);
+/* The class that must be decoded first, or TEXT_CLASS_TEMPLATE when none; *rows: rows are needed, of both. */
+MUST_CHECK err_t text_numbers_needs(struct cur c, const struct text_plan *p, uint32_t *class, bool *rows);
+/* The different values (at most `limit`) of a column whose values are codes of them; *n = 0: it has none such. */
+MUST_CHECK err_t text_numbers_distinct(struct cur c, uint32_t limit, struct arena *a, uint64_t **values, uint32_t *n);
 
 /* -- what strings begin like (col_text_trie.c) ---------------------------------------------------------------------------- *
  * The patterns met so far as a trie of texts and slots. A string that goes along it is compared with the texts, and only its slots
@@ -185,6 +187,10 @@ enum { TEXT_NUMBER_MAX = 64 };
 /* Writes a number of a slot; how many bytes. At most TEXT_NUMBER_MAX for slots that slot_valid accepts. */
 uint32_t slot_write(unsigned type, unsigned a, unsigned b, uint64_t v, char *to);
 bool slot_valid(unsigned type, unsigned a, unsigned b);
+/* The longest run of digits in a slot. */
+uint32_t slot_digits_max(unsigned type, unsigned a);
+/* Values outside of [lo, hi] do not hold these bytes. */
+void slot_range(unsigned type, unsigned a, const char *bytes, uint32_t n, uint64_t *lo, uint64_t *hi);
 
 /* -- reading (col_text_read.c) --------------------------------------------------------------------------------------- *
  * A block is opened in steps: its patterns, then which strings have which, then one column after another. */
@@ -211,8 +217,9 @@ struct text_reader { /* a, n, raw and depth are given */
 MUST_CHECK err_t text_open(struct text_reader *r, struct str block);
 MUST_CHECK err_t text_open_rows(struct text_reader *r);
 /* After text_open_rows: decodes the numbers of class k (or codes, or digits), and first those that they lean on, each on
- * ones before it; they have their rows then. */
+ * ones before it. The rows of its values are asked for with text_need_rows. */
 MUST_CHECK err_t text_need_values(struct text_reader *r, uint32_t k);
+MUST_CHECK err_t text_need_rows(struct text_reader *r, uint32_t k);
 /* The bytes of parts that are not of the kind TEXT, lines with their newlines; TEXT_SLACK bytes follow. */
 MUST_CHECK err_t text_unpack(struct text_reader *r, const struct text_parts *p, struct str *out);
 /* Where each of them begins there: count + 1. */

@@ -855,3 +855,53 @@ uint32_t slot_write(unsigned type, unsigned a, unsigned b, uint64_t v, char *to)
     default: return write_int(v, to);
     }
 }
+
+/* -- what numbers may hold ------------------------------------------------------------------------------------------------ */
+
+uint32_t slot_digits_max(unsigned type, unsigned a)
+{
+    switch (type) {
+    case SLOT_INT: return 20;
+    case SLOT_PAD:
+    case SLOT_HEX: return a;
+    case SLOT_DEC: return 20 + a;
+    case SLOT_IP: return 3;
+    case SLOT_UUID: return 12;
+    case SLOT_ISO: return MAX(4u, a & 15);
+    case SLOT_APACHE: return 4;
+    case SLOT_SYSLOG: return 2;
+    case SLOT_CLOCK: return MAX(2u, a & 15);
+    default: return UINT32_MAX;
+    }
+}
+
+/* The least number with so many digits; UINT64_MAX when there is none. */
+static uint64_t least_of(uint32_t digits)
+{
+    uint64_t v = digits > 1;
+    for (uint32_t i = 1; i < digits && v != UINT64_MAX; i++)
+        if (__builtin_mul_overflow(v, 10, &v)) v = UINT64_MAX;
+    return v;
+}
+
+/* Four digits in a time that has no longer fraction are its year. */
+static void range_of_year(const char *digits, uint64_t unit, uint64_t *lo, uint64_t *hi)
+{
+    unsigned y;
+    *lo = 1, *hi = 0;
+    if (!year_of(digits, &y)) return;
+    *lo = days_of(y, 1, 1) * UINT64_C(86400) * unit;
+    *hi = days_of(y + 1, 1, 1) * UINT64_C(86400) * unit - 1;
+}
+
+void slot_range(unsigned type, unsigned a, const char *digits, uint32_t n, uint64_t *lo, uint64_t *hi)
+{
+    *lo = 0, *hi = UINT64_MAX;
+    if (n == 0) return;
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_digit(digits[i])) return;
+    if (type == SLOT_INT) *lo = least_of(n);
+    if (type == SLOT_DEC && n > a && __builtin_mul_overflow(least_of(n), least_of(a + 1), lo)) *lo = UINT64_MAX; /* not in the fraction */
+    if (type == SLOT_ISO && n == 4 && (a & 15) < 4) range_of_year(digits, tens[a & 15], lo, hi);
+    if (type == SLOT_APACHE && n == 4) range_of_year(digits, 1, lo, hi);
+}

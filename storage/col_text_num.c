@@ -345,14 +345,27 @@ static err_t get_head(struct cur *c, struct head *h)
     return h->model == M_LAST || h->model == M_GUESS ? cur_count(c, INT32_MAX, &h->context) : OK;
 }
 
-err_t text_numbers_needs(struct cur c, const struct text_plan *p, uint32_t *class)
+err_t text_numbers_needs(struct cur c, const struct text_plan *p, uint32_t *class, bool *rows)
 {
     struct head h;
     TRY(get_head(&c, &h));
     *class = TEXT_CLASS_TEMPLATE;
+    *rows = (h.model == M_LAST || h.model == M_GUESS) && (h.context >= CTX_TEMPLATE || h.model == M_LAST);
     if (h.context < CTX_CLASS) return OK;
     *class = h.context - CTX_CLASS;
     return *class < p->nclasses ? OK : err_set(ERR_CORRUPT, "context %u of a column of numbers", h.context);
+}
+
+err_t text_numbers_distinct(struct cur c, uint32_t limit, struct arena *a, uint64_t **values, uint32_t *n)
+{
+    struct head h;
+    *n = 0;
+    TRY(get_head(&c, &h));
+    if (!h.dict) return OK;
+    TRY(cur_count(&c, limit, n));
+    *values = ARENA_RAW(a, uint64_t, *n);
+    TRY(arena_check(a));
+    return col_seq_decode(&c, *n, *values);
 }
 
 static err_t get_contexts(const struct text_plan *p, uint32_t class, const struct head *h, uint32_t n, struct arena *a, uint64_t **context)

@@ -128,7 +128,6 @@ static err_t decode_values(struct text_reader *r, uint32_t k)
 {
     struct text_class *c = &r->plan.classes[k];
     struct text_parts *at = &r->at[k];
-    TRY(text_plan_rows_of(&r->plan, k, r->a));
     if (slot_is_hex(c->type)) {
         uint32_t width = c->type == SLOT_UUID ? 16 : c->a / 2u;
         uint8_t *to = arena_alloc(r->a, (size_t)c->n * width + 1);
@@ -151,7 +150,10 @@ err_t text_need_values(struct text_reader *r, uint32_t k)
     for (uint32_t next = k; next != TEXT_CLASS_TEMPLATE && !has_values(&classes[next]);) {
         chain[n++] = next;
         uint32_t of = TEXT_CLASS_TEMPLATE;
-        if (!slot_is_hex(classes[next].type)) TRY(text_numbers_needs(r->at[next].numbers, &r->plan, &of));
+        bool rows = false;
+        if (!slot_is_hex(classes[next].type)) TRY(text_numbers_needs(r->at[next].numbers, &r->plan, &of, &rows));
+        if (rows) TRY(text_need_rows(r, next));
+        if (rows && of != TEXT_CLASS_TEMPLATE) TRY(text_need_rows(r, of));
         if (of != TEXT_CLASS_TEMPLATE && of >= next) return err_set(ERR_CORRUPT, "a column of text that leans on a later one");
         next = of;
     }
@@ -159,6 +161,8 @@ err_t text_need_values(struct text_reader *r, uint32_t k)
         TRY(decode_values(r, chain[--n]));
     return OK;
 }
+
+err_t text_need_rows(struct text_reader *r, uint32_t k) { return text_plan_rows_of(&r->plan, k, r->a); }
 
 /* All that is needed to write values of class k. */
 static err_t need_class(struct text_reader *r, uint32_t k)
@@ -365,6 +369,7 @@ err_t text_write_at(struct text_reader *r, struct text_writer *w, uint32_t i)
     for (uint32_t k = p->first_op[template]; k + 1 < p->first_op[template + 1]; k++) {
         uint32_t class = p->ops[k].class;
         TRY(need_class(r, class));
+        TRY(text_need_rows(r, class));
         w->at[class] = text_value_of(&p->classes[class], i);
     }
     return write_string(w, template);

@@ -263,3 +263,36 @@ Test(col_text, the_trie_changes_nothing)
         list_free(&l);
     }
 }
+
+/* Needles of digits, in numbers, times and ids: by ranges, by different values, by nibbles. */
+Test(col_text, digits_are_found)
+{
+    struct prng r;
+    struct list l;
+    struct buf b;
+    prng_init(&r, 9);
+    list_init(&l);
+    buf_init(&b, 64 << 20, NULL);
+    for (uint32_t i = 0; i < 3000; i++) {
+        buf_printf(&l.bytes, "%u-%02u-0%uT10:1%u:%02u.%03uZ id=%016llx uuid=%08x-%04x-%04x-%04x-%012llx n=%llu took=%u.%02u s from 10.%u.%u.7 code=%u %05u",
+                   1999 + (unsigned)prng_below(&r, 60), 1 + (unsigned)prng_below(&r, 12), 1 + (unsigned)prng_below(&r, 9), (unsigned)prng_below(&r, 9),
+                   (unsigned)prng_below(&r, 60), (unsigned)prng_below(&r, 1000), (unsigned long long)prng_next(&r), (unsigned)prng_next(&r),
+                   (unsigned)prng_below(&r, 65536), (unsigned)prng_below(&r, 65536), (unsigned)prng_below(&r, 65536), (unsigned long long)prng_next(&r) >> 16,
+                   (unsigned long long)prng_next(&r) >> prng_below(&r, 63), (unsigned)prng_below(&r, 5000), (unsigned)prng_below(&r, 100),
+                   (unsigned)prng_below(&r, 256), (unsigned)prng_below(&r, 256), 200 + 100 * (unsigned)prng_below(&r, 4), (unsigned)prng_below(&r, 1000));
+        list_end(&l);
+    }
+    cr_assert(col_text_encode(l.bytes.p, l.offset, l.n, &b));
+    for (uint32_t round = 0; round < 400; round++) {
+        char needle[24];
+        uint32_t n = 1 + (uint32_t)prng_below(&r, 9);
+        size_t at = prng_below(&r, l.bytes.n - sizeof needle);
+        for (uint32_t i = 0; i < n; i++) { /* some that are there, some that are not */
+            char c = l.bytes.p[at + i];
+            needle[i] = round % 3 == 0 || hex_value(c) < 0 ? (char)('0' + prng_below(&r, 10)) : c;
+        }
+        check_find(buf_view(&b), l.n, l.bytes.p, l.offset + 1, str_n(needle, n), round % 2, round % 5 ? TEXT_HAS : TEXT_WORDS);
+    }
+    buf_deinit(&b);
+    list_free(&l);
+}
