@@ -6,7 +6,7 @@
  *            decimals, 15 % bytes in pages, 10 % counters of milliseconds, 20 % constants, 5 % of one decimal, 5 % full doubles
  *   new      200,000 series of the second mix x 1 sample
  *
- * Series have a name and nine labels (about 200 bytes as protobuf); those of a host are scraped together, on the grid of the
+ * Series have a name and nine labels (about 200 bytes as protobuf), of which no two have the same but for the name; those of a host are scraped together, on the grid of the
  * host; in `day` up to 5 ms off it. Counters start anew now and then. A value comes from the one before and a random number, the innovation; innovations
  * are independent, so the information in a mix is their entropy: no lossless codec can go below it.
  *
@@ -130,7 +130,7 @@ static void labels_of(uint32_t i, struct arena *a, struct labels *out)
         { STR("instance"), arena_printf(a, "10.0.%u.%u:9100", host / 250, host % 250) },
         { STR("job"), arena_printf(a, "team-%u/service", host % 20) },
         { STR("namespace"), STR("shop") },
-        { STR("path"), arena_printf(a, "/api/v1/%u", metric % 10) },
+        { STR("path"), arena_printf(a, "/api/v1/%u", metric) },
         { STR("pod"), arena_printf(a, "application-%08x", (unsigned)(hash_u64(host) >> 32)) },
     };
     out->n = ARRAY_LEN(l);

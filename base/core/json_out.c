@@ -1,5 +1,7 @@
 #include "base/core/json_out.h"
 
+#include "base/core/f64_digits.h"
+
 #include <float.h>
 #include <math.h>
 #include <stdio.h>
@@ -132,14 +134,33 @@ void json_i64_str(struct json_out *j, int64_t v)
     buf_byte(j->b, '"');
 }
 
+/* As printf's %g writes it with as many digits as it needs, at least 15: an exponent below 1e-4 and where there are more places than
+ * digits. */
 size_t f64_shortest(double v, char out[32])
 {
-    /* Any 15 digits survive a double and back, but not in a subnormal number: the smallest is 5e-324. */
-    for (int digits = fabs(v) < DBL_MIN ? 1 : 15; digits <= 17; digits++) {
-        int n = snprintf(out, 32, "%.*g", digits, v);
-        if (digits == 17 || strtod(out, NULL) == v || isnan(v)) return (size_t)n;
+    enum { PLACES = 15 };
+    char d[F64_DIGITS_MAX];
+    int exp10;
+    size_t n = 0;
+    if (!isfinite(v)) return (size_t)snprintf(out, 32, "%g", v);
+    int nd = (int)f64_digits(v, d, &exp10);
+    if (signbit(v)) out[n++] = '-';
+    if (exp10 < -4 || exp10 >= MAX(nd, PLACES)) {
+        out[n++] = d[0];
+        if (nd > 1) out[n++] = '.';
+        memcpy(out + n, d + 1, (size_t)nd - 1);
+        n += (size_t)nd - 1;
+        return n + (size_t)snprintf(out + n, 8, "e%c%02d", exp10 < 0 ? '-' : '+', abs(exp10));
     }
-    return 0;
+    if (exp10 < 0) {
+        memcpy(out + n, "0.000", (size_t)(1 - exp10));
+        n += (size_t)(1 - exp10);
+    }
+    for (int i = 0; i < MAX(nd, exp10 + 1); i++) {
+        if (i > 0 && i == exp10 + 1) out[n++] = '.';
+        out[n++] = i < nd ? d[i] : '0';
+    }
+    return n;
 }
 
 void json_f64(struct json_out *j, double v)

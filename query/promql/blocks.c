@@ -141,11 +141,9 @@ err_t pq_long_read(struct pq_range_ctx *c, const struct pq_series *series, const
     out->spans = ARENA_RAW(c->scratch, struct pq_span, n);
     bool *read = ARENA_RAW(c->scratch, bool, n);
     TRY(arena_check(c->scratch));
-    uint32_t fitting = 0, spared = take_pieces(c->call->call.fn->id, p, n, e, out, read);
-    /* Where all blocks are cut, they are read; what they know still spares each window that holds some whole. */
-    for (uint32_t i = 0; i < n; i++)
-        fitting += out->spans[i].block && p[i].tmax_ms - p[i].tmin_ms < e->end_ms - e->start_ms;
-    if (spared == 0 && fitting < 2 && !r.coarse) return OK;
+    uint32_t spared = take_pieces(c->call->call.fn->id, p, n, e, out, read);
+    /* A window looks at as many samples of the blocks that its edges cut as a block has; who reads all looks at each of them once. */
+    if (spared <= e->n && !r.coarse) return OK;
     TRY(pq_charge(c->e, spared));
     for (uint32_t i = 0, next; i < n; i = next) {
         next = i + 1;

@@ -2,8 +2,8 @@
  *
  * A segment knows of a block of samples its first and last, least and greatest value, sum, and what a counter lost by resets
  * (struct metric_block). Of a series only the pieces are read that some window's edge cuts; a window then is the samples at
- * its edges and the blocks between. So rate(x[7d]) at one time reads two blocks at most, and at many times every window
- * costs its blocks, not its samples.
+ * its edges and the blocks between. So rate(x[7d]) at one time reads two blocks at most. That is done where more blocks need not be
+ * read than there are windows: else windows slide over the samples (slide.h).
  *
  * Answers are those of the samples: to the bit for everything but sums, whose compensated parts are added in another order,
  * and rates over more than one reset, likewise (some 1e-16 of the value). Who needs single values (quantiles, deviations,

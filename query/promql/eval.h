@@ -155,6 +155,9 @@ MUST_CHECK err_t pq_hist_function(struct pq_env *e, const struct pq_node *n, con
                                   struct pq_matrix *out) MAY_YIELD; /* histogram_quantile(s), histogram_fraction */
 double pq_binop_float(enum pq_op op, double l, double r, bool *keep);
 double pq_quantile(double q, double *sorted_in_place, uint32_t n);
+/* Compensated (Kahan-Neumaier); the mean goes on where the sum overflows. */
+double pq_sum(const double *v, uint32_t n);
+double pq_avg(const double *v, uint32_t n);
 
 /* One series' window for a range function. */
 struct pq_window {

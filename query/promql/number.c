@@ -1,36 +1,10 @@
 #include "query/promql/number.h"
 
-#include "base/core/json_out.h"
+#include "base/core/f64_digits.h"
 
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-
-/* The shortest digits of |v| (no zeros at the end) and the decimal exponent of the first one. */
-static size_t digits_of(double v, char digits[32], int *exp10)
-{
-    char text[32];
-    size_t n = f64_shortest(fabs(v), text), nd = 0;
-    int point = -1, exp = 0;
-    for (size_t i = 0; i < n; i++) {
-        if (text[i] == '.') {
-            point = (int)nd;
-        } else if (text[i] == 'e' || text[i] == 'E') {
-            exp = atoi(text + i + 1); /* terminated below */
-            n = i;
-        } else if (text[i] >= '0' && text[i] <= '9') {
-            digits[nd++] = text[i];
-        }
-    }
-    if (point < 0) point = (int)nd;
-    size_t lead = 0;
-    while (lead < nd && digits[lead] == '0') lead++;
-    memmove(digits, digits + lead, nd - lead);
-    nd -= lead;
-    while (nd && digits[nd - 1] == '0') nd--;
-    *exp10 = point - (int)lead - 1 + exp;
-    return nd;
-}
 
 static size_t special(double v, char *out)
 {
@@ -60,9 +34,9 @@ size_t pq_format_f(double v, char *out)
     size_t n = special(v, out);
     if (n) return n;
     if ((n = whole(v, out)) != 0) return n;
-    char d[32];
+    char d[F64_DIGITS_MAX];
     int e;
-    size_t nd = digits_of(v, d, &e);
+    size_t nd = f64_digits(v, d, &e);
     if (v < 0) out[n++] = '-';
     if (e < 0) {
         out[n++] = '0';
@@ -81,9 +55,9 @@ size_t pq_format_f(double v, char *out)
 
 static size_t format_e(double v, char *out)
 {
-    char d[32];
+    char d[F64_DIGITS_MAX];
     int e;
-    size_t nd = digits_of(v, d, &e), n = 0;
+    size_t nd = f64_digits(v, d, &e), n = 0;
     if (v < 0) out[n++] = '-';
     out[n++] = d[0];
     if (nd > 1) {

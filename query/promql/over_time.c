@@ -70,7 +70,7 @@ static err_t hist_sum(struct pq_range_ctx *c, const struct pq_window *w, bool av
     return OK;
 }
 
-static double float_avg(const double *v, uint32_t n)
+double pq_avg(const double *v, uint32_t n)
 {
     double sum = 0, comp = 0, mean = 0;
     bool running = false; /* the sum overflowed: go on with the mean itself */
@@ -96,16 +96,21 @@ static double float_avg(const double *v, uint32_t n)
     return running ? mean + comp : sum / n + comp / n;
 }
 
+double pq_sum(const double *v, uint32_t n)
+{
+    double s = 0, k = 0;
+    for (uint32_t i = 0; i < n; i++) pq_kahan(v[i], &s, &k);
+    return isinf(s) ? s : s + k;
+}
+
 static err_t sum_or_avg(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
 {
     bool avg = c->call->call.fn->id == FN_AVG_OVER_TIME;
     uint32_t nh = hists_in(w);
     if (nh && nh < w->n) return note_metric(c, PQ_WARN, "encountered a mix of histograms and floats"), OK;
     if (nh) return hist_sum(c, w, avg, out);
-    if (avg) return put(out, float_avg(w->v, w->n));
-    double s = 0, k = 0;
-    for (uint32_t i = 0; i < w->n; i++) pq_kahan(w->v[i], &s, &k);
-    return put(out, isinf(s) ? s : s + k);
+    if (avg) return put(out, pq_avg(w->v, w->n));
+    return put(out, pq_sum(w->v, w->n));
 }
 
 static err_t count_present(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)

@@ -2,7 +2,7 @@
  *
  * Lookback and ranges are left-open, right-closed. A stale marker ends a series at once in instant selectors
  * and is skipped in ranges. A window is advanced over the samples of one series, never searched again. */
-#include "query/promql/blocks.h"
+#include "query/promql/slide.h"
 
 #include "base/rt/rt.h"
 
@@ -220,6 +220,28 @@ static void put_cell(struct row_out *o, uint32_t i, const struct pq_cell *cell)
     else pq_set_hist(e->a, o->row, i, o->steps, pq_hist_copy(e->a, cell->h));
 }
 
+/* The windows of a grid; with @ all are the same one. */
+static struct pq_edges edges_of(const struct range_arg *arg, const struct pq_grid *g)
+{
+    int64_t end = ref_time(arg->shift, g->start_ms);
+    return (struct pq_edges){ end - arg->range_ms, end, arg->shift->at == PQ_AT_NONE ? g->step_ms : 0, g->n };
+}
+
+/* Windows that share what they know. The row is taken back when no window has a value. */
+static err_t range_row_slide(struct pq_range_ctx *c, const struct pq_edges *edges, const struct pq_samples *s, struct labels labels, bool drop,
+                             struct pq_matrix *out)
+{
+    struct pq_row *row = pq_row_add(c->e->a, out, labels, edges->n);
+    uint32_t i = 0;
+    row->drop_name = drop || !pq_range_keeps_name(c->call->call.fn->id);
+    TRY(arena_check(c->e->a));
+    TRY(pq_slide(c, s, edges, row->have, row->v));
+    while (i < edges->n && row->have[i] == PQ_CELL_NONE) i++;
+    if (i == edges->n) out->n--;
+    else counter_info(c, &labels);
+    return OK;
+}
+
 static err_t range_row(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g,
                        const struct pq_samples *s, const double *p1, const double *p2, struct labels labels,
                        bool drop, struct pq_matrix *out)
@@ -228,7 +250,9 @@ static err_t range_row(struct pq_range_ctx *c, const struct range_arg *arg, cons
     pq_range_fn *fn = pq_range_function(c->call->call.fn->id);
     struct row_out o = { c, out, NULL, labels, drop, g->n };
     uint32_t lo = 0, hi = 0;
+    const struct pq_edges edges = edges_of(arg, g);
     c->metric = labels_get(&labels, STR("__name__"));
+    if (!arg->anchored && !arg->smoothed && pq_slides(c->call->call.fn->id, s)) return range_row_slide(c, &edges, s, labels, drop, out);
     for (uint32_t i = 0; i < g->n; i++) {
         int64_t end = ref_time(arg->shift, pq_grid_at(g, i)), start = end - arg->range_ms;
         while (hi < s->n && s->t[hi] <= end) hi++;
@@ -248,20 +272,19 @@ static err_t range_row(struct pq_range_ctx *c, const struct range_arg *arg, cons
     return OK;
 }
 
-/* The same from what blocks know; *done false: they do not know enough. */
+/* From what blocks know; *done false: they do not know enough. */
 static err_t range_row_long(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g, const struct pq_series *series,
                             struct pq_matrix *out, bool *done)
 {
-    int64_t end = ref_time(arg->shift, g->start_ms);
-    bool moves = arg->shift->at == PQ_AT_NONE;
-    const struct pq_edges edges = { end - arg->range_ms, end, moves ? g->step_ms : 0, moves ? g->n : 1 };
+    struct pq_edges edges = edges_of(arg, g);
+    if (!edges.step_ms) edges.n = 1;
     struct row_out o = { c, out, NULL, series->labels, false, g->n };
     struct pq_long l;
     TRY(pq_long_read(c, series, &edges, &l, done));
     if (!*done) return OK;
     c->metric = labels_get(&series->labels, STR("__name__"));
     for (uint32_t i = 0; i < g->n; i++) {
-        end = ref_time(arg->shift, pq_grid_at(g, i));
+        int64_t end = ref_time(arg->shift, pq_grid_at(g, i));
         struct pq_cell cell = pq_long_window(c, &l, end - arg->range_ms, end);
         put_cell(&o, i, &cell);
         TRY(pq_checkpoint(c->e));

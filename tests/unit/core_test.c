@@ -5,6 +5,9 @@
 #include "base/core/varint.h"
 
 #include <criterion/criterion.h>
+#include <float.h>
+#include <math.h>
+#include <stdio.h>
 
 Test(core, arena_rolls_back_and_charges)
 {
@@ -109,6 +112,27 @@ Test(core, shortest_doubles)
         char text[32];
         size_t n = f64_shortest(rows[i].v, text);
         cr_expect(str_is(str_n(text, n), rows[i].text), "row %zu: %.*s", i, (int)n, text);
+    }
+}
+
+/* As printf finds them: with ever more digits, until they read back. */
+Test(core, shortest_doubles_as_printf_has_them)
+{
+    struct prng r;
+    prng_init(&r, 11);
+    for (int i = 0; i < 50000; i++) {
+        double v;
+        uint64_t bits = prng_next(&r);
+        memcpy(&v, &bits, sizeof v);
+        if (i % 3 == 1) v = (double)(int64_t)(bits >> prng_below(&r, 64)) / 1000;
+        if (i % 3 == 2) v = (double)(bits >> prng_below(&r, 64));
+        if (!isfinite(v) || fabs(v) < DBL_MIN) continue;
+        char want[32], got[32];
+        int digits = 15;
+        do snprintf(want, sizeof want, "%.*g", digits, v);
+        while (strtod(want, NULL) != v && ++digits <= 17);
+        got[f64_shortest(v, got)] = 0;
+        cr_assert_str_eq(got, want);
     }
 }
 

@@ -1,0 +1,111 @@
+/* Range functions that slide over a grid's windows against the functions of one window: random series with resets, NaN, infinities,
+ * values of all sizes, gaps and repeated times of edges; random grids, overlapping, touching and apart. */
+#include <criterion/criterion.h>
+#include <math.h>
+#include <stdio.h>
+
+#include "base/core/prng.h"
+#include "query/promql/slide.h"
+
+enum { SAMPLES_MAX = 2000, ROUNDS = 100, STEPS_MAX = 700 };
+static int64_t times[SAMPLES_MAX];
+static double values[SAMPLES_MAX];
+
+static double next_value(struct prng *r, int kind, double before)
+{
+    switch (kind) {
+    case 0: return prng_below(r, 50) == 0 ? (double)prng_below(r, 5) : before + (double)prng_below(r, 100);
+    case 1: return (double)prng_below(r, 20000) / 100 - 100;
+    case 2: return prng_below(r, 3) ? before : (prng_below(r, 2) ? 0.0 : -0.0);
+    case 3: return prng_below(r, 100) ? (double)prng_below(r, 100) / 7 : 1e200; /* what lies before hides what is in a window */
+    default: return prng_below(r, 40) == 0 ? before / 3 : before + (double)prng_below(r, 1000) / 7;
+    }
+}
+
+static struct pq_samples make_series(struct prng *r)
+{
+    int kind = (int)prng_below(r, 5);
+    bool odd = prng_below(r, 3) == 0;
+    int64_t t = (int64_t)prng_below(r, 100000) - 50000;
+    uint32_t n = 1 + (uint32_t)prng_below(r, SAMPLES_MAX);
+    double v = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        t += prng_below(r, 2) ? 15000 : 1 + (int64_t)prng_below(r, 30000);
+        if (prng_below(r, 200) == 0) t += 3600000;
+        v = next_value(r, kind, v);
+        times[i] = t;
+        values[i] = odd && prng_below(r, 100) == 0 ? (prng_below(r, 3) ? NAN : INFINITY) : v;
+    }
+    return (struct pq_samples){ .n = n, .t = times, .v = values };
+}
+
+/* Sums may differ in their last bits. */
+static bool same(double a, double b)
+{
+    if (isnan(a) || isnan(b)) return isnan(a) && isnan(b);
+    return a == b ? signbit(a) == signbit(b) || a == 0 : fabs(a - b) <= 1e-11 * fmax(fabs(a), fabs(b));
+}
+
+static struct pq_cell naive(struct pq_range_ctx *c, const struct pq_samples *s, int64_t start, int64_t end)
+{
+    struct pq_cell cell = { 0 };
+    uint32_t lo = 0, hi;
+    while (lo < s->n && s->t[lo] <= start) lo++;
+    for (hi = lo; hi < s->n && s->t[hi] <= end;) hi++;
+    struct pq_window w = { .t = s->t + lo, .v = s->v + lo, .n = hi - lo, .before = lo, .after = s->n - hi, .start = start, .end = end, .now = end };
+    if (w.n) cr_assert_eq(pq_range_function(c->call->call.fn->id)(c, &w, &cell), OK);
+    return cell;
+}
+
+static struct pq_edges make_edges(struct prng *r, const struct pq_samples *s)
+{
+    static const int64_t ranges[] = { 1, 15000, 60000, 300000, 3600000, 86400000 }, steps[] = { 1, 7000, 15000, 60000, 300000, 5000000 };
+    int64_t range = ranges[prng_below(r, ARRAY_LEN(ranges))], step = steps[prng_below(r, ARRAY_LEN(steps))];
+    if (prng_below(r, 10) == 0) step = 0; /* as with @ */
+    int64_t end = s->t[prng_below(r, s->n)] - (prng_below(r, 2) ? 0 : (int64_t)prng_below(r, 2000000));
+    return (struct pq_edges){ end - range, end, step, 1 + (uint32_t)prng_below(r, STEPS_MAX) };
+}
+
+static void compare(struct prng *r, const char *name, const struct pq_samples *s)
+{
+    struct arena a;
+    arena_init(&a, NULL);
+    const struct pq_node call = { .kind = PQ_CALL, .call = { .fn = pq_func_find(str_of(name)) } };
+    struct pq_env env = { .a = &a, .notes = { .a = &a } };
+    struct pq_range_ctx c = { .e = &env, .call = &call, .scratch = &a, .metric = STR("x_total") };
+    const struct pq_edges e = make_edges(r, s);
+    uint8_t *have = arena_alloc(&a, e.n);
+    double *v = ARENA_RAW(&a, double, e.n);
+    cr_assert(call.call.fn && pq_slides(call.call.fn->id, s), "%s", name);
+    cr_assert_eq(pq_slide(&c, s, &e, have, v), OK);
+    for (uint32_t i = 0; i < e.n; i++) {
+        int64_t start = e.start_ms + i * e.step_ms, end = e.end_ms + i * e.step_ms;
+        struct pq_cell want = naive(&c, s, start, end);
+        cr_assert_eq(have[i], want.kind, "%s of (%lld, %lld]", name, (long long)start, (long long)end);
+        if (want.kind) cr_assert(same(v[i], want.v), "%s of (%lld, %lld]: %.17g, not %.17g", name, (long long)start, (long long)end, v[i], want.v);
+    }
+    arena_deinit(&a);
+}
+
+Test(promql_slide, windows_that_slide_are_windows)
+{
+    static const char *const names[] = { "rate", "increase", "delta", "changes", "resets", "count_over_time", "present_over_time", "first_over_time",
+                                         "last_over_time", "ts_of_first_over_time", "ts_of_last_over_time", "min_over_time", "max_over_time",
+                                         "sum_over_time", "avg_over_time" };
+    struct prng r;
+    prng_init(&r, 42);
+    for (int round = 0; round < ROUNDS; round++) {
+        struct pq_samples s = make_series(&r);
+        for (size_t k = 0; k < ARRAY_LEN(names); k++) compare(&r, names[k], &s);
+    }
+}
+
+Test(promql_slide, what_does_not_slide)
+{
+    int64_t st[1] = { 1 };
+    const struct pq_hist *const h[1] = { NULL };
+    const struct pq_samples plain = { .n = 1, .t = times, .v = values }, starts = { .n = 1, .t = times, .v = values, .st = st },
+                            hists = { .n = 1, .t = times, .v = values, .h = h };
+    cr_expect(pq_slides(FN_RATE, &plain) && !pq_slides(FN_RATE, &starts) && !pq_slides(FN_RATE, &hists));
+    cr_expect(pq_slides(FN_MAX_OVER_TIME, &starts) && !pq_slides(FN_QUANTILE_OVER_TIME, &plain) && !pq_slides(FN_IRATE, &plain));
+}
