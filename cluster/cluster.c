@@ -299,7 +299,7 @@ static err_t make_map(void *arg)
 static err_t map_of(struct cluster *c, struct members *members, struct map **out) MAY_YIELD
 {
     struct making m = { .o = &c->map_opts, .was = core_here(c)->map ? cluster_map(c) : NULL, .members = members, .now = rt_now() };
-    bool here = (uint64_t)members->n * c->map_opts.partitions <= MAP_HERE_MAX;
+    bool here = map_work(&c->map_opts, members->n) <= MAP_HERE_MAX;
     err_t e = here ? make_map(&m) : rt_offload(make_map, &m);
     map_put(m.was);
     *out = m.map;
@@ -330,6 +330,11 @@ static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
 struct map *cluster_map(const struct cluster *c)
 {
     return map_get(core_here(c)->map);
+}
+
+const struct tenants *cluster_tenants(const struct cluster *c)
+{
+    return &c->tenants;
 }
 
 node_id cluster_self(const struct cluster *c)
@@ -467,11 +472,18 @@ err_t cluster_open(const struct cluster_opts *o, struct cluster **out)
     ASSERT(rt_core() == 0);
     struct cluster *c = calloc(1, sizeof *c);
     ASSERT(c != NULL);
-    *c = (struct cluster){ .o = *o, .self = store_node(o->store), .cores = rt_cores() };
+    err_t told = tenants_parse(&c->tenants, o->tenants ? o->tenants : "", o->replicas, o->write_quorum, o->tenant_nodes);
+    if (told != OK) {
+        tenants_deinit(&c->tenants);
+        tls_free(o->tls);
+        free(c);
+        return told;
+    }
+    *c = (struct cluster){ .tenants = c->tenants, .o = *o, .self = store_node(o->store), .cores = rt_cores() };
     c->core = calloc(c->cores, sizeof(struct cluster_core *));
     ASSERT(c->core != NULL);
     c->map_opts = (struct map_opts){ .self = c->self, .partitions = o->partitions, .replicas = o->replicas, .write_quorum = o->write_quorum,
-                                     .dead_after_ns = o->dead_after_ms * NS_PER_MS, .seeds = o->seeds[0] != 0 };
+                                     .dead_after_ns = o->dead_after_ms * NS_PER_MS, .seeds = o->seeds[0] != 0, .tenants = &c->tenants };
     c->started = rt_now();
     c->heirs = (struct heirs_opts){ .dead_after_ns = c->map_opts.dead_after_ns, .replicas = o->replicas, .up_since = c->started };
     c->vouches = vouches_open(o->store);
@@ -511,6 +523,7 @@ void cluster_close(struct cluster *c)
     vouches_free(c->vouches);
     agreed_free(c->agreed);
     members_put(c->members);
+    tenants_deinit(&c->tenants);
     free(c->known);
     free(c->forgotten);
     tls_free(c->o.tls);

@@ -45,6 +45,8 @@ struct cluster_opts {
     const char *seeds;            /* host:port,...; empty: none */
     const char *zone, *version, *backend;
     uint32_t weight, partitions, replicas, write_quorum, port_offset;
+    const char *tenants;          /* tenants.h: those that are named */
+    uint32_t tenant_nodes;        /* of those that are not; 0: all */
     uint8_t speaks_least, speaks_most; /* of gossip and calls, in place of this program's own versions; 0: those. For tests of mixed releases */
     int64_t dead_after_ms;
     int64_t retire_after_ms;      /* a deletion that all nodes made is kept in mind so long (deletions.h) */
@@ -72,6 +74,7 @@ void cluster_failing(struct cluster *c) MAY_YIELD;
 /* The map in force on this core, counted: map_put. */
 struct map *cluster_map(const struct cluster *c);
 node_id cluster_self(const struct cluster *c);
+const struct tenants *cluster_tenants(const struct cluster *c);
 /* Has it found the others, if there are any to be found? False from the start until one is seen alive, in a node that was given seeds
  * or knew others before; then true for good. */
 bool cluster_joined(const struct cluster *c);

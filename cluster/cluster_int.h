@@ -45,6 +45,7 @@ struct cluster {
     unsigned cores;
     struct cluster_core **core; /* [cores] */
     struct budget memory;
+    struct tenants tenants;
     struct map_opts map_opts;
     _Atomic bool met;           /* another member was alive at some time */
     _Atomic uint32_t gathering; /* lanes, of all cores, in which requests wait for company */

@@ -170,8 +170,9 @@ static err_t ask_all(struct cluster *c, struct round *r)
 static err_t list_streams(struct cluster *c, struct round *r)
 {
     struct stream *v;
-    const struct stream *now;
-    uint32_t n, nnow = r->map->placement ? placement_streams(r->map->placement, &now) : 0;
+    uint32_t n, nnow;
+    struct stream *made = map_streams(r->map, &nnow), *now = arena_dup(&r->a, made, nnow * sizeof *made);
+    free(made);
     store_streams(c->o.store, &r->a, &v, &n);
     const struct stream **all = ARENA_ARRAY(&r->a, const struct stream *, (size_t)n + nnow + 1);
     TRY(arena_check(&r->a));

@@ -63,6 +63,13 @@ static void ask_others(struct cluster *c, const struct map *map, struct holders 
     }
 }
 
+/* Others that must have it before this node may go. */
+static uint32_t wanted(const struct cluster *c, const struct map *map, uint64_t stream)
+{
+    struct stream st;
+    return store_stream_find(c->o.store, stream, &st) ? map_stream_quorum(map, &st) : map->quorum;
+}
+
 static err_t look(struct cluster *c, struct drain_state *out)
 {
     struct cover mine;
@@ -80,7 +87,7 @@ static err_t look(struct cluster *c, struct drain_state *out)
         out->streams = mine.n;
         out->covered = 0;
         for (uint32_t i = 0; i < mine.n; i++)
-            out->covered += h.have[i] >= map->quorum;
+            out->covered += h.have[i] >= wanted(c, map, mine.streams[i].id);
         free(h.have);
         map_put(map);
     }

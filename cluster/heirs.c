@@ -57,7 +57,8 @@ bool heirs_has(const struct map *m, const struct heirs_opts *o, const struct str
         if (heirs_gone(m, o, st->members[i], now) || (x && x->meta.weight == 0)) continue;
         zones[there++] = zone_of(m, st->members[i]);
     }
-    if (there >= o->replicas) return false;
+    uint32_t replicas = map_stream_replicas(m, st, o->replicas);
+    if (there >= replicas) return false;
     struct place_node *nodes = calloc((size_t)m->n + 1, sizeof *nodes);
     node_id *order = calloc((size_t)m->n + 1, sizeof *order);
     ASSERT(nodes != NULL && order != NULL);
@@ -65,7 +66,7 @@ bool heirs_has(const struct map *m, const struct heirs_opts *o, const struct str
         if (member_is_live(&m->v[i]) && m->v[i].meta.weight && !stream_has(st, m->v[i].id))
             nodes[n++] = (struct place_node){ m->v[i].id, 0, m->v[i].meta.weight };
     n = placement_order(nodes, n, st->id, order);
-    bool found = among_first(m, order, n, zones, there, o->replicas - there, id);
+    bool found = among_first(m, order, n, zones, there, replicas - there, id);
     free(nodes);
     free(order);
     return found;

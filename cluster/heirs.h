@@ -4,7 +4,7 @@
  * (it lost its disk and is another node now), that was forgotten while we were up, or that nobody knows (believed only when we are up for
  * dead_after: before, we may just not have heard of it).
  *
- * Heirs. A stream is to be on `replicas` nodes. Members that are not gone and not leaving (weight 0) count; the rest are heirs: living nodes
+ * Heirs. A stream is to be on `replicas` nodes, or as many as its tenant has now (tenants.h). Members that are not gone and not leaving (weight 0) count; the rest are heirs: living nodes
  * that are no members, in placement_order of the stream's id, from zones that have no copy first. All nodes that see the same members
  * see the same heirs. A stream that was written while there were fewer nodes gets heirs in the same way.
  *
@@ -21,7 +21,7 @@
  * itself. (A stream of which one node holds a member dead for dead_after while another one writes to it is what SWIM excludes: claims of a
  * member's state reach all that reach each other, and it refutes them.)
  *
- * A stream of fewer than write_quorum members is closed: nothing is acknowledged on it since its members are not alone. Who holds all
+ * A stream of fewer members than its quorum is closed: nothing is acknowledged on it since its members are not alone. Who holds all
  * that they cover, seen in two rounds while none of them was alone, vouches with all of them. */
 #ifndef CLUSTER_HEIRS_H
 #define CLUSTER_HEIRS_H

@@ -32,6 +32,92 @@ static uint64_t zone_hash(const struct member *m)
     return zone.n ? hash64(zone) | 1 : 0;
 }
 
+/* -- tenants that are placed by themselves -------------------------------------------------------------------------- */
+
+static const struct map_tenants *placed_find(const struct map *m, uint64_t tenant)
+{
+    uint32_t lo = 0, hi = m->nplaced;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (m->placed[mid].tenant < tenant) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo < m->nplaced && m->placed[lo].tenant == tenant ? &m->placed[lo] : NULL;
+}
+
+static err_t place_one(const struct map_opts *o, const struct map *was, const struct place_node *nodes, uint32_t n, struct map *m, struct map_tenants t)
+{
+    const struct map_tenants *before = was ? placed_find(was, t.tenant) : NULL;
+    /* The quorum of a group's streams is the cluster's. */
+    const struct place_tenant of = { t.tenant, t.tenant > STREAM_GROUPS ? t.quorum : 0, t.tenant, t.nodes };
+    bool same = before && before->replicas == t.replicas && before->quorum == t.quorum && before->nodes == t.nodes;
+    err_t e = same ? placement_next(before->placement, nodes, n, &t.placement)
+                   : placement_new_of(&of, nodes, n, o->partitions, t.replicas, &t.placement);
+    if (e == OK) m->placed[m->nplaced++] = t;
+    return e;
+}
+
+static err_t place_tenants(const struct map_opts *o, const struct map *was, const struct place_node *nodes, uint32_t n, struct map *m)
+{
+    const struct tenants *t = o->tenants;
+    bool groups = t->others.nodes && MAX(t->others.nodes, t->others.replicas) < n;
+    m->placed = calloc((size_t)(groups ? STREAM_GROUPS : 0) + t->n + 1, sizeof *m->placed);
+    ASSERT(m->placed != NULL);
+    for (uint64_t g = 1; groups && g <= STREAM_GROUPS; g++)
+        TRY(place_one(o, was, nodes, n, m, (struct map_tenants){ g, t->others.replicas, t->others.quorum, t->others.nodes, NULL }));
+    for (uint32_t i = 0; i < t->n; i++)
+        TRY(place_one(o, was, nodes, n, m, (struct map_tenants){ t->v[i].key, t->v[i].replicas, t->v[i].quorum, t->v[i].nodes, NULL }));
+    return OK;
+}
+
+uint64_t map_work(const struct map_opts *o, uint32_t n)
+{
+    uint64_t nodes = n;
+    const struct tenants *t = o->tenants;
+    if (t && t->others.nodes) nodes += STREAM_GROUPS * (uint64_t)MIN(n, t->others.nodes);
+    for (uint32_t i = 0; t && i < t->n; i++)
+        nodes += t->v[i].nodes ? MIN(n, t->v[i].nodes) : n;
+    return nodes * o->partitions;
+}
+
+struct map_tenants map_tenants_of(const struct map *m, struct str tenant)
+{
+    const struct map_tenants *t = NULL;
+    if (m->nplaced) t = placed_find(m, stream_tenant(tenant));
+    if (!t && m->nplaced) t = placed_find(m, stream_group(stream_tenant(tenant)));
+    return t ? *t : (struct map_tenants){ 0, m->replicas, m->quorum, 0, m->placement };
+}
+
+uint32_t map_stream_quorum(const struct map *m, const struct stream *st)
+{
+    return st->rows.quorum ? (uint32_t)st->rows.quorum : m->quorum;
+}
+
+uint32_t map_stream_replicas(const struct map *m, const struct stream *st, uint32_t others)
+{
+    const struct map_tenants *t = st->rows.tenant > STREAM_GROUPS ? placed_find(m, st->rows.tenant) : NULL;
+    return t ? t->replicas : others;
+}
+
+struct stream *map_streams(const struct map *m, uint32_t *n)
+{
+    const struct stream *v;
+    uint32_t all = m->placement ? placement_streams(m->placement, &v) : 0;
+    for (uint32_t i = 0; i < m->nplaced; i++)
+        all += placement_streams(m->placed[i].placement, &v);
+    struct stream *out = calloc((size_t)all + 1, sizeof *out);
+    ASSERT(out != NULL);
+    *n = 0;
+    for (uint32_t i = 0; i <= m->nplaced; i++) {
+        const struct placement *p = i < m->nplaced ? m->placed[i].placement : m->placement;
+        if (!p || (i == m->nplaced && m->nplaced && m->placed[0].tenant <= STREAM_GROUPS)) continue; /* all are in groups */
+        uint32_t k = placement_streams(p, &v);
+        memcpy(out + *n, v, k * sizeof *v);
+        *n += k;
+    }
+    return out;
+}
+
 static err_t place(const struct map_opts *o, const struct map *was, struct map *m, mono_ns now)
 {
     struct place_node *nodes = calloc(m->n, sizeof *nodes);
@@ -48,6 +134,7 @@ static err_t place(const struct map_opts *o, const struct map *was, struct map *
     err_t e = OK;
     if (n && was && was->placement && was->replicas == m->replicas) e = placement_next(was->placement, nodes, n, &m->placement);
     else if (n) e = placement_new(nodes, n, o->partitions, m->replicas, &m->placement);
+    if (e == OK && n && o->tenants && !m->alone) e = place_tenants(o, was, nodes, n, m);
     free(nodes);
     return e;
 }
@@ -80,6 +167,9 @@ void map_put(struct map *m)
 {
     if (!m || atomic_fetch_sub_explicit(&m->refs, 1, memory_order_acq_rel) != 1) return;
     if (m->placement) placement_free(m->placement);
+    for (uint32_t i = 0; i < m->nplaced; i++)
+        placement_free(m->placed[i].placement);
+    free(m->placed);
     free(m->forgotten);
     members_put(m->members);
     free(m);

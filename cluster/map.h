@@ -7,12 +7,15 @@
  *  2. Rows go to nodes that are alive, suspected, or dead for less than dead_after: for a short absence nothing is placed anew, what the
  *     absent one misses it fetches when it is back; and what a client sends again goes to the stream that may have it already. Nodes that
  *     left and those of weight 0 get none, nor does a dead one whose gossip address a living node has: it lost its disk, and is that one now.
- *  3. Where fewer nodes than `replicas` can be written to, all of them get everything. */
+ *  3. Where fewer nodes than `replicas` can be written to, all of them get everything.
+ *  4. Tenants that are named in cluster.tenants, and groups of the others where cluster.tenant_nodes is less than the nodes there are, are
+ *     placed by themselves (tenants.h), in streams of their own. */
 #ifndef CLUSTER_MAP_H
 #define CLUSTER_MAP_H
 
 #include "cluster/members.h"
 #include "cluster/placement.h"
+#include "cluster/tenants.h"
 
 #include <stdatomic.h>
 
@@ -21,6 +24,13 @@ struct map_opts {
     uint32_t partitions, replicas, write_quorum;
     int64_t dead_after_ns;
     bool seeds; /* somebody is to be found: given, or known from before */
+    const struct tenants *tenants; /* outlives all maps; NULL: none is named, and all are placed on all nodes */
+};
+
+struct map_tenants { /* how the rows of some tenants are placed */
+    uint64_t tenant;             /* as their streams have it (stream_rows) */
+    uint32_t replicas, quorum, nodes;
+    struct placement *placement; /* NULL: nobody takes rows */
 };
 
 struct map {
@@ -34,7 +44,9 @@ struct map {
     struct members *members;  /* counted */
     uint32_t nforgotten;
     node_id *forgotten;       /* members that were forgotten in this life */
-    struct placement *placement; /* NULL: nobody takes rows */
+    struct placement *placement; /* of tenants that have none of their own. NULL: nobody takes rows */
+    uint32_t nplaced;
+    struct map_tenants *placed;  /* ascending tenant: groups, then those that are named */
     mono_ns next;             /* when the same members would make another map; MONO_NEVER */
 };
 /* `was`: an earlier map of the same options, or NULL; from it the placement costs a tenth (placement.h). Does not yield: past MAP_HERE_MAX
@@ -42,6 +54,16 @@ struct map {
  * ERR_INVALID says what is wrong with the members (a node that takes no rows at all is not wrong). */
 enum { MAP_HERE_MAX = 1 << 18 };
 MUST_CHECK err_t map_new(const struct map_opts *o, const struct map *was, struct members *m, mono_ns now, struct map **out);
+/* Pieces of work that map_new is, of n members: compared with MAP_HERE_MAX. */
+uint64_t map_work(const struct map_opts *o, uint32_t n);
+/* How rows of the tenant are placed. */
+struct map_tenants map_tenants_of(const struct map *m, struct str tenant);
+/* Members that must sync a row of the stream before it is acknowledged; more than it has: it is closed. */
+uint32_t map_stream_quorum(const struct map *m, const struct stream *st);
+/* Nodes that are to keep the stream, as the settings are now. */
+uint32_t map_stream_replicas(const struct map *m, const struct stream *st, uint32_t others);
+/* All streams that rows are written to now, of all tenants; malloc'd. */
+struct stream *map_streams(const struct map *m, uint32_t *n);
 struct map *map_get(struct map *m);
 void map_put(struct map *m);
 /* Has a living node the gossip address of this one? Of members, ascending ids or not. */

@@ -25,6 +25,7 @@ struct ask {
 struct asking { /* all that are asked */
     struct cluster *c;
     const struct map *map;
+    struct str tenant;
     struct ask *v; /* [map->n] */
     mono_ns began, looked;
 };
@@ -53,7 +54,7 @@ static bool is_vouched(const struct asking *all, const struct stream *st, uint32
         if (!m || !all->v[m - map->v].reached) away |= (member_set)(1u << i);
         if (heirs_gone(map, &all->c->heirs, st->members[i], rt_now())) gone |= (member_set)(1u << i);
     }
-    if (st->n < map->quorum) gone = every; /* closed */
+    if (st->n < map_stream_quorum(map, st)) gone = every; /* closed */
     for (uint32_t i = 0; i < map->n; i++) {
         const struct vouch *v = all->v[i].reached ? vouch_list_find(&all->v[i].said.vouches, st->id) : NULL;
         if (v && vouch_suffices(st, w, away, v->with & gone)) return true;
@@ -61,9 +62,31 @@ static bool is_vouched(const struct asking *all, const struct stream *st, uint32
     return false;
 }
 
+/* Those that rows of the tenant are written to now; of all tenants when there is none. In the arena, or the map's. */
+static const struct stream *current_streams(const struct map *map, struct str tenant, struct arena *a, uint32_t *n)
+{
+    const struct stream *v = NULL;
+    if (tenant.n) {
+        const struct map_tenants of = map_tenants_of(map, tenant);
+        *n = of.placement ? placement_streams(of.placement, &v) : 0;
+        return v;
+    }
+    struct stream *all = map_streams(map, n);
+    v = arena_dup(a, all, *n * sizeof *all);
+    free(all);
+    return v;
+}
+
+/* May rows of the tenant be in it? Those of others are no matter to it, nor is what becomes of them. */
+static bool may_hold(const struct stream *st, struct str tenant)
+{
+    uint64_t key = tenant.n ? stream_tenant(tenant) : 0;
+    return !tenant.n || st->rows.tenant == 0 || st->rows.tenant == key || st->rows.tenant == stream_group(key);
+}
+
 static uint32_t quorum_of(const struct map *map, const struct stream *st)
 {
-    return MIN(st->rows.quorum ? (uint32_t)st->rows.quorum : map->quorum, st->n);
+    return MIN(map_stream_quorum(map, st), st->n);
 }
 
 /* Members that did not answer; *waiting: some of them may yet. */
@@ -91,18 +114,18 @@ static bool is_waited_for(const struct asking *all, const struct stream *st)
 static bool heard_enough(void *ctx)
 {
     struct asking *all = ctx;
-    const struct stream *current;
     struct stream *v;
     struct arena a;
-    uint32_t n, ncurrent = all->map->placement ? placement_streams(all->map->placement, &current) : 0;
+    uint32_t n, ncurrent;
     mono_ns now = rt_now();
     if (now.ns - all->began.ns < (int64_t)GRACE_MS * NS_PER_MS || now.ns - all->looked.ns < (int64_t)LOOK_MS * NS_PER_MS) return false;
     all->looked = now;
     bool enough = true;
     arena_init(&a, NULL);
     store_streams(all->c->o.store, &a, &v, &n);
+    const struct stream *current = current_streams(all->map, all->tenant, &a, &ncurrent);
     for (uint32_t i = 0; i < n && enough; i++)
-        enough = v[i].members[0].u == all->c->self.u && v[i].n == 1 ? true : !is_waited_for(all, &v[i]);
+        enough = !may_hold(&v[i], all->tenant) || (v[i].members[0].u == all->c->self.u && v[i].n == 1) || !is_waited_for(all, &v[i]);
     for (uint32_t i = 0; i < ncurrent && enough; i++)
         enough = !is_waited_for(all, &current[i]);
     arena_deinit(&a);
@@ -163,20 +186,14 @@ static struct stream *sorted(struct arena *a, const struct stream *v, uint32_t n
     return copy;
 }
 
-/* May rows of the tenant be in it? Those of others are no matter to it, nor is what becomes of them. */
-static bool may_hold(const struct stream *st, struct str tenant)
-{
-    return !tenant.n || st->rows.tenant == 0 || st->rows.tenant == stream_tenant(tenant);
-}
-
 /* All that anybody reached knows: reach_ask has made them known here. And those that are written to now: where nobody who knows one is
  * reached, it is missing all the same. The stream of this node alone counts when something was written to it. Ascending. */
 static void list_streams(struct cluster *c, const struct map *map, struct str tenant, const struct store_sums *mine, struct reading *r,
                          struct read_stream **out, uint32_t *n)
 {
     struct stream *known, *current;
-    const struct stream *placed = NULL;
-    uint32_t nknown, ncurrent = map->placement ? placement_streams(map->placement, &placed) : 0, i = 0, k = 0;
+    uint32_t nknown, ncurrent, i = 0, k = 0;
+    const struct stream *placed = current_streams(map, tenant, &r->a, &ncurrent);
     store_streams(c->o.store, &r->a, &known, &nknown);
     known = sorted(&r->a, known, nknown);
     current = sorted(&r->a, placed, ncurrent);
@@ -258,7 +275,7 @@ err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uin
         map_put(map);
         return OK;
     }
-    struct asking all = { .c = c, .map = map, .v = ARENA_ARRAY(&out->a, struct ask, map->n), .began = rt_now() };
+    struct asking all = { .c = c, .map = map, .tenant = tenant, .v = ARENA_ARRAY(&out->a, struct ask, map->n), .began = rt_now() };
     for (uint32_t i = 0; i < map->n; i++)
         said_init(&all.v[i].said);
     err_t e = ask_nodes(&all, avoid, navoid);

@@ -198,21 +198,22 @@ static void covered(struct repair *r, const struct map *map, const struct stream
 /* Those that the store knows, and those that are written to now. */
 static err_t all_streams(const struct cluster *c, const struct map *map, struct arena *a, struct stream **out, uint32_t *n)
 {
-    const struct stream *now;
     struct stream *known;
-    uint32_t nnow = map->placement ? placement_streams(map->placement, &now) : 0, nknown;
+    uint32_t nnow, nknown;
+    struct stream *now = map_streams(map, &nnow);
     store_streams(c->o.store, a, &known, &nknown);
     *out = ARENA_RAW(a, struct stream, (size_t)nknown + nnow + 1);
-    TRY(arena_check(a));
-    memcpy(*out, known, nknown * sizeof *known);
+    err_t e = arena_check(a);
+    if (e == OK) memcpy(*out, known, nknown * sizeof *known);
     *n = nknown;
-    for (uint32_t i = 0; i < nnow; i++) {
+    for (uint32_t i = 0; e == OK && i < nnow; i++) {
         uint32_t k = 0;
         while (k < nknown && known[k].id != now[i].id)
             k++;
         if (k == nknown) (*out)[(*n)++] = now[i];
     }
-    return OK;
+    free(now);
+    return e;
 }
 
 /* The streams that are to be here: those of members, our own among them, and those of which we are heirs. */
@@ -322,9 +323,9 @@ static void vouch_for(struct repair *r, struct vouching *q, const struct stream 
     for (uint32_t i = 0; i < st->n; i++)
         if (heirs_gone(q->map, &c->heirs, st->members[i], rt_now())) gone |= (member_set)(1u << i);
     member_set got = reached(r, st, &alone);
-    uint32_t n = bases_of(r, ours, st->id, bases, ARRAY_LEN(bases));
-    bool may = vouch_next(st, MIN(q->map->quorum, st->n), got, gone, bases, n, &with);
-    if (st->n < q->map->quorum) {
+    uint32_t n = bases_of(r, ours, st->id, bases, ARRAY_LEN(bases)), quorum = map_stream_quorum(q->map, st);
+    bool may = vouch_next(st, MIN(quorum, st->n), got, gone, bases, n, &with);
+    if (st->n < quorum) {
         vouch_closed(r, q, st, bases, n, may && with == 0 && !alone);
     } else if (may) {
         vouches_set(c->vouches, st->id, &with);

@@ -221,7 +221,7 @@ static err_t begin(struct cluster *c, const struct map *map, const struct stream
                    struct piece **out)
 {
     TRY(store_stream_add(c->o.store, st));
-    struct piece *p = piece_new(c, st, map->quorum);
+    struct piece *p = piece_new(c, st, map_stream_quorum(map, st));
     p->made = deletions_made(c);
     store_name_next(c->o.store, st->id, &p->name);
     err_t e = encode(p, digest, batches, n);
@@ -289,18 +289,21 @@ static err_t run(struct cluster *c, const struct map *map, const struct stream *
  * their retry does not go to. */
 static err_t enough_members(const struct map *map, const struct stream *streams, const struct batch_parts *parts)
 {
-    for (uint32_t i = 0; i < parts->n; i++)
-        if (streams[parts->parts[i].stream].n < map->quorum)
-            return err_set(ERR_UNAVAILABLE, "this node knows of %u nodes that take these rows, %u are wanted", streams[parts->parts[i].stream].n,
-                           map->quorum);
+    for (uint32_t i = 0; i < parts->n; i++) {
+        const struct stream *st = &streams[parts->parts[i].stream];
+        if (st->n < map_stream_quorum(map, st))
+            return err_set(ERR_UNAVAILABLE, "this node knows of %u nodes that take these rows, %u are wanted", st->n, map_stream_quorum(map, st));
+    }
     return OK;
 }
 
-static err_t append(struct cluster *c, const struct map *map, struct batch *const *batches, uint32_t n, struct arena *a)
+/* Batches of one tenant. */
+static err_t append_of(struct cluster *c, const struct map *map, struct batch *const *batches, uint32_t n, struct arena *a)
 {
-    if (!map->placement) return err_set(ERR_UNAVAILABLE, "no node of the cluster takes rows: all are leaving or gone");
+    const struct map_tenants of = map_tenants_of(map, batches[0]->tenant);
+    if (!of.placement) return err_set(ERR_UNAVAILABLE, "no node of the cluster takes rows: all are leaving or gone");
     const struct stream *streams;
-    const struct batch_cut cut = { c->o.partitions, placement_map(map->placement), placement_streams(map->placement, &streams), NULL };
+    const struct batch_cut cut = { c->o.partitions, placement_map(of.placement), placement_streams(of.placement, &streams), NULL };
     struct batch_parts parts;
     TRY(batch_split(batches, n, &cut, a, &c->memory, &parts));
     err_t e = enough_members(map, streams, &parts);
@@ -309,6 +312,16 @@ static err_t append(struct cluster *c, const struct map *map, struct batch *cons
     batch_parts_release(&parts);
     *err_record() = why;
     return e;
+}
+
+static err_t append(struct cluster *c, const struct map *map, struct batch *const *batches, uint32_t n, struct arena *a)
+{
+    for (uint32_t from = 0, to; from < n; from = to) {
+        for (to = from + 1; to < n && str_eq(batches[to]->tenant, batches[from]->tenant);)
+            to++;
+        TRY(append_of(c, map, batches + from, to - from, a));
+    }
+    return OK;
 }
 
 err_t replicate_append(struct cluster *c, struct store *s, struct batch *const *batches, uint32_t n)

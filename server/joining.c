@@ -90,6 +90,8 @@ err_t joining_open(const struct config *c, struct store *s, struct spread_ctx *f
         .partitions = (uint32_t)config_num(c, CFG_DATA_PARTITIONS),
         .replicas = (uint32_t)config_num(c, CFG_CLUSTER_REPLICAS),
         .write_quorum = (uint32_t)config_num(c, CFG_CLUSTER_WRITE_QUORUM),
+        .tenants = config_text(c, CFG_CLUSTER_TENANTS),
+        .tenant_nodes = (uint32_t)config_num(c, CFG_CLUSTER_TENANT_NODES),
         .port_offset = (uint32_t)offset,
         .dead_after_ms = config_num(c, CFG_CLUSTER_DEAD_AFTER),
         .retire_after_ms = RETIRE_AFTER_MS,

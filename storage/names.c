@@ -22,7 +22,7 @@ uint64_t stream_id_of(const struct stream *st)
 uint64_t stream_tenant(struct str tenant)
 {
     uint64_t h = hash64_with(tenant, UINT64_C(0x7465726365740001));
-    return h ? h : 1;
+    return h > STREAM_GROUPS ? h : h + STREAM_GROUPS + 1;
 }
 
 static int by_id(const void *pa, const void *pb)

@@ -22,7 +22,7 @@ typedef struct node_id { uint64_t u; } node_id; /* random; 0 is none */
 
 enum { STREAM_MEMBERS_MAX = 7 };
 struct stream_rows { /* which rows are written to a stream */
-    uint64_t tenant;     /* stream_tenant of the one that has it for itself; 0: all that have no settings of their own */
+    uint64_t tenant;     /* stream_tenant of the one that has it for itself, stream_group of those that do; 0: all that have no settings of their own */
     uint64_t quorum;     /* members that sync a row before it is acknowledged; 0: that of the cluster */
     uint64_t set;        /* a hash of the partitions; 0: all */
     uint64_t partitions; /* bit p % 64 of each of them */
@@ -39,7 +39,10 @@ uint64_t stream_id_of(const struct stream *st);
 /* Of STREAM_ROWS_ALL. Sorts them. 1 <= n <= STREAM_MEMBERS_MAX. */
 void stream_make(const node_id *members, uint32_t n, struct stream *out);
 void stream_make_of(const node_id *members, uint32_t n, const struct stream_rows *rows, struct stream *out);
-uint64_t stream_tenant(struct str tenant); /* never 0 */
+uint64_t stream_tenant(struct str tenant); /* more than STREAM_GROUPS */
+/* Tenants without settings of their own that are placed on few nodes share streams by groups: 1 to STREAM_GROUPS. */
+enum { STREAM_GROUPS = 64 };
+static inline uint64_t stream_group(uint64_t tenant) { return 1 + tenant % STREAM_GROUPS; }
 bool stream_has(const struct stream *st, node_id id); /* is it a member? */
 
 struct batch_name {

@@ -73,6 +73,7 @@ uint64_t store_epoch(const struct store *s);
  * of this node alone always is. Any core; idempotent. ERR_INVALID: it is not as stream_make makes one. ERR_LIMIT: STREAMS_MAX. */
 MUST_CHECK err_t store_stream_add(struct store *s, const struct stream *st) MAY_YIELD;
 /* All that are known, into the arena, in the order they came. Any core. */
+bool store_stream_find(const struct store *s, uint64_t id, struct stream *out); /* false: not known */
 void store_streams(const struct store *s, struct arena *a, struct stream **out, uint32_t *n);
 /* Of the ids of those of several nodes, in any order: equal where the same ones are known. Any core. */
 uint64_t store_streams_sum(const struct store *s);

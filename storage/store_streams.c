@@ -41,6 +41,14 @@ bool store_stream_known(const struct store *s, uint64_t id)
     return false;
 }
 
+bool store_stream_find(const struct store *s, uint64_t id, struct stream *out)
+{
+    uint32_t n = atomic_load_explicit(&s->nstreams, memory_order_acquire);
+    for (uint32_t i = n; i-- > 0;)
+        if (s->streams[i].id == id) return *out = s->streams[i], true;
+    return false;
+}
+
 static void know(struct store *s, const struct stream *st)
 {
     uint32_t n = atomic_load(&s->nstreams);

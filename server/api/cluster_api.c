@@ -128,7 +128,17 @@ static void put_having(struct json_out *j, const struct having *v, uint32_t n, u
     put_number(j, "all", (int64_t)all);
 }
 
-static void put_stream(struct json_out *j, const struct stream *st, const struct map *map, const struct having *v, bool everywhere)
+/* Whose rows it has: of one tenant, of a group of them, or of all that have no streams of their own. */
+static void put_rows(struct json_out *j, const struct stream *st, const struct tenants *tenants)
+{
+    const struct tenant_copies *t = tenants_find(tenants, st->rows.tenant);
+    if (t) put_text(j, "tenant", t->name);
+    else if (st->rows.tenant > STREAM_GROUPS) put_text(j, "tenant", "one that is not named in cluster.tenants any more");
+    else if (st->rows.tenant) put_number(j, "group", (int64_t)st->rows.tenant);
+}
+
+static void put_stream(struct json_out *j, const struct stream *st, const struct map *map, const struct having *v, bool everywhere,
+                       const struct tenants *tenants)
 {
     json_obj(j);
     json_keyz(j, "id");
@@ -138,6 +148,9 @@ static void put_stream(struct json_out *j, const struct stream *st, const struct
     for (uint32_t k = 0; k < st->n; k++)
         json_id(j, st->members[k].u);
     json_arr_end(j);
+    put_number(j, "write_quorum", map_stream_quorum(map, st));
+    put_number(j, "replicas", map_stream_replicas(map, st, tenants->others.replicas));
+    put_rows(j, st, tenants);
     for (uint32_t i = 0; i < map->n; i++)
         if (map->v[i].id.u == map->self.u) put_number(j, "here", (int64_t)count_of(&v[i], st->id));
     if (everywhere) put_having(j, v, map->n, st->id);
@@ -165,7 +178,23 @@ static void put_streams(struct json_out *j, const struct cluster_api *api, struc
     json_keyz(j, "streams");
     json_arr(j);
     for (uint32_t i = 0; i < n; i++)
-        put_stream(j, &streams[i], map, v, everywhere);
+        put_stream(j, &streams[i], map, v, everywhere, cluster_tenants(api->cluster));
+    json_arr_end(j);
+}
+
+static void put_tenants(struct json_out *j, const struct tenants *t)
+{
+    put_number(j, "tenant_nodes", t->others.nodes);
+    json_keyz(j, "tenants");
+    json_arr(j);
+    for (uint32_t i = 0; i < t->n; i++) {
+        json_obj(j);
+        put_text(j, "tenant", t->v[i].name);
+        put_number(j, "replicas", t->v[i].replicas);
+        put_number(j, "write_quorum", t->v[i].quorum);
+        put_number(j, "nodes", t->v[i].nodes);
+        json_obj_end(j);
+    }
     json_arr_end(j);
 }
 
@@ -180,6 +209,7 @@ static void put_cluster(struct json_out *j, const struct cluster_api *api, struc
     json_bool(j, map->alone);
     put_number(j, "replicas", config_num(api->config, CFG_CLUSTER_REPLICAS));
     put_number(j, "write_quorum", map->quorum);
+    put_tenants(j, cluster_tenants(api->cluster));
     put_members(j, api, a);
     put_streams(j, api, a, map, v, everywhere);
     json_obj_end(j);

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 
 static void say(struct ui_cluster *u, const char *fmt, ...) PRINTF(2, 3);
 static void say(struct ui_cluster *u, const char *fmt, ...)
@@ -38,16 +39,17 @@ static bool stream_writable(const struct map *map, const struct stream *st)
         const struct member *m = map_member(map, st->members[i]);
         alive += m && m->state == MEMBER_ALIVE;
     }
-    return alive >= map->quorum;
+    return alive >= map_stream_quorum(map, st);
 }
 
 static bool writable(const struct map *map)
 {
-    const struct stream *v;
-    uint32_t n = map->placement ? placement_streams(map->placement, &v) : 0;
+    uint32_t n, able = 0;
+    struct stream *v = map_streams(map, &n);
     for (uint32_t i = 0; i < n; i++)
-        if (!stream_writable(map, &v[i])) return false;
-    return n > 0;
+        able += stream_writable(map, &v[i]);
+    free(v);
+    return n > 0 && able == n;
 }
 
 /* Members that are not alive are not waited for. */

@@ -25,6 +25,8 @@ const char *__asan_default_options(void)
 
 enum { RARE, ALWAYS };
 
+enum { TENANTS_FROM = 30000 }; /* seeds: those before it have no tenants with settings of their own */
+
 /* -- a seed ------------------------------------------------------------------------------------------------------------------- */
 static unsigned draw_nodes(struct prng *r)
 {
@@ -54,6 +56,20 @@ static void draw_deletions(struct world *w, uint64_t seed)
     w->shape.retire_after_ms = 2000 + (int64_t)prng_below(&w->deleting, 60000);
 }
 
+/* Tenants with more copies than others, and tenants on few nodes: in every third seed each, by a draw of its own, so that the seeds of the
+ * past are as they were. */
+static void draw_tenants(uint64_t seed, unsigned nodes, struct node_shape *h)
+{
+    struct prng r;
+    prng_init(&r, seed ^ UINT64_C(0x74656e616e7473));
+    if (seed < TENANTS_FROM || nodes < 3) return;
+    if (prng_chance(&r, 0.33)) {
+        h->named_replicas = STREAM_MEMBERS_MAX;
+        snprintf(h->tenants, sizeof h->tenants, "%.40s=%u/%u", tenant_name(WIDE_TENANT).p, h->named_replicas, h->quorum + (nodes > 3));
+    }
+    if (nodes > h->replicas && prng_chance(&r, 0.5)) h->tenant_nodes = h->replicas + (uint32_t)prng_below(&r, nodes - h->replicas);
+}
+
 static void run_seed(uint64_t seed, unsigned nodes, bool verbose, struct report *rep)
 {
     static struct world w;
@@ -66,6 +82,7 @@ static void run_seed(uint64_t seed, unsigned nodes, bool verbose, struct report 
     w.n = draw_nodes(&w.rnd);
     if (nodes) w.n = nodes;
     draw_shape(&w.rnd, w.n, &w.shape);
+    draw_tenants(seed, w.n, &w.shape);
     w.moves = w.shape.dead_after_ms < 60000;
     model_init(&w.m, prng_next(&w.rnd));
     w.work_ns = (5 + (int64_t)prng_below(&w.rnd, 40)) * NS_PER_S;

@@ -277,7 +277,7 @@ static err_t open_cluster(struct node *n)
                               .seeds = n->shape->seeds, .zone = "", .version = "sim", .backend = "sim", .weight = 100, .partitions = 16,
                               .replicas = n->shape->replicas, .write_quorum = n->shape->quorum, .dead_after_ms = n->shape->dead_after_ms,
                               .retire_after_ms = n->shape->retire_after_ms,
-                              .copy_rate = 100 << 20, .memory = 256 << 20, .on_stop = on_stop, .ctx = n };
+                              .tenants = n->shape->tenants, .tenant_nodes = n->shape->tenant_nodes, .copy_rate = 100 << 20, .memory = 256 << 20, .on_stop = on_stop, .ctx = n };
     budget_init(&n->queries, "queries", NULL, 1 << 30, ERR_OVERLOAD);
     n->spread = (struct spread_ctx){ .store = n->store, .budget = &n->queries, .query_bytes_max = 1 << 30 };
     o.handlers[METHOD_FRAGMENT] = (struct cluster_handler){ spread_on_fragment, &n->spread };

@@ -26,7 +26,15 @@ struct node_shape {
     uint32_t replicas, quorum;
     int64_t mem_bytes, seal_age_ms, merge_bytes, log_keep_ms, dead_after_ms, retire_after_ms;
     char seeds[NODES_MAX * 32];
+    uint32_t tenant_nodes;  /* as cluster.tenant_nodes */
+    char tenants[128];      /* as cluster.tenants */
+    uint32_t named_replicas; /* of WIDE_TENANT, which is named there; 0: it is not */
 };
+enum { WIDE_TENANT = 1 };
+static inline uint32_t shape_replicas(const struct node_shape *h, uint32_t tenant)
+{
+    return tenant == WIDE_TENANT && h->named_replicas ? h->named_replicas : h->replicas;
+}
 
 struct node {
     unsigned index, host, cores;

@@ -220,7 +220,7 @@ static bool rows_everywhere(struct world *w, uint32_t tenant, char *why, size_t 
 {
     struct model *m = &w->m;
     uint8_t *copies = calloc(m->nrows + 1, 1);
-    unsigned want = MIN(w->n, w->shape.replicas);
+    unsigned want = MIN(w->n, shape_replicas(&w->shape, tenant));
     bool answered = true;
     ASSERT(copies != NULL);
     for (unsigned node = 0; answered && node < w->n; node++) {

@@ -2,6 +2,8 @@
 #include "cluster/map.h"
 
 #include <criterion/criterion.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static struct members *members(const uint64_t *ids, uint32_t n)
@@ -138,4 +140,116 @@ Test(map, a_node_whose_disk_fails_keeps_its_place_as_a_slow_one_does)
     cr_assert(holds(map, 3) > 0);
     map_put(map);
     members_put(m);
+}
+
+/* -- tenants ------------------------------------------------------------------------------------------------------ */
+
+static struct tenants tenants_of(const char *text, uint32_t nodes)
+{
+    struct tenants t;
+    cr_assert_eq(tenants_parse(&t, text, 3, 2, nodes), OK, "%s", err_detail());
+    return t;
+}
+
+Test(map, named_tenants_have_streams_of_their_own)
+{
+    struct members *m = members((uint64_t[]){ 1, 2, 3, 4, 5 }, 5);
+    struct tenants t = tenants_of(" one = 1/1, five=5/3 ,few=3/2/3", 0);
+    struct map_opts o = opts;
+    o.tenants = &t;
+    struct map *map = make(&o, m, 0);
+    const struct { const char *name; uint32_t replicas, quorum; } wanted[] = { { "one", 1, 1 }, { "five", 5, 3 }, { "few", 3, 2 }, { "other", 3, 2 } };
+    for (size_t i = 0; i < sizeof wanted / sizeof *wanted; i++) {
+        const struct stream *v;
+        const struct map_tenants of = map_tenants_of(map, str_of(wanted[i].name));
+        uint32_t n = placement_streams(of.placement, &v);
+        cr_assert(of.quorum == wanted[i].quorum && of.replicas == wanted[i].replicas);
+        cr_assert(strcmp(wanted[i].name, "few") != 0 || n == 1);
+        for (uint32_t k = 0; k < n; k++) {
+            cr_assert_eq(v[k].n, wanted[i].replicas);
+            cr_assert_eq(v[k].rows.tenant, i < 3 ? stream_tenant(str_of(wanted[i].name)) : 0);
+            cr_assert_eq(map_stream_quorum(map, &v[k]), wanted[i].quorum);
+            cr_assert_eq(map_stream_replicas(map, &v[k], 3), wanted[i].replicas);
+        }
+    }
+    /* A stream of what was named once has the quorum it was written with, and the replicas that are wanted now. */
+    struct stream past;
+    stream_make_of((node_id[]){ { 4 } }, 1, &(struct stream_rows){ stream_tenant(STR("gone")), 1, 0, UINT64_MAX }, &past);
+    cr_assert(map_stream_quorum(map, &past) == 1 && map_stream_replicas(map, &past, 3) == 3);
+    map_put(map);
+    members_put(m);
+    tenants_deinit(&t);
+}
+
+Test(map, tenants_on_few_nodes_share_streams_by_groups)
+{
+    uint64_t ids[12];
+    for (uint32_t i = 0; i < 12; i++)
+        ids[i] = i + 1;
+    struct members *m = members(ids, 12), *few = members(ids, 4), *less = members(ids, 11);
+    struct tenants t = tenants_of("big=3/2/0", 4);
+    struct map_opts o = opts;
+    o.tenants = &t;
+    struct map *map = make(&o, m, 0), *next = NULL;
+    const struct stream *v;
+    bool hit[13] = { false };
+    for (int i = 0; i < 300; i++) {
+        char name[16];
+        bool own[13] = { false };
+        unsigned nodes = 0;
+        snprintf(name, sizeof name, "t%d", i);
+        const struct map_tenants of = map_tenants_of(map, str_of(name));
+        uint32_t n = placement_streams(of.placement, &v);
+        cr_assert(of.tenant >= 1 && of.tenant <= STREAM_GROUPS && of.quorum == 2);
+        for (uint32_t k = 0; k < n; k++)
+            for (uint32_t x = 0; x < v[k].n; x++)
+                hit[v[k].members[x].u] = own[v[k].members[x].u] = true;
+        for (int x = 1; x <= 12; x++)
+            nodes += own[x];
+        cr_assert_eq(nodes, 4u);
+    }
+    for (int x = 1; x <= 12; x++)
+        cr_assert(hit[x], "node %d has no tenant", x);
+    cr_assert_eq(map_tenants_of(map, STR("big")).nodes, 0u);
+    /* All that is written to, each once; a map made of another one is the same as one made anew. */
+    cr_assert_eq(map_new(&o, map, less, (mono_ns){ 0 }, &next), OK);
+    struct map *anew = make(&o, less, 0);
+    uint32_t a, b;
+    struct stream *x = map_streams(next, &a), *y = map_streams(anew, &b);
+    cr_assert(a == b && a > STREAM_GROUPS && memcmp(x, y, a * sizeof *x) == 0);
+    for (uint32_t i = 0; i < a; i++)
+        for (uint32_t k = 0; k < i; k++)
+            cr_assert_neq(x[i].id, x[k].id);
+    free(x);
+    free(y);
+    map_put(next);
+    map_put(anew);
+    map_put(map);
+    map = make(&o, few, 0); /* four nodes are all: no groups */
+    cr_assert_eq(map_tenants_of(map, STR("t1")).tenant, 0u);
+    map_put(map);
+    members_put(m);
+    members_put(few);
+    members_put(less);
+    tenants_deinit(&t);
+}
+
+Test(map, what_is_said_of_tenants_is_checked)
+{
+    static const char *const bad[] = { "one", "one=1", "one=0/1", "one=8/1", "one=1/2", "one=1/1/5000", "one=1/1/1/1", "one=a/1", "=1/1", "a b=1/1",
+                                       "one=1/1,one=2/1", "one=3/", "one=/2", "one=1/1x", "one=99999999999/1" };
+    struct tenants t;
+    for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
+        cr_assert_eq(tenants_parse(&t, bad[i], 3, 2, 0), ERR_INVALID, "%s", bad[i]);
+        tenants_deinit(&t);
+    }
+    cr_assert_eq(tenants_parse(&t, " , one=7/7/4096,", 3, 2, 9), OK);
+    cr_assert(t.n == 1 && t.v[0].nodes == 4096 && t.others.nodes == 9);
+    tenants_deinit(&t);
+    char text[8192];
+    size_t n = 0;
+    for (int i = 0; i <= TENANTS_NAMED_MAX; i++)
+        n += (size_t)snprintf(text + n, sizeof text - n, "t%d=1/1,", i);
+    cr_assert_eq(tenants_parse(&t, text, 3, 2, 0), ERR_INVALID);
+    tenants_deinit(&t);
 }

@@ -501,7 +501,7 @@ Test(ops, topn_settles_ties)
     for (int round = 0; round < 300; round++) {
         struct topn_spec spec = { .nkeys = 1, .n = 1 + (uint32_t)prng_below(&r, 12), .desc = { prng_below(&r, 2) } };
         struct topn_entry all[60];
-        char text[60][8];
+        char text[60][16];
         struct op_topn parts[4], total;
         uint32_t n = (uint32_t)prng_below(&r, 60), nparts = 1 + (uint32_t)prng_below(&r, 4);
         for (uint32_t p = 0; p < nparts; p++)

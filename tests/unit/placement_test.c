@@ -306,6 +306,117 @@ Test(placement, is_the_same_everywhere)
     free(v);
 }
 
+/* -- tenants on few nodes ----------------------------------------------------------------------------------------- */
+
+static struct placement *place_of(const struct place_node *v, uint32_t n, uint32_t partitions, uint32_t rf, uint64_t tenant, uint32_t nodes)
+{
+    struct placement *p;
+    const struct place_tenant of = { tenant, 0, tenant, nodes };
+    cr_assert_eq(placement_new_of(&of, v, n, partitions, rf, &p), OK, "%s", err_detail());
+    return p;
+}
+
+/* Those that hold anything, into out. */
+static uint32_t used(const struct placement *p, const struct place_node *v, uint32_t n, node_id *out)
+{
+    const struct stream *s;
+    uint32_t all = placement_streams(p, &s), count = 0;
+    for (uint32_t i = 0; i < n; i++) {
+        bool holds_any = false;
+        for (uint32_t k = 0; k < all; k++)
+            holds_any |= holds(&s[k], v[i].id);
+        if (holds_any) out[count++] = v[i].id;
+    }
+    return count;
+}
+
+Test(placement, a_tenant_has_its_own_few_nodes)
+{
+    enum { N = 40, TENANTS = 2000, FEW = 6 };
+    struct place_node *v = nodes_of(21, N, 4, 1);
+    uint32_t load[N] = { 0 };
+    for (uint64_t t = 1; t <= TENANTS; t++) {
+        node_id nodes[N];
+        struct placement *p = place_of(v, N, 64, 3, 1000 + t, FEW);
+        const struct stream *s;
+        uint32_t n = used(p, v, N, nodes), zones[4] = { 0 }, streams = placement_streams(p, &s);
+        cr_assert_eq(n, FEW);
+        for (uint32_t i = 0; i < n; i++)
+            for (uint32_t k = 0; k < N; k++)
+                if (v[k].id.u == nodes[i].u) {
+                    load[k]++;
+                    zones[v[k].zone - 1000]++;
+                }
+        for (int z = 0; z < 4; z++)
+            cr_assert(zones[z] == 1 || zones[z] == 2, "tenant %llu has %u nodes of a zone", (unsigned long long)t, zones[z]);
+        for (uint32_t i = 0; i < streams; i++)
+            cr_assert(s[i].rows.tenant == 1000 + t && s[i].n == 3);
+        placement_free(p);
+    }
+    /* Zones differ in size: within one the nodes are drawn alike. */
+    for (uint64_t z = 1000; z < 1004; z++) {
+        double sum = 0, size = 0;
+        for (uint32_t k = 0; k < N; k++)
+            if (v[k].zone == z) sum += load[k], size++;
+        for (uint32_t k = 0; k < N; k++)
+            if (v[k].zone == z) cr_assert_lt(fabs(load[k] - sum / size), 5 * sqrt(sum / size), "%u, not %.0f", load[k], sum / size);
+    }
+    free(v);
+}
+
+Test(placement, a_change_of_a_node_changes_one_of_a_tenants_nodes_at_most)
+{
+    enum { N = 30, FEW = 5 };
+    for (uint64_t t = 1; t <= 200; t++) {
+        struct place_node *v = nodes_of(t, N, (uint32_t)(t % 6), 3), gone = v[t % N];
+        struct placement *p = place_of(v, N, 64, 3, 500 + t, FEW), *less, *again;
+        node_id with[N], without[N];
+        uint32_t n = used(p, v, N, with), kept = 0;
+        bool was = false;
+        v[t % N] = v[N - 1];
+        cr_assert_eq(placement_next(p, v, N - 1, &less), OK);
+        uint32_t m = used(less, v, N - 1, without);
+        for (uint32_t i = 0; i < n; i++) {
+            was |= with[i].u == gone.id.u;
+            for (uint32_t k = 0; k < m; k++)
+                kept += with[i].u == without[k].u;
+        }
+        cr_assert_eq(kept, was || n != m ? n - 1 : n - (kept < n), "tenant %llu", (unsigned long long)t);
+        cr_assert_geq(kept + 1, n);
+        if (!was && kept == n) /* nothing at all has moved */
+            for (uint32_t k = 0; k < 64; k++)
+                cr_assert_eq(stream_at(p, k)->id, stream_at(less, k)->id);
+        /* Step by step is at once. */
+        struct placement *at_once = place_of(v, N - 1, 64, 3, 500 + t, FEW);
+        same(less, at_once, 64);
+        v[N - 1] = v[t % N];
+        v[t % N] = gone;
+        cr_assert_eq(placement_next(less, v, N, &again), OK);
+        same(p, again, 64);
+        placement_free(at_once);
+        placement_free(again);
+        placement_free(less);
+        placement_free(p);
+        free(v);
+    }
+}
+
+Test(placement, a_tenant_of_all_nodes_or_fewer_than_its_copies)
+{
+    struct place_node *v = nodes_of(8, 5, 0, 1);
+    node_id nodes[5];
+    struct placement *p = place_of(v, 5, 64, 3, 99, 0);
+    cr_assert_eq(used(p, v, 5, nodes), 5u);
+    placement_free(p);
+    p = place_of(v, 5, 64, 3, 99, 1); /* three copies need three nodes */
+    cr_assert_eq(used(p, v, 5, nodes), 3u);
+    placement_free(p);
+    p = place_of(v, 5, 64, 1, 99, 50);
+    cr_assert_eq(used(p, v, 5, nodes), 5u);
+    placement_free(p);
+    free(v);
+}
+
 Test(placement, refusals)
 {
     struct place_node v[] = { { { 9 }, 0, 1 }, { { 9 }, 0, 1 } }, none = { { 1 }, 0, 0 };
