@@ -179,7 +179,7 @@ void trie_add(struct text_trie *t, const char *patterns, const struct trie_walk 
     uint32_t parent = w->edge, at = begin, end = begin + x->n, slot = w->nslots;
     if (parent != TRIE_NONE) at += prefix_of(&t->edges[parent]);
     for (bool more = of_use(t); more;) {
-        const char *mark = memchr(patterns + at, 0, end - at);
+        const char *mark = at < end ? memchr(patterns + at, 0, end - at) : NULL;
         uint32_t len = mark ? (uint32_t)(mark - patterns) - at : end - at;
         struct trie_edge text = { .first = TRIE_NONE, .begin = begin, .at = at, .len = len, .kind = EDGE_TEXT, .byte = len ? patterns[at] : 0 };
         struct trie_edge next = { .first = pattern, .begin = begin, .at = at + len, .kind = EDGE_END };
