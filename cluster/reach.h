@@ -34,9 +34,15 @@ struct reading {
     bool apart;                     /* sides of a trace or a series may lie on different nodes: who needs it whole joins them (query.h) */
     char incomplete[READ_WHY_MAX];  /* what answers must say; empty: nothing is missing */
 };
-/* Of all streams that rows of the tenant can be in; of all there are when it is STR_NONE. Nodes of `avoid` failed: one that is in it once answers only for what no other node could, one that is in it twice is taken to be out
- * of reach. On success reading_free is due. ERR_CANCELED, ERR_TIMEOUT. */
-MUST_CHECK err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *out) MAY_YIELD;
+struct reading_of {
+    struct str tenant;    /* of all streams that its rows can be in; STR_NONE: of all there are */
+    const node_id *avoid; /* they failed: one that is in it once answers only for what no other node could, one that is in it twice is */
+    uint32_t navoid;      /* taken to be out of reach */
+    const uint64_t *only; /* streams, ascending; NULL: all */
+    uint32_t nonly;
+};
+/* On success reading_free is due. ERR_CANCELED, ERR_TIMEOUT. */
+MUST_CHECK err_t reach_plan(struct cluster *c, const struct reading_of *of, struct reading *out) MAY_YIELD;
 void reading_free(struct reading *r);
 /* Returns when this node holds, of the part's streams, what its sources said they cover. ERR_UNAVAILABLE as below, or which source did not
  * tell. */

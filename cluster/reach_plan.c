@@ -155,12 +155,12 @@ static void ask_one(void *ctx, uint32_t i)
 }
 
 /* All at once; the deadline and the cancel of the reader are theirs. */
-static err_t ask_nodes(struct asking *all, const node_id *avoid, uint32_t navoid)
+static err_t ask_nodes(struct asking *all, const struct reading_of *of)
 {
     const struct map *map = all->map;
     for (uint32_t i = 0; i < map->n; i++) {
         const struct member *m = &map->v[i];
-        all->v[i].out = is_out(avoid, navoid, m->id);
+        all->v[i].out = is_out(of->avoid, of->navoid, m->id);
         all->v[i].asked = m->id.u == all->c->self.u || (!all->v[i].out && member_is_live(m));
     }
     const struct fanout f = { .name = "reach", .class = RT_QUERY, .n = map->n, .ctx = all, .one = ask_one, .enough = heard_enough,
@@ -171,6 +171,17 @@ static err_t ask_nodes(struct asking *all, const node_id *avoid, uint32_t navoid
 static uint32_t distance(const struct cluster *c, node_id id)
 {
     return id.u == c->self.u ? 0 : 1 + (uint32_t)(cluster_rtt_ns(c, id) / DISTANCE_STEP_NS);
+}
+
+static bool is_wanted(const struct reading_of *of, uint64_t id)
+{
+    uint32_t lo = 0, hi = of->nonly;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (of->only[mid] < id) lo = mid + 1;
+        else hi = mid;
+    }
+    return !of->only || (lo < of->nonly && of->only[lo] == id);
 }
 
 static int by_id(const void *pa, const void *pb)
@@ -188,12 +199,12 @@ static struct stream *sorted(struct arena *a, const struct stream *v, uint32_t n
 
 /* All that anybody reached knows: reach_ask has made them known here. And those that are written to now: where nobody who knows one is
  * reached, it is missing all the same. The stream of this node alone counts when something was written to it. Ascending. */
-static void list_streams(struct cluster *c, const struct map *map, struct str tenant, const struct store_sums *mine, struct reading *r,
+static void list_streams(struct cluster *c, const struct map *map, const struct reading_of *of, const struct store_sums *mine, struct reading *r,
                          struct read_stream **out, uint32_t *n)
 {
     struct stream *known, *current;
     uint32_t nknown, ncurrent, i = 0, k = 0;
-    const struct stream *placed = current_streams(map, tenant, &r->a, &ncurrent);
+    const struct stream *placed = current_streams(map, of->tenant, &r->a, &ncurrent);
     store_streams(c->o.store, &r->a, &known, &nknown);
     known = sorted(&r->a, known, nknown);
     current = sorted(&r->a, placed, ncurrent);
@@ -206,7 +217,7 @@ static void list_streams(struct cluster *c, const struct map *map, struct str te
         bool unused = !is_current && st->n == 1 && st->members[0].u == c->self.u && !store_sums_find(mine, st->id);
         i += is_known;
         k += is_current;
-        if (!unused && (is_current || may_hold(st, tenant))) (*out)[(*n)++] = (struct read_stream){ .stream = st, .w = quorum_of(map, st), .current = is_current };
+        if (!unused && (is_current || may_hold(st, of->tenant)) && is_wanted(of, st->id)) (*out)[(*n)++] = (struct read_stream){ .stream = st, .w = quorum_of(map, st), .current = is_current };
     }
 }
 
@@ -225,7 +236,7 @@ static bool *bar_nodes(const struct asking *all, const struct read_stream *strea
     return barred;
 }
 
-static void make_plan(const struct asking *all, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *r)
+static void make_plan(const struct asking *all, const struct reading_of *of, struct reading *r)
 {
     struct cluster *c = all->c;
     const struct map *map = all->map;
@@ -235,7 +246,7 @@ static void make_plan(const struct asking *all, struct str tenant, const node_id
     bool waiting;
     while (self + 1 < map->n && map->v[self].id.u != c->self.u)
         self++;
-    list_streams(c, map, tenant, &all->v[self].said.sums, r, &streams, &n);
+    list_streams(c, map, of, &all->v[self].said.sums, r, &streams, &n);
     const bool *barred = bar_nodes(all, streams, n, &r->a);
     r->nodes = ARENA_ARRAY(&r->a, node_id, map->n);
     for (uint32_t i = 0; i < map->n; i++) {
@@ -243,7 +254,7 @@ static void make_plan(const struct asking *all, struct str tenant, const node_id
         const struct ask *a = &all->v[i];
         r->nodes[i] = m->id;
         nodes[i] = (struct read_node){ .id = m->id, .reachable = a->reached, .barred = barred[i], .distance = distance(c, m->id),
-                                       .healthy = m->meta.health == MEMBER_WELL && !times_avoided(avoid, navoid, m->id),
+                                       .healthy = m->meta.health == MEMBER_WELL && !times_avoided(of->avoid, of->navoid, m->id),
                                        .life = a->said.life, .sums = a->reached ? &a->said.sums : NULL,
                                        .lost = a->said.lost, .nlost = a->said.nlost };
     }
@@ -266,7 +277,7 @@ static void judge(struct cluster *c, const struct map *map, struct reading *r)
     if (r->incomplete[0]) metric_add(M_REACH_INCOMPLETE, 1);
 }
 
-err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uint32_t navoid, struct reading *out)
+err_t reach_plan(struct cluster *c, const struct reading_of *of, struct reading *out)
 {
     *out = (struct reading){ .all_here = true };
     arena_init(&out->a, &c->memory);
@@ -275,12 +286,12 @@ err_t reach_plan(struct cluster *c, struct str tenant, const node_id *avoid, uin
         map_put(map);
         return OK;
     }
-    struct asking all = { .c = c, .map = map, .tenant = tenant, .v = ARENA_ARRAY(&out->a, struct ask, map->n), .began = rt_now() };
+    struct asking all = { .c = c, .map = map, .tenant = of->tenant, .v = ARENA_ARRAY(&out->a, struct ask, map->n), .began = rt_now() };
     for (uint32_t i = 0; i < map->n; i++)
         said_init(&all.v[i].said);
-    err_t e = ask_nodes(&all, avoid, navoid);
+    err_t e = ask_nodes(&all, of);
     if (e == OK) {
-        make_plan(&all, tenant, avoid, navoid, out);
+        make_plan(&all, of, out);
         judge(c, map, out);
         e = arena_check(&out->a);
     }

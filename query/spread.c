@@ -2,12 +2,14 @@
 
 #include "base/core/assert.h"
 #include "base/core/metric.h"
+#include "cluster/fanout.h"
 #include "cluster/reach.h"
 #include "query/fragments.h"
 #include "query/scatter.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 /* What a query knows of nodes. */
 enum { SPREAD_LACKS_S = 10, SPREAD_CORES_MAX = 1024 };
@@ -27,7 +29,8 @@ static err_t plan_reading(struct query *q)
     }
     struct spread *s = q->spread;
     if (s->planned) return OK;
-    TRY(reach_plan(q->cluster, q->tenant, s->avoid, s->navoid, &s->reading));
+    const struct reading_of of = { .tenant = q->tenant, .avoid = s->avoid, .navoid = s->navoid };
+    TRY(reach_plan(q->cluster, &of, &s->reading));
     s->planned = true;
     if (s->reading.incomplete[0]) q->lost_elsewhere = arena_str(q->arena, str_of(s->reading.incomplete));
     return OK;
@@ -62,6 +65,7 @@ static mono_ns until(void)
 }
 
 /* -- one node's part -------------------------------------------------------------------------------------------------- */
+enum { COUNTS = 5 /* rows, samples, bytes, groups read, groups skipped */ };
 struct ask { /* of one node, in a fiber of its own */
     struct query *q;
     const struct fragment_kind *kind;
@@ -70,6 +74,8 @@ struct ask { /* of one node, in a fiber of its own */
     const struct read_part *reader;
     node_id node;
     struct scatter got;
+    uint64_t counts[COUNTS]; /* that a node told with its answer: they count when it is taken */
+    struct str lost;
     err_t result;
     struct err_record why;
 };
@@ -109,16 +115,24 @@ static void put_ask(const struct ask *a, struct buf *out)
 }
 
 /* What that node lacks of its own data is told in its words: our counts are of this node's. */
-static err_t get_counts(const struct ask *a, struct bytes_in *in)
+static err_t get_counts(struct ask *a, struct bytes_in *in)
+{
+    for (unsigned i = 0; i < COUNTS; i++)
+        a->counts[i] = bytes_in_varint(in);
+    if (bytes_in_varint(in) > 0 && !a->reader->lost) return lost_meanwhile();
+    struct str lost = bytes_in_str(in);
+    if (lost.n) a->lost = arena_str(a->q->arena, lost);
+    return OK;
+}
+
+static void count_taken(const struct ask *a)
 {
     struct query *q = a->q;
     _Atomic uint64_t *const to[] = { &q->stats.rows, &q->stats.samples, &q->stats.bytes, &q->stats.groups_read, &q->stats.groups_skipped };
-    for (unsigned i = 0; i < ARRAY_LEN(to); i++)
-        atomic_fetch_add(to[i], bytes_in_varint(in));
-    if (bytes_in_varint(in) > 0 && !a->reader->lost) return lost_meanwhile();
-    struct str lost = bytes_in_str(in);
-    if (lost.n && !q->lost_elsewhere.n) q->lost_elsewhere = arena_str(q->arena, lost);
-    return OK;
+    _Static_assert(ARRAY_LEN(to) == COUNTS, "counts");
+    for (unsigned i = 0; i < COUNTS; i++)
+        atomic_fetch_add(to[i], a->counts[i]);
+    if (a->lost.n && !q->lost_elsewhere.n) q->lost_elsewhere = a->lost;
 }
 
 static err_t get_answer(struct ask *a, struct str bytes)
@@ -155,55 +169,264 @@ static err_t ask_there(struct ask *a)
     return e;
 }
 
-static void ask_fiber(void *arg)
+static void ask_one(struct ask *a)
 {
-    struct ask *a = arg;
     a->result = a->node.u == cluster_self(a->q->cluster).u ? ask_here(a) : ask_there(a);
     a->why = *err_record();
     if (a->result != OK) scatter_free(&a->got);
 }
 
+/* -- one part, and who is asked in the place of its node ------------------------------------------------------------- */
+struct parts;
+struct part {
+    struct parts *all;
+    struct ask first;
+    bool first_ended, ended;
+    int64_t took_ns;
+    struct event changed;
+    enum { NOT_PROBED, PROBED, ALIVE, SILENT } probe;
+    mono_ns probed;
+    /* in its place */
+    bool asked_twice, second_ended, second_won;
+    struct reading second; /* when second_n > 0 */
+    struct ask *seconds;
+    uint32_t second_n;
+};
+struct parts { /* of one scatter */
+    struct query *q;
+    struct part *v;
+    uint32_t n;
+    mono_ns began;
+};
+
+static void first_fiber(void *arg)
+{
+    struct part *p = arg;
+    ask_one(&p->first);
+    p->first_ended = true;
+    event_signal(&p->changed);
+}
+
+/* Any answer will do. */
+static void probe_fiber(void *arg)
+{
+    struct part *p = arg;
+    struct said said;
+    const struct question q = { .forms = 0 };
+    said_init(&said);
+    err_t e = reach_ask(p->first.q->cluster, p->first.node, &q, mono_add(rt_now(), (int64_t)SPREAD_MIN_MS * NS_PER_MS), &said);
+    said_deinit(&said);
+    p->probe = e == OK ? ALIVE : SILENT;
+    event_signal(&p->changed);
+}
+
+static void second_one(void *ctx, uint32_t i)
+{
+    ask_one(&((struct part *)ctx)->seconds[i]);
+}
+
+static bool second_is_whole(const struct part *p)
+{
+    uint32_t streams = 0;
+    for (uint32_t i = 0; i < p->second.plan.nparts; i++)
+        streams += p->second.plan.parts[i].nstreams;
+    return p->second.plan.nmissing == 0 && streams == p->first.reader->nstreams && (!p->second.apart || p->all->q->spread->reading.apart);
+}
+
+static err_t ask_second(struct part *p)
+{
+    struct query *q = p->first.q;
+    const struct spread *s = q->spread;
+    node_id avoid[SPREAD_TRIES + 2];
+    memcpy(avoid, s->avoid, s->navoid * sizeof *avoid);
+    avoid[s->navoid] = avoid[s->navoid + 1] = p->first.node;
+    const struct reading_of of = { q->tenant, avoid, s->navoid + 2, p->first.reader->streams, p->first.reader->nstreams };
+    TRY(reach_plan(q->cluster, &of, &p->second));
+    p->second_n = p->second.plan.nparts;
+    if (!second_is_whole(p)) return err_set(ERR_UNAVAILABLE, "nobody has all that a silent node was asked for");
+    p->seconds = ARENA_ARRAY(&p->second.a, struct ask, p->second_n);
+    TRY(arena_check(&p->second.a));
+    for (uint32_t i = 0; i < p->second_n; i++) {
+        const struct read_part *reader = &p->second.plan.parts[i];
+        p->seconds[i] = (struct ask){ .q = q, .kind = p->first.kind, .plan = p->first.plan, .plan_bytes = p->first.plan_bytes, .reader = reader,
+                                      .node = p->second.nodes[reader->node], .result = ERR_CANCELED };
+    }
+    const struct fanout f = { .name = "fragment", .class = RT_QUERY, .n = p->second_n, .ctx = p, .one = second_one };
+    TRY(fanout_run(&f));
+    for (uint32_t i = 0; i < p->second_n; i++)
+        TRY(p->seconds[i].result);
+    p->second_won = !p->first_ended || p->first.result != OK;
+    return OK;
+}
+
+static void second_fiber(void *arg)
+{
+    struct part *p = arg;
+    err_t e = ask_second(p);
+    (void)e; /* the first one's counts, then */
+    p->second_ended = true;
+    event_signal(&p->changed);
+}
+
+/* The share that may be asked for twice is of this process. */
+static bool may_ask_twice(void)
+{
+    return metric_sum(M_SPREAD_TWICE) * SPREAD_SHARE <= metric_sum(M_SPREAD_PARTS);
+}
+
+/* It takes much longer than all others did. */
+static bool is_slow(const struct part *p)
+{
+    int64_t most = 0;
+    for (uint32_t i = 0; i < p->all->n; i++) {
+        if (&p->all->v[i] == p) continue;
+        if (!p->all->v[i].ended) return false;
+        most = MAX(most, p->all->v[i].took_ns);
+    }
+    return p->all->n > 1 && rt_now().ns - p->all->began.ns > MAX(most * SPREAD_TIMES, (int64_t)SPREAD_MIN_MS * NS_PER_MS);
+}
+
+static err_t start(struct scope *scope, const char *name, fiber_fn *fn, struct part *p)
+{
+    const struct fiber_opts fo = { .name = name, .class = RT_QUERY, .deadline = fiber_deadline() };
+    return fiber_start(scope, &fo, fn, p);
+}
+
+/* What is due now? When is to be looked again? */
+static err_t look(struct part *p, struct scope *scope, mono_ns *next)
+{
+    mono_ns now = rt_now(), due = mono_add(p->all->began, (int64_t)SPREAD_PROBE_MS * NS_PER_MS);
+    *next = MONO_NEVER;
+    if (p->asked_twice) return OK;
+    if ((p->probe == SILENT || is_slow(p)) && may_ask_twice()) {
+        p->asked_twice = true;
+        metric_add(M_SPREAD_TWICE, 1);
+        return start(scope, "fragment.second", second_fiber, p);
+    }
+    if (p->probe == PROBED) return OK; /* its end is told */
+    if (p->probe != NOT_PROBED) due = mono_add(p->probed, (int64_t)SPREAD_LOOK_MS * NS_PER_MS);
+    *next = due;
+    if (now.ns < due.ns) return OK;
+    p->probe = PROBED;
+    p->probed = now;
+    *next = MONO_NEVER;
+    return start(scope, "probe", probe_fiber, p);
+}
+
+static bool is_settled(const struct part *p)
+{
+    if (p->second_won || (p->first_ended && p->first.result == OK)) return true;
+    return p->first_ended && (!p->asked_twice || p->second_ended);
+}
+
+static err_t watch(struct part *p, struct scope *scope)
+{
+    TRY(start(scope, "fragment", first_fiber, p));
+    while (!is_settled(p)) {
+        mono_ns next;
+        TRY(look(p, scope, &next));
+        event_reset(&p->changed);
+        err_t e = event_wait_until(&p->changed, next);
+        if (e == ERR_TIMEOUT && rt_now().ns >= next.ns) continue;
+        TRY(e);
+    }
+    return OK;
+}
+
+static void drop_second(struct part *p)
+{
+    for (uint32_t i = 0; i < p->second_n && p->seconds; i++)
+        if (p->seconds[i].result == OK) scatter_free(&p->seconds[i].got);
+}
+
+static void part_run(void *ctx, uint32_t i)
+{
+    struct part *p = &((struct parts *)ctx)->v[i];
+    if (p->first.node.u == cluster_self(p->first.q->cluster).u) {
+        ask_one(&p->first);
+    } else {
+        struct scope scope;
+        scope_init(&scope, fiber_scope());
+        metric_add(M_SPREAD_PARTS, 1);
+        err_t e = watch(p, &scope);
+        struct err_record why = *err_record();
+        scope_cancel(&scope);
+        err_t joined = scope_join(&scope);
+        scope_deinit(&scope);
+        if (e == OK) e = joined;
+        if (!p->first_ended) p->first.result = e != OK ? e : ERR_CANCELED, p->first.why = why;
+        if (p->second_won && p->first.result == OK) scatter_free(&p->first.got);
+        if (!p->second_won) drop_second(p);
+        metric_add(M_SPREAD_TWICE_WON, p->second_won);
+    }
+    p->took_ns = rt_now().ns - p->all->began.ns;
+    p->ended = true;
+    for (uint32_t k = 0; k < p->all->n; k++)
+        event_signal(&p->all->v[k].changed);
+}
+
 /* -- all of them ------------------------------------------------------------------------------------------------------- */
-static err_t ask_all(struct query *q, const struct fragment_kind *kind, const void *plan, struct str bytes, struct ask *asks, uint32_t n)
+static err_t ask_all(struct query *q, const struct fragment_kind *kind, const void *plan, struct str bytes, struct parts *all)
 {
     const struct reading *r = &q->spread->reading;
-    struct scope scope;
-    scope_init(&scope, fiber_scope());
-    const struct fiber_opts fo = { .name = "fragment", .class = RT_QUERY, .deadline = fiber_deadline() };
-    err_t e = OK;
-    for (uint32_t i = 0; e == OK && i < n; i++) {
-        asks[i] = (struct ask){ .q = q, .kind = kind, .plan = plan, .plan_bytes = bytes, .reader = &r->plan.parts[i],
-                                .node = r->nodes[r->plan.parts[i].node], .result = ERR_CANCELED };
-        e = fiber_start(&scope, &fo, ask_fiber, &asks[i]);
+    for (uint32_t i = 0; i < all->n; i++) {
+        struct part *p = &all->v[i];
+        p->all = all;
+        p->first = (struct ask){ .q = q, .kind = kind, .plan = plan, .plan_bytes = bytes, .reader = &r->plan.parts[i],
+                                 .node = r->nodes[r->plan.parts[i].node], .result = ERR_CANCELED };
+        event_init(&p->changed);
     }
-    if (e != OK) scope_cancel(&scope);
-    err_t joined = scope_join(&scope);
-    scope_deinit(&scope);
-    return e != OK ? e : joined;
+    const struct fanout f = { .name = "part", .class = RT_QUERY, .n = all->n, .ctx = all, .one = part_run };
+    return fanout_run(&f);
+}
+
+static err_t result_of(const struct part *p)
+{
+    return p->second_won ? OK : p->first.result;
+}
+
+static void take_slots(const struct ask *a, struct scatter *out)
+{
+    for (uint32_t k = 0; k < a->got.n; k++, out->n++) {
+        out->partials[out->n] = a->got.partials[k];
+        out->arenas[out->n] = a->got.arenas[k];
+    }
+    count_taken(a);
+}
+
+static void part_free(struct part *p)
+{
+    if (p->second_n > 0) reading_free(&p->second);
+    p->second_n = 0;
 }
 
 /* The slots of all, or the first error; then nothing is left to free. */
-static err_t gather(struct query *q, struct ask *asks, uint32_t n, err_t e, struct scatter *out)
+static err_t gather(struct query *q, struct parts *all, err_t e, struct scatter *out)
 {
-    uint32_t slots = 0, bad = n;
-    for (uint32_t i = 0; i < n; i++) {
-        slots += asks[i].result == OK ? asks[i].got.n : 0;
-        if (asks[i].result != OK && (bad == n || !err_retryable(asks[i].result))) bad = i;
+    uint32_t slots = 0, bad = all->n;
+    for (uint32_t i = 0; i < all->n; i++) {
+        const struct part *p = &all->v[i];
+        err_t result = result_of(p);
+        slots += result == OK && !p->second_won ? p->first.got.n : 0;
+        for (uint32_t k = 0; k < p->second_n && p->second_won; k++)
+            slots += p->seconds[k].got.n;
+        if (result != OK && (bad == all->n || !err_retryable(result))) bad = i;
     }
-    if (e == OK && bad == n) {
-        *out = (struct scatter){ 0, ARENA_ARRAY(q->arena, void *, slots), ARENA_ARRAY(q->arena, struct arena, slots) };
-        for (uint32_t i = 0; i < n; i++)
-            for (uint32_t k = 0; k < asks[i].got.n; k++, out->n++) {
-                out->partials[out->n] = asks[i].got.partials[k];
-                out->arenas[out->n] = asks[i].got.arenas[k];
-            }
-        return OK;
+    bool good = e == OK && bad == all->n;
+    if (good) *out = (struct scatter){ 0, ARENA_ARRAY(q->arena, void *, slots), ARENA_ARRAY(q->arena, struct arena, slots) };
+    struct err_record why = e == OK && bad < all->n ? all->v[bad].first.why : *err_record();
+    for (uint32_t i = 0; i < all->n; i++) {
+        struct part *p = &all->v[i];
+        for (uint32_t k = 0; k < p->second_n && p->second_won && good; k++)
+            take_slots(&p->seconds[k], out);
+        if (good && !p->second_won) take_slots(&p->first, out);
+        if (!good && p->second_won) drop_second(p);
+        if (!good && !p->second_won && p->first.result == OK) scatter_free(&p->first.got);
+        part_free(p);
     }
-    struct err_record why = bad < n ? asks[bad].why : *err_record();
-    for (uint32_t i = 0; i < n; i++)
-        if (asks[i].result == OK) scatter_free(&asks[i].got);
+    if (good) return OK;
     *err_record() = why;
-    return bad < n ? asks[bad].result : e;
+    return e != OK ? e : all->v[bad].first.result;
 }
 
 /* Is it an error of the node (corrupt: of its stored data)? Then others are asked rather than it. */
@@ -215,12 +438,21 @@ static bool avoid(struct spread *s, node_id node, err_t e)
     return true;
 }
 
-static bool avoid_failed(struct spread *s, const struct ask *asks, uint32_t n)
+static bool avoid_failed(struct spread *s, const struct parts *all)
 {
     bool any = false;
-    for (uint32_t i = 0; i < n; i++)
-        any |= avoid(s, asks[i].node, asks[i].result);
+    for (uint32_t i = 0; i < all->n; i++)
+        any |= avoid(s, all->v[i].first.node, result_of(&all->v[i]));
     return any;
+}
+
+/* Those that others answered for are not waited for again by this query. */
+static void avoid_silent(struct spread *s, const struct parts *all)
+{
+    bool any = false;
+    for (uint32_t i = 0; i < all->n; i++)
+        any |= all->v[i].second_won && avoid(s, all->v[i].first.node, ERR_UNAVAILABLE);
+    if (any) forget_reading(s);
 }
 
 /* This node answers for all there is. */
@@ -262,10 +494,11 @@ static err_t once(struct query *q, const struct fragment_kind *kind, const void 
         if (s->reading.apart && kind->halves && !q->lost_elsewhere.n)
             q->lost_elsewhere = STR("traces and series that lie on both sides of a change of the cluster are read as two");
         TRY(put_plan(sent, kind, plan));
-        struct ask *asks = ARENA_ARRAY(q->arena, struct ask, n);
-        e = ask_all(q, kind, plan, buf_view(&sent->bytes), asks, n);
-        e = gather(q, asks, n, e, out);
-        if (e == OK || !avoid_failed(s, asks, n)) return e;
+        struct parts all = { .q = q, .v = ARENA_ARRAY(q->arena, struct part, n), .n = n, .began = rt_now() };
+        e = ask_all(q, kind, plan, buf_view(&sent->bytes), &all);
+        e = gather(q, &all, e, out);
+        if (e == OK) avoid_silent(s, &all);
+        if (e == OK || !avoid_failed(s, &all)) return e;
     }
     *again = true;
     metric_add(M_SPREAD_AGAIN, 1);

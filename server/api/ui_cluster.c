@@ -60,7 +60,8 @@ static void look_for_gaps(struct cluster *c, const struct map *map, struct arena
     uint32_t n = 0;
     for (uint32_t i = 0; i < map->n; i++)
         if (map->v[i].state != MEMBER_ALIVE) avoid[n++] = map->v[i].id;
-    if (reach_plan(c, STR_NONE, avoid, n, &r) != OK) return;
+    const struct reading_of of = { .avoid = avoid, .navoid = n };
+    if (reach_plan(c, &of, &r) != OK) return;
     snprintf(u->incomplete, sizeof u->incomplete, "%s", r.incomplete);
     reading_free(&r);
 }
