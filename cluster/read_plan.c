@@ -92,21 +92,30 @@ static bool loses(const struct read_node *n, uint64_t stream)
     return lo < n->nlost && n->lost[lo] == stream;
 }
 
-/* Walks the streams asked for and those of a node side by side; `count` or else the candidates themselves. */
+/* READ_NOBODY: it is not asked for. */
+static uint32_t stream_find(const struct planner *p, uint64_t id)
+{
+    uint32_t lo = 0, hi = p->ask->nstreams;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (p->ask->streams[p->stream_by_id[mid]].stream->id < id) lo = mid + 1;
+        else hi = mid;
+    }
+    if (lo == p->ask->nstreams || p->ask->streams[p->stream_by_id[lo]].stream->id != id) return READ_NOBODY;
+    return p->stream_by_id[lo];
+}
+
+/* The streams asked for among those of a node, of which there are few; `count` or else the candidates themselves. */
 static void walk_sums(struct planner *p, uint32_t node, uint32_t *count, uint32_t *at)
 {
     const struct store_sums *c = p->ask->nodes[node].sums;
     if (!p->ask->nodes[node].reachable || !c) return;
-    for (uint32_t i = 0, k = 0; i < c->n && k < p->ask->nstreams;) {
-        uint32_t s = p->stream_by_id[k];
-        uint64_t id = p->ask->streams[s].stream->id;
-        if (c->v[i].stream == id) {
-            if (count) count[s]++;
-            else p->cands[at[s]++] = (struct cand){ node, false, loses(&p->ask->nodes[node], id), c->v[i].sum };
-        }
-        bool ahead = c->v[i].stream >= id;
-        i += c->v[i].stream <= id;
-        k += ahead;
+    for (uint32_t i = 0; i < c->n; i++) {
+        uint64_t id = c->v[i].stream;
+        uint32_t s = stream_find(p, id);
+        if (s == READ_NOBODY) continue;
+        if (count) count[s]++;
+        else p->cands[at[s]++] = (struct cand){ node, false, loses(&p->ask->nodes[node], id), c->v[i].sum };
     }
 }
 

@@ -3,6 +3,7 @@ row on three of them."""
 import json
 import os
 import shutil
+import threading
 import time
 
 import pytest
@@ -192,3 +193,37 @@ def test_answers_over_a_change(make_cluster):
             params = {"q": q, "limit": 1000, "start": end - 600, "end": end + 3600}
             assert node.get("tempo", "/api/search", params=params).json["traces"] == alone[0].get("tempo", "/api/search", params=params).json["traces"]
             assert len(node.get("tempo", "/api/search", params=params).json["traces"]) == 64
+
+
+def test_a_silent_nodes_part_is_read_elsewhere(make_cluster):
+    """Of five nodes one stops for moments, so short that nobody suspects it, while the others answer from several nodes: its parts are read on
+    others, at once, and rows are there once."""
+    five = make_cluster(5).start()
+    others, done, wrong, slowest = five.nodes[:4], threading.Event(), [], [0.0]
+
+    def read(node):
+        while not done.is_set():
+            began = time.monotonic()
+            got = stored(node, "before")
+            slowest[0] = max(slowest[0], time.monotonic() - began)
+            if got != {n: 1 for n in range(400)}:
+                wrong.append((node.data, len(got)))
+
+    for n in range(0, 400, 4):
+        assert eventually(lambda: write(five[n % 5], "before", range(n, n + 4)).status == 200)
+    readers = [threading.Thread(target=read, args=[node]) for node in others for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    for _ in range(30):
+        five[4].pause()
+        time.sleep(0.7)
+        five[4].resume()
+        time.sleep(0.3)
+        if sum(metric(node, "tercet_spread_twice_won_total") for node in others):
+            break
+    done.set()
+    for reader in readers:
+        reader.join(60)
+    assert not wrong, wrong[:5]
+    assert sum(metric(node, "tercet_spread_twice_won_total") for node in others)
+    print(f"slowest while one was silent for moments: read {slowest[0]:.3f} s")
