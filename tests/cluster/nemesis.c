@@ -326,6 +326,12 @@ void nemesis_fiber(void *arg)
     }
 }
 
+void nemesis_keep_on(struct world *w)
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (!sim_host_on(w->nodes[i].host)) nemesis_start(w, i);
+}
+
 void nemesis_heal(struct world *w)
 {
     struct nemesis *x = &nemesis;

@@ -13,5 +13,6 @@ enum {
 void nemesis_fiber(void *arg);              /* of struct world; until w->stop */
 void nemesis_heal(struct world *w) MAY_YIELD; /* all faults end, all nodes that are off start */
 void nemesis_start(struct world *w, unsigned node);
+void nemesis_keep_on(struct world *w); /* starts those that ended by themselves, as their supervisors would */
 
 #endif

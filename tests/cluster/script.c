@@ -109,6 +109,7 @@ static void work(struct world *w)
 static bool all_know_all(struct world *w, char *why, size_t n)
 {
     static struct state st[NODES_MAX];
+    nemesis_keep_on(w);
     for (unsigned i = 0; i < w->n; i++)
         if (ask_state(w, i, &st[i]) != OK) {
             snprintf(why, n, "node %u does not answer: %s", i, err_detail());

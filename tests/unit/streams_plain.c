@@ -285,7 +285,7 @@ static void streams_limit(void)
     /* A segment of a stream that the catalog does not name, a stream's record that is of another version, or not what it says. */
     write_logs(NULL, SIG_LOGS, 0, 1, 1);
     must(store_seal(st), "seal");
-    char key[64], record[72] = { 2 };
+    char key[64], record[72] = { 3 };
     snprintf(key, sizeof key, "_store/stream/%016llx", (unsigned long long)own.id);
     for (unsigned k = 0; k < 3; k++) {
         struct arena a;
@@ -293,11 +293,11 @@ static void streams_limit(void)
         arena_init(&a, NULL);
         must(kv->get(kv, str_of(key), &a, &was), "the node's own");
         store_close(st);
-        record[0] = k == 1 ? 2 : 1;
+        record[0] = k == 1 ? 3 : 2;
         const struct kv_op bad = { str_of(key), k ? str_n(record, sizeof record) : STR_NONE }, back = { str_of(key), was };
         must(kv->write(kv, &bad, 1), "write");
         ASSERT(store_open(&options, &st) == ERR_CORRUPT);
-        ASSERT(strstr(err_detail(), k == 0 ? "of a stream that the catalog does not name" : k == 1 ? "has version 2, this program reads 1" : "is malformed"));
+        ASSERT(strstr(err_detail(), k == 0 ? "of a stream that the catalog does not name" : k == 1 ? "has version 3, this program reads 2" : "is malformed"));
         must(kv->write(kv, &back, 1), "write");
         must(store_open(&options, &st), "open");
         arena_deinit(&a);
