@@ -1,5 +1,7 @@
 #include "server/api/prometheus_samples.h"
 
+#include "query/promql/joined.h"
+
 #include <stdlib.h>
 
 static err_t too_many(int64_t max)
@@ -136,30 +138,6 @@ static int points_cmp(const void *a, const void *b)
     return pq_labels_cmp(&((const struct pq_points *)a)->labels, &((const struct pq_points *)b)->labels);
 }
 
-/* Of one time the sample of y. */
-static struct pq_samples joined(struct arena *a, const struct pq_samples *x, const struct pq_samples *y)
-{
-    size_t most = (size_t)x->n + y->n;
-    int64_t *t = ARENA_RAW(a, int64_t, most), *st = x->st || y->st ? ARENA_RAW(a, int64_t, most) : NULL;
-    double *v = ARENA_RAW(a, double, most);
-    const struct pq_hist **h = x->h || y->h ? ARENA_RAW(a, const struct pq_hist *, most) : NULL;
-    uint32_t i = 0, k = 0, n = 0;
-    while (i < x->n || k < y->n) {
-        bool second = i == x->n || (k < y->n && y->t[k] <= x->t[i]);
-        const struct pq_samples *s = second ? y : x;
-        uint32_t at = second ? k : i;
-        if (second && i < x->n && x->t[i] == y->t[k]) i++;
-        t[n] = s->t[at];
-        v[n] = s->v[at];
-        if (h) h[n] = s->h ? s->h[at] : NULL;
-        if (st) st[n] = s->st ? s->st[at] : 0;
-        n++;
-        if (second) k++;
-        else i++;
-    }
-    return (struct pq_samples){ n, t, v, h, st, NULL };
-}
-
 /* A series that changed its place comes from two: one of them. */
 static void unite(struct prom_points *p, bool newest, struct arena *a)
 {
@@ -167,7 +145,8 @@ static void unite(struct prom_points *p, bool newest, struct arena *a)
     if (p->n) qsort(p->v, p->n, sizeof *p->v, points_cmp);
     for (uint32_t i = 0; i < p->n; i++) {
         if (n && pq_labels_equal(&p->v[n - 1].labels, &p->v[i].labels)) {
-            p->v[n - 1].s = joined(a, &p->v[n - 1].s, &p->v[i].s);
+            const struct pq_samples sides[] = { p->v[n - 1].s, p->v[i].s };
+            p->v[n - 1].s = pq_join_samples(sides, 2, a);
             if (newest) only_last(&p->v[n - 1].s);
         } else {
             p->v[n++] = p->v[i];
