@@ -285,7 +285,7 @@ static void streams_limit(void)
     /* A segment of a stream that the catalog does not name, a stream's record that is of another version, or not what it says. */
     write_logs(NULL, SIG_LOGS, 0, 1, 1);
     must(store_seal(st), "seal");
-    char key[64], record[72] = { 3 };
+    char key[64], record[104] = { 3 };
     snprintf(key, sizeof key, "_store/stream/%016llx", (unsigned long long)own.id);
     for (unsigned k = 0; k < 3; k++) {
         struct arena a;
