@@ -386,7 +386,7 @@ static void membership_fiber(void *arg)
         struct members *all;
         event_reset(&c->changed);
         if (new_map(c, &next, &all) != OK) log_error("cluster.map", "error=%s", err_detail());
-        if (known_save(c->o.store, all) != OK) log_warn("cluster.known", "error=%s", err_detail());
+        if (known_save(c->o.store, all, atomic_load(&c->told)) != OK) log_warn("cluster.known", "error=%s", err_detail());
         members_put(all);
         if (c->repair) repair_now(c->repair);
         docs_now(c->docs);
@@ -429,10 +429,12 @@ static err_t join(struct cluster *c)
     struct swim_io_opts o = { .self = c->self, .generation = store_epoch(c->o.store), .label = c->o.label, .bind = c->o.bind, .port = c->o.gossip_port,
                               .seeds = c->o.seeds, .version_least = c->o.speaks_least, .version_most = c->o.speaks_most, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
     struct member *known = NULL;
+    bool told = false;
     if (c->o.keys) o.keys = *c->o.keys;
     err_t e = own_meta(&c->o, &c->meta);
     o.meta = c->meta;
-    if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &c->nknown);
+    if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &c->nknown, &told);
+    atomic_store(&c->told, told);
     c->known = malloc(c->nknown * sizeof *known + 1);
     ASSERT(c->known != NULL);
     if (c->nknown) memcpy(c->known, known, c->nknown * sizeof *known);

@@ -48,6 +48,7 @@ struct cluster {
     struct tenants tenants;
     struct map_opts map_opts;
     _Atomic bool met;           /* another member was alive at some time */
+    _Atomic bool told;          /* which streams there are (reach.h) */
     _Atomic uint32_t gathering; /* lanes, of all cores, in which requests wait for company */
     struct heirs_opts heirs;
     struct vouches *vouches;

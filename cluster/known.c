@@ -1,5 +1,5 @@
-/* Record cluster/known: u8 version (2) | v n | (u64 id | v generation | s gossip bytes | s rpc bytes | v weight | s zone)*, ids ascending.
- * What else is known of a member it will say itself. Version 1 had neither weight nor zone. */
+/* Record cluster/known: u8 version (3) | u8 told | v n | (u64 id | v generation | s gossip bytes | s rpc bytes | v weight | s zone)*, ids ascending.
+ * What else is known of a member it will say itself. Version 1 had neither weight nor zone, version 2 was of nodes that were told. */
 #include "cluster/known.h"
 
 #include "base/core/bytes_in.h"
@@ -7,7 +7,7 @@
 
 #include <string.h>
 
-enum { KNOWN_VERSION = 2, KNOWN_BYTES_MAX = 4 << 20, KNOWN_LEAST = 11, KNOWN_WEIGHT = 100 };
+enum { KNOWN_VERSION = 3, KNOWN_BYTES_MAX = 4 << 20, KNOWN_LEAST = 11, KNOWN_WEIGHT = 100 };
 static const struct str KEY = { "cluster/known", 13 };
 
 static void put_address(const struct io_addr *a, struct buf *out)
@@ -42,17 +42,19 @@ static err_t bad(void)
     return err_set(ERR_CORRUPT, "the record of known members is malformed");
 }
 
-err_t known_load(struct store *s, node_id self, struct arena *a, struct member **out, uint32_t *n)
+err_t known_load(struct store *s, node_id self, struct arena *a, struct member **out, uint32_t *n, bool *told)
 {
     struct str value;
     *out = NULL;
     *n = 0;
+    *told = false;
     err_t e = store_kv(s)->get(store_kv(s), KEY, a, &value);
     if (e == ERR_NOT_FOUND) return OK;
     TRY(e);
     struct bytes_in in = bytes_in_of(value);
     uint8_t version = bytes_in_u8(&in);
     if (version == 0 || version > KNOWN_VERSION) return bad();
+    *told = version < 3 || bytes_in_u8(&in) != 0;
     uint32_t all = bytes_in_count(&in, KNOWN_LEAST);
     *out = ARENA_ARRAY(a, struct member, all);
     for (uint32_t i = 0; i < all; i++) {
@@ -63,12 +65,13 @@ err_t known_load(struct store *s, node_id self, struct arena *a, struct member *
     return in.bad || in.p != in.end ? bad() : OK;
 }
 
-static void encode(const struct members *m, struct buf *out)
+static void encode(const struct members *m, bool told, struct buf *out)
 {
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->n; i++)
         n += m->v[i].state != MEMBER_LEFT;
     buf_byte(out, KNOWN_VERSION);
+    buf_byte(out, told);
     buf_varint(out, n);
     for (uint32_t i = 0; i < m->n; i++) {
         const struct member *x = &m->v[i];
@@ -92,13 +95,13 @@ static err_t save(struct store *s, struct str bytes, struct arena *a)
     return store_kv(s)->write(store_kv(s), &op, 1);
 }
 
-err_t known_save(struct store *s, const struct members *m)
+err_t known_save(struct store *s, const struct members *m, bool told)
 {
     struct arena a;
     struct buf bytes;
     arena_init(&a, NULL);
     buf_init(&bytes, KNOWN_BYTES_MAX, NULL);
-    encode(m, &bytes);
+    encode(m, told, &bytes);
     err_t e = buf_check(&bytes);
     if (e == OK) e = save(s, buf_view(&bytes), &a);
     struct err_record why = *err_record();

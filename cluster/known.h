@@ -7,9 +7,9 @@
 #include "cluster/members.h"
 #include "storage/store_names.h"
 
-/* Others than `self`, into the arena. */
-MUST_CHECK err_t known_load(struct store *s, node_id self, struct arena *a, struct member **out, uint32_t *n) MAY_YIELD;
+/* Others than `self`, into the arena; *told: see reach.h. */
+MUST_CHECK err_t known_load(struct store *s, node_id self, struct arena *a, struct member **out, uint32_t *n, bool *told) MAY_YIELD;
 /* Writes when something to be kept is different from what is there. */
-MUST_CHECK err_t known_save(struct store *s, const struct members *m) MAY_YIELD;
+MUST_CHECK err_t known_save(struct store *s, const struct members *m, bool told) MAY_YIELD;
 
 #endif

@@ -62,6 +62,7 @@ static err_t say(struct cluster *c, const struct question *q, struct stream_sinc
     said_own_lost(c->o.store, out);
     if (q->forms & REACH_DELETIONS) deletions_finished(c, &out->finished, &out->nfinished);
     out->alone = !core_here(c)->map || core_here(c)->map->alone;
+    out->told = atomic_load(&c->told);
     return OK;
 }
 

@@ -10,6 +10,9 @@
  *     reader's own sum, the reader has the name (cover.h: equal sums are equal covers, and a cover only grows). Else the reader
  *     held, before it answered, all that this member (or one that said the same sum) covered when it spoke, but for members of no more
  *     weight than the spare: these and those out of reach are fewer than w, so one of the w is not among them.
+ *     That is of streams that somebody knows who is reached. Nodes tell each other theirs with every answer; but one that is new, with an
+ *     empty disk, knows of none that only members have which it did not reach yet. So until it was told, by the answer of a node that was told
+ *     itself, or because a quorum of the members that it knows answered and of the others are fewer than any quorum, it says that something may be missing.
  *  2. Rows are read once: a stream is read on one node.
  *  3. What a node answers a source's question with is all that it covers of a stream, or all that is newer than a version of which
  *     the asker holds all (agreed.h). So what the asker holds afterwards is all that the source covered when it answered, which is not before the

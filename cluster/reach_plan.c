@@ -111,16 +111,41 @@ static bool is_waited_for(const struct asking *all, const struct stream *st)
     return away_of(all, st, &waiting) >= w && waiting && !is_vouched(all, st, w);
 }
 
+/* The least number of nodes on which something that was acknowledged may be. */
+static uint32_t least_quorum(const struct cluster *c, const struct map *map)
+{
+    uint32_t least = MIN(map->quorum, c->tenants.others.quorum);
+    for (uint32_t i = 0; i < c->tenants.n; i++)
+        least = MIN(least, c->tenants.v[i].quorum);
+    return least;
+}
+
+/* Does this node know of all streams now (reach.h)? *away: members that did not answer. */
+static bool is_told(const struct asking *all, uint32_t *away)
+{
+    const struct map *map = all->map;
+    bool told = atomic_load(&all->c->told);
+    *away = 0;
+    for (uint32_t i = 0; i < map->n; i++) {
+        if (map->v[i].id.u == all->c->self.u) continue;
+        told |= all->v[i].reached && all->v[i].said.told;
+        *away += !all->v[i].reached;
+    }
+    told |= *away < least_quorum(all->c, map) && map->n - *away >= map->quorum;
+    if (told) atomic_store(&all->c->told, true);
+    return told;
+}
+
 static bool heard_enough(void *ctx)
 {
     struct asking *all = ctx;
     struct stream *v;
     struct arena a;
-    uint32_t n, ncurrent;
+    uint32_t n, ncurrent, away;
     mono_ns now = rt_now();
     if (now.ns - all->began.ns < (int64_t)GRACE_MS * NS_PER_MS || now.ns - all->looked.ns < (int64_t)LOOK_MS * NS_PER_MS) return false;
     all->looked = now;
-    bool enough = true;
+    bool enough = is_told(all, &away);
     arena_init(&a, NULL);
     store_streams(all->c->o.store, &a, &v, &n);
     const struct stream *current = current_streams(all->map, all->tenant, &a, &ncurrent);
@@ -264,14 +289,19 @@ static void make_plan(const struct asking *all, const struct reading_of *of, str
     read_plan_make(&ask, &r->a, &r->plan);
 }
 
-static void judge(struct cluster *c, const struct map *map, struct reading *r)
+static void judge(const struct asking *all, struct reading *r)
 {
+    const struct map *map = all->map;
     const struct read_plan *p = &r->plan;
-    r->all_here = p->nparts == 0 || (p->nparts == 1 && r->nodes[p->parts[0].node].u == c->self.u && p->parts[0].nsources == 0);
+    uint32_t away;
+    bool told = is_told(all, &away);
+    r->all_here = p->nparts == 0 || (p->nparts == 1 && r->nodes[p->parts[0].node].u == all->c->self.u && p->parts[0].nsources == 0);
     if (p->nmissing) {
         snprintf(r->incomplete, sizeof r->incomplete, "%s", p->why);
     } else if (map->n < map->quorum) {
         snprintf(r->incomplete, sizeof r->incomplete, "this node knows of %u nodes with itself, and what is acknowledged is on %u: it looks for the others", map->n, map->quorum);
+    } else if (!told) {
+        snprintf(r->incomplete, sizeof r->incomplete, "this node is new and was not told yet what there is: %u of %u other nodes do not answer", away, map->n - 1);
     }
     r->apart = p->naparts > 0;
     if (r->incomplete[0]) metric_add(M_REACH_INCOMPLETE, 1);
@@ -292,7 +322,7 @@ err_t reach_plan(struct cluster *c, const struct reading_of *of, struct reading 
     err_t e = ask_nodes(&all, of);
     if (e == OK) {
         make_plan(&all, of, out);
-        judge(c, map, out);
+        judge(&all, out);
         e = arena_check(&out->a);
     }
     struct err_record why = *err_record();

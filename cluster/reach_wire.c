@@ -74,7 +74,7 @@ static void put_sums(const struct store_sums *sums, struct buf *out)
 static void put_itself(const struct said *s, struct buf *out)
 {
     vouch_list_put(&s->vouches, out);
-    buf_byte(out, s->alone);
+    buf_byte(out, (uint8_t)(s->alone | s->told << 1));
     buf_varint(out, s->nlost);
     for (uint32_t i = 0; i < s->nlost; i++)
         bytes_out_u64(out, s->lost[i]);
@@ -154,7 +154,10 @@ err_t said_get(struct bytes_in *in, unsigned forms, struct said *out)
     if (forms & REACH_NAMES) TRY(cover_get(in, COVER_INTERVALS_MAX, &out->have));
     if (forms & REACH_ITSELF) {
         TRY(vouch_list_get(in, &out->vouches));
-        out->alone = bytes_in_u8(in) != 0;
+        uint8_t bits = bytes_in_u8(in);
+        if (bits > 3) in->bad = true;
+        out->alone = bits & 1;
+        out->told = bits & 2;
         TRY(get_lost(in, out));
     }
     if (forms & REACH_DELETIONS) get_finished(in, out);

@@ -7,7 +7,7 @@
  *     REACH_SUMS    v n, (u64 stream, v count, u64 hash)*: of all streams that anything is covered of, ascending
  *     REACH_NAMES   cover: of the streams asked for (none: of all), of writers that changed after the version, which is one of that life
  *                   or counts as 0
- *     REACH_ITSELF  what it vouches for (vouches.h), u8 is it alone, v streams of which it cannot read something, u64 each, ascending
+ *     REACH_ITSELF  what it vouches for (vouches.h), u8 1 it is alone | 2 it was told which streams there are, v streams of which it cannot read something, u64 each, ascending
  *     REACH_DELETIONS  v deletions that it has finished (deletions.h), u64 each
  * What more a node says becomes another form, behind these. */
 #ifndef CLUSTER_REACH_WIRE_H
@@ -31,7 +31,7 @@ struct said {
     struct store_sums sums; /* and the version */
     struct cover have;
     struct vouch_list vouches;
-    bool alone;
+    bool alone, told;
     uint64_t *lost; /* [nlost], ascending: streams of which it cannot read something (storage/mend.h); malloc'd */
     uint32_t nlost;
     uint64_t *finished; /* [nfinished] deletions; malloc'd */

@@ -348,12 +348,15 @@ static err_t gather_labels(struct seg_metric_writer *s, struct str canonical, ui
 
 enum { RAW, HISTS, COARSE, SETS };
 
-static void split_kinds(struct seg_metric_writer *s, const struct sample_set *all, struct sample_set *set)
+static err_t split_kinds(struct seg_metric_writer *s, const struct sample_set *all, struct sample_set *set)
 {
     for (unsigned k = 0; k < SETS; k++)
         sample_set_init_like(&set[k], &s->one, all->n, all, all);
-    for (uint32_t i = 0; i < all->n && arena_check(&s->one) == OK; i++)
+    for (uint32_t i = 0; i < all->n; i++) {
+        TRY(arena_check(&s->one)); /* a refusal may be over at the next look: nothing is left out for it */
         sample_set_put_from(&set[all->hist && all->hist[i] ? HISTS : all->win && all->win[i] ? COARSE : RAW], all, i);
+    }
+    return OK;
 }
 
 static int64_t first_time(const struct sample_set *s)
@@ -369,7 +372,7 @@ err_t seg_metric_writer_series(struct seg_metric_writer *s, struct str canonical
     struct sample_set set[SETS] = { *all };
     ASSERT(all->n > 0);
     arena_reset(&s->one);
-    if (all->hist || all->win) split_kinds(s, all, set);
+    if (all->hist || all->win) TRY(split_kinds(s, all, set));
     int64_t tmin = first_time(all), tmax = all->t[all->n - 1];
     uint64_t data = stream_at(&s->data);
     if (s->page_series == 0) s->page_data = data;
