@@ -143,22 +143,14 @@ static err_t ask(struct deletions *d, node_id with, const struct wanted *w, stru
 }
 
 /* -- meeting ------------------------------------------------------------------------------------------------------------- */
-static err_t fetch_doc(struct deletions *d, node_id with, uint64_t id)
-{
-    struct arena a;
-    arena_init(&a, NULL);
-    err_t e = docs_fetch(d->c, with, DOC_DELETE, deletion_doc_key(id, &a));
-    struct err_record why = *err_record();
-    arena_deinit(&a);
-    *err_record() = why;
-    return e;
-}
+/* docs_fetch or docs_give. */
+typedef err_t pass_fn(struct cluster *c, node_id with, enum doc_kind kind, struct str key) MAY_YIELD;
 
-static err_t give_doc(struct deletions *d, node_id with, uint64_t id)
+static err_t pass_doc(struct deletions *d, node_id with, uint64_t id, pass_fn *pass)
 {
     struct arena a;
     arena_init(&a, NULL);
-    err_t e = docs_give(d->c, with, DOC_DELETE, deletion_doc_key(id, &a));
+    err_t e = pass(d->c, with, DOC_DELETE, deletion_doc_key(id, &a));
     struct err_record why = *err_record();
     arena_deinit(&a);
     *err_record() = why;
@@ -178,14 +170,14 @@ static err_t exchange_docs(struct deletions *d, node_id with, const struct their
     struct deletion_set *set = deletion_set_get(d->set);
     err_t e = OK;
     for (uint32_t i = 0; e == OK && i < t->n; i++) {
-        if (deletion_is_over(set, t->v[i].id)) e = give_doc(d, with, t->v[i].id);
-        else if (!deletion_find(set, t->v[i].id)) e = fetch_doc(d, with, t->v[i].id);
+        if (deletion_is_over(set, t->v[i].id)) e = pass_doc(d, with, t->v[i].id, docs_give);
+        else if (!deletion_find(set, t->v[i].id)) e = pass_doc(d, with, t->v[i].id, docs_fetch);
     }
     for (uint32_t i = 0; e == OK && i < set->n; i++) {
         uint64_t id = set->v[i]->id;
         if (!set->v[i]->applied || their_find(t, id)) continue;
-        e = fetch_doc(d, with, id); /* it may be over there */
-        if (e == OK && deletion_find(d->set, id)) e = give_doc(d, with, id);
+        e = pass_doc(d, with, id, docs_fetch); /* it may be over there */
+        if (e == OK && deletion_find(d->set, id)) e = pass_doc(d, with, id, docs_give);
     }
     deletion_set_put(set);
     return e;

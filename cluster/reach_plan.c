@@ -200,13 +200,7 @@ static uint32_t distance(const struct cluster *c, node_id id)
 
 static bool is_wanted(const struct reading_of *of, uint64_t id)
 {
-    uint32_t lo = 0, hi = of->nonly;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (of->only[mid] < id) lo = mid + 1;
-        else hi = mid;
-    }
-    return !of->only || (lo < of->nonly && of->only[lo] == id);
+    return !of->only || stream_ids_have(of->only, of->nonly, id);
 }
 
 static int by_id(const void *pa, const void *pb)

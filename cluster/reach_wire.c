@@ -27,9 +27,7 @@ void said_deinit(struct said *s)
 
 bool said_lost(const struct said *s, uint64_t stream)
 {
-    for (uint32_t i = 0; i < s->nlost; i++)
-        if (s->lost[i] == stream) return true;
-    return false;
+    return stream_ids_have(s->lost, s->nlost, stream);
 }
 
 void question_put(const struct question *q, struct buf *out)

@@ -83,13 +83,7 @@ static uint32_t node_find(const struct planner *p, node_id id)
 
 static bool loses(const struct read_node *n, uint64_t stream)
 {
-    uint32_t lo = 0, hi = n->nlost;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (n->lost[mid] < stream) lo = mid + 1;
-        else hi = mid;
-    }
-    return lo < n->nlost && n->lost[lo] == stream;
+    return stream_ids_have(n->lost, n->nlost, stream);
 }
 
 /* READ_NOBODY: it is not asked for. */

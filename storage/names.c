@@ -19,6 +19,17 @@ uint64_t stream_id_of(const struct stream *st)
     return id ? id : 1;
 }
 
+bool stream_ids_have(const uint64_t *ids, uint32_t n, uint64_t id)
+{
+    uint32_t lo = 0, hi = n;
+    while (lo < hi) {
+        uint32_t mid = lo + (hi - lo) / 2;
+        if (ids[mid] < id) lo = mid + 1;
+        else hi = mid;
+    }
+    return lo < n && ids[lo] == id;
+}
+
 uint64_t stream_tenant(struct str tenant)
 {
     uint64_t h = hash64_with(tenant, UINT64_C(0x7465726365740001));

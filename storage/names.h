@@ -45,6 +45,9 @@ enum { STREAM_GROUPS = 64 };
 static inline uint64_t stream_group(uint64_t tenant) { return 1 + tenant % STREAM_GROUPS; }
 bool stream_has(const struct stream *st, node_id id); /* is it a member? */
 
+/* Is it one of n ids in ascending order? */
+bool stream_ids_have(const uint64_t *ids, uint32_t n, uint64_t id);
+
 struct batch_name {
     uint64_t stream;
     node_id origin;

@@ -3,14 +3,7 @@
 
 bool view_picks(const struct view *v, uint64_t stream)
 {
-    if (!v->pick) return true;
-    uint32_t lo = 0, hi = v->pick->n;
-    while (lo < hi) {
-        uint32_t mid = lo + (hi - lo) / 2;
-        if (v->pick->ids[mid] < stream) lo = mid + 1;
-        else hi = mid;
-    }
-    return lo < v->pick->n && v->pick->ids[lo] == stream;
+    return !v->pick || stream_ids_have(v->pick->ids, v->pick->n, stream);
 }
 
 bool group_gone(const struct outside *o, const struct seg *seg, uint32_t group)

@@ -7,7 +7,6 @@ enum { RANGE_MIN_MS = 15 * 60 * 1000, LATE_MAX = 64 };
 static const double SUM_MAX = 1e290; /* no sum of such samples and blocks overflows */
 
 static bool is_sum(enum pq_fid f) { return f == FN_SUM_OVER_TIME || f == FN_AVG_OVER_TIME; }
-static bool is_rate(enum pq_fid f) { return f == FN_RATE || f == FN_INCREASE || f == FN_DELTA; }
 
 bool pq_long_pays(const struct pq_range_ctx *c, const struct pq_series *s, int64_t range_ms)
 {
@@ -44,7 +43,7 @@ static bool parts(int64_t edge, int64_t step, uint32_t n, int64_t lo, int64_t hi
 
 static bool says_enough(enum pq_fid f, const struct metric_block *b)
 {
-    if (is_rate(f)) return !b->starts && (f == FN_DELTA || b->resets_known);
+    if (pq_is_rate(f)) return !b->starts && (f == FN_DELTA || b->resets_known);
     return !is_sum(f) || fabs(b->sum) < SUM_MAX;
 }
 
@@ -101,7 +100,7 @@ static err_t read_run(struct pq_range_ctx *c, const struct pq_series *series, in
     struct pq_samples s;
     TRY(c->e->src->samples(c->e->src, series, tmin, tmax, c->scratch, &s));
     TRY(pq_charge(c->e, s.n));
-    *usable = !s.h && (r->coarse || !(s.st && is_rate(c->call->call.fn->id)));
+    *usable = !s.h && (r->coarse || !(s.st && pq_is_rate(c->call->call.fn->id)));
     if (!*usable) return OK;
     pq_drop_stale(&s, c->scratch);
     for (uint32_t i = 0; i < s.n && is_sum(c->call->call.fn->id); i++)
@@ -216,7 +215,7 @@ static struct item part(enum pq_fid f, const struct metric_block *b, int64_t st,
     struct item i = whole(b, st);
     i.n *= share;
     i.sum *= share;
-    if (!is_rate(f)) {
+    if (!pq_is_rate(f)) {
         if (!from_start) i.first = i.last;
         if (!to_end) i.last = from_start ? i.first : i.last;
         i.t_first = i.t_last = to_end ? b->tmax_ms : lo;
@@ -272,7 +271,7 @@ static void gather_samples(enum pq_fid f, const struct pq_samples *s, uint32_t l
         if ((w ? w->tmin_ms : s->t[k]) > end) break;
         struct item i = { s->t[k], s->t[k], st, 1, s->v[k], s->v[k], s->v[k], s->v[k], s->v[k], 0 };
         if (w) i = w->tmin_ms > start && w->tmax_ms <= end ? whole(w, st) : part(f, w, st, start, end);
-        else if (is_rate(f) && is_late(s, k, hi)) continue; /* the summary's first and last say more */
+        else if (pq_is_rate(f) && is_late(s, k, hi)) continue; /* the summary's first and last say more */
         add(x, &i, start);
         if (s->t[k] > end) break;
     }
@@ -307,7 +306,7 @@ struct pq_cell pq_long_window(const struct pq_range_ctx *c, const struct pq_long
     struct gathered x = { 0 };
     double v;
     gather(f, l, start, end, &x);
-    if (!x.some || (is_rate(f) && x.n < 2 && !x.from)) return (struct pq_cell){ 0 };
+    if (!x.some || (pq_is_rate(f) && x.n < 2 && !x.from)) return (struct pq_cell){ 0 };
     switch (f) {
     case FN_SUM_OVER_TIME: v = x.sum + x.sum_low; break;
     case FN_AVG_OVER_TIME: v = x.sum / x.n + x.sum_low / x.n; break;

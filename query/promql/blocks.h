@@ -23,6 +23,8 @@ struct pq_edges { /* of n windows (start, end]: a step apart */
     uint32_t n;
 };
 
+static inline bool pq_is_rate(enum pq_fid f) { return f == FN_RATE || f == FN_INCREASE || f == FN_DELTA; }
+
 struct pq_span { /* of time; spans ascend and do not overlap */
     int64_t tmin, tmax;
     const struct metric_block *block; /* NULL: samples alone */

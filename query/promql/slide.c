@@ -8,8 +8,6 @@
 static const double SUM_MAX = 1e300; /* below it no difference of two sums overflows */
 enum { SLIDE_BLOCK = 256 }; /* windows at a time, between two looks at the clock */
 
-static bool is_rate(enum pq_fid f) { return f == FN_RATE || f == FN_INCREASE || f == FN_DELTA; }
-
 bool pq_slides(enum pq_fid f, const struct pq_samples *s)
 {
     if (s->h || s->win) return false;
@@ -152,15 +150,14 @@ static bool find_resets(struct arena *a, const struct pq_samples *s, struct rese
 /* v[i] is window i's increase: times what pq_extrapolate gives for it, in the same operations, all windows side by side. */
 struct lanes {
     uint32_t lo[SLIDE_BLOCK], hi[SLIDE_BLOCK]; /* of window i the samples lo[i] to hi[i] - 1 */
-    double v[SLIDE_BLOCK];
     double sampled[SLIDE_BLOCK], to_start[SLIDE_BLOCK], to_end[SLIDE_BLOCK], gaps[SLIDE_BLOCK], first[SLIDE_BLOCK]; /* the first three in ms */
 };
 
-static void extrapolate(enum pq_fid f, struct lanes *x, double range_s, double *restrict v)
+static void extrapolate(enum pq_fid f, const struct lanes *x, uint32_t n, double range_s, double *restrict v)
 {
     bool counter = f != FN_DELTA;
     double by = f == FN_RATE ? range_s : 1;
-    for (uint32_t i = 0; i < SLIDE_BLOCK; i++) {
+    for (uint32_t i = 0; i < n; i++) {
         double sampled = x->sampled[i] / 1000, mean = sampled / x->gaps[i], limit = mean * 1.1;
         double to_start = x->to_start[i] / 1000, to_end = x->to_end[i] / 1000, half = mean / 2;
         double to_zero = sampled * (x->first[i] / v[i]);
@@ -186,14 +183,13 @@ static inline double increase(struct slide *x, uint32_t first, uint32_t last)
     return rise;
 }
 
-static void rates(struct slide *x, struct lanes *l, uint32_t n, int64_t start, int64_t range, uint8_t *have)
+static void rates(struct slide *x, struct lanes *l, uint32_t n, int64_t start, int64_t range, uint8_t *have, double *v)
 {
     const struct pq_samples *s = x->s;
     const uint32_t *lo = l->lo, *hi = l->hi;
-    double *v = l->v;
-    for (uint32_t i = 0; i < SLIDE_BLOCK; i++) {
-        bool some = i < n && hi[i] - lo[i] >= 2;
-        if (i < n) have[i] = some ? PQ_CELL_FLOAT : PQ_CELL_NONE;
+    for (uint32_t i = 0; i < n; i++) {
+        bool some = hi[i] - lo[i] >= 2;
+        have[i] = some ? PQ_CELL_FLOAT : PQ_CELL_NONE;
         if (!some) {
             l->sampled[i] = l->gaps[i] = l->first[i] = 1;
             l->to_start[i] = l->to_end[i] = v[i] = 0;
@@ -208,7 +204,7 @@ static void rates(struct slide *x, struct lanes *l, uint32_t n, int64_t start, i
         l->first[i] = s->v[first];
         v[i] = x->f == FN_DELTA ? s->v[last] - s->v[first] : increase(x, first, last);
     }
-    extrapolate(x->f, l, (double)range / 1000, v);
+    extrapolate(x->f, l, n, (double)range / 1000, v);
 }
 
 /* -- counts --------------------------------------------------------------------------------------------------- */
@@ -283,9 +279,8 @@ static void some_windows(struct slide *x, struct lanes *l, uint32_t n, int64_t r
     const uint32_t *lo = l->lo, *hi = l->hi;
     int64_t start = x->start;
     windows(x, n, l->lo, l->hi);
-    if (is_rate(x->f)) {
-        rates(x, l, n, start, range, have);
-        memcpy(v, l->v, n * sizeof *v);
+    if (pq_is_rate(x->f)) {
+        rates(x, l, n, start, range, have, v);
         return;
     }
     for (uint32_t i = 0; i < n; i++) have[i] = lo[i] < hi[i] ? PQ_CELL_FLOAT : PQ_CELL_NONE;
@@ -317,7 +312,7 @@ err_t pq_slide(struct pq_range_ctx *c, const struct pq_samples *s, const struct 
 {
     struct slide x = { .s = s, .f = c->call->call.fn->id, .start = e->start_ms, .end = e->end_ms, .step = e->step_ms };
     int64_t range = e->end_ms - e->start_ms;
-    struct lanes *l = ARENA_NEW(c->scratch, struct lanes);
+    struct lanes *l = ARENA_RAW(c->scratch, struct lanes, 1);
     ASSERT(pq_slides(x.f, s));
     prepare(&x, c->scratch, range > e->step_ms);
     TRY(arena_check(c->scratch));

@@ -198,17 +198,15 @@ err_t delete_tasks_list(struct delete_tasks *t, struct str tenant, struct str in
     return arena_check(a);
 }
 
-/* Is it made on this node? */
-static bool made_here(struct delete_tasks *t, struct str tenant, uint64_t id)
+static bool made_here(const struct delete_tasks *t, uint64_t id)
 {
-    struct delete_task *list;
-    struct arena a;
-    bool made = false;
+    uint64_t *ids;
     uint32_t n;
-    arena_init(&a, NULL);
-    if (list_here(t, tenant, &a, &list, &n) == OK)
-        for (uint32_t i = 0; i < n; i++) made |= list[i].id == id && list[i].done;
-    arena_deinit(&a);
+    bool made = false;
+    if (!t->cluster) return true;
+    deletions_finished(t->cluster, &ids, &n);
+    for (uint32_t i = 0; i < n; i++) made |= ids[i] == id;
+    free(ids);
     return made;
 }
 
@@ -226,7 +224,7 @@ err_t delete_tasks_wait(struct delete_tasks *t, struct str tenant, uint64_t id, 
     }
     /* Other nodes may be done before this one, which tells how many rows it deleted: it is seldom late. */
     mono_ns own = mono_add(rt_now(), OWN_WAIT_MS * NS_PER_MS);
-    while (done && delete_joint_id(id) && rt_now().ns < MIN(own.ns, end.ns) && !made_here(t, tenant, id))
+    while (done && delete_joint_id(id) && rt_now().ns < MIN(own.ns, end.ns) && !made_here(t, id))
         TRY(fiber_sleep(POLL_MIN_MS * NS_PER_MS));
     struct delete_task *list;
     uint32_t n;

@@ -3,14 +3,12 @@ while something happens to a node."""
 import http.client
 import json
 import os
-import struct
 import sys
 import threading
 import time
 
-import cramjam
-
 import otlp
+import prompb
 import test_fragments as fragments
 from node import PORTS, ROOT, eventually
 
@@ -35,22 +33,8 @@ class InTurn:
 
 def remote_write(series, at_ms):
     """Remote write 1.0: {name: {labels: value}}, with metadata of each name."""
-    def field(number, data):
-        return varint(number << 3 | 2) + varint(len(data)) + data
-
-    def varint(n):
-        out = b""
-        while n > 127:
-            out, n = out + bytes([n & 127 | 128]), n >> 7
-        return out + bytes([n])
-    out = b""
-    for name, values in series.items():
-        for labels, value in values.items():
-            pairs = sorted([("__name__", name), *labels])
-            one = b"".join(field(1, field(1, k.encode()) + field(2, v.encode())) for k, v in pairs)
-            out += field(1, one + field(2, b"\x09" + struct.pack("<d", value) + b"\x10" + varint(at_ms)))
-        out += field(3, b"\x08\x02" + field(2, name.encode()) + field(4, b"help of " + name.encode()) + field(5, b"seconds"))
-    return bytes(cramjam.snappy.compress_raw(out))
+    return prompb.write_request([({"__name__": name, **dict(labels)}, [(at_ms, value)]) for name, values in series.items() for labels, value in values.items()],
+                                [dict(type=2, metric_family_name=name, help="help of " + name, unit="seconds") for name in series])
 
 
 def send_all(to, end, halfway=lambda: None):

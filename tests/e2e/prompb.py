@@ -15,7 +15,8 @@ Histogram: uint64 count_int 1, double count_float 2, double sum 3, sint32 schema
   *BucketSpan positive_spans 11, *sint64 positive_deltas 12, *double positive_counts 13, enum reset_hint 14, int64 timestamp 15,
   *double custom_values 16
 TimeSeries: *Label labels 1, *Sample samples 2, *Histogram histograms 4
-WriteRequest: *TimeSeries timeseries 1
+Metadata: enum type 1, string metric_family_name 2, string help 4, string unit 5
+WriteRequest: *TimeSeries timeseries 1, *Metadata metadata 3
 LabelMatcher: enum type 1, string name 2, string value 3
 Query: int64 start_timestamp_ms 1, int64 end_timestamp_ms 2, *LabelMatcher matchers 3
 ReadRequest: *Query queries 1, *enum accepted_response_types 2
@@ -53,6 +54,18 @@ globals().update(build())
 
 def labels(**kw):
     return [globals()["Label"](name=k, value=v) for k, v in sorted(kw.items())]
+
+
+def write_request(series, metadata=()):
+    """A body of remote write 1.0: series as [({label: value}, [(t, v)])], metadata as [dict of fields]."""
+    rq = globals()["WriteRequest"]()
+    for names, samples in series:
+        one = rq.timeseries.add(labels=labels(**names))
+        for t, v in samples:
+            one.samples.add(timestamp=t, value=v)
+    for fields in metadata:
+        rq.metadata.add(**fields)
+    return snappy(rq)
 
 
 def snappy(message):

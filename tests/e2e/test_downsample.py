@@ -6,8 +6,9 @@ import subprocess
 import time
 
 import otlp
+import prompb
 from node import BINARY, eventually
-from test_long_ranges import ask, write_request
+from test_long_ranges import ask
 
 STEP_MS = 15000
 SAMPLES = 2 * 24 * 240
@@ -28,7 +29,7 @@ def seal(node):
 def write(node, name, samples):
     headers = {"content-type": otlp.PROTO, "content-encoding": "snappy"}
     for i in range(0, len(samples), 4000):
-        assert node.post("prom", "/api/v1/write", write_request(name.encode(), samples[i:i + 4000]), headers=headers).status == 204
+        assert node.post("prom", "/api/v1/write", prompb.write_request([({"__name__": name}, samples[i:i + 4000])]), headers=headers).status == 204
 
 
 def series(start_ms):

@@ -2,15 +2,12 @@
 import json
 import math
 import random
-import struct
 import time
 import urllib.parse
 
-import cramjam
-
 import otlp
+import prompb
 from node import eventually
-from test_restart import label, varint
 
 STEP_MS = 15000
 SAMPLES = 3 * 24 * 240
@@ -18,28 +15,17 @@ FUNCTIONS = ["rate", "increase", "delta", "sum_over_time", "avg_over_time", "cou
              "first_over_time", "last_over_time", "present_over_time"]
 
 
-def field(number, body):
-    return bytes([number << 3 | 2]) + varint(len(body)) + body
-
-
-def write_request(name, samples):
-    def sample(t, v):
-        return field(2, b"\x09" + struct.pack("<d", v) + b"\x10" + varint(t))
-    series = label(b"__name__", name) + b"".join(sample(t, v) for t, v in samples)
-    return bytes(cramjam.snappy.compress_raw(field(1, series)))
-
-
 def series(end_ms):
     """A counter that begins anew now and then, a gauge of two decimals, one with a NaN a day, one that never changes."""
     rnd, start = random.Random(7), end_ms - SAMPLES * STEP_MS
-    counter, out = 0, {b"c_total": [], b"gauge": [], b"odd": [], b"still": []}
+    counter, out = 0, {"c_total": [], "gauge": [], "odd": [], "still": []}
     for i in range(SAMPLES):
         t = start + i * STEP_MS
         counter = 0 if rnd.random() < 0.0005 else counter + rnd.randrange(50)
-        out[b"c_total"].append((t, counter))
-        out[b"gauge"].append((t, rnd.randrange(20000) / 100))
-        out[b"odd"].append((t, math.nan if i % 5760 == 77 else rnd.random()))
-        out[b"still"].append((t, 3))
+        out["c_total"].append((t, counter))
+        out["gauge"].append((t, rnd.randrange(20000) / 100))
+        out["odd"].append((t, math.nan if i % 5760 == 77 else rnd.random()))
+        out["still"].append((t, 3))
     return out
 
 
@@ -70,7 +56,7 @@ def test_blocks_answer_as_samples_do(make_node):
     headers = {"content-type": otlp.PROTO, "content-encoding": "snappy"}
     for name, samples in series(end * 1000).items():
         for i in range(0, SAMPLES, 4000):
-            assert node.post("prom", "/api/v1/write", write_request(name, samples[i:i + 4000]), headers=headers).status == 204
+            assert node.post("prom", "/api/v1/write", prompb.write_request([({"__name__": name}, samples[i:i + 4000])]), headers=headers).status == 204
     before = answers(node, end - 20)
     node.stop()
     node.args = ["--set", "storage.seal_age=300ms"]

@@ -3,36 +3,21 @@ import gzip
 import http.client
 import json
 import socket
-import struct
 import subprocess
 import threading
 import time
 
-import cramjam
 import zstandard
 from google.protobuf.json_format import MessageToDict
 
 import otlp
+import prompb
 from node import BINARY, PORTS
-
-
-def label(name, value):
-    pair = b"\x0a" + bytes([len(name)]) + name + b"\x12" + bytes([len(value)]) + value
-    return b"\x0a" + bytes([len(pair)]) + pair
 
 
 def remote_write(n):
     """Remote write 1.0 of one sample of the series sent{n="..."}, as Prometheus sends it."""
-    sample = b"\x09" + struct.pack("<d", n) + b"\x10" + varint(time.time_ns() // 10**6)
-    series = label(b"__name__", b"sent") + label(b"n", str(n).encode()) + b"\x12" + bytes([len(sample)]) + sample
-    return cramjam.snappy.compress_raw(b"\x0a" + bytes([len(series)]) + series)
-
-
-def varint(n):
-    out = b""
-    while n > 127:
-        out, n = out + bytes([n & 127 | 128]), n >> 7
-    return out + bytes([n])
+    return prompb.write_request([({"__name__": "sent", "n": str(n)}, [(time.time_ns() // 10**6, n)])])
 
 
 def json_logs(n):
@@ -40,7 +25,7 @@ def json_logs(n):
 
 
 SENDERS = {  # name: (door, path, headers, body of request n)
-    "write": ("prom", "/api/v1/write", {"content-type": otlp.PROTO, "content-encoding": "snappy"}, lambda n: bytes(remote_write(n))),
+    "write": ("prom", "/api/v1/write", {"content-type": otlp.PROTO, "content-encoding": "snappy"}, remote_write),
     "zstd": ("otlp", "/v1/logs", {"content-type": otlp.PROTO, "content-encoding": "zstd"},
              lambda n: zstandard.ZstdCompressor().compress(otlp.logs("zstd", [n]).SerializeToString())),
     "gzip": ("otlp", "/v1/traces", {"content-type": otlp.PROTO, "content-encoding": "gzip"},
