@@ -59,7 +59,7 @@ MUST_CHECK err_t fs_publish(struct file *temp, const char *to) MAY_YIELD;
 /* Names (no . and ..) in a directory, sorted; in the arena. A missing directory is ERR_NOT_FOUND. */
 MUST_CHECK err_t fs_list(const char *path, struct arena *a, struct str **names, size_t *count) MAY_YIELD;
 struct fs_space {
-    uint64_t total_bytes, free_bytes; /* of the file system, free to us */
+    uint64_t total_bytes, free_bytes; /* free to us; what is in use and that: blocks kept for root are in neither, as in df's Use% */
 };
 MUST_CHECK err_t fs_space(const char *path, struct fs_space *out) MAY_YIELD;
 

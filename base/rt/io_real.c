@@ -113,7 +113,7 @@ static int64_t space(struct io_op *op)
     struct statvfs v;
     if (statvfs(op->path, &v) != 0) return -errno;
     struct fs_space *out = op->out;
-    out->total_bytes = (uint64_t)v.f_blocks * v.f_frsize;
+    out->total_bytes = (uint64_t)(v.f_blocks - v.f_bfree + v.f_bavail) * v.f_frsize;
     out->free_bytes = (uint64_t)v.f_bavail * v.f_frsize;
     return 0;
 }

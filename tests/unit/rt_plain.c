@@ -16,6 +16,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/prctl.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -389,7 +390,10 @@ static void test_files(const char *dir)
     CHECK(fs_unlink(to) == OK);
     CHECK(fs_sync_dir(path) == OK);
     struct fs_space sp;
-    CHECK(fs_space(path, &sp) == OK && sp.total_bytes >= sp.free_bytes && sp.total_bytes > 0);
+    struct statvfs v;
+    CHECK(fs_space(path, &sp) == OK && sp.total_bytes >= sp.free_bytes && sp.total_bytes > 0 && statvfs(path, &v) == 0);
+    uint64_t used = (uint64_t)(v.f_blocks - v.f_bfree) * v.f_frsize, told = sp.total_bytes - sp.free_bytes;
+    CHECK((used > told ? used - told : told - used) < 64 << 20); /* others may write meanwhile */
 
     snprintf(path, sizeof path, "%s/direct", dir);
     char *big = aligned_alloc(FILE_ALIGN, 1 << 20);
