@@ -48,27 +48,35 @@ struct plan {
     uint32_t patches;
 };
 
-/* The width that costs least when longer values are patched (about 2 bytes and their high bits each). */
-static void best_width(const uint32_t lengths[65], uint32_t n, struct plan *p)
+/* The width that costs least when longer values are patched (about 2 bytes and their high bits each): from that of the longest
+ * down, until the patches alone cost more than the best. lengths[l]: how many values have l bits. */
+static void best_width(const uint32_t lengths[65], unsigned longest, uint32_t n, struct plan *p)
 {
-    uint64_t patch_bits = 0, over = 0;
-    p->bits = UINT64_MAX;
-    for (unsigned w = 64;; w--) {
+    uint64_t patch_bits = 0, over = 0, bits = UINT64_MAX;
+    for (unsigned w = longest; patch_bits < bits; w--) {
         uint64_t cost = (uint64_t)n * w + patch_bits;
-        if (cost < p->bits) *p = (struct plan){ p->base, p->divisor, cost, w, (uint32_t)over };
+        if (cost < bits) {
+            bits = cost;
+            p->width = w;
+            p->patches = (uint32_t)over;
+        }
         over += lengths[w];
         patch_bits += (uint64_t)lengths[w] * 16 + over * 8 / 7;
         if (w == 0) break;
     }
+    p->bits = bits;
 }
 
 static void plan_with(const uint64_t *v, uint32_t n, uint64_t base, struct plan *p)
 {
     uint32_t lengths[65] = { 0 };
-    for (uint32_t i = 0; i < n; i++)
+    uint64_t all = 0;
+    for (uint32_t i = 0; i < n; i++) {
         lengths[bit_length(v[i] - base)]++;
+        all |= v[i] - base;
+    }
     *p = (struct plan){ .base = base, .divisor = 1 };
-    best_width(lengths, n, p);
+    best_width(lengths, bit_length(all), n, p);
 }
 
 /* Of v[i] - base, 0 when all are 0. Common powers of two go first: bytes come in pages. */
@@ -122,12 +130,10 @@ static struct plan plan_frame(const uint64_t *v, uint32_t n)
     }
     uint64_t d = p.width > 1 ? common_divisor(v, n, (uint64_t)min) : 1;
     if (d > 1) {
-        uint32_t lengths[65] = { 0 };
         divide_all(v, n, p.base, d, reduced);
-        for (uint32_t i = 0; i < n; i++)
-            lengths[bit_length(reduced[i])]++;
+        plan_with(reduced, n, 0, &p);
+        p.base = (uint64_t)min;
         p.divisor = d;
-        best_width(lengths, n, &p);
     }
     return p;
 }
