@@ -249,6 +249,23 @@ static void prefetch_ahead(const struct mem_tenant *t, const struct metric_batch
     if (o) __builtin_prefetch(&o->s[o->n], 1);
 }
 
+/* The samples from i on that are of the same series: one in a scrape, many where a sender catches up. */
+static inline uint32_t run_end(const struct metric_batch *b, uint32_t i)
+{
+    uint32_t series = b->series[i++];
+    while (i < b->nsamples && b->series[i] == series)
+        i++;
+    return i;
+}
+
+static inline void append_run(struct mem_metric *m, struct mem_series *s, const struct metric_batch *b, uint32_t from, uint32_t to)
+{
+    for (uint32_t i = from; i < to; i++) {
+        if (__builtin_expect(b->st_ms || s->side, 0)) note_start(m, s, b->st_ms ? b->st_ms[i] : ST_NONE);
+        append(m, s, b->t_ms[i], b->value[i]);
+    }
+}
+
 void mem_metric_insert(struct mem_metric *m, struct str tenant, const struct metric_batch *b, const uint8_t *mine)
 {
     if (b->nseries == 0) return;
@@ -256,14 +273,13 @@ void mem_metric_insert(struct mem_metric *m, struct str tenant, const struct met
     m->scratch = mem_metric_grow(m, m->scratch, 0, &m->cap_scratch, b->nseries, sizeof *m->scratch);
     uint32_t *no = m->scratch;
     resolve(m, t, b, mine, no);
-    for (uint32_t i = 0; i < b->nsamples; i++) {
+    for (uint32_t i = 0, end; i < b->nsamples; i = end) {
         prefetch_ahead(t, b, no, i);
+        end = run_end(b, i);
         uint32_t k = no[b->series[i]];
         if (k == NOT_MINE) continue;
-        struct mem_series *s = mem_series_at(t, k);
-        if (__builtin_expect(b->st_ms || s->side, 0)) note_start(m, s, b->st_ms ? b->st_ms[i] : ST_NONE);
-        append(m, s, b->t_ms[i], b->value[i]);
-        t->nsamples++;
+        append_run(m, mem_series_at(t, k), b, i, end);
+        t->nsamples += end - i;
     }
     for (uint32_t i = 0; i < b->nhists; i++) {
         uint32_t k = no[b->hseries[i]];
