@@ -1,5 +1,7 @@
 #include "server/ingest/metric_builder.h"
 
+#include "base/core/assert.h"
+
 void metric_builder_init(struct metric_builder *b, struct arena *a, struct budget *budget)
 {
     *b = (struct metric_builder){ .arena = a, .budget = budget };
@@ -38,19 +40,33 @@ uint32_t metric_builder_series(struct metric_builder *b, hash128 id, struct str 
     return metric_builder_new_series(b, id, canonical);
 }
 
-void metric_builder_sample(struct metric_builder *b, uint32_t series, int64_t t_ms, double value, int64_t st_ms)
+enum { SAMPLES_FIRST = 256 };
+
+static void *grown(struct metric_builder *b, void *p, uint32_t cap, size_t elem)
+{
+    size_t had = b->sample_cap;
+    return arena_grow(b->arena, p, b->batch.nsamples, &had, cap, elem);
+}
+
+void metric_builder_more_samples(struct metric_builder *b)
 {
     struct metric_batch *m = &b->batch;
-    GROW(m->series, m->nsamples, b->sample_cap);
-    GROW(m->t_ms, m->nsamples, b->t_cap);
-    GROW(m->value, m->nsamples, b->value_cap);
-    GROW(m->st_ms, m->nsamples, b->st_cap);
-    m->series[m->nsamples] = series;
-    m->t_ms[m->nsamples] = t_ms;
-    m->value[m->nsamples] = value;
-    m->st_ms[m->nsamples] = st_ms;
-    b->any_st |= st_ms != ST_NONE;
-    m->nsamples++;
+    uint32_t cap = b->sample_cap ? b->sample_cap * 2 : SAMPLES_FIRST;
+    ASSERT(cap);
+    m->series = grown(b, m->series, cap, sizeof *m->series);
+    m->t_ms = grown(b, m->t_ms, cap, sizeof *m->t_ms);
+    m->value = grown(b, m->value, cap, sizeof *m->value);
+    if (m->st_ms) m->st_ms = grown(b, m->st_ms, cap, sizeof *m->st_ms);
+    b->sample_cap = cap;
+}
+
+void metric_builder_starts(struct metric_builder *b)
+{
+    struct metric_batch *m = &b->batch;
+    if (m->st_ms) return;
+    m->st_ms = ARENA_RAW(b->arena, int64_t, b->sample_cap);
+    for (uint32_t i = 0; i < m->nsamples; i++)
+        m->st_ms[i] = ST_NONE;
 }
 
 void metric_builder_hist(struct metric_builder *b, uint32_t series, int64_t t_ms, const struct nhist *h, int64_t st_ms)
@@ -116,7 +132,6 @@ struct metric_batch *metric_builder_finish(struct metric_builder *b)
         b->batch.exemplars = table_builder_finish(b->exemplars, STR("time"));
         b->exemplars = NULL;
     }
-    if (!b->any_st) b->batch.st_ms = NULL;
     if (!b->any_hst) b->batch.hst_ms = NULL;
     return &b->batch;
 }

@@ -75,6 +75,40 @@ static err_t sample(const struct wire *w, struct str bytes, uint32_t idx, struct
     return OK;
 }
 
+/* The form that senders write: the value unless it is 0, the time, nothing else. */
+static inline bool plain_sample(const uint8_t *p, const uint8_t *end, double *v, int64_t *t)
+{
+    uint64_t bits = 0, time;
+    if (end - p > 9 && *p == WIRE_64(1)) {
+        memcpy(&bits, p + 1, 8);
+        p += 9;
+    }
+    if (p == end || *p != WIRE_VARINT(2) || wire_varint(p + 1, end, &time) != end) return false;
+    *v = wire_f64(bits);
+    *t = (int64_t)time;
+    return true;
+}
+
+/* A sample in a TimeSeries of either version whose length is one byte: where it ends, or NULL. */
+static inline const uint8_t *short_sample(const struct wire *in)
+{
+    const uint8_t *p = in->p;
+    return in->end - p >= 2 && p[0] == WIRE_LEN(2) && p[1] < 0x80 && p[1] <= in->end - p - 2 ? p + 2 + p[1] : NULL;
+}
+
+/* Takes the plain samples that come next. */
+static void plain_samples(struct wire *in, uint32_t idx, struct decoder *d)
+{
+    const uint8_t *end;
+    double v;
+    int64_t t;
+    while ((end = short_sample(in)) && plain_sample(in->p + 2, end, &v, &t)) {
+        metric_builder_sample(d->b, idx, t, v, ST_NONE);
+        d->st->samples++;
+        in->p = end;
+    }
+}
+
 static err_t histogram(const struct wire *w, struct str bytes, uint32_t idx, struct decoder *d)
 {
     const struct nhist *h;
@@ -285,7 +319,7 @@ static err_t label_run(struct wire *w, struct str *run)
 static err_t points_v1(struct wire in, uint32_t idx, bool *more_labels, struct decoder *d)
 {
     struct wire_field f;
-    while (wire_more(&in)) {
+    for (plain_samples(&in, idx, d); wire_more(&in); plain_samples(&in, idx, d)) {
         TRY(wire_next(&in, &f));
         switch (f.tag) {
         case WIRE_LEN(1): *more_labels = true; return OK;
@@ -304,6 +338,11 @@ static err_t scattered(struct wire in, bool *yes)
     struct wire_field f;
     *yes = false;
     while (wire_more(&in)) {
+        const uint8_t *behind = short_sample(&in);
+        if (behind) {
+            in.p = behind;
+            continue;
+        }
         TRY(wire_next(&in, &f));
         if (f.tag == WIRE_LEN(1)) *yes = true;
     }
@@ -408,11 +447,9 @@ static void default_start(struct decoder *d, uint32_t sample_from, uint32_t hist
 {
     struct metric_batch *m = &d->b->batch;
     if (st == ST_NONE) return;
+    if (sample_from < m->nsamples) metric_builder_starts(d->b);
     for (uint32_t i = sample_from; i < m->nsamples; i++)
-        if (m->st_ms[i] == ST_NONE) {
-            m->st_ms[i] = st;
-            d->b->any_st = true;
-        }
+        if (m->st_ms[i] == ST_NONE) m->st_ms[i] = st;
     for (uint32_t i = hist_from; i < m->nhists; i++)
         if (m->hst_ms[i] == ST_NONE) {
             m->hst_ms[i] = st;
@@ -425,7 +462,7 @@ static err_t points_v2(struct wire in, uint32_t series, struct decoder *d)
     uint32_t idx = batch_index(d, series), sample_from = d->b->batch.nsamples, hist_from = d->b->batch.nhists;
     struct wire_field f;
     int64_t created = ST_NONE;
-    while (wire_more(&in)) {
+    for (; wire_more(&in); plain_samples(&in, idx, d)) {
         TRY(wire_next(&in, &f));
         switch (f.tag) {
         case WIRE_LEN(1):

@@ -77,21 +77,37 @@ MUST_CHECK static inline err_t wire_other(const struct wire *w, const struct wir
     return ERR_INVALID;
 }
 
+/* varint_get, where eight bytes are there at once: those up to the first without its high bit, then their groups of seven
+ * bits drawn together. */
+static inline const uint8_t *wire_varint(const uint8_t *p, const uint8_t *end, uint64_t *out)
+{
+    uint64_t v;
+    if (end - p < 8 || *p < 0x80) return varint_get(p, end, out);
+    memcpy(&v, p, 8);
+    uint64_t stop = ~v & UINT64_C(0x8080808080808080);
+    if (__builtin_expect(stop == 0, 0)) return varint_get(p, end, out);
+    v &= (stop ^ (stop - 1)) & UINT64_C(0x7f7f7f7f7f7f7f7f);
+    v = (v & UINT64_C(0x007f007f007f007f)) | (v & UINT64_C(0x7f007f007f007f00)) >> 1;
+    v = (v & UINT64_C(0x00003fff00003fff)) | (v & UINT64_C(0x3fff00003fff0000)) >> 2;
+    *out = (v & UINT64_C(0x0fffffff)) | (v & UINT64_C(0x0fffffff00000000)) >> 4;
+    return p + __builtin_ctzll(stop) / 8 + 1;
+}
+
 MUST_CHECK static inline err_t wire_next(struct wire *w, struct wire_field *f)
 {
     uint64_t tag, n;
-    const uint8_t *p = varint_get(w->p, w->end, &tag);
+    const uint8_t *p = wire_varint(w->p, w->end, &tag);
     if (__builtin_expect(!p || tag > UINT32_MAX || tag < 8, 0)) return wire_bad(w, 0);
     f->tag = (uint32_t)tag;
     switch (tag & 7) {
     case WIRE_TYPE_LEN:
-        p = varint_get(p, w->end, &n);
+        p = wire_varint(p, w->end, &n);
         if (__builtin_expect(!p || n > (size_t)(w->end - p), 0)) return wire_bad(w, f->tag);
         f->bytes = (struct str){ (const char *)p, (size_t)n };
         w->p = p + n;
         return OK;
     case WIRE_TYPE_VARINT:
-        p = varint_get(p, w->end, &f->v);
+        p = wire_varint(p, w->end, &f->v);
         if (__builtin_expect(!p, 0)) return wire_bad(w, f->tag);
         w->p = p;
         return OK;
@@ -123,7 +139,7 @@ static inline double wire_f64(uint64_t bits)
 /* Elements of a packed field: fixed 8-byte ones are read in place; varints one by one. */
 MUST_CHECK static inline err_t wire_packed_varint(struct wire *w, uint64_t *v)
 {
-    const uint8_t *p = varint_get(w->p, w->end, v);
+    const uint8_t *p = wire_varint(w->p, w->end, v);
     if (!p) return wire_bad(w, 0);
     w->p = p;
     return OK;

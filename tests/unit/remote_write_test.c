@@ -1,4 +1,6 @@
+#include "base/core/prng.h"
 #include "server/ingest/remote_write.h"
+#include "server/ingest/wire.h"
 #include "tests/unit/batch_text.h"
 #include "tests/unit/pb_enc.h"
 
@@ -103,6 +105,76 @@ Test(remote_write, v1_labels_behind_samples)
     pb_sub(&rq, 1, &ts);
     expect(false, &rq, "a{x=\"y\"} 1 1\na{x=\"y\"} 2 2\na 3 3\n");
     buf_deinit(&rq);
+}
+
+/* All forms of a sample, mixed, so many that the batch grows; start timestamps come late, or never. */
+static void put_form(struct buf *ts, struct buf *want, const char *name, int i, int64_t st)
+{
+    struct buf s;
+    double v = i % 7 ? i / 4.0 : 0;
+    int64_t t = i % 5 == 4 ? -i : INT64_C(1700000000000) + i;
+    pb_new(&s);
+    switch (i % 6) {
+    case 0: break; /* as all senders write it */
+    case 1: /* the time first */
+    case 2: pb_varint(&s, 2, (uint64_t)t); break; /* the time twice */
+    case 3: pb_z(&s, 9, "what nobody knows"); break;
+    case 4: pb_bytes(&s, 100, str_n((char[200]){ 0 }, 200)); break; /* a length of two bytes */
+    default: pb_varint(&s, 2, 77); /* the last counts */
+    }
+    if (v != 0) pb_double(&s, 1, v);
+    if (i % 6 != 1) pb_varint(&s, 2, (uint64_t)t);
+    if (st) pb_varint(&s, 3, (uint64_t)st);
+    pb_sub(ts, 2, &s);
+    buf_printf(want, "%s %lld %.10g", name, (long long)t, v);
+    if (st) buf_printf(want, " @%lld", (long long)st);
+    buf_byte(want, '\n');
+}
+
+Test(remote_write, v1_forms_of_samples)
+{
+    for (int started = 0; started < 2; started++) {
+        struct buf rq, ts, want;
+        pb_new(&rq), pb_new(&want);
+        for (int k = 0; k < 3; k++) {
+            const char *name = k == 0 ? "a" : k == 1 ? "b" : "c";
+            pb_new(&ts);
+            label(&ts, "__name__", name);
+            for (int i = 0; i < 700; i++)
+                put_form(&ts, &want, name, i, started && k == 1 && i >= 300 && i % 3 ? 5 + i : 0);
+            pb_sub(&rq, 1, &ts);
+        }
+        buf_byte(&want, 0);
+        expect(false, &rq, want.p);
+        cr_expect_eq(builder.batch.st_ms != NULL, started == 1);
+        cr_expect_eq(stats.samples, 2100);
+        /* Cut anywhere in the samples of the last series, with all lengths around it as they were. */
+        for (size_t n = rq.n - 60; n < rq.n; n++) {
+            struct buf cut = rq;
+            cut.n = n;
+            cr_expect_eq(decode(false, &cut), ERR_INVALID);
+        }
+        buf_deinit(&rq), buf_deinit(&want);
+    }
+}
+
+/* wire_varint reads what varint_get reads, whatever stands behind it. */
+Test(remote_write, varints_as_one_by_one)
+{
+    struct prng r;
+    prng_init(&r, 21);
+    for (int i = 0; i < 20000; i++) {
+        uint8_t bytes[24];
+        uint64_t want = 0, got = 0;
+        for (size_t k = 0; k < sizeof bytes; k++)
+            bytes[k] = (uint8_t)prng_next(&r);
+        size_t n = prng_below(&r, sizeof bytes + 1), run = prng_below(&r, 12);
+        for (size_t k = 0; k < run; k++)
+            bytes[k] |= 0x80;
+        const uint8_t *behind = varint_get(bytes, bytes + n, &want);
+        cr_assert_eq(wire_varint(bytes, bytes + n, &got), behind);
+        if (behind) cr_assert_eq(got, want);
+    }
 }
 
 Test(remote_write, v1_bad_series_are_left_out)
