@@ -146,7 +146,7 @@ static void fill_contexts(struct doors *d, struct contexts *c, bool deletes)
     int64_t one = config_num(cf, CFG_QUERY_MEMORY_ONE);
     ingest_ctx_init(&c->ingest, d->store, d->cluster, d->ingest_budget, rt_cores(), &c->otlp);
     c->prom = (struct prom_ctx){ .store = d->store, .cluster = d->cluster, .deletes = deletes, .tasks = c->tasks, .budget = d->query_budget, .query_bytes_max = one, .timeout_ns = timeout_ns,
-                                 .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS };
+                                 .samples_max = config_num(cf, CFG_QUERY_SAMPLES_MAX), .started_ms = rt_wall().ns / NS_PER_MS, .config = cf };
     c->tempo = (struct tempo_ctx){ .store = d->store, .cluster = d->cluster, .budget = d->query_budget, .query_bytes_max = one,
                                    .timeout_ns = timeout_ns };
     c->quickwit = (struct quickwit_ctx){ .store = d->store, .cluster = d->cluster, .budget = d->query_budget, .ingest = &c->ingest,

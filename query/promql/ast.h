@@ -131,7 +131,7 @@ struct pq_ast {
 /* Parses, checks types and compiles regexes. ERR_INVALID with "line:col: parse error: ..." as Prometheus words
  * it. `ast` is to be deinitialised after an error too. */
 MUST_CHECK err_t pq_parse(struct str text, struct arena *a, struct pq_ast *ast);
-/* A selector alone, as match[] has it; at least one matcher must not match the empty string. */
+/* A selector alone, as match[] has it; ERR_INVALID also where every matcher matches the empty string. */
 MUST_CHECK err_t pq_parse_selector(struct str text, struct arena *a, struct pq_ast *ast);
 void pq_ast_deinit(struct pq_ast *ast);
 

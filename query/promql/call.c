@@ -241,15 +241,9 @@ static err_t eval_absent(struct pq_env *e, const struct pq_node *n, const struct
 /* -- labels -------------------------------------------------------------------------------------------- */
 static struct str string_arg(const struct pq_node *n, uint32_t i) { return pq_unparen(n->call.args[i])->str; }
 
-static err_t bad_label(struct pq_env *e, const char *what, const char *fn, struct str s)
+static err_t bad_label(const char *what, const char *fn, struct str s)
 {
-    struct buf b;
-    buf_init(&b, 1 << 18, NULL);
-    pq_quote(s, &b);
-    err_t err = pq_exec_error("invalid %s in %s(): %.*s", what, fn, (int)MIN(b.n, 200), b.p);
-    buf_deinit(&b);
-    (void)e;
-    return err;
+    return pq_exec_error("invalid %s in %s(): " STR_FMT, what, fn, (int)MIN(s.n, 200), s.p);
 }
 
 /* $1, ${name}, $$ of a replacement text. */
@@ -291,8 +285,8 @@ static err_t eval_label_replace(struct pq_env *e, const struct pq_node *n, const
     struct str dst = string_arg(n, 1), repl = string_arg(n, 2), src = string_arg(n, 3), pattern = string_arg(n, 4);
     struct regex *re;
     err_t err = OK;
-    if (!dst.n || !str_utf8_valid(dst)) return bad_label(e, "destination label name", "label_replace", dst);
-    if (regex_new(pattern, &re) != OK) return bad_label(e, "regular expression", "label_replace", pattern);
+    if (!dst.n || !str_utf8_valid(dst)) return bad_label("destination label name", "label_replace", dst);
+    if (regex_new(pattern, &re) != OK) return bad_label("regular expression", "label_replace", pattern);
     TRY_OUT(err, pq_eval(e, n->call.args[0], g, &v));
     for (uint32_t r = 0; r < v.m.n; r++) {
         struct pq_row *row = &v.m.rows[r];
@@ -317,10 +311,10 @@ static err_t eval_label_join(struct pq_env *e, const struct pq_node *n, const st
 {
     struct pq_value v;
     struct str dst = string_arg(n, 1), sep = string_arg(n, 2);
-    if (!dst.n || !str_utf8_valid(dst)) return bad_label(e, "destination label name", "label_join", dst);
+    if (!dst.n || !str_utf8_valid(dst)) return bad_label("destination label name", "label_join", dst);
     for (uint32_t i = 3; i < n->call.nargs; i++)
         if (!string_arg(n, i).n || !str_utf8_valid(string_arg(n, i)))
-            return bad_label(e, "source label name", "label_join", string_arg(n, i));
+            return bad_label("source label name", "label_join", string_arg(n, i));
     TRY(pq_eval(e, n->call.args[0], g, &v));
     for (uint32_t r = 0; r < v.m.n; r++) {
         struct pq_row *row = &v.m.rows[r];

@@ -705,6 +705,17 @@ err_t pq_parse(struct str text, struct arena *a, struct pq_ast *ast)
     return compile(ast, ast->root, false);
 }
 
+/* Does everything in it match the empty string? Its regexes are compiled. */
+static bool takes_empty(const struct pq_selector *s)
+{
+    for (uint32_t i = 0; i < s->nm; i++) {
+        const struct matcher *m = &s->m[i];
+        bool hit = m->re ? regex_match(m->re, STR_NONE) : m->value.n == 0;
+        if (hit == (m->op == MATCH_NE || m->op == MATCH_NRE)) return false;
+    }
+    return true;
+}
+
 err_t pq_parse_selector(struct str text, struct arena *a, struct pq_ast *ast)
 {
     struct parser p;
@@ -714,11 +725,12 @@ err_t pq_parse_selector(struct str text, struct arena *a, struct pq_ast *ast)
         name = p.tok.text;
         TRY(next(&p));
     }
-    if (p.tok.kind != TK_LBRACE && !name.n) return unexpected(&p, "series selector", "identifier or \"{\"");
+    if (p.tok.kind != TK_LBRACE && !name.n) return unexpected(&p, NULL, NULL);
     TRY(parse_selector(&p, name, 0, &ast->root));
-    if (p.tok.kind != TK_EOF) return unexpected(&p, "series selector", NULL);
+    if (p.tok.kind != TK_EOF) return unexpected(&p, NULL, NULL);
     TRY(pq_check(ast, ast->root));
-    return compile(ast, ast->root, false);
+    TRY(compile(ast, ast->root, true));
+    return takes_empty(ast->root->sel) ? err_set(ERR_INVALID, "match[] must contain at least one non-empty matcher") : OK;
 }
 
 void pq_ast_deinit(struct pq_ast *ast)
@@ -741,14 +753,7 @@ static err_t compile_selector(struct pq_ast *ast, struct pq_node *n, bool may_be
         }
         ast->regexes[ast->nregexes++] = m->re;
     }
-    bool empty = true; /* does everything match the empty string? */
-    for (uint32_t i = 0; i < n->sel->nm; i++) {
-        const struct matcher *m = &n->sel->m[i];
-        bool hit = m->re ? regex_match(m->re, STR_NONE) : m->value.n == 0;
-        if (m->op == MATCH_NE || m->op == MATCH_NRE) hit = !hit;
-        empty = empty && hit;
-    }
-    if (empty && !may_be_empty)
+    if (!may_be_empty && takes_empty(n->sel))
         return pq_fail_at(ast->text, n->start, "vector selector must contain at least one non-empty matcher");
     return OK;
 }

@@ -15,6 +15,7 @@ err_t prom_begin(struct prom_run *r, struct http_request *rq)
     err_t e = prom_duration(rq, "timeout", ctx->timeout_ns / NS_PER_MS, &timeout_ms);
     int64_t timeout_ns = e ? 0 : MIN(timeout_ms, ctx->timeout_ns / NS_PER_MS) * NS_PER_MS;
     query_begin(&r->q, &r->budget, &r->arena, ctx->budget, ctx->query_bytes_max, timeout_ns);
+    if (e == OK && timeout_ns <= 0) return err_set(ERR_TIMEOUT, "a timeout of 0");
     return e;
 }
 
@@ -39,7 +40,7 @@ void prom_done(struct prom_run *r)
         json_keyz(&r->j, "warnings");
         json_arr(&r->j);
         if (lost.n) json_str(&r->j, lost);
-        if (r->cut) json_z(&r->j, "results truncated due to limit");
+        if (r->cut) json_z(&r->j, PROM_CUT);
         json_arr_end(&r->j);
     }
     json_obj_end(&r->j);
@@ -61,7 +62,14 @@ void prometheus_on_error(const struct http_request *rq, int status, err_t code, 
                          struct http_response *rs)
 {
     struct json_out j;
-    (void)rq;
+    /* Outside of /api/v1 an error is a line of text. */
+    if (rq && str_is(rq->path, "/federate")) {
+        rs->content_type = "text/plain; charset=utf-8";
+        rs->status = status;
+        buf_clear(&rs->body);
+        buf_printf(&rs->body, "%s\n", detail);
+        return;
+    }
     rs->status = code == ERR_TIMEOUT ? 503 : code == ERR_LIMIT ? 422 : status;
     rs->content_type = "application/json";
     buf_clear(&rs->body);
@@ -91,33 +99,39 @@ err_t prom_bad_param(const char *name)
     return err_set(ERR_INVALID, "invalid parameter \"%s\": %.400s", name, why);
 }
 
-static err_t seconds_ms(double s, int64_t *ms)
+/* Whole nanoseconds, of which whole milliseconds: what is less is cut off, where times are rounded. False: more than there are. */
+static bool seconds_ms(double s, int64_t *ms)
 {
-    if (!(fabs(s) < 4e15)) return err_set(ERR_INVALID, "time is out of range");
-    *ms = (int64_t)llround(s * 1000);
-    return OK;
+    double ns = s * NS_PER_S;
+    if (!(fabs(ns) < 0x1p63)) return false;
+    *ms = (int64_t)ns / NS_PER_MS;
+    return true;
+}
+
+static bool time_ms(struct str v, int64_t *ms)
+{
+    double s;
+    int64_t ns;
+    /* Prometheus' own bounds, as its client libraries send them for "all time". */
+    static const char *const bounds[] = { "-292273086-05-16T16:47:06Z", "292277025-08-18T07:12:54.999999999Z" };
+    if (str_is(v, bounds[0])) return *ms = PROM_TIME_MIN, true;
+    if (str_is(v, bounds[1])) return *ms = PROM_TIME_MAX, true;
+    if (str_to_f64(v, &s) && isfinite(s)) {
+        *ms = llround(fmax(fmin(s * 1000, (double)PROM_TIME_MAX), (double)PROM_TIME_MIN));
+        return true;
+    }
+    if (!datetime_parse(v, &ns)) return false;
+    *ms = ns >= 0 ? ns / NS_PER_MS : -((-ns) / NS_PER_MS);
+    return true;
 }
 
 err_t prom_time(struct http_request *rq, const char *name, int64_t def_ms, int64_t *ms)
 {
     struct str v;
-    double s;
-    int64_t ns;
     *ms = def_ms;
-    /* Prometheus' own bounds, as its client libraries send them for "all time". */
-    static const char *const bounds[] = { "-292273086-05-16T16:47:06Z", "292277025-08-18T07:12:54.999999999Z" };
-    if (!prom_param(rq, name, &v)) return OK;
-    if (str_is(v, bounds[0])) return *ms = PROM_TIME_MIN, OK;
-    if (str_is(v, bounds[1])) return *ms = PROM_TIME_MAX, OK;
-    if (str_to_f64(v, &s) && isfinite(s)) {
-        *ms = llround(fmax(fmin(s * 1000, (double)PROM_TIME_MAX), (double)PROM_TIME_MIN));
-        return OK;
-    } else if (datetime_parse(v, &ns)) {
-        *ms = ns >= 0 ? ns / NS_PER_MS : -((-ns) / NS_PER_MS);
-        return OK;
-    }
-    return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"" STR_FMT "\" to a valid timestamp", name,
-                   (int)MIN(v.n, 100), v.p);
+    if (!prom_param(rq, name, &v) || time_ms(v, ms)) return OK;
+    return err_set(ERR_INVALID, "invalid parameter \"%s\": Invalid time value for '%s': cannot parse \"" STR_FMT "\" to a valid timestamp", name,
+                   name, (int)MIN(v.n, 100), v.p);
 }
 
 err_t prom_duration(struct http_request *rq, const char *name, int64_t def_ms, int64_t *ms)
@@ -126,22 +140,23 @@ err_t prom_duration(struct http_request *rq, const char *name, int64_t def_ms, i
     double s;
     *ms = def_ms;
     if (!prom_param(rq, name, &v)) return OK;
-    if (str_to_f64(v, &s)) {
-        if (seconds_ms(s, ms) == OK) return OK;
-    } else if (pq_duration_ms(v, ms)) {
-        return OK;
-    }
-    return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"" STR_FMT "\" to a valid duration", name,
-                   (int)MIN(v.n, 100), v.p);
+    bool number = str_to_f64(v, &s);
+    if (number ? seconds_ms(s, ms) : pq_duration_ms(v, ms)) return OK;
+    return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"" STR_FMT "\" to a valid duration%s", name,
+                   (int)MIN(v.n, 100), v.p, number && !isnan(s) ? ". It overflows int64" : "");
 }
 
 err_t prom_limit(struct http_request *rq, const char *name, uint64_t *n)
 {
     struct str v;
+    int64_t i;
     *n = 0;
-    if (!prom_param(rq, name, &v) || str_to_u64(v, n)) return OK;
-    return err_set(ERR_INVALID, "invalid parameter \"%s\": \"" STR_FMT "\" is no number of at least 0", name,
-                   (int)MIN(v.n, 100), v.p);
+    if (!prom_param(rq, name, &v)) return OK;
+    if (!str_to_i64(v, &i))
+        return err_set(ERR_INVALID, "invalid parameter \"%s\": strconv.Atoi: parsing \"" STR_FMT "\": invalid syntax", name, (int)MIN(v.n, 100), v.p);
+    if (i < 0) return err_set(ERR_INVALID, "invalid parameter \"%s\": limit must be non-negative", name);
+    *n = (uint64_t)i;
+    return OK;
 }
 
 static int64_t now_ms(void) { return rt_wall().ns / NS_PER_MS; }
@@ -169,6 +184,15 @@ static void put_stats(struct prom_run *r, const struct pq_result *res)
     json_obj_end(j);
 }
 
+/* 0 and less: the default. */
+static err_t lookback(struct http_request *rq, int64_t *ms)
+{
+    struct str v;
+    if (prom_duration(rq, "lookback_delta", 0, ms) == OK) return *ms = MAX(*ms, 0), OK;
+    (void)prom_param(rq, "lookback_delta", &v);
+    return err_set(ERR_INVALID, "error parsing lookback delta duration: cannot parse \"" STR_FMT "\" to a valid duration", (int)MIN(v.n, 100), v.p);
+}
+
 static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_response *rs, struct pq_query *q)
 {
     struct pq_ast ast = { 0 };
@@ -178,7 +202,7 @@ static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_
     err_t e;
     bool cut;
     TRY(prom_limit(rq, "limit", &limit));
-    TRY(prom_duration(rq, "lookback_delta", 0, &q->lookback_ms));
+    TRY(lookback(rq, &q->lookback_ms));
     q->samples_max = r->ctx->samples_max;
     e = pq_run(q, &r->q, &r->arena, &ast, &res);
     if (e == ERR_INVALID) {
@@ -195,8 +219,7 @@ static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_
         put_stats(r, &res);
         json_obj_end(&r->j);
     }
-    if (cut) pq_note(&res.notes, PQ_WARN, UINT32_MAX, "results truncated due to limit");
-    prom_json_notes(&r->j, &res, query_lost_text(&r->q), &r->arena);
+    prom_json_notes(&r->j, &res, query_lost_text(&r->q), cut, &r->arena);
     r->noted = true;
     prom_done(r);
     e = buf_check(&rs->body);
@@ -223,23 +246,34 @@ out:
     return e;
 }
 
+static err_t needed_time(struct http_request *rq, const char *name, int64_t *ms)
+{
+    struct str v = STR_NONE;
+    if (prom_param(rq, name, &v) && time_ms(v, ms)) return OK;
+    return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"" STR_FMT "\" to a valid timestamp", name, (int)MIN(v.n, 100), v.p);
+}
+
+/* Of the step as it was given: rounded to milliseconds it may be a little more than that many. */
+static bool too_many_points(struct str step, const struct pq_query *q)
+{
+    double s;
+    double ns = str_to_f64(step, &s) ? trunc(s * NS_PER_S) : (double)q->step_ms * NS_PER_MS;
+    return (double)(q->end_ms - q->start_ms) * NS_PER_MS / ns >= PQ_STEPS_MAX + 1;
+}
+
 static err_t range_params(struct http_request *rq, struct pq_query *q)
 {
     struct str v;
-    static const char *const needed[] = { "start", "end", "step" };
-    for (size_t i = 0; i < ARRAY_LEN(needed); i++)
-        if (!prom_param(rq, needed[i], &v))
-            return err_set(ERR_INVALID, "invalid parameter \"%s\": cannot parse \"\" to a valid %s", needed[i],
-                           i == 2 ? "duration" : "timestamp");
-    TRY(prom_time(rq, "start", 0, &q->start_ms));
-    TRY(prom_time(rq, "end", 0, &q->end_ms));
+    TRY(needed_time(rq, "start", &q->start_ms));
+    TRY(needed_time(rq, "end", &q->end_ms));
     if (q->end_ms < q->start_ms)
         return err_set(ERR_INVALID, "invalid parameter \"end\": end timestamp must not be before start time");
+    if (!prom_param(rq, "step", &v)) return err_set(ERR_INVALID, "invalid parameter \"step\": cannot parse \"\" to a valid duration");
     TRY(prom_duration(rq, "step", 0, &q->step_ms));
     if (q->step_ms <= 0)
         return err_set(ERR_INVALID, "invalid parameter \"step\": zero or negative query resolution step widths are not "
                        "accepted. Try a positive integer");
-    if ((q->end_ms - q->start_ms) / q->step_ms > PQ_STEPS_MAX)
+    if (too_many_points(v, q))
         return err_set(ERR_INVALID, "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the "
                        "query resolution (?step=XX)");
     return OK;
@@ -291,5 +325,7 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET, "/version", prom_version),
     ROUTE(HTTP_GET, "/-/healthy", prom_healthy),
     ROUTE(HTTP_GET, "/-/ready", prom_ready),
+    ROUTE(HTTP_POST | HTTP_PUT, "/-/reload", prom_lifecycle),
+    ROUTE(HTTP_POST | HTTP_PUT, "/-/quit", prom_lifecycle),
 };
 const uint32_t prometheus_nroutes = ARRAY_LEN(prometheus_routes);

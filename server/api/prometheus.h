@@ -6,6 +6,7 @@
 #include "base/net/http_server.h"
 #include "storage/store.h"
 
+struct config;
 struct delete_tasks;
 struct prom_ctx { /* the `user` of the routes */
     struct store *store;
@@ -17,7 +18,7 @@ struct prom_ctx { /* the `user` of the routes */
     int64_t started_ms;      /* unix; for /status/runtimeinfo */
     bool deletes;            /* may requests delete? */
     struct delete_tasks *tasks; /* of the exemplars of deleted series */
-    struct str config;       /* text for /status/config; may be empty */
+    const struct config *config; /* for /status */
 };
 extern const struct http_route prometheus_routes[];
 extern const uint32_t prometheus_nroutes;

@@ -198,14 +198,15 @@ err_t prom_exemplars(struct http_request *rq, struct http_response *rs)
         goto out;
     }
     (void)http_param(rq, "query", 0, &text);
-    if (pq_parse(text, &r.arena, &ast) != OK) {
-        e = prom_bad_param("query");
+    TRY_OUT(e, pq_parse(text, &r.arena, &ast));
+    selectors_of(ast.root, p);
+    if (!p->n) {
+        rs->status = 204;
         goto out;
     }
-    selectors_of(ast.root, p);
     p->tmin = prom_ns(start);
     p->tmax = prom_ns(end);
-    if (p->n) TRY_OUT(e, scatter_run(&r.q, &PROM_EXEMPLARS_KIND, p, &sc));
+    TRY_OUT(e, scatter_run(&r.q, &PROM_EXEMPLARS_KIND, p, &sc));
     uint32_t n = 0;
     for (unsigned i = 0; i < sc.n; i++) n += ((struct prom_exemplars_part *)sc.partials[i])->n;
     struct prom_exemplar *all = ARENA_RAW(&r.arena, struct prom_exemplar, n + 1);

@@ -220,7 +220,7 @@ static err_t ranges_of(struct http_request *rq, struct arena *a, struct pq_ast *
         if (p->n == PROM_RANGES_MAX) return err_set(ERR_INVALID, "more than %d match[] parameters", PROM_RANGES_MAX);
         struct pq_ast *ast = &asts[p->n];
         struct prom_range *x = &p->v[p->n++];
-        if (pq_parse_selector(text, a, ast) != OK) return prom_bad_param("match[]");
+        TRY(pq_parse_selector(text, a, ast));
         *x = (struct prom_range){ { ast->root->sel->m, ast->root->sel->nm }, now - PQ_LOOKBACK_MS + 1, now };
     }
     return OK;

@@ -217,16 +217,17 @@ err_t prom_json_result(struct json_out *j, const struct pq_result *r, bool insta
     return OK;
 }
 
-void prom_json_notes(struct json_out *j, const struct pq_result *r, struct str lost, struct arena *scratch)
+void prom_json_notes(struct json_out *j, const struct pq_result *r, struct str lost, bool cut, struct arena *scratch)
 {
     enum { SHOWN_MAX = 10 };
     for (int kind = PQ_WARN; kind <= PQ_INFO; kind++) {
         uint32_t n = 0;
-        bool open = kind == PQ_WARN && lost.n;
+        bool open = kind == PQ_WARN && (lost.n || cut);
         if (open) {
             json_keyz(j, "warnings");
             json_arr(j);
-            json_str(j, lost);
+            if (lost.n) json_str(j, lost);
+            if (cut) json_z(j, PROM_CUT);
         }
         for (uint32_t i = 0; i < r->notes.n; i++) {
             if ((int)r->notes.notes[i].kind != kind) continue;

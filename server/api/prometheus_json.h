@@ -10,7 +10,8 @@ void prom_json_labels(struct json_out *j, const struct labels *l);
 MUST_CHECK err_t prom_json_result(struct json_out *j, const struct pq_result *r, bool instant, uint64_t limit,
                                   bool *cut, struct arena *scratch) MAY_YIELD;
 /* "warnings":[...],"infos":[...] when there are any; at most 10 of each and a line that counts the rest. */
-/* `lost` (may be empty) stands before the query's own warnings. */
-void prom_json_notes(struct json_out *j, const struct pq_result *r, struct str lost, struct arena *scratch);
+/* `lost` (may be empty) and PROM_CUT stand before the query's own warnings. */
+#define PROM_CUT "results truncated due to limit"
+void prom_json_notes(struct json_out *j, const struct pq_result *r, struct str lost, bool cut, struct arena *scratch);
 
 #endif

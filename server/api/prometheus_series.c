@@ -47,11 +47,9 @@ static err_t selection_read(struct http_request *rq, struct arena *a, struct sel
     s->n = 0;
     TRY(prom_time(rq, "start", PROM_TIME_MIN, &s->tmin));
     TRY(prom_time(rq, "end", PROM_TIME_MAX, &s->tmax));
-    if (s->tmax < s->tmin) return err_set(ERR_INVALID, "end timestamp must not be before start time");
     while (http_param(rq, "match[]", s->n, &m)) {
         if (s->n == PROM_MATCH_MAX) return err_set(ERR_INVALID, "more than %d match[] parameters", PROM_MATCH_MAX);
-        err_t e = pq_parse_selector(m, a, &s->asts[s->n++]);
-        if (e != OK) return prom_bad_param("match[]");
+        TRY(pq_parse_selector(m, a, &s->asts[s->n++]));
     }
     return OK;
 }
@@ -121,6 +119,7 @@ static err_t gather(struct prom_run *r, const struct selection *sel, enum prom_w
     struct scatter sc;
     struct pq_rowset rows;
     err_t e = OK;
+    if (sel->tmax < sel->tmin) return OK;
     p->want = want;
     p->name = name;
     p->tmin = sel->tmin;
@@ -246,7 +245,9 @@ err_t prom_series(struct http_request *rq, struct http_response *rs)
     TRY_OUT(e, prom_begin(&r, rq));
     sel = ARENA_NEW(&r.arena, struct selection);
     TRY_OUT(e, prom_limit(rq, "limit", &limit));
-    TRY_OUT(e, selection_read(rq, &r.arena, sel));
+    e = selection_read(rq, &r.arena, sel);
+    if (e == ERR_INVALID && sel->n) e = prom_bad_param("match[]");
+    if (e != OK) goto out;
     if (sel->n == 0) {
         e = err_set(ERR_INVALID, "no match[] parameter provided");
         goto out;
@@ -269,6 +270,7 @@ out:
 }
 
 /* -- cardinality ---------------------------------------------------------------------------------------- */
+enum { TSDB_LIMIT = 10, TSDB_LIMIT_MAX = 10000 };
 struct counted { struct str name; uint64_t n; };
 static int counted_cmp(const void *a, const void *b)
 {
@@ -295,6 +297,16 @@ static void put_top(struct json_out *j, struct arena *a, const char *key, const 
     json_arr_end(j);
 }
 
+static err_t tsdb_limit(struct http_request *rq, uint64_t *limit)
+{
+    struct str v;
+    *limit = TSDB_LIMIT;
+    if (!prom_param(rq, "limit", &v)) return OK;
+    if (!str_to_u64(v, limit) || *limit == 0) return err_set(ERR_INVALID, "limit must be a positive number");
+    if (*limit > TSDB_LIMIT_MAX) return err_set(ERR_INVALID, "limit must not exceed %d", TSDB_LIMIT_MAX);
+    return OK;
+}
+
 err_t prom_tsdb(struct http_request *rq, struct http_response *rs)
 {
     struct prom_run r;
@@ -305,12 +317,7 @@ err_t prom_tsdb(struct http_request *rq, struct http_response *rs)
     err_t e;
     for (size_t i = 0; i < ARRAY_LEN(sets); i++) htab_init(&sets[i]->index, NULL);
     TRY_OUT(e, prom_begin(&r, rq));
-    TRY_OUT(e, prom_limit(rq, "limit", &limit));
-    if (limit > 10000) {
-        e = err_set(ERR_INVALID, "invalid parameter \"limit\": at most 10000");
-        goto out;
-    }
-    if (limit == 0) limit = 10;
+    TRY_OUT(e, tsdb_limit(rq, &limit));
     struct selection *sel = ARENA_NEW(&r.arena, struct selection);
     sel->tmin = PROM_TIME_MIN;
     sel->tmax = PROM_TIME_MAX;
@@ -382,9 +389,9 @@ static int meta_cmp(const void *a, const void *b)
     return c ? c : str_cmp(x->unit, y->unit);
 }
 
-static void put_metadata(struct json_out *j, const struct metric_meta *m, uint32_t n, uint64_t limit, uint64_t per)
+static void put_metadata(struct json_out *j, const struct metric_meta *m, uint32_t n, int64_t limit, int64_t per)
 {
-    uint64_t families = 0, in_family = 0;
+    int64_t families = 0, in_family = 0;
     bool open = false;
     json_obj(j);
     for (uint32_t i = 0; i < n; i++) {
@@ -392,7 +399,7 @@ static void put_metadata(struct json_out *j, const struct metric_meta *m, uint32
         if (!same) {
             if (open) json_arr_end(j);
             open = false;
-            if (limit && families == limit) break;
+            if (limit >= 0 && families == limit) break;
             families++;
             in_family = 0;
             json_key(j, m[i].family);
@@ -400,7 +407,7 @@ static void put_metadata(struct json_out *j, const struct metric_meta *m, uint32
             open = true;
         }
         if (same && meta_cmp(&m[i], &m[i - 1]) == 0) continue;
-        if (per && in_family++ >= per) continue;
+        if (per > 0 && in_family++ >= per) continue;
         json_obj(j);
         json_keyz(j, "type");
         json_str(j, m[i].type.n ? m[i].type : STR("unknown"));
@@ -414,16 +421,25 @@ static void put_metadata(struct json_out *j, const struct metric_meta *m, uint32
     json_obj_end(j);
 }
 
+/* Less than 0: none. */
+static err_t any_number(struct http_request *rq, const char *name, int64_t *n)
+{
+    struct str v;
+    *n = -1;
+    if (!prom_param(rq, name, &v) || str_to_i64(v, n)) return OK;
+    return err_set(ERR_INVALID, "%s must be a number", name);
+}
+
 err_t prom_metadata(struct http_request *rq, struct http_response *rs)
 {
     struct prom_run r;
     struct scatter sc;
     struct str family = STR_NONE;
-    uint64_t limit, per;
+    int64_t limit, per;
     err_t e;
     TRY_OUT(e, prom_begin(&r, rq));
-    TRY_OUT(e, prom_limit(rq, "limit", &limit));
-    TRY_OUT(e, prom_limit(rq, "limit_per_metric", &per));
+    TRY_OUT(e, any_number(rq, "limit", &limit));
+    TRY_OUT(e, any_number(rq, "limit_per_metric", &per));
     (void)prom_param(rq, "metric", &family);
     TRY_OUT(e, scatter_run(&r.q, &PROM_META_KIND, &family, &sc));
     uint32_t n = 0;

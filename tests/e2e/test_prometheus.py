@@ -1,15 +1,13 @@
-"""A real Prometheus as remote-write client, promtool, and what Grafana's Prometheus source sends."""
+"""A real Prometheus as remote-write client, and promtool."""
 import http.server
 import json
 import shutil
 import subprocess
 import threading
 import time
-import urllib.parse
 
 import pytest
 
-import otlp
 from node import Node, eventually
 from promserver import PromServer
 
@@ -109,107 +107,6 @@ def ok(answer):
     assert answer.status == 200 and answer.json["status"] == "success", answer
     assert answer.headers["content-type"].startswith("application/json")
     return answer.json["data"]
-
-
-def form(node, path, params, **kw):
-    """As Grafana sends a query: POST, form-encoded."""
-    return node.post("prom", path, urllib.parse.urlencode(params, doseq=True), "application/x-www-form-urlencoded", **kw)
-
-
-def push(node, name="http_requests_seconds"):
-    rq = otlp.gauge("shop", name, {1: 0.5, 2: 1.5})
-    assert node.post("otlp", "/v1/metrics", rq.SerializeToString(), otlp.PROTO).status == 200
-
-
-def test_grafana_health_and_probes(node):
-    # "Save & test", on an empty server: 1+1 at time 4, then the build without `features`.
-    data = ok(form(node, "/api/v1/query", {"query": "1+1", "time": "4"}))
-    assert data == {"resultType": "scalar", "result": [4, "2"]}
-    build = ok(node.get("prom", "/api/v1/status/buildinfo"))
-    assert "features" not in build and int(build["version"].split(".")[0]) >= 3
-    # Start-up probe: milliseconds where seconds are meant (the year 55,000 and more).
-    now = int(time.time() * 1000)
-    probe = {"query": "test", "start": str(now - 3600_000), "end": str(now)}
-    assert ok(form(node, "/api/v1/query_exemplars", probe)) == []
-    assert ok(node.get("prom", "/api/v1/query_exemplars", params=probe)) == []
-    assert ok(node.get("prom", "/api/v1/rules")) == {"groups": []}
-    assert ok(node.get("prom", "/api/v1/alerts")) == {"alerts": []}
-    assert ok(node.get("prom", "/api/v1/metadata")) == {}
-    assert ok(node.get("prom", "/api/v1/label/__name__/values")) == []
-
-
-def test_grafana_queries(node):
-    push(node)
-    now = time.time()
-    step = 15.5
-    start = (now - 3600) // step * step
-    params = {"query": 'max by (n) (http_requests_seconds{job="shop"})', "start": f"{start:.3f}", "end": f"{now + 1:.3f}", "step": str(step)}
-    assert ok(form(node, "/api/v1/query_range", params))["resultType"] == "matrix"
-    last = {**params, "start": f"{now:.3f}", "end": f"{now + 60:.3f}"}
-    got = ok(form(node, "/api/v1/query_range", last))["result"]
-    assert [r["metric"] for r in got] == [{"n": "1"}, {"n": "2"}] and len(got[0]["values"]) >= 3
-    instant = ok(form(node, "/api/v1/query", {"query": "http_requests_seconds", "time": f"{now + 1:.3f}"}))
-    assert instant["resultType"] == "vector" and sorted(r["value"][1] for r in instant["result"]) == ["0.5", "1.5"]
-    # The query in the URL and the form: both are read.
-    a = node.post("prom", "/api/v1/query?query=1", "time=10", "application/x-www-form-urlencoded")
-    assert ok(a) == {"resultType": "scalar", "result": [10, "1"]}
-    for bad, status in (({"query": "sum(", "time": "4"}, 400), ({"query": "1", "time": "yesterday"}, 400), ({"query": ""}, 400)):
-        a = form(node, "/api/v1/query", bad)
-        assert a.status == status and a.json["status"] == "error" and a.json["errorType"] == "bad_data" and a.json["error"], a
-    for when in ("-1e300", "1e300", "9223372036854775.807", "-292273086-05-16T16:47:06Z"):
-        assert ok(form(node, "/api/v1/query", {"query": "sum(http_requests_seconds) + rate(http_requests_seconds[5m] offset 1y)",
-                                               "time": when}))["result"] == [], when
-    a = form(node, "/api/v1/query_range", {**params, "start": "-1e300", "end": "1e300", "step": "1e9"})
-    assert a.status == 400 and "11,000" in a.json["error"]
-    a = form(node, "/api/v1/query_range", {**params, "step": "0.1"})
-    assert a.status == 400 and "11,000" in a.json["error"]
-
-
-def test_grafana_browses(node):
-    push(node)
-    push(node, "http.other.name")
-    end = int(time.time()) + 60
-    window = {"start": str(end - 3600), "end": str(end)}
-    names = ["http_other_name", "http_requests_seconds"]
-    for params in ({}, {"limit": 40000}, {"limit": 40000, "match[]": '{job="shop"}'}, {"match[]": ['{__name__=~"http.*"}']}):
-        assert ok(node.get("prom", "/api/v1/label/__name__/values", params={**window, **params})) == names, params
-    assert ok(node.get("prom", "/api/v1/label/n/values", params={**window, "limit": 40000, "match[]": '{__name__!=""}'})) == ["1", "2"]
-    assert ok(node.get("prom", "/api/v1/label/n/values", params={**window, "match[]": 'http_other_name{n="2"}'})) == ["2"]
-    assert ok(node.get("prom", "/api/v1/label/U__http_2e_x/values", params=window)) == []
-    a = node.get("prom", "/api/v1/label/n/values", params={**window, "limit": 1})
-    assert a.json["data"] == ["1"] and a.json["warnings"]
-    for call in (lambda p: node.get("prom", "/api/v1/labels", params=p), lambda p: form(node, "/api/v1/labels", p)):
-        assert ok(call(window)) == ["__name__", "job", "n"]
-        assert ok(call({**window, "limit": 40000, "match[]": ["http_other_name", "nothing"]})) == ["__name__", "job", "n"]
-        assert ok(call({**window, "match[]": "nothing"})) == []
-    for call in (lambda p: node.get("prom", "/api/v1/series", params=p), lambda p: form(node, "/api/v1/series", p)):
-        got = ok(call({**window, "match[]": '{__name__!=""}', "limit": 40000}))
-        assert len(got) == 4 and {"__name__": "http_other_name", "job": "shop", "n": "1"} in got
-        assert len(ok(call({**window, "match[]": ['http_other_name{n="1"}', "http_requests_seconds"]}))) == 3
-        for start, end_ in (("-292273086-05-16T16:47:06Z", "292277025-08-18T07:12:54.999999999Z"),  # all time, as Go clients spell it
-                            ("-9223372036854775.808", "9223372036854775.807"), ("0", "1e300")):
-            assert len(ok(call({"match[]": '{__name__!=""}', "start": start, "end": end_}))) == 4, start
-        a = call(window)
-        assert a.status == 400 and a.json["errorType"] == "bad_data"
-    meta = ok(node.get("prom", "/api/v1/metadata", params={"limit": 40000}))
-    assert sorted(meta) == names and meta["http_other_name"][0]["type"] == "gauge"
-
-
-def test_exemplars_lead_to_traces(node):
-    rq = otlp.gauge("shop", "x", {})
-    m = rq.resource_metrics[0].scope_metrics[0].metrics.add(name="latency", unit="s")
-    m.histogram.aggregation_temporality = 2
-    now = time.time_ns()
-    p = m.histogram.data_points.add(start_time_unix_nano=now - 10**9, time_unix_nano=now, count=2, sum=0.7,
-                                    explicit_bounds=[0.1, 0.5], bucket_counts=[0, 1, 1])
-    p.exemplars.add(time_unix_nano=now, as_double=0.6, trace_id=b"\x0a" * 16, span_id=b"\x0b" * 8)
-    assert node.post("otlp", "/v1/metrics", rq.SerializeToString(), otlp.PROTO).status == 200
-    window = {"start": now / 1e9 - 60, "end": now / 1e9 + 60}
-    got = ok(form(node, "/api/v1/query_exemplars", {
-        "query": "histogram_quantile(0.95, sum(rate(latency_seconds_bucket[5m])) by (le))", **window}))
-    assert len(got) == 1 and got[0]["seriesLabels"]["__name__"] == "latency_seconds_bucket"
-    e = got[0]["exemplars"][0]
-    assert e["labels"]["trace_id"] == "0a" * 16 and e["value"] == "0.6" and abs(e["timestamp"] - now / 1e9) < 0.01
 
 
 def test_series_arrive(pair):
