@@ -223,6 +223,7 @@ static err_t core_stop(void *arg)
     free(cc->peers);
     scope_deinit(&cc->sends);
     map_put(cc->map);
+    earlier_drop(&cc->earlier);
     c->core[rt_core()] = NULL;
     free(cc);
     return OK;
@@ -248,6 +249,7 @@ static void on_all(struct cluster *c, rt_call_fn *fn, void *arg)
 struct install {
     struct cluster *c;
     struct map *map;
+    struct earlier earlier;
 };
 
 static err_t install_here(void *arg)
@@ -257,6 +259,7 @@ static err_t install_here(void *arg)
     struct map *old = cc->map;
     cc->map = map_get(i->map);
     map_put(old);
+    earlier_copy(&cc->earlier, &i->earlier);
     peers_follow(cc);
     return OK;
 }
@@ -321,7 +324,11 @@ static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
     *next = unheard_live && heard_by.ns < i.map->next.ns ? heard_by : i.map->next;
     for (uint32_t k = 0; k < i.map->n; k++)
         if (i.map->v[k].id.u != c->self.u && i.map->v[k].state == MEMBER_ALIVE) c->met = true;
+    earlier_note(c, core_here(c)->map, i.map);
+    earlier_copy(&i.earlier, &c->earlier);
     on_all(c, install_here, &i);
+    earlier_drop(&i.earlier);
+    earlier_save(c, i.map);
     metric_set(M_CLUSTER_MEMBERS, i.map->n);
     map_put(i.map);
     return OK;
@@ -390,6 +397,7 @@ static void membership_fiber(void *arg)
         members_put(all);
         if (c->repair) repair_now(c->repair);
         docs_now(c->docs);
+        event_signal(&c->earlier_due);
         if (event_wait_until(&c->changed, next) == ERR_CANCELED) return;
     }
 }
@@ -398,6 +406,8 @@ static void membership_fiber(void *arg)
 static void own_handlers(struct cluster *c)
 {
     c->o.handlers[METHOD_PUT] = (struct cluster_handler){ replicate_on_put, c };
+    c->o.handlers[METHOD_KNOWN] = (struct cluster_handler){ earlier_on_known, c };
+    c->o.handlers[METHOD_EARLIER] = (struct cluster_handler){ earlier_on_earlier, c };
     c->o.handlers[METHOD_COVER] = (struct cluster_handler){ reach_on_cover, c };
     c->o.handlers[METHOD_PULL] = (struct cluster_handler){ reach_on_pull, c };
     c->o.handlers[METHOD_DOC_WRITE] = (struct cluster_handler){ docs_on_write, c };
@@ -455,6 +465,7 @@ static err_t start(struct cluster *c)
     TRY(deletions_open(c, &c->deletions));
     TRY(call_all(c, core_start, c));
     TRY(join(c));
+    TRY(earlier_load(c));
     mono_ns next;
     struct members *all;
     err_t e = new_map(c, &next, &all);
@@ -466,6 +477,7 @@ static err_t start(struct cluster *c)
     TRY(deletions_start(c->deletions, &c->scope));
     TRY(handoff_start(c, &c->scope, &c->handoff));
     TRY(condition_start(c, &c->scope));
+    TRY(earlier_start(c, &c->scope));
     return repair_start(c, &c->scope, &c->repair);
 }
 
@@ -494,6 +506,7 @@ err_t cluster_open(const struct cluster_opts *o, struct cluster **out)
     ASSERT(c->forgotten != NULL);
     budget_init(&c->memory, "cluster.memory", NULL, o->memory, ERR_OVERLOAD);
     event_init(&c->changed);
+    event_init(&c->earlier_due);
     scope_init(&c->scope, NULL);
     own_handlers(c);
     err_t e = start(c);
@@ -524,6 +537,7 @@ void cluster_close(struct cluster *c)
     handoff_free(c->handoff);
     vouches_free(c->vouches);
     agreed_free(c->agreed);
+    earlier_drop(&c->earlier);
     members_put(c->members);
     tenants_deinit(&c->tenants);
     free(c->known);

@@ -29,9 +29,11 @@ enum cluster_method {
     METHOD_STREAM_LIST = 9, /* handoff.h */
     METHOD_STREAM_READ = 10, /* handoff.h */
     METHOD_DELETIONS = 11,   /* deletions.h */
+    METHOD_KNOWN = 12,       /* earlier.h */
+    METHOD_EARLIER = 13,     /* earlier.h */
     METHODS = 24,
 };
-#define METHODS_TWICE (1u << METHOD_PUT | 1u << METHOD_COVER | 1u << METHOD_PULL | 1u << METHOD_FRAGMENT | 1u << METHOD_DELETIONS)
+#define METHODS_TWICE (1u << METHOD_PUT | 1u << METHOD_COVER | 1u << METHOD_PULL | 1u << METHOD_FRAGMENT | 1u << METHOD_DELETIONS | 1u << METHOD_KNOWN)
 struct cluster_handler {
     rpc_handler *fn;
     void *ctx;

@@ -5,6 +5,7 @@
 #include "cluster/cluster.h"
 #include "cluster/agreed.h"
 #include "cluster/drain.h"
+#include "cluster/earlier.h"
 #include "cluster/heirs.h"
 #include "cluster/lane.h"
 #include "cluster/swim_io.h"
@@ -32,6 +33,7 @@ struct peer { /* another node, of one core */
 struct cluster_core { /* one core's part; touched by it alone */
     struct cluster *c;
     struct map *map;
+    struct earlier earlier;
     struct rpc_server *server;
     struct peer **peers; /* ascending id */
     uint32_t npeers, peers_cap;
@@ -49,6 +51,7 @@ struct cluster {
     struct map_opts map_opts;
     _Atomic bool met;           /* another member was alive at some time */
     _Atomic bool told;          /* which streams there are (reach.h) */
+    _Atomic bool earlier_told;  /* by what maps others went, of all that live (earlier.h) */
     _Atomic uint32_t gathering; /* lanes, of all cores, in which requests wait for company */
     struct heirs_opts heirs;
     struct vouches *vouches;
@@ -62,7 +65,9 @@ struct cluster {
     struct member *known;       /* [nknown]: of our earlier life */
     uint32_t nknown;
     mono_ns started;
-    struct event changed;
+    struct event changed, earlier_due;
+    struct earlier earlier;     /* what the cores have copies of */
+    uint64_t earlier_saved;     /* placed_on of the map that was in force when it was written down */
     struct scope scope;         /* of the fibers below */
     bool closing;
     struct repair *repair;      /* repair.c */

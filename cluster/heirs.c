@@ -29,10 +29,11 @@ static bool zone_is_new(const uint64_t *zones, uint32_t n, uint64_t zone)
     return true;
 }
 
-/* The first of the order in new zones, then of the others; is `id` among them? */
-static bool among_first(const struct map *m, const node_id *order, uint32_t n, uint64_t *zones, uint32_t nzones, uint32_t wanted, node_id id)
+/* The first of the order in new zones, then of the others. */
+static uint32_t take_first(const struct map *m, const node_id *order, uint32_t n, uint64_t *zones, uint32_t nzones, uint32_t wanted, node_id *out)
 {
-    bool *taken = calloc((size_t)n + 1, sizeof *taken), found = false;
+    bool *taken = calloc((size_t)n + 1, sizeof *taken);
+    uint32_t found = 0;
     ASSERT(taken != NULL);
     for (unsigned any_zone = 0; any_zone < 2; any_zone++)
         for (uint32_t i = 0; i < n && wanted > 0; i++) {
@@ -41,24 +42,23 @@ static bool among_first(const struct map *m, const node_id *order, uint32_t n, u
             taken[i] = true;
             if (nzones < 2 * STREAM_MEMBERS_MAX) zones[nzones++] = zone;
             wanted--;
-            found |= order[i].u == id.u;
+            out[found++] = order[i];
         }
     free(taken);
     return found;
 }
 
-bool heirs_has(const struct map *m, const struct heirs_opts *o, const struct stream *st, node_id id, mono_ns now)
+uint32_t heirs_list(const struct map *m, const struct heirs_opts *o, const struct stream *st, mono_ns now, node_id out[STREAM_MEMBERS_MAX])
 {
     uint64_t zones[2 * STREAM_MEMBERS_MAX];
     uint32_t there = 0, n = 0;
-    if (stream_has(st, id)) return false;
     for (uint32_t i = 0; i < st->n; i++) {
         const struct member *x = map_member(m, st->members[i]);
         if (heirs_gone(m, o, st->members[i], now) || (x && x->meta.weight == 0)) continue;
         zones[there++] = zone_of(m, st->members[i]);
     }
     uint32_t replicas = map_stream_replicas(m, st, o->replicas);
-    if (there >= replicas) return false;
+    if (there >= replicas) return 0;
     struct place_node *nodes = calloc((size_t)m->n + 1, sizeof *nodes);
     node_id *order = calloc((size_t)m->n + 1, sizeof *order);
     ASSERT(nodes != NULL && order != NULL);
@@ -66,10 +66,19 @@ bool heirs_has(const struct map *m, const struct heirs_opts *o, const struct str
         if (member_is_live(&m->v[i]) && m->v[i].meta.weight && !stream_has(st, m->v[i].id))
             nodes[n++] = (struct place_node){ m->v[i].id, 0, m->v[i].meta.weight };
     n = placement_order(nodes, n, st->id, order);
-    bool found = among_first(m, order, n, zones, there, replicas - there, id);
+    n = take_first(m, order, n, zones, there, replicas - there, out);
     free(nodes);
     free(order);
-    return found;
+    return n;
+}
+
+bool heirs_has(const struct map *m, const struct heirs_opts *o, const struct stream *st, node_id id, mono_ns now)
+{
+    node_id heirs[STREAM_MEMBERS_MAX];
+    uint32_t n = stream_has(st, id) ? 0 : heirs_list(m, o, st, now, heirs);
+    for (uint32_t i = 0; i < n; i++)
+        if (heirs[i].u == id.u) return true;
+    return false;
 }
 
 static uint32_t count(member_set s)

@@ -35,6 +35,8 @@ struct heirs_opts {
 };
 
 bool heirs_gone(const struct map *m, const struct heirs_opts *o, node_id id, mono_ns now);
+/* The heirs of the stream; how many. */
+uint32_t heirs_list(const struct map *m, const struct heirs_opts *o, const struct stream *st, mono_ns now, node_id out[STREAM_MEMBERS_MAX]);
 /* Is `id` one of the heirs of the stream? */
 bool heirs_has(const struct map *m, const struct heirs_opts *o, const struct stream *st, node_id id, mono_ns now);
 

@@ -118,9 +118,32 @@ struct stream *map_streams(const struct map *m, uint32_t *n)
     return out;
 }
 
+static uint64_t hash_of(const struct map *m)
+{
+    uint64_t h = m->alone;
+    for (uint32_t i = 0; i < m->ntaking; i++) {
+        const uint64_t v[] = { h, m->taking[i].id.u, m->taking[i].zone, m->taking[i].weight };
+        h = hash64(str_n(v, sizeof v));
+    }
+    return h;
+}
+
+static err_t place_on(const struct map_opts *o, const struct map *was, struct map *m)
+{
+    const struct place_node *nodes = m->taking;
+    uint32_t n = m->ntaking;
+    m->replicas = m->alone ? 1 : o->replicas;
+    m->placed_on = hash_of(m);
+    err_t e = OK;
+    if (n && was && was->placement && was->replicas == m->replicas) e = placement_next(was->placement, nodes, n, &m->placement);
+    else if (n) e = placement_new(nodes, n, o->partitions, m->replicas, &m->placement);
+    if (e == OK && n && o->tenants && !m->alone) e = place_tenants(o, was, nodes, n, m);
+    return e;
+}
+
 static err_t place(const struct map_opts *o, const struct map *was, struct map *m, mono_ns now)
 {
-    struct place_node *nodes = calloc(m->n, sizeof *nodes);
+    struct place_node *nodes = m->taking = calloc((size_t)m->n + 1, sizeof *nodes);
     ASSERT(nodes != NULL);
     uint32_t n = 0;
     for (uint32_t i = 0; i < m->n; i++) {
@@ -130,13 +153,8 @@ static err_t place(const struct map_opts *o, const struct map *was, struct map *
         if (until.ns < m->next.ns) m->next = until;
         if (takes) nodes[n++] = (struct place_node){ m->v[i].id, zone_hash(&m->v[i]), m->v[i].meta.weight };
     }
-    m->replicas = m->alone ? 1 : o->replicas;
-    err_t e = OK;
-    if (n && was && was->placement && was->replicas == m->replicas) e = placement_next(was->placement, nodes, n, &m->placement);
-    else if (n) e = placement_new(nodes, n, o->partitions, m->replicas, &m->placement);
-    if (e == OK && n && o->tenants && !m->alone) e = place_tenants(o, was, nodes, n, m);
-    free(nodes);
-    return e;
+    m->ntaking = n;
+    return place_on(o, was, m);
 }
 
 err_t map_new(const struct map_opts *o, const struct map *was, struct members *members, mono_ns now, struct map **out)
@@ -157,6 +175,23 @@ err_t map_new(const struct map_opts *o, const struct map *was, struct members *m
     return OK;
 }
 
+err_t map_of_places(const struct map_opts *o, const struct place_node *nodes, uint32_t n, bool alone, struct map **out)
+{
+    struct map *m = calloc(1, sizeof *m);
+    ASSERT(m != NULL);
+    *m = (struct map){ .refs = 1, .self = o->self, .alone = alone, .quorum = alone ? 1 : o->write_quorum, .next = MONO_NEVER };
+    m->members = members_new(0, 0);
+    m->v = m->members->v;
+    m->taking = calloc((size_t)n + 1, sizeof *nodes);
+    ASSERT(m->taking != NULL);
+    memcpy(m->taking, nodes, n * sizeof *nodes);
+    m->ntaking = n;
+    err_t e = place_on(o, NULL, m);
+    if (e == OK) *out = m;
+    else map_put(m);
+    return e;
+}
+
 struct map *map_get(struct map *m)
 {
     atomic_fetch_add_explicit(&m->refs, 1, memory_order_relaxed);
@@ -170,6 +205,7 @@ void map_put(struct map *m)
     for (uint32_t i = 0; i < m->nplaced; i++)
         placement_free(m->placed[i].placement);
     free(m->placed);
+    free(m->taking);
     free(m->forgotten);
     members_put(m->members);
     free(m);

@@ -47,6 +47,9 @@ struct map {
     struct placement *placement; /* of tenants that have none of their own. NULL: nobody takes rows */
     uint32_t nplaced;
     struct map_tenants *placed;  /* ascending tenant: groups, then those that are named */
+    uint32_t ntaking;
+    struct place_node *taking;   /* those that rows are written to; ascending id */
+    uint64_t placed_on;          /* a hash of them: of the same settings, equal ones place alike */
     mono_ns next;             /* when the same members would make another map; MONO_NEVER */
 };
 /* `was`: an earlier map of the same options, or NULL; from it the placement costs a tenth (placement.h). Does not yield: past MAP_HERE_MAX
@@ -54,6 +57,8 @@ struct map {
  * ERR_INVALID says what is wrong with the members (a node that takes no rows at all is not wrong). */
 enum { MAP_HERE_MAX = 1 << 18 };
 MUST_CHECK err_t map_new(const struct map_opts *o, const struct map *was, struct members *m, mono_ns now, struct map **out);
+/* One that places rows as a map did that had these in `taking`, and has no members: of earlier placements (earlier.h). */
+MUST_CHECK err_t map_of_places(const struct map_opts *o, const struct place_node *nodes, uint32_t n, bool alone, struct map **out);
 /* Pieces of work that map_new is, of n members: compared with MAP_HERE_MAX. */
 uint64_t map_work(const struct map_opts *o, uint32_t n);
 /* How rows of the tenant are placed. */

@@ -4,7 +4,6 @@
 #include "base/core/metric.h"
 #include "cluster/cluster_int.h"
 #include "cluster/deletions.h"
-#include "storage/batch_split.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -251,29 +250,29 @@ static err_t finish(struct piece *p, err_t waited)
 /* -- a request ------------------------------------------------------------------------------------------------- */
 /* The others' first, so that their disks work while ours does. No deletion is applied here between a request's name and its place in our
  * store (deletions.h). */
-static err_t begin_all(struct cluster *c, const struct map *map, const struct stream *streams, const struct batch_parts *parts, struct piece **pieces,
-                       uint32_t *began)
+static err_t begin_all(struct cluster *c, const struct map *map, const struct route *r, struct piece **pieces, uint32_t *began)
 {
     uint64_t digest;
     err_t e = deletions_enter(c, &digest);
     TRY(e);
-    for (; e == OK && *began < parts->n; *began += e == OK) {
-        const struct batch_part *p = &parts->parts[*began];
-        e = begin(c, map, &streams[p->stream], digest, p->batches, p->n, &pieces[*began]);
+    for (; e == OK && *began < r->n; *began += e == OK) {
+        const struct route_piece *p = &r->v[*began];
+        e = begin(c, map, p->stream, digest, p->batches, p->n, &pieces[*began]);
     }
     struct err_record why = *err_record();
     for (uint32_t i = 0; i < *began; i++)
-        if (stream_has(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], parts->parts[i].batches, parts->parts[i].n));
+        if (stream_has(&pieces[i]->stream, c->self)) answered(pieces[i], put_here(pieces[i], r->v[i].batches, r->v[i].n));
     deletions_leave(c);
     *err_record() = why;
     return e;
 }
 
-static err_t run(struct cluster *c, const struct map *map, const struct stream *streams, const struct batch_parts *parts, struct arena *a)
+static err_t run(struct cluster *c, const struct map *map, const struct route *r, struct arena *a)
 {
-    struct piece **pieces = ARENA_ARRAY(a, struct piece *, parts->n);
+    struct piece **pieces = ARENA_ARRAY(a, struct piece *, (size_t)r->n + 1);
     uint32_t began = 0;
-    err_t e = begin_all(c, map, streams, parts, pieces, &began);
+    TRY(arena_check(a));
+    err_t e = begin_all(c, map, r, pieces, &began);
     struct err_record why = *err_record(); /* of the first error */
     for (uint32_t i = 0; i < began; i++) {
         err_t one = finish(pieces[i], event_wait(&pieces[i]->settled));
@@ -287,10 +286,10 @@ static err_t run(struct cluster *c, const struct map *map, const struct stream *
 
 /* A node that has found fewer others than it needs stores nothing: the rows could not be acknowledged, and would lie in a stream that
  * their retry does not go to. */
-static err_t enough_members(const struct map *map, const struct stream *streams, const struct batch_parts *parts)
+static err_t enough_members(const struct map *map, const struct route *r)
 {
-    for (uint32_t i = 0; i < parts->n; i++) {
-        const struct stream *st = &streams[parts->parts[i].stream];
+    for (uint32_t i = 0; i < r->n; i++) {
+        const struct stream *st = r->v[i].stream;
         if (st->n < map_stream_quorum(map, st))
             return err_set(ERR_UNAVAILABLE, "this node knows of %u nodes that take these rows, %u are wanted", st->n, map_stream_quorum(map, st));
     }
@@ -300,16 +299,12 @@ static err_t enough_members(const struct map *map, const struct stream *streams,
 /* Batches of one tenant. */
 static err_t append_of(struct cluster *c, const struct map *map, struct batch *const *batches, uint32_t n, struct arena *a)
 {
-    const struct map_tenants of = map_tenants_of(map, batches[0]->tenant);
-    if (!of.placement) return err_set(ERR_UNAVAILABLE, "no node of the cluster takes rows: all are leaving or gone");
-    const struct stream *streams;
-    const struct batch_cut cut = { c->o.partitions, placement_map(of.placement), placement_streams(of.placement, &streams), NULL };
-    struct batch_parts parts;
-    TRY(batch_split(batches, n, &cut, a, &c->memory, &parts));
-    err_t e = enough_members(map, streams, &parts);
-    if (e == OK) e = run(c, map, streams, &parts, a);
+    struct route r;
+    err_t e = route_find(c, map, batches, n, a, &r);
+    if (e == OK) e = enough_members(map, &r);
+    if (e == OK) e = run(c, map, &r, a);
     struct err_record why = *err_record();
-    batch_parts_release(&parts);
+    route_release(&r);
     *err_record() = why;
     return e;
 }

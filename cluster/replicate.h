@@ -1,6 +1,6 @@
 /* The write path over nodes: an ack means that `quorum` nodes of the replica set have synced it.
  *
- *   batches -> cut by stream (batch_split) -> each piece named and encoded once -> the same bytes to every member of its stream,
+ *   batches -> cut by stream (batch_split; content that was sent before as it was cut then: earlier.h) -> each piece named and encoded once -> the same bytes to every member of its stream,
  *   ours into the store -> acked when a quorum of each stream's members answered
  *
  * As many members as the quorum wants beside us get a piece at once: those that are well and near, in the order of ids from our own on, so
@@ -9,7 +9,7 @@
  * be about to wait for it there). So an ack never waits longer for one slow member than LANE_WAIT_MS and the next one's sync.
  *
  * Promises
- *  1. OK: on quorum nodes every row is synced and visible. An error: unknown; the same content sent again is stored once in a stream.
+ *  1. OK: on quorum nodes every row is synced and visible. An error: unknown; the same content sent again is stored once, as far as earlier.h says.
  *  2. Who is slower than the quorum still gets the bytes, as long as those on their way to it take no more than REPLICATE_BEHIND_MAX;
  *     else it is left to fetch them (repair.h).
  *  3. Fewer reachable than the quorum: ERR_UNAVAILABLE, retryable, and never a weaker ack.

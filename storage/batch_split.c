@@ -269,6 +269,29 @@ static err_t cut_metrics(struct splitter *x, const struct batch *whole, const st
     return e;
 }
 
+/* The content hashes of what would be cut. */
+static void cut_keys(struct splitter *x, const struct batch *whole, const struct spread *s)
+{
+    const struct metric_batch *w = whole->metrics;
+    bool *has = ARENA_ARRAY(x->a, bool, x->out->n);
+    for (uint32_t i = 0; !w && i < whole->ntables; i++)
+        for (uint32_t r = 0; r < whole->tables[i]->nrows; r++)
+            has[s->rows[i][r]] = true;
+    for (uint32_t i = 0; w && i < w->nseries; i++)
+        has[s->series[i]] = true;
+    for (uint32_t r = 0; w && w->exemplars && r < w->exemplars->nrows; r++)
+        has[s->rows[0][r]] = true;
+    if (w && w->nmeta > 0) has[s->meta] = true;
+    for (uint32_t k = 0; k < x->out->n; k++)
+        if (has[k]) new_batch(x, k, whole);
+}
+
+static err_t cut_one(struct splitter *x, const struct batch *whole, const struct spread *s)
+{
+    if (whole->signal == SIG_METRICS) return cut_metrics(x, whole, s);
+    return cut_rows(x, whole, s);
+}
+
 /* -- the request ------------------------------------------------------------------------------------------------ */
 
 static void all_to_one(struct splitter *x, struct batch *const *batches, uint32_t n, uint32_t stream)
@@ -302,7 +325,8 @@ err_t batch_split(struct batch *const *batches, uint32_t n, const struct batch_c
     err_t e = OK;
     for (uint32_t i = 0; i < n && e == OK; i++) {
         if (!s[i].several) add_batch(&x, s[i].first, batches[i]);
-        else e = batches[i]->signal == SIG_METRICS ? cut_metrics(&x, batches[i], &s[i]) : cut_rows(&x, batches[i], &s[i]);
+        else if (cut->keys) cut_keys(&x, batches[i], &s[i]);
+        else e = cut_one(&x, batches[i], &s[i]);
     }
     if (e != OK) batch_parts_release(out);
     return e;

@@ -16,6 +16,7 @@ struct batch_cut {
     const uint32_t *stream_of; /* of every partition, the index of its stream */
     uint32_t nstreams;
     void (*pause)(void);       /* called between pieces of work; NULL = never */
+    bool keys;                 /* nothing is cut: the batches of parts have their content hashes, and no rows where they are not whole */
 };
 struct batch_part {
     uint32_t stream; /* its index */

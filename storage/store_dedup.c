@@ -169,6 +169,30 @@ static err_t claim_here(void *arg)
     return OK;
 }
 
+struct knows_call {
+    struct store *s;
+    hash128 key;
+    enum store_known known;
+};
+
+static err_t knows_here(void *arg)
+{
+    struct knows_call *c = arg;
+    struct dedup *d = &shard_here(c->s)->dedup;
+    if (*claim_find(d, c->key)) c->known = STORE_COMING;
+    if (set_find(&d->young, c->key, &d->forgotten) || set_find(&d->old, c->key, &d->forgotten)) c->known = STORE_KNOWN;
+    return OK;
+}
+
+err_t store_knows(struct store *s, hash128 content, uint64_t stream, enum store_known *out)
+{
+    const hash128 none = { 0, 0 };
+    struct knows_call c = { .s = s, .key = dedup_key_of(s, content, stream) };
+    if (!hash128_eq(content, none)) TRY(rt_call(dedup_core(c.key, s->cores), RT_INGEST, knows_here, &c));
+    *out = c.known;
+    return OK;
+}
+
 static err_t finish_here(void *arg)
 {
     struct claim_call *c = arg;

@@ -44,6 +44,9 @@ struct store_request {
  * no stream that is known, of this node and epoch but not by store_name_next), ERR_CORRUPT (bytes), ERR_NOT_FOUND (bytes of an alias whose first name is not covered here),
  * ERR_LIMIT (STORE_INTERVALS_MAX). */
 MUST_CHECK err_t store_put(struct store *s, const struct store_request *r) MAY_YIELD;
+/* Is content (request_key) remembered in a stream, or on its way into it? */
+enum store_known { STORE_UNKNOWN, STORE_COMING, STORE_KNOWN };
+MUST_CHECK err_t store_knows(struct store *s, hash128 content, uint64_t stream, enum store_known *out) MAY_YIELD;
 /* The next name of the running core for a stream. A number that was given and never stored is a gap, which does no harm but
  * the room of an interval. */
 void store_name_next(struct store *s, uint64_t stream, struct batch_name *out);

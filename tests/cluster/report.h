@@ -9,7 +9,7 @@ enum { SEEDS_PROVE = 300 }; /* as many seeds must show everything that is not RA
 #define CLUSTER_COUNTERS(X) \
     X(ALWAYS, nodes, "nodes") X(ALWAYS, lives, "lives") X(ALWAYS, requests, "requests") X(ALWAYS, sent, "times sent") X(ALWAYS, acked, "acked") \
     X(ALWAYS, rows, "rows") X(ALWAYS, reads, "answers") X(ALWAYS, partial, "partial") X(ALWAYS, apart, "apart") X(ALWAYS, read_errors, "errors") \
-    X(ALWAYS, synced, "acks found in logs") \
+    X(ALWAYS, synced, "acks found in logs") X(ALWAYS, again, "sent again in the end") \
     X(ALWAYS, kills, "kills") X(ALWAYS, crashes, "losses of power") X(ALWAYS, pairs, "of two") X(ALWAYS, blackouts, "of all") \
     X(ALWAYS, pauses, "pauses") X(ALWAYS, cuts, "cuts") X(ALWAYS, partitions, "partitions") X(ALWAYS, swizzles, "swizzles") X(ALWAYS, stops, "stops") \
     X(ALWAYS, bad_nets, "bad networks") \

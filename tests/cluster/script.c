@@ -10,6 +10,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+enum { AGAIN_REQUESTS = 100 }; /* about as many are sent again at once */
+
 static int64_t now(void)
 {
     return rt_now().ns;
@@ -274,7 +276,17 @@ static bool all_read_whole(struct world *w, char *why, size_t n)
     return all_read(w, UINT32_MAX, why, n);
 }
 
-static void lose_one(struct world *w)
+static void all_lose_power(struct world *w, unsigned but) MAY_YIELD
+{
+    for (unsigned i = 0; i < w->n; i++)
+        if (i != but) sim_host_crash(w->nodes[i].host);
+    ASSERT(fiber_sleep(50 * NS_PER_MS) == OK);
+    w->all_bad_until = now() + GRACE_S * NS_PER_S;
+    for (unsigned i = 0; i < w->n; i++)
+        if (i != but) nemesis_start(w, i);
+}
+
+static unsigned lose_one(struct world *w)
 {
     char why[1024] = "";
     unsigned v = (unsigned)prng_below(&w->rnd, w->n);
@@ -286,19 +298,103 @@ static void lose_one(struct world *w)
         if (now() - since > LIVE_S * NS_PER_S) wrong("C1: %d s after the loss of node %u: %s", LIVE_S, v, why);
         ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
     }
-    if (!prng_chance(&w->rnd, 0.3)) return;
-    /* All lose power: what was acked was synced on those that are left. */
-    for (unsigned i = 0; i < w->n; i++)
-        if (i != v) sim_host_crash(w->nodes[i].host);
-    ASSERT(fiber_sleep(50 * NS_PER_MS) == OK);
-    w->all_bad_until = now() + GRACE_S * NS_PER_S;
-    for (unsigned i = 0; i < w->n; i++)
-        if (i != v) nemesis_start(w, i);
+    if (!prng_chance(&w->rnd, 0.3)) return v;
+    all_lose_power(w, v); /* what was acked was synced on those that are left */
     since = now();
     while (!all_read(w, v, why, sizeof why)) {
         if (now() - since > LIVE_S * NS_PER_S) wrong("C1: %d s after the loss of node %u and of power: %s", LIVE_S, v, why);
         ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
     }
+    return v;
+}
+
+/* -- what is sent again (C16) ---------------------------------------------------------------------------------------------- */
+/* How often each row is there, as the node says. */
+static bool count_rows(struct world *w, unsigned node, uint8_t *counts) MAY_YIELD
+{
+    memset(counts, 0, w->m.nrows);
+    for (uint32_t t = 0; t < TENANTS; t++) {
+        struct answer a;
+        if (ask_read(w, node, t, false, &a) != OK) return false;
+        for (uint32_t i = 0; i < a.n; i++)
+            if (counts[a.rows[i]] < UINT8_MAX) counts[a.rows[i]]++;
+        free(a.rows);
+        if (a.told == TOLD_PARTIAL) return false;
+    }
+    return true;
+}
+
+/* Acked, and remembered: no deletion of its tenant made nodes forget what came before. */
+static bool is_remembered(const struct world *w, uint32_t request)
+{
+    const struct request *q = &w->m.requests[request];
+    for (uint32_t i = 0; i < w->ndeletings; i++)
+        if (w->deletings[i].tenant == q->tenant) return false;
+    return q->outcome == ACKED && q->busy == 0 && rt_wall().ns - q->acked_ns < 9 * 60 * NS_PER_S;
+}
+
+static void send_one_again(struct world *w, uint32_t request, unsigned but) MAY_YIELD
+{
+    int64_t since = now();
+    for (;;) {
+        unsigned node = (unsigned)prng_below(&w->rnd, w->n);
+        if (node == but) continue;
+        model_again(&w->m, request);
+        err_t e = ask_append(w, node, request);
+        if (w->verbose) fprintf(stderr, "%.3f once more %u to %u: %s %s\n", (double)now() / 1e9, request, node, err_name(e), e == OK ? "" : err_detail());
+        note_sent(w, request, e);
+        model_end(&w->m, request, e == OK);
+        if (e == OK) return;
+        if (now() - since > LIVE_S * NS_PER_S) wrong("C16: request %u is not acked once more by node %u: %s", request, node, err_detail());
+        ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
+    }
+}
+
+/* Nodes are well. What clients send once more now is acked, and no row is there more often than before. */
+static void send_again(struct world *w, unsigned but) MAY_YIELD
+{
+    const struct model *m = &w->m;
+    uint8_t *before = calloc(m->nrows + 1, 1), *after = calloc(m->nrows + 1, 1);
+    unsigned asked = but == 0 ? 1 : 0;
+    int64_t since = now();
+    ASSERT(before != NULL && after != NULL);
+    while (!count_rows(w, asked, before)) {
+        if (now() - since > LIVE_S * NS_PER_S) wrong("C16: node %u does not answer as a whole: %s", asked, err_detail());
+        ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
+    }
+    uint32_t n = m->nrequests, every = 1 + n / AGAIN_REQUESTS;
+    for (uint32_t i = (uint32_t)prng_below(&w->rnd, every); i < n; i += every)
+        if (is_remembered(w, i)) {
+            send_one_again(w, i, but);
+            w->rep->again++;
+        }
+    for (unsigned node = 0; node < w->n; node++) {
+        if (node == but) continue;
+        while (!count_rows(w, node, after))
+            ASSERT(fiber_sleep(200 * NS_PER_MS) == OK);
+        for (uint32_t i = 0; i < m->nrows; i++)
+            if (after[i] > before[i] && is_remembered(w, m->rows[i].request))
+                wrong("C16: node %u: row %u of request %u was there %u times, and is %u times since it was sent again", node, i, m->rows[i].request, before[i], after[i]);
+    }
+    free(before);
+    free(after);
+}
+
+/* The node that is lost is replaced by one with an empty disk: rows are placed anew, and it knows nothing of what was before. */
+static void replace_one(struct world *w, unsigned v) MAY_YIELD
+{
+    w->wiped_clock = ++w->m.clock;
+    node_wipe(&w->nodes[v]);
+    nemesis_start(w, v);
+    w->bad_until[v] = now() + GRACE_S * NS_PER_S;
+    must_be(w, "C9", now(), LIVE_S * NS_PER_S, all_know_all);
+    ASSERT(fiber_sleep(NS_PER_S) == OK);
+    send_again(w, UINT32_MAX);
+    if (!prng_chance(&w->rnd, 0.5)) return;
+    all_lose_power(w, UINT32_MAX); /* nobody remembers by what rows were placed, but what is written down */
+    must_be(w, "C9", now(), LIVE_S * NS_PER_S, all_know_all);
+    ASSERT(fiber_sleep(NS_PER_S) == OK);
+    send_again(w, UINT32_MAX);
 }
 
 /* Those that are left end well (C10), one after the other. */
@@ -362,7 +458,8 @@ err_t script_main(void *arg)
     must_be(w, "C4", since, LIVE_S * NS_PER_S, all_have_all);
     ASSERT(fiber_sleep((GRACE_S + 1) * NS_PER_S) == OK);
     must_be(w, "C1", now(), NS_PER_S, all_read_whole);
-    if (w->n >= 3 && !w->wiped_clock) lose_one(w);
+    send_again(w, UINT32_MAX);
+    if (w->n >= 3 && !w->wiped_clock) replace_one(w, lose_one(w));
     stop_all(w);
     return OK;
 }

@@ -3,7 +3,7 @@
  *   all nodes start and find each other -> clients write and read while faults come (nemesis.h) -> faults stop, nodes that are off
  *   start -> within LIVE_S: everybody knows everybody, every request is acked, everything is read everywhere, members of a stream cover the
  *   same -> every node is asked for everything -> one node is lost with its disk, the others are asked for everything -> maybe all
- *   lose power, and are asked again
+ *   lose power, and are asked again -> it comes back with an empty disk, so that rows are placed anew, and what was acked is sent again
  *
  * The truth is the model of tests/sim (what was sent, what was acked); nodes and script are one process, so fragments check the content
  * of every row where it lies, and the script only counts rows. The checks, by the numbers that tests/README.md names:
@@ -16,6 +16,8 @@
  *  C13, C14, C15 deletions: deleting.h
  *  C9 everybody knows everybody MEMBERS_S after faults stopped
  *  C10 a node that is told to stop ends, with no fiber and no memory of queries left
+ *  C16 what was acked and is sent again while all nodes are well is acked, and stored no second time, wherever rows are placed by then and
+ *  by a node that is new
  *  C12 all of the liveness phase, in LIVE_S */
 #ifndef TESTS_CLUSTER_SCRIPT_H
 #define TESTS_CLUSTER_SCRIPT_H

@@ -105,6 +105,29 @@ def test_a_copy_of_the_same_life(three, stranger):
         assert stored(n, "ours").keys() == set(range(12))
 
 
+def test_what_was_placed_before_a_node_came_is_known(three, stranger):
+    """Rows of most services are placed elsewhere when there are four nodes. A client that sends them again, to any node, to one that is
+    new and to one that was started again since, is acked, and they are there once."""
+    services = [f"again{i}" for i in range(24)]
+    for i, service in enumerate(services):
+        assert write(three[i % 3], service, range(5)).status == 200
+    fourth = stranger()
+    fourth.start()
+    nodes = [*three.nodes, fourth]
+    assert eventually(lambda: all(len(n.members()) == 4 for n in nodes))
+    assert write(three[0], "more", range(5)).status == 200
+    three[1].kill()
+    three[1].start()
+    assert eventually(lambda: all(m["state"] == "alive" for n in nodes for m in n.members().values()))
+    for turn in range(2):
+        for i, service in enumerate(services):
+            assert write(nodes[(i + 1 + turn * 2) % 4], service, range(5)).status == 200
+    for n in nodes:
+        assert metric(n, "tercet_replicate_earlier_known_total") > 0, n.offset
+    for service in services + ["more"]:
+        assert stored(fourth, service) == {n: 1 for n in range(5)}, service
+
+
 def test_one_disk_is_full(make_cluster, tmp_path):
     """The others go on; what the full node misses it fetches when there is room again."""
     with small_disk(tmp_path, 80) as small:

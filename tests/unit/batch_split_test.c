@@ -428,6 +428,51 @@ Test(batch_split, equal_keys_are_equal_rows)
     cr_assert_gt(same, 0);
 }
 
+static const hash128 *key_of(const struct batch_parts *parts, uint32_t stream, hash128 *out)
+{
+    for (uint32_t i = 0; i < parts->n; i++) {
+        if (parts->parts[i].stream != stream) continue;
+        *out = request_key(parts->parts[i].batches, parts->parts[i].n);
+        return out;
+    }
+    return NULL;
+}
+
+/* Keys can be had without cutting, and a part keeps its own when the others all go to one that is left out. */
+Test(batch_split, keys_alone_and_parts_left_out)
+{
+    uint32_t seen = 0;
+    for (uint64_t seed = 1; seed <= SEEDS; seed++) {
+        struct request *q = request_of(seed);
+        struct batch_parts whole, keys, some;
+        struct batch_cut cut = cut_of(q), only = cut;
+        only.keys = true;
+        cr_assert_eq(batch_split(q->p, q->n, &cut, &q->a, &q->budget, &whole), OK);
+        int64_t used = q->budget.used;
+        cr_assert_eq(batch_split(q->p, q->n, &only, &q->a, &q->budget, &keys), OK);
+        cr_assert_eq(q->budget.used, used, "keys cost no rows");
+        cr_assert_eq(keys.n, whole.n);
+        uint32_t one = (uint32_t)(seed % q->nstreams), *left = ARENA_RAW(&q->a, uint32_t, q->partitions);
+        for (uint32_t p = 0; p < q->partitions; p++)
+            left[p] = q->stream_of[p] == one ? one : q->nstreams;
+        const struct batch_cut part = { q->partitions, left, q->nstreams + 1, NULL };
+        cr_assert_eq(batch_split(q->p, q->n, &part, &q->a, &q->budget, &some), OK);
+        for (uint32_t st = 0; st < q->nstreams; st++) {
+            hash128 a, b, c;
+            const hash128 *w = key_of(&whole, st, &a), *k = key_of(&keys, st, &b), *o = key_of(&some, st, &c);
+            cr_assert_eq(w == NULL, k == NULL);
+            if (w) cr_assert(hash128_eq(*w, *k), "seed %llu", (unsigned long long)seed);
+            if (w && st == one) cr_assert(o && hash128_eq(*w, *o), "seed %llu", (unsigned long long)seed);
+            seen += w && whole.n > 1;
+        }
+        batch_parts_release(&some);
+        batch_parts_release(&keys);
+        batch_parts_release(&whole);
+        request_free(q);
+    }
+    cr_assert_gt(seen, 300);
+}
+
 Test(batch_split, what_is_never_known_again_stays_so)
 {
     struct request *q = request_of(7);

@@ -253,3 +253,31 @@ Test(map, what_is_said_of_tenants_is_checked)
     cr_assert_eq(tenants_parse(&t, text, 3, 2, 0), ERR_INVALID);
     tenants_deinit(&t);
 }
+
+/* What a map placed rows on is enough to place them again: with it a node tells others by what it went (earlier.h). */
+Test(map, places_say_where_rows_went)
+{
+    struct members *m = members((uint64_t[]){ 1, 2, 3, 4, 5 }, 5);
+    struct tenants t = tenants_of("one=1/1", 3);
+    struct map_opts o = opts;
+    o.tenants = &t;
+    m->v[1].meta.weight = 50;
+    snprintf(m->v[2].meta.zone, sizeof m->v[2].meta.zone, "b");
+    m->v[4].meta.weight = 0;
+    struct map *map = make(&o, m, 0), *again, *less;
+    cr_assert_eq(map->ntaking, 4u);
+    cr_assert_eq(map_of_places(&o, map->taking, map->ntaking, map->alone, &again), OK, "%s", err_detail());
+    cr_assert_eq(again->placed_on, map->placed_on);
+    uint32_t a, b;
+    struct stream *x = map_streams(map, &a), *y = map_streams(again, &b);
+    cr_assert(a == b && a > STREAM_GROUPS && memcmp(x, y, a * sizeof *x) == 0);
+    cr_assert_eq(map_of_places(&o, map->taking, map->ntaking - 1, map->alone, &less), OK, "%s", err_detail());
+    cr_assert_neq(less->placed_on, map->placed_on);
+    free(x);
+    free(y);
+    map_put(less);
+    map_put(again);
+    map_put(map);
+    members_put(m);
+    tenants_deinit(&t);
+}

@@ -241,6 +241,13 @@ static void own_requests_have_names(void)
     }
 }
 
+static enum store_known known(struct node *n, uint64_t content, uint64_t stream)
+{
+    enum store_known k;
+    must(store_knows(n->s, (hash128){ content, 1 }, stream, &k), "knows");
+    return k;
+}
+
 static void one_content_under_two_names(void)
 {
     struct node *a = &nodes[0];
@@ -254,6 +261,8 @@ static void one_content_under_two_names(void)
         restart(a);
         if (turn == 0) must(store_seal(a->s), "seal");
         if (turn == 1) must(put(a, &third, 0, 77, true), "alias of what is sealed");
+        ASSERT(known(a, 77, common.id) == STORE_KNOWN && known(a, 78, common.id) == STORE_UNKNOWN);
+        ASSERT(known(a, 77, common.id + 1) == STORE_UNKNOWN && known(&nodes[1], 77, common.id) == STORE_UNKNOWN);
     }
     restart(a);
     ASSERT(covered(a) == 3);
