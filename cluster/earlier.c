@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "cluster/cluster_int.h"
+#include "cluster/reach.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -278,6 +279,14 @@ static void ask_all(struct cluster *c, struct asked *a, bool *left) MAY_YIELD
     if (any) copy_to_all(c);
 }
 
+/* One that is new learns at once which streams there are, not when it is first read from: by then who could tell may be away. */
+static void learn(struct cluster *c) MAY_YIELD
+{
+    const struct reading_of all = { .tenant = STR_NONE };
+    struct reading r;
+    if (!atomic_load(&c->told) && reach_plan(c, &all, &r) == OK) reading_free(&r);
+}
+
 static void asking_fiber(void *arg)
 {
     struct cluster *c = arg;
@@ -287,6 +296,7 @@ static void asking_fiber(void *arg)
         event_reset(&c->earlier_due);
         ask_all(c, &asked, &left);
         if (!left) atomic_store(&c->earlier_told, true);
+        learn(c);
         err_t e = event_wait_until(&c->earlier_due, left ? from_now(AGAIN_MS) : MONO_NEVER);
         if (e == ERR_CANCELED) break;
     }
