@@ -39,7 +39,7 @@
  * or its answer says what may be missing; so it meets one that has finished D, or as few have as says that nobody was told of success
  * yet (deletions_settled.h). Else nodes that have not finished D answer nothing: what they cover is fetched by those that have.
  *
- * The end. When every member, dead ones that were not forgotten too, has finished D and covers what C(D) has of its streams, and
+ * The end. When every member, dead ones that were not forgotten too (and those that streams name, who the node has not heard of yet), has finished D and covers what C(D) has of its streams, and
  * that since retire_after_ms, the document is deleted; who hears of that drops the records. Until then D counts towards DELETIONS_MAX.
  * A node that was forgotten and comes back with its old disk may bring rows back.
  *

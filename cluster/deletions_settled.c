@@ -284,9 +284,21 @@ static bool counts(const struct map *map, uint32_t i)
     return map->v[i].state != MEMBER_LEFT && !map_replaced(map->v, map->n, &map->v[i]);
 }
 
+/* One that came a moment ago may not have heard of members that are dead for now; streams name them. */
+static bool all_are_known(const struct heard *h)
+{
+    for (uint32_t i = 0; i < h->nstreams; i++)
+        for (uint32_t k = 0; k < h->streams[i]->n; k++) {
+            node_id id = h->streams[i]->members[k];
+            if (!map_member(h->map, id) && !heirs_gone(h->map, h->heirs, id, h->now)) return false;
+        }
+    return true;
+}
+
 /* `names`: the nodes said what they cover. */
 static bool is_over(const struct heard *h, const struct deletion *x, bool names)
 {
+    if (!all_are_known(h)) return false;
     for (uint32_t i = 0; i < h->map->n; i++) {
         if (!counts(h->map, i)) continue;
         if (!h->said[i] || !deletion_finished_by(h->said[i], x->id) || !deletion_knows(x, h->map->v[i].id)) return false;
