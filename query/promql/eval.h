@@ -183,6 +183,7 @@ struct pq_range_ctx {
     struct str metric;
     double p1, p2;                  /* scalar parameters at this step */
     struct arena *scratch;
+    struct pq_times *times;         /* windows of series before (windows.h), or NULL */
 };
 typedef err_t pq_range_fn(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
 pq_range_fn *pq_range_function(enum pq_fid id);

@@ -2,6 +2,7 @@
  *
  * Lookback and ranges are left-open, right-closed. A stale marker ends a series at once in instant selectors
  * and is skipped in ranges. A window is advanced over the samples of one series, never searched again. */
+#include "query/promql/lanes.h"
 #include "query/promql/slide.h"
 
 #include "base/rt/rt.h"
@@ -21,6 +22,7 @@ static bool stale_at(const struct pq_samples *s, uint32_t i)
 void pq_drop_stale(struct pq_samples *s, struct arena *scratch)
 {
     uint32_t i = 0, n = 0;
+    if (!s->h && !pq_lanes_hold(s->v, s->n, STALE_NAN_BITS)) return;
     while (i < s->n && !stale_at(s, i)) i++;
     if (i == s->n) return;
     struct pq_samples old = *s;
@@ -422,12 +424,15 @@ err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct
         p[np++] = v.scalar;
     }
     struct arena scratch;
+    struct pq_times times;
     arena_init(&scratch, e->a->budget);
-    struct pq_range_ctx c = { .e = e, .call = n, .arg_pos = arg.node->start, .scratch = &scratch };
+    pq_times_init(&times, e->a->budget);
+    struct pq_range_ctx c = { .e = e, .call = n, .arg_pos = arg.node->start, .scratch = &scratch, .times = &times };
     for (uint32_t i = 0; i < n->call.nargs; i++)
         if (n->call.args[i]->type == PQ_MATRIX) c.arg_pos = n->call.args[i]->start;
     err_t err = arg.node->kind == PQ_RANGE ? range_selector(&c, &arg, g, p[0], p[1], out)
                                            : range_subquery(&c, &arg, g, p[0], p[1], out);
+    pq_times_deinit(&times);
     arena_deinit(&scratch);
     return err;
 }

@@ -2,6 +2,7 @@
 #include "query/promql/slide.h"
 
 #include "base/core/assert.h"
+#include "query/promql/lanes.h"
 
 #include <math.h>
 
@@ -39,43 +40,23 @@ struct sums { /* hi[i] + lo[i] */
 
 struct resets {
     uint32_t *at, n;    /* samples */
-    struct sums sums;   /* of what the first k lost */
+    double *upto;       /* where sums are exact and resets many: what was lost up to each sample; or NULL */
+    double *lost;       /* where they are many and windows short: what each sample lost; or NULL */
+    struct sums sums;   /* of what the first k lost; hi NULL: not needed yet */
     uint32_t from, to;  /* those of the last window */
 };
 
 struct slide {
     const struct pq_samples *s;
+    const struct pq_windows *w;
+    const struct pq_edges *e;
     enum pq_fid f;
-    int64_t start, end, step;    /* of the next window */
-    uint32_t lo, hi, dlo, dhi;   /* of the last one, and how far its ends had moved */
     uint32_t *hits;              /* of changes and resets: how many up to each sample */
     struct sums sums;            /* of sums; hi NULL: none */
     struct resets resets;        /* of rate and increase */
+    double *rise, *start;        /* of rates: a block's increases and first values */
     uint32_t *queue, qfirst, qend, seen; /* of min and max: of samples, best first; seen: up to where they went in */
 };
-
-/* -- windows -------------------------------------------------------------------------------------------------- */
-/* The first of t[at..n) behind the time; `guess` places on, most often. */
-static inline uint32_t behind(const int64_t *t, uint32_t n, uint32_t at, uint32_t guess, int64_t time)
-{
-    if (guess && guess <= n - at && t[at + guess - 1] <= time) at += guess;
-    while (at < n && t[at] <= time) at++;
-    return at;
-}
-
-static void windows(struct slide *x, uint32_t n, uint32_t *lo, uint32_t *hi)
-{
-    const struct pq_samples *s = x->s;
-    for (uint32_t i = 0; i < n; i++) {
-        uint32_t h = behind(s->t, s->n, x->hi, x->dhi, x->end), l = behind(s->t, h, x->lo, x->dlo, x->start);
-        x->dhi = h - x->hi;
-        x->dlo = l - x->lo;
-        hi[i] = x->hi = h;
-        lo[i] = x->lo = l;
-        x->start += x->step;
-        x->end += x->step;
-    }
-}
 
 /* -- prefix sums ------------------------------------------------------------------------------------------------------ */
 static inline double two_sum(double a, double b, double *low)
@@ -117,94 +98,163 @@ static bool prefix_sums(struct arena *a, const struct pq_samples *s, struct sums
 }
 
 /* -- resets ---------------------------------------------------------------------------------------------------- */
-enum { RESETS_CHUNK = 128 };
-/* The samples that are less than the one before, and what was lost up to each. False: the sums are not finite. */
-static bool find_resets(struct arena *a, const struct pq_samples *s, struct resets *out)
+enum {
+    RESETS_CHUNK = 256,
+    RESETS_MANY = 16,  /* one in as many samples at least: a gauge's, most often */
+    RESETS_WINDOW = 64, /* samples of a window that are looked at one by one */
+};
+
+/* The samples that are less than the one before. */
+static void find_resets(struct arena *a, const struct pq_samples *s, struct resets *out)
 {
     const double *v = s->v;
-    uint32_t *at = ARENA_RAW(a, uint32_t, s->n + 1), n = 0;
-    double hi = 0, lo = 0, low;
+    uint32_t *at = NULL, n = 0;
     for (uint32_t i = 1, end; i < s->n; i = end) {
-        uint32_t some = 0;
         end = MIN(i + RESETS_CHUNK, s->n);
-        for (uint32_t k = i; k < end; k++) some += v[k] < v[k - 1]; /* side by side; most often there are none */
-        for (uint32_t k = i; some && k < end; k++) {
+        if (!pq_lanes_falls(v + i, end - i)) continue;
+        if (!at) at = ARENA_RAW(a, uint32_t, s->n);
+        for (uint32_t k = i; k < end; k++) {
             at[n] = k;
             n += v[k] < v[k - 1];
         }
     }
     *out = (struct resets){ .at = at, .n = n };
-    sums_make(a, n + 1, &out->sums);
-    out->sums.hi[0] = out->sums.lo[0] = 0;
-    for (uint32_t k = 0; k < n; k++) {
-        hi = two_sum(hi, v[at[k] - 1], &low);
-        hi = two_sum(hi, lo + low, &lo);
-        out->sums.hi[k + 1] = hi;
-        out->sums.lo[k + 1] = lo;
-        out->sums.most = fmax(out->sums.most, fabs(hi));
+}
+
+/* Are all integers, of which no sum is rounded? */
+static bool sums_exactly(const double *v, uint32_t n)
+{
+    bool whole = true;
+    for (uint32_t i = 0; whole && i < n; i += RESETS_CHUNK) whole = pq_lanes_whole(v + i, MIN(n - i, (uint32_t)RESETS_CHUNK), fmin(0x1p53 / n, 0x1p51));
+    return whole;
+}
+
+/* What each sample lost: nothing is -0, which changes no sum. */
+static double *list_lost(struct arena *a, const double *v, uint32_t n)
+{
+    double *lost = ARENA_RAW(a, double, n);
+    lost[0] = -0.0;
+    for (uint32_t i = 1; i < n; i++) lost[i] = v[i] < v[i - 1] ? v[i - 1] : -0.0;
+    return lost;
+}
+
+/* Of exact sums. */
+static void sum_up(double *v, uint32_t n)
+{
+    double sum = 0;
+    uint32_t i = 0;
+    for (; i + 4 <= n; i += 4) {
+        double two = v[i] + v[i + 1], three = two + v[i + 2], four = two + (v[i + 2] + v[i + 3]);
+        v[i] += sum;
+        v[i + 1] = two + sum;
+        v[i + 2] = three + sum;
+        v[i + 3] = sum = four + sum;
     }
-    return isfinite(hi) && isfinite(lo) && out->sums.most < SUM_MAX;
+    for (; i < n; i++) v[i] = sum += v[i];
+}
+
+/* What was lost up to each reset. */
+static void sum_resets(struct arena *a, const double *v, struct resets *r)
+{
+    double hi = 0, lo = 0, low;
+    sums_make(a, r->n + 1, &r->sums);
+    r->sums.hi[0] = r->sums.lo[0] = 0;
+    for (uint32_t k = 0; k < r->n; k++) {
+        hi = two_sum(hi, v[r->at[k] - 1], &low);
+        hi = two_sum(hi, lo + low, &lo);
+        r->sums.hi[k + 1] = hi;
+        r->sums.lo[k + 1] = lo;
+        r->sums.most = fmax(r->sums.most, fabs(hi));
+    }
+    if (!isfinite(hi) || !isfinite(lo) || r->sums.most >= SUM_MAX) r->sums.most = INFINITY; /* no difference is precise */
+}
+
+static void prepare_resets(struct slide *x, struct arena *a)
+{
+    struct resets *r = &x->resets;
+    const struct pq_windows *w = x->w;
+    uint32_t widest = 0;
+    find_resets(a, x->s, r);
+    for (uint32_t i = 0; r->n && i < w->n; i++) widest = MAX(widest, w->to[i] - w->from[i]);
+    if (r->n < x->s->n / RESETS_MANY) return;
+    if (r->n && sums_exactly(x->s->v, x->s->n)) sum_up(r->upto = list_lost(a, x->s->v, x->s->n), x->s->n);
+    else if (r->n && widest <= RESETS_WINDOW) r->lost = list_lost(a, x->s->v, x->s->n);
 }
 
 /* -- rates ---------------------------------------------------------------------------------------------------- */
-/* v[i] is window i's increase: times what pq_extrapolate gives for it, in the same operations, all windows side by side. */
-struct lanes {
-    uint32_t lo[SLIDE_BLOCK], hi[SLIDE_BLOCK]; /* of window i the samples lo[i] to hi[i] - 1 */
-    double sampled[SLIDE_BLOCK], to_start[SLIDE_BLOCK], to_end[SLIDE_BLOCK], gaps[SLIDE_BLOCK], first[SLIDE_BLOCK]; /* the first three in ms */
-};
-
-static void extrapolate(enum pq_fid f, const struct lanes *x, uint32_t n, double range_s, double *restrict v)
+enum { ABREAST = 8 };
+/* In the order of time, as Prometheus adds them. */
+static void add_each(const double *lost, const uint32_t *first, const uint32_t *last, uint32_t n, double *restrict rise)
 {
-    bool counter = f != FN_DELTA;
-    double by = f == FN_RATE ? range_s : 1;
-    for (uint32_t i = 0; i < n; i++) {
-        double sampled = x->sampled[i] / 1000, mean = sampled / x->gaps[i], limit = mean * 1.1;
-        double to_start = x->to_start[i] / 1000, to_end = x->to_end[i] / 1000, half = mean / 2;
-        double to_zero = sampled * (x->first[i] / v[i]);
-        to_start = to_start >= limit ? half : to_start;
-        bool rises = counter & (v[i] > 0) & (x->first[i] >= 0) & (to_zero < to_start);
-        to_start = rises ? to_zero : to_start;
-        to_end = to_end >= limit ? half : to_end;
-        v[i] *= (sampled + to_start + to_end) / sampled / by;
+    uint32_t i = 0;
+    for (; i + ABREAST <= n; i += ABREAST) {
+        uint32_t count = last[i] - first[i], other = 0;
+        double sum[ABREAST];
+        for (uint32_t k = 0; k < ABREAST; k++) {
+            other |= (last[i + k] - first[i + k]) ^ count;
+            sum[k] = rise[i + k];
+        }
+        if (other) {
+            for (uint32_t k = 0; k < ABREAST; k++)
+                for (uint32_t m = first[i + k] + 1; m <= last[i + k]; m++) rise[i + k] += lost[m];
+            continue;
+        }
+        const double *at[ABREAST];
+        for (uint32_t k = 0; k < ABREAST; k++) at[k] = lost + first[i + k] + 1;
+        for (uint32_t m = 0; m < count; m++)
+            for (uint32_t k = 0; k < ABREAST; k++) sum[k] += at[k][m];
+        memcpy(rise + i, sum, sizeof sum);
     }
+    for (; i < n; i++)
+        for (uint32_t m = first[i] + 1; m <= last[i]; m++) rise[i] += lost[m];
 }
 
-/* From sample `first` to `last`, with what resets between lost. Windows come in their order. */
-static inline double increase(struct slide *x, uint32_t first, uint32_t last)
+/* With what the resets from r->from to r->to lost. */
+static double with_lost(struct slide *x, struct arena *a, double rise)
 {
     struct resets *r = &x->resets;
     const double *v = x->s->v;
-    double rise = v[last] - v[first], lost, all;
-    while (r->to < r->n && r->at[r->to] <= last) r->to++;
-    while (r->from < r->to && r->at[r->from] <= first) r->from++;
-    if (r->from == r->to) return rise;
-    if (sums_between(&r->sums, r->from, r->to, &lost) && fabs(all = rise + lost) * 0x1p40 > fabs(lost)) return all;
-    for (uint32_t k = r->from; k < r->to; k++) rise += v[r->at[k] - 1]; /* one of them hides the others */
+    double lost, all;
+    if (r->to - r->from > RESETS_WINDOW) {
+        if (!r->sums.hi) sum_resets(a, v, r);
+        if (sums_between(&r->sums, r->from, r->to, &lost) && fabs(all = rise + lost) * 0x1p40 > fabs(lost)) return all;
+    }
+    for (uint32_t k = r->from; k < r->to; k++) rise += v[r->at[k] - 1]; /* where they are many one of them hides the others */
     return rise;
 }
 
-static void rates(struct slide *x, struct lanes *l, uint32_t n, int64_t start, int64_t range, uint8_t *have, double *v)
+static void add_lost(struct slide *x, struct arena *a, uint32_t i, uint32_t n, double *rise)
 {
-    const struct pq_samples *s = x->s;
-    const uint32_t *lo = l->lo, *hi = l->hi;
-    for (uint32_t i = 0; i < n; i++) {
-        bool some = hi[i] - lo[i] >= 2;
-        have[i] = some ? PQ_CELL_FLOAT : PQ_CELL_NONE;
-        if (!some) {
-            l->sampled[i] = l->gaps[i] = l->first[i] = 1;
-            l->to_start[i] = l->to_end[i] = v[i] = 0;
-            continue;
-        }
-        uint32_t first = lo[i], last = hi[i] - 1;
-        int64_t from = start + (int64_t)i * x->step;
-        l->sampled[i] = (double)(s->t[last] - s->t[first]);
-        l->to_start[i] = (double)(s->t[first] - from);
-        l->to_end[i] = (double)(from + range - s->t[last]);
-        l->gaps[i] = last - first;
-        l->first[i] = s->v[first];
-        v[i] = x->f == FN_DELTA ? s->v[last] - s->v[first] : increase(x, first, last);
+    struct resets *r = &x->resets;
+    const uint32_t *first = x->w->from + i, *last = x->w->to + i;
+    if (r->lost) {
+        add_each(r->lost, first, last, n, rise);
+        return;
     }
-    extrapolate(x->f, l, n, (double)range / 1000, v);
+    for (uint32_t k = 0; r->upto && k < n; k++) rise[k] += r->upto[last[k]] - r->upto[first[k]];
+    for (uint32_t k = 0; !r->upto && k < n; k++) {
+        while (r->to < r->n && r->at[r->to] <= last[k]) r->to++;
+        while (r->from < r->to && r->at[r->from] <= first[k]) r->from++;
+        if (r->from < r->to) rise[k] = with_lost(x, a, rise[k]);
+    }
+}
+
+/* Windows i to i + n - 1, side by side; few have a zero crossing that is near. */
+static void rates(struct slide *x, struct arena *a, uint32_t i, uint32_t n, double *restrict out)
+{
+    const double *v = x->s->v, *factor = x->w->factor + i, *near = x->w->near + i;
+    const uint32_t *first = x->w->from + i, *last = x->w->to + i;
+    double *restrict rise = x->rise, *restrict start = x->start;
+    uint64_t some;
+    for (uint32_t k = 0; k < n; k++) {
+        start[k] = v[first[k]];
+        rise[k] = v[last[k]] - start[k];
+    }
+    if (x->resets.n) add_lost(x, a, i, n, rise);
+    some = pq_lanes_scale(start, rise, factor, near, n, out);
+    if (!some || x->f == FN_DELTA) return;
+    for (uint32_t k = 0; k < n; k++)
+        if (rise[k] > 0 && start[k] <= rise[k] * near[k]) out[k] = rise[k] * pq_windows_factor(x->f, x->s->t, x->w, x->e, i + k, start[k], rise[k]);
 }
 
 /* -- counts --------------------------------------------------------------------------------------------------- */
@@ -274,17 +324,11 @@ static void ends(const struct slide *x, uint32_t n, const uint32_t *lo, const ui
     }
 }
 
-static void some_windows(struct slide *x, struct lanes *l, uint32_t n, int64_t range, uint8_t *have, double *v)
+static void some_windows(struct slide *x, struct arena *a, uint32_t i, uint32_t n, double *v)
 {
-    const uint32_t *lo = l->lo, *hi = l->hi;
-    int64_t start = x->start;
-    windows(x, n, l->lo, l->hi);
-    if (pq_is_rate(x->f)) {
-        rates(x, l, n, start, range, have, v);
-        return;
-    }
-    for (uint32_t i = 0; i < n; i++) have[i] = lo[i] < hi[i] ? PQ_CELL_FLOAT : PQ_CELL_NONE;
-    if (x->f == FN_MIN_OVER_TIME || x->f == FN_MAX_OVER_TIME) extremes(x, n, lo, hi, v);
+    const uint32_t *lo = x->w->from + i, *hi = x->w->to + i;
+    if (pq_is_rate(x->f)) rates(x, a, i, n, v);
+    else if (x->f == FN_MIN_OVER_TIME || x->f == FN_MAX_OVER_TIME) extremes(x, n, lo, hi, v);
     else if (x->f == FN_SUM_OVER_TIME || x->f == FN_AVG_OVER_TIME) sums(x, n, lo, hi, v);
     else ends(x, n, lo, hi, v);
 }
@@ -297,7 +341,10 @@ static void prepare(struct slide *x, struct arena *a, bool overlap)
     case FN_RESETS: x->hits = count_hits(a, x->s, x->f == FN_CHANGES); break;
     case FN_RATE:
     case FN_INCREASE:
-        if (!find_resets(a, x->s, &x->resets)) x->resets.sums.most = INFINITY; /* no difference is precise */
+    case FN_DELTA:
+        x->rise = ARENA_RAW(a, double, SLIDE_BLOCK);
+        x->start = ARENA_RAW(a, double, SLIDE_BLOCK);
+        if (x->f != FN_DELTA) prepare_resets(x, a);
         break;
     case FN_SUM_OVER_TIME:
     case FN_AVG_OVER_TIME: ok = overlap && prefix_sums(a, x->s, &x->sums); break;
@@ -310,15 +357,19 @@ static void prepare(struct slide *x, struct arena *a, bool overlap)
 
 err_t pq_slide(struct pq_range_ctx *c, const struct pq_samples *s, const struct pq_edges *e, uint8_t *have, double *v)
 {
-    struct slide x = { .s = s, .f = c->call->call.fn->id, .start = e->start_ms, .end = e->end_ms, .step = e->step_ms };
-    int64_t range = e->end_ms - e->start_ms;
-    struct lanes *l = ARENA_RAW(c->scratch, struct lanes, 1);
+    struct slide x = { .s = s, .e = e, .f = c->call->call.fn->id };
     ASSERT(pq_slides(x.f, s));
-    prepare(&x, c->scratch, range > e->step_ms);
+    if (s->n == 0) {
+        memset(have, PQ_CELL_NONE, e->n);
+        return OK;
+    }
+    TRY(pq_windows_of(c->times, x.f, s, e, c->scratch, &x.w));
+    prepare(&x, c->scratch, e->end_ms - e->start_ms > e->step_ms);
     TRY(arena_check(c->scratch));
+    memcpy(have, x.w->have, e->n);
     for (uint32_t i = 0, n; i < e->n; i += n) {
         n = MIN(e->n - i, (uint32_t)SLIDE_BLOCK);
-        some_windows(&x, l, n, range, have + i, v + i);
+        some_windows(&x, c->scratch, i, n, v + i);
         TRY(pq_checkpoint(c->e));
     }
     return OK;

@@ -9,12 +9,13 @@
  *                                                                  Numer. Math. 18, 1971); where that could be felt, since the sums before the
  *                                                                  window are 2^40 times as large as it, its samples are added up
  *
- * Answers are to the bit those of rate.c and over_time.c, but for sums and averages of windows that overlap and rates over resets: they
- * may differ in the last bits (those of here are the more precise). */
+ * Answers are to the bit those of rate.c and over_time.c, but for sums and averages of windows that overlap and rates over more than
+ * 64 resets: they may differ in the last bits (those of here are the more precise). What follows from times alone is found out once for all
+ * series that have them (windows.h). */
 #ifndef QUERY_PROMQL_SLIDE_H
 #define QUERY_PROMQL_SLIDE_H
 
-#include "query/promql/blocks.h"
+#include "query/promql/windows.h"
 
 /* Is that so for this function, of these samples (without stale markers), in plain windows (neither anchored nor smoothed)? */
 bool pq_slides(enum pq_fid f, const struct pq_samples *s);
