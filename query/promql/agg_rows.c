@@ -249,9 +249,7 @@ err_t pq_eval_agg(struct pq_env *e, const struct pq_node *n, const struct pq_gri
         if (e->scatter_agg && n->agg.expr->local) {
             TRY_OUT(err, e->scatter_agg(e, n, g, &s));
         } else {
-            struct pq_value v;
-            TRY_OUT(err, pq_eval(e, n->agg.expr, g, &v));
-            TRY_OUT(err, pq_agg_add(e, n, g, &v.m, &s));
+            TRY_OUT(err, pq_agg_eval(e, n, g, &s));
         }
         pq_agg_finish(e, n, g, &s, out);
     out:

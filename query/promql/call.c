@@ -178,7 +178,7 @@ static err_t eval_timestamp(struct pq_env *e, const struct pq_node *n, const str
     const struct pq_node *arg = pq_unparen(n->call.args[0]);
     bool start = n->call.fn->id == FN_START_TIMESTAMP;
     if (arg->kind == PQ_SELECTOR) {
-        TRY(pq_eval_selector(e, arg, g, n->call.fn->id, out));
+        TRY(pq_eval_selector(e, arg, g, n->call.fn->id, NULL, out));
         for (uint32_t r = 0; r < out->n; r++) out->rows[r].drop_name = true;
         return OK;
     }
@@ -226,7 +226,7 @@ static err_t eval_absent(struct pq_env *e, const struct pq_node *n, const struct
     } else if (e->scatter && n->call.args[0]->local) {
         TRY(e->scatter(e, n, g, &m));
     } else {
-        TRY(pq_eval_range_call(e, n, g, &m));
+        TRY(pq_eval_range_call(e, n, g, NULL, &m));
     }
     struct pq_row *row = pq_row_add(e->a, out, absent_labels(e->a, n->call.args[0]), g->n);
     for (uint32_t i = 0; i < g->n; i++) {
@@ -414,14 +414,14 @@ err_t pq_eval_call(struct pq_env *e, const struct pq_node *n, const struct pq_gr
         out->scalar = ARENA_RAW(e->a, double, g->n);
         return eval_scalar(e, n, g, out->scalar);
     }
-    if (f->fclass == PQ_F_OVER_TIME) return pq_eval_range_call(e, n, g, &out->m);
+    if (f->fclass == PQ_F_OVER_TIME) return pq_eval_range_call(e, n, g, NULL, &out->m);
     if (f->fclass == PQ_F_DATE && n->call.nargs == 0) return constant_row(e, g, NULL, f->id, &out->m), OK;
     if (f->fclass != PQ_F_SPECIAL) return elementwise(e, n, g, &out->m);
     switch (f->id) {
     case FN_ABSENT: return eval_absent(e, n, g, &out->m);
     case FN_ABSENT_OVER_TIME:
         /* Beside the data it only says where samples are. */
-        return e->fragment ? pq_eval_range_call(e, n, g, &out->m) : eval_absent(e, n, g, &out->m);
+        return e->fragment ? pq_eval_range_call(e, n, g, NULL, &out->m) : eval_absent(e, n, g, &out->m);
     case FN_TIMESTAMP:
     case FN_START_TIMESTAMP: return eval_timestamp(e, n, g, &out->m);
     case FN_LABEL_REPLACE: return eval_label_replace(e, n, g, &out->m);

@@ -50,10 +50,8 @@ struct pq_view_source pq_source_of(struct view *v)
 
 static err_t fragment_agg(struct pq_env *e, const struct pq_plan *p, struct pq_agg *out)
 {
-    struct pq_value v;
-    TRY(pq_eval(e, p->node->agg.expr, &p->grid, &v));
     pq_agg_init(out);
-    err_t err = pq_agg_add(e, p->node, &p->grid, &v.m, out);
+    err_t err = pq_agg_eval(e, p->node, &p->grid, out);
     pq_agg_deinit(out); /* the index only; groups live in the arena */
     return err;
 }

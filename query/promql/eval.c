@@ -229,7 +229,7 @@ err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g
         return OK;
     case PQ_STRINGLIT: out->str = n->str; return OK;
     case PQ_GIVEN: out->scalar = (double *)arena_dup(e->a, n->given, sizeof(double) * g->n); return OK;
-    case PQ_SELECTOR: return pq_eval_selector(e, n, g, PQ_FUNC_COUNT, &out->m);
+    case PQ_SELECTOR: return pq_eval_selector(e, n, g, PQ_FUNC_COUNT, NULL, &out->m);
     case PQ_CALL: return pq_eval_call(e, n, g, out);
     case PQ_AGG: return pq_eval_agg(e, n, g, &out->m);
     case PQ_BINARY: return pq_eval_binary(e, n, g, out);
@@ -242,6 +242,23 @@ err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g
     case PQ_SUBQUERY: return err_set(ERR_INTERNAL, "range vector evaluated as a vector");
     }
     return OK;
+}
+
+err_t pq_eval_each(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_each *each)
+{
+    struct pq_value v = { 0 };
+    err_t err;
+    n = pq_unparen(n);
+    bool range = n->kind == PQ_CALL && n->call.fn->ret == PQ_VECTOR && n->call.fn->fclass == PQ_F_OVER_TIME;
+    if ((!range && n->kind != PQ_SELECTOR) || (g->n > 1 && worth_once(n)) || e->scatter) {
+        TRY(pq_eval(e, n, g, &v));
+        return each->rows(each, e, &v.m);
+    }
+    arena_init(&each->mem, e->a->budget);
+    if (range) err = pq_eval_range_call(e, n, g, each, &v.m);
+    else err = pq_eval_selector(e, n, g, PQ_FUNC_COUNT, each, &v.m);
+    arena_deinit(&each->mem);
+    return err;
 }
 
 err_t pq_finish(struct pq_env *e, const struct pq_grid *g, struct pq_value *v)

@@ -129,11 +129,20 @@ void pq_rowset_init(struct pq_rowset *s, struct pq_matrix *m);
 void pq_rowset_deinit(struct pq_rowset *s);
 struct pq_row *pq_rowset_get(struct pq_rowset *s, struct arena *a, struct labels labels, uint32_t steps);
 
+/* Takes rows as they come: m and what it has are gone after the call, but for labels. e->a is where to keep things. */
+struct pq_each {
+    err_t (*rows)(struct pq_each *x, struct pq_env *e, const struct pq_matrix *m);
+    struct arena mem; /* of the rows that are under way */
+};
+/* The rows of n: those of a selector, or of a function over its ranges, series by series; others at once. */
+MUST_CHECK err_t pq_eval_each(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_each *each) MAY_YIELD;
+
 /* -- parts of the evaluator ------------------------------------------------------------------------ */
+/* With `each` rows go there, series by series; else NULL. */
 MUST_CHECK err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                  enum pq_fid what, struct pq_matrix *out) MAY_YIELD; /* PQ_FUNC_COUNT: values */
+                                  enum pq_fid what, struct pq_each *each, struct pq_matrix *out) MAY_YIELD; /* PQ_FUNC_COUNT: values */
 MUST_CHECK err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                                    struct pq_matrix *out) MAY_YIELD;
+                                    struct pq_each *each, struct pq_matrix *out) MAY_YIELD;
 /* The samples of a range selector or subquery at the top of an instant query; t in v, as rows of samples. */
 struct pq_points {
     struct labels labels;

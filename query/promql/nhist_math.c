@@ -201,6 +201,7 @@ void pq_hacc_init(struct pq_hacc *s, struct arena *a, const struct pq_hist *h)
     *s = (struct pq_hacc){ .h = *h, .a = a };
     s->h.pos = buckets_copy(a, &h->pos, true);
     s->h.neg = buckets_copy(a, &h->neg, true);
+    if (h->ncustom) s->h.custom = arena_dup(a, h->custom, sizeof *h->custom * h->ncustom);
 }
 
 static void merge_side(struct arena *a, struct pq_buckets *s, const struct pq_buckets *x, double sign)

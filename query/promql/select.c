@@ -119,36 +119,63 @@ static void note_coarse(struct pq_env *e, const struct pq_series *s)
     pq_note(&e->notes, PQ_INFO, UINT32_MAX, "downsampled data was used, of a resolution of up to %llds", (long long)(s->resolution_ms + 999) / 1000);
 }
 
+struct range_span { int64_t min, max; };
+
+/* -- rows one by one -------------------------------------------------------------------------------------------------- */
+/* Rows between these two are made in each's memory. */
+static struct arena *begin_row(struct pq_env *e, struct pq_each *each)
+{
+    struct arena *kept = e->a;
+    if (each) e->a = &each->mem;
+    return kept;
+}
+
+static err_t end_row(struct pq_env *e, struct pq_each *each, struct arena *kept, struct pq_matrix *out)
+{
+    e->a = kept;
+    if (!each || out->n == 0) return OK;
+    TRY(each->rows(each, e, out));
+    arena_reset(&each->mem);
+    *out = (struct pq_matrix){ 0 };
+    return OK;
+}
+
+static err_t instant_series(struct pq_env *e, const struct pq_selector *sel, const struct pq_grid *g, const struct pq_series *series,
+                            const struct range_span *span, enum pq_fid what, struct arena *scratch, struct pq_matrix *out)
+{
+    struct pq_samples s;
+    TRY(e->src->samples(e->src, series, span->min - series->resolution_ms, span->max + series->resolution_ms, scratch, &s));
+    TRY(pq_charge(e, MIN(s.n, g->n)));
+    if (sel->stats) detect_resets(&s, scratch);
+    if (sel->smoothed) pq_drop_stale(&s, scratch);
+    for (uint32_t k = 0; sel->smoothed && s.h && k < s.n; k++)
+        if (s.h[k]) return pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
+    note_coarse(e, series);
+    instant_row(e, sel, g, &s, series, what, out);
+    return OK;
+}
+
 err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, enum pq_fid what,
-                       struct pq_matrix *out)
+                       struct pq_each *each, struct pq_matrix *out)
 {
     const struct pq_selector *sel = n->sel;
-    int64_t first = ref_time(&sel->shift, g->start_ms), last = ref_time(&sel->shift, pq_grid_at(g, g->n - 1));
-    if (sel->smoothed) last += e->lookback_ms;
+    struct range_span span = { ref_time(&sel->shift, g->start_ms) - e->lookback_ms + 1, ref_time(&sel->shift, pq_grid_at(g, g->n - 1)) };
+    if (sel->smoothed) span.max += e->lookback_ms;
     struct pq_series *series;
     uint32_t ns;
-    int64_t from = first - e->lookback_ms + 1, resolution_ms = 0;
-    if (e->src->resolution) TRY(e->src->resolution(e->src, from, last, &resolution_ms));
-    TRY(e->src->select(e->src, sel->m, sel->nm, from - resolution_ms, last, e->a, &series, &ns));
+    int64_t resolution_ms = 0;
+    if (e->src->resolution) TRY(e->src->resolution(e->src, span.min, span.max, &resolution_ms));
+    TRY(e->src->select(e->src, sel->m, sel->nm, span.min - resolution_ms, span.max, e->a, &series, &ns));
     struct arena scratch;
     arena_init(&scratch, e->a->budget);
     err_t err = OK;
-    for (uint32_t i = 0; i < ns; i++) {
-        struct pq_samples s;
+    for (uint32_t i = 0; err == OK && i < ns; i++) {
         arena_reset(&scratch);
-        TRY_OUT(err, e->src->samples(e->src, &series[i], from - series[i].resolution_ms, last + series[i].resolution_ms, &scratch, &s));
-        TRY_OUT(err, pq_charge(e, MIN(s.n, g->n)));
-        if (sel->stats) detect_resets(&s, &scratch);
-        if (sel->smoothed) pq_drop_stale(&s, &scratch);
-        for (uint32_t k = 0; sel->smoothed && s.h && k < s.n; k++)
-            if (s.h[k]) {
-                err = pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
-                goto out;
-            }
-        note_coarse(e, &series[i]);
-        instant_row(e, sel, g, &s, &series[i], what, out);
+        struct arena *kept = begin_row(e, each);
+        err = instant_series(e, sel, g, &series[i], &span, what, &scratch, out);
+        if (err == OK) err = end_row(e, each, kept, out);
+        e->a = kept;
     }
-out:
     arena_deinit(&scratch);
     return err;
 }
@@ -354,7 +381,6 @@ static err_t range_subquery(struct pq_range_ctx *c, const struct range_arg *arg,
     return OK;
 }
 
-struct range_span { int64_t min, max; };
 static struct range_span range_span(struct pq_env *e, const struct range_arg *arg, const struct pq_grid *g)
 {
     struct range_span s = { ref_time(arg->shift, g->start_ms) - arg->range_ms + 1,
@@ -364,31 +390,46 @@ static struct range_span range_span(struct pq_env *e, const struct range_arg *ar
     return s;
 }
 
-static err_t range_selector(struct pq_range_ctx *c, const struct range_arg *arg, const struct pq_grid *g,
-                            const double *p1, const double *p2, struct pq_matrix *out)
+struct range_call { /* what all series of a call have */
+    const struct range_arg *arg;
+    const struct pq_grid *g;
+    const double *p1, *p2;
+    struct range_span span;
+};
+
+static err_t range_series(struct pq_range_ctx *c, const struct range_call *x, const struct pq_series *series, struct pq_matrix *out)
+{
+    struct pq_samples s;
+    const struct pq_selector *sel = x->arg->node->range.sel->sel;
+    bool done = false, plain = !sel->stats && !x->arg->anchored && !x->arg->smoothed;
+    note_coarse(c->e, series);
+    if (plain && pq_long_pays(c, series, x->arg->range_ms)) TRY(range_row_long(c, x->arg, x->g, series, out, &done));
+    if (done) return OK;
+    TRY(c->e->src->samples(c->e->src, series, x->span.min, x->span.max, c->scratch, &s));
+    TRY(pq_charge(c->e, s.n));
+    pq_drop_stale(&s, c->scratch);
+    if (sel->stats) detect_resets(&s, c->scratch);
+    return range_row(c, x->arg, x->g, &s, x->p1, x->p2, series->labels, false, out);
+}
+
+static err_t range_selector(struct pq_range_ctx *c, struct range_call *x, struct pq_each *each, struct pq_matrix *out)
 {
     struct pq_env *e = c->e;
-    const struct pq_selector *sel = arg->node->range.sel->sel;
-    struct range_span span = range_span(e, arg, g);
-    if (sel->stats) span.min -= e->lookback_ms; /* the sample before tells of a reset at the first */
+    const struct pq_selector *sel = x->arg->node->range.sel->sel;
     struct pq_series *series;
     uint32_t ns;
-    TRY(e->src->select(e->src, sel->m, sel->nm, span.min, span.max, e->a, &series, &ns));
-    bool plain = !sel->stats && !arg->anchored && !arg->smoothed;
-    for (uint32_t i = 0; i < ns; i++) {
-        struct pq_samples s;
-        bool done = false;
+    err_t err = OK;
+    x->span = range_span(e, x->arg, x->g);
+    if (sel->stats) x->span.min -= e->lookback_ms; /* the sample before tells of a reset at the first */
+    TRY(e->src->select(e->src, sel->m, sel->nm, x->span.min, x->span.max, e->a, &series, &ns));
+    for (uint32_t i = 0; err == OK && i < ns; i++) {
         arena_reset(c->scratch);
-        note_coarse(e, &series[i]);
-        if (plain && pq_long_pays(c, &series[i], arg->range_ms)) TRY(range_row_long(c, arg, g, &series[i], out, &done));
-        if (done) continue;
-        TRY(e->src->samples(e->src, &series[i], span.min, span.max, c->scratch, &s));
-        TRY(pq_charge(e, s.n));
-        pq_drop_stale(&s, c->scratch);
-        if (sel->stats) detect_resets(&s, c->scratch);
-        TRY(range_row(c, arg, g, &s, p1, p2, series[i].labels, false, out));
+        struct arena *kept = begin_row(e, each);
+        err = range_series(c, x, &series[i], out);
+        if (err == OK) err = end_row(e, each, kept, out);
+        e->a = kept;
     }
-    return OK;
+    return err;
 }
 
 /* On a coordinator: the call with its scalars computed here, so that it can run beside the data. */
@@ -411,7 +452,7 @@ static err_t scatter_call(struct pq_env *e, const struct pq_node *n, const struc
     return e->scatter(e, copy, g, out);
 }
 
-err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)
+err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_each *each, struct pq_matrix *out)
 {
     struct range_arg arg = range_arg(n);
     if (e->scatter && arg.node->local) return scatter_call(e, n, g, out);
@@ -430,8 +471,9 @@ err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct
     struct pq_range_ctx c = { .e = e, .call = n, .arg_pos = arg.node->start, .scratch = &scratch, .times = &times };
     for (uint32_t i = 0; i < n->call.nargs; i++)
         if (n->call.args[i]->type == PQ_MATRIX) c.arg_pos = n->call.args[i]->start;
-    err_t err = arg.node->kind == PQ_RANGE ? range_selector(&c, &arg, g, p[0], p[1], out)
-                                           : range_subquery(&c, &arg, g, p[0], p[1], out);
+    struct range_call x = { .arg = &arg, .g = g, .p1 = p[0], .p2 = p[1] };
+    err_t err = arg.node->kind == PQ_RANGE ? range_selector(&c, &x, each, out) : range_subquery(&c, &arg, g, p[0], p[1], out);
+    if (err == OK && each && out->n) err = each->rows(each, e, out);
     pq_times_deinit(&times);
     arena_deinit(&scratch);
     return err;

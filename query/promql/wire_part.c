@@ -287,26 +287,28 @@ static err_t get_rows(struct wire_in *w, struct pq_matrix *m, uint32_t steps)
 /* -- aggregation states -------------------------------------------------------------------------------------- */
 static unsigned state_bits(const struct pq_agg_cell *c)
 {
-    bool marks = c->running || c->broken || c->reset || c->not_reset;
-    return (c->floats ? STATE_FLOATS : 0u) | (c->hists ? STATE_HISTS : 0u) | (bits_of(c->v) ? STATE_V : 0u) | (bits_of(c->c) ? STATE_C : 0u) |
-           (bits_of(c->mean) ? STATE_MEAN : 0u) | (bits_of(c->mean_c) ? STATE_MEAN_C : 0u) | (marks ? STATE_MARKS : 0u) |
-           (c->h ? STATE_SUM : 0u);
+    const struct pq_agg_rest *r = &c->rest;
+    bool marks = r->running || r->broken || r->reset || r->not_reset;
+    return (c->floats ? STATE_FLOATS : 0u) | (r->hists ? STATE_HISTS : 0u) | (bits_of(c->v) ? STATE_V : 0u) | (bits_of(c->c) ? STATE_C : 0u) |
+           (bits_of(r->mean) ? STATE_MEAN : 0u) | (bits_of(r->mean_c) ? STATE_MEAN_C : 0u) | (marks ? STATE_MARKS : 0u) |
+           (r->h ? STATE_SUM : 0u);
 }
 
 static void put_state(struct buf *b, const struct pq_agg_cell *c)
 {
+    const struct pq_agg_rest *r = &c->rest;
     unsigned bits = state_bits(c);
     buf_varint(b, bits);
     if (bits & STATE_FLOATS) buf_varint(b, c->floats);
-    if (bits & STATE_HISTS) buf_varint(b, c->hists);
+    if (bits & STATE_HISTS) buf_varint(b, r->hists);
     if (bits & STATE_V) bytes_out_f64(b, c->v);
     if (bits & STATE_C) bytes_out_f64(b, c->c);
-    if (bits & STATE_MEAN) bytes_out_f64(b, c->mean);
-    if (bits & STATE_MEAN_C) bytes_out_f64(b, c->mean_c);
+    if (bits & STATE_MEAN) bytes_out_f64(b, r->mean);
+    if (bits & STATE_MEAN_C) bytes_out_f64(b, r->mean_c);
     if (bits & STATE_MARKS)
-        buf_byte(b, (uint8_t)((c->running ? MARK_RUNNING : 0) | (c->broken ? MARK_BROKEN : 0) | (c->reset ? MARK_RESET : 0) |
-                              (c->not_reset ? MARK_NOT_RESET : 0)));
-    if (bits & STATE_SUM) put_sum(b, c->h);
+        buf_byte(b, (uint8_t)((r->running ? MARK_RUNNING : 0) | (r->broken ? MARK_BROKEN : 0) | (r->reset ? MARK_RESET : 0) |
+                              (r->not_reset ? MARK_NOT_RESET : 0)));
+    if (bits & STATE_SUM) put_sum(b, r->h);
 }
 
 static struct pq_agg_cell get_state(struct wire_in *w)
@@ -317,51 +319,64 @@ static struct pq_agg_cell get_state(struct wire_in *w)
     if (bits & STATE_HISTS) hists = bytes_in_varint(w->in);
     if (bits & STATE_V) c.v = bytes_in_f64(w->in);
     if (bits & STATE_C) c.c = bytes_in_f64(w->in);
-    if (bits & STATE_MEAN) c.mean = bytes_in_f64(w->in);
-    if (bits & STATE_MEAN_C) c.mean_c = bytes_in_f64(w->in);
+    if (bits & STATE_MEAN) c.rest.mean = bytes_in_f64(w->in);
+    if (bits & STATE_MEAN_C) c.rest.mean_c = bytes_in_f64(w->in);
     uint8_t marks = bits & STATE_MARKS ? bytes_in_u8(w->in) : 0;
-    c.running = marks & MARK_RUNNING;
-    c.broken = marks & MARK_BROKEN;
-    c.reset = marks & MARK_RESET;
-    c.not_reset = marks & MARK_NOT_RESET;
-    if (bits & STATE_SUM) c.h = get_sum(w);
+    c.rest.running = marks & MARK_RUNNING;
+    c.rest.broken = marks & MARK_BROKEN;
+    c.rest.reset = marks & MARK_RESET;
+    c.rest.not_reset = marks & MARK_NOT_RESET;
+    if (bits & STATE_SUM) c.rest.h = get_sum(w);
     c.floats = (uint32_t)floats;
-    c.hists = (uint32_t)hists;
-    if (bits > 0xff || floats > UINT32_MAX || hists > UINT32_MAX || (c.h && !hists)) w->in->bad = true;
+    c.rest.hists = (uint32_t)hists;
+    if (bits > 0xff || floats > UINT32_MAX || hists > UINT32_MAX || (c.rest.h && !hists)) w->in->bad = true;
     return c;
 }
 
 static bool states_equal(const struct pq_agg_cell *x, const struct pq_agg_cell *y)
 {
-    return !x->h && !y->h && bits_of(x->v) == bits_of(y->v) && bits_of(x->c) == bits_of(y->c) && bits_of(x->mean) == bits_of(y->mean) &&
-           bits_of(x->mean_c) == bits_of(y->mean_c) && x->floats == y->floats && x->hists == y->hists && x->running == y->running &&
-           x->broken == y->broken && x->reset == y->reset && x->not_reset == y->not_reset;
+    const struct pq_agg_rest *r = &x->rest, *q = &y->rest;
+    return !r->h && !q->h && bits_of(x->v) == bits_of(y->v) && bits_of(x->c) == bits_of(y->c) && bits_of(r->mean) == bits_of(q->mean) &&
+           bits_of(r->mean_c) == bits_of(q->mean_c) && x->floats == y->floats && r->hists == q->hists && r->running == q->running &&
+           r->broken == q->broken && r->reset == q->reset && r->not_reset == q->not_reset;
 }
 
-static void put_states(struct buf *b, const struct pq_agg_cell *c, uint32_t n)
+static bool are_equal(const struct pq_agg_group *g, uint32_t i, uint32_t k)
+{
+    const struct pq_agg_cell x = pq_agg_get(g, i), y = pq_agg_get(g, k);
+    return states_equal(&x, &y);
+}
+
+static void put_states(struct buf *b, const struct pq_agg_group *g, uint32_t n)
 {
     for (uint32_t i = 0, run; i < n; i += run) {
-        for (run = 1; i + run < n && states_equal(&c[i], &c[i + run]);) run++;
-        bool none = state_bits(&c[i]) == 0;
-        if (run == 1 && !none) /* up to the next two that are equal */
-            while (i + run < n && !(i + run + 1 < n && states_equal(&c[i + run], &c[i + run + 1]))) run++;
-        bool each = !none && !(run > 1 && states_equal(&c[i], &c[i + 1]));
+        struct pq_agg_cell c = pq_agg_get(g, i);
+        for (run = 1; i + run < n && are_equal(g, i, i + run);) run++;
+        bool none = state_bits(&c) == 0, each = !none && run == 1;
+        if (each) /* up to the next two that are equal */
+            while (i + run < n && !(i + run + 1 < n && are_equal(g, i + run, i + run + 1))) run++;
         buf_varint(b, (uint64_t)run << 2 | (none ? RUN_NONE : each ? RUN_EACH : RUN_SAME));
-        for (uint32_t k = 0; !none && k < (each ? run : 1); k++) put_state(b, &c[i + k]);
+        for (uint32_t k = 0; !none && k < (each ? run : 1); k++) {
+            c = pq_agg_get(g, i + k);
+            put_state(b, &c);
+        }
     }
 }
 
-static void get_states(struct wire_in *w, struct pq_agg_cell *c, uint32_t n)
+static void get_states(struct wire_in *w, struct pq_agg_group *g, uint32_t n)
 {
     unsigned kind;
     for (uint32_t i = 0, run; i < n && !w->in->bad; i += run) {
         run = get_run(w, n - i, &kind);
         if (kind == RUN_HISTS) w->in->bad = true;
-        for (uint32_t k = 0; kind == RUN_EACH && k < run && !w->in->bad; k++) c[i + k] = get_state(w);
+        for (uint32_t k = 0; kind == RUN_EACH && k < run && !w->in->bad; k++) {
+            struct pq_agg_cell c = get_state(w);
+            pq_agg_set(w->a, g, n, i + k, &c);
+        }
         if (kind != RUN_SAME) continue;
         struct pq_agg_cell same = get_state(w);
-        if (same.h) w->in->bad = true; /* each has its own sum */
-        for (uint32_t k = 0; k < run && !w->in->bad; k++) c[i + k] = same;
+        if (same.rest.h) w->in->bad = true; /* each has its own sum */
+        for (uint32_t k = 0; k < run && !w->in->bad; k++) pq_agg_set(w->a, g, n, i + k, &same);
     }
 }
 
@@ -371,7 +386,7 @@ static void put_groups(struct wire_out *w, const struct pq_agg *s, uint32_t step
     for (uint32_t i = 0; i < s->n; i++) {
         pq_labels_put(w, &s->groups[i].labels);
         buf_byte(w->out, s->groups[i].drop_name);
-        put_states(w->out, s->groups[i].cells, steps);
+        put_states(w->out, &s->groups[i], steps);
         if (pause() != OK) continue;
     }
 }
@@ -382,9 +397,9 @@ static err_t get_groups(struct wire_in *w, struct pq_agg *s, uint32_t steps)
     for (uint32_t i = 0; i < n && !w->in->bad; i++) {
         struct pq_agg_group g = { .labels = pq_labels_read(w) };
         g.drop_name = wire_get_flag(w);
-        if (!room(w, (uint64_t)steps * sizeof *g.cells)) break;
-        g.cells = ARENA_ARRAY(w->a, struct pq_agg_cell, steps);
-        get_states(w, g.cells, steps);
+        if (!room(w, (uint64_t)steps * (PQ_AGG_STEP_BYTES + sizeof *g.rest))) break;
+        pq_agg_columns(w->a, &g, steps);
+        get_states(w, &g, steps);
         s->groups = arena_grow(w->a, s->groups, s->n, &s->cap, s->n + 1u, sizeof *s->groups);
         s->groups[s->n++] = g;
         TRY(pause());

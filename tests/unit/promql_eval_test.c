@@ -227,12 +227,10 @@ Test(promql_eval, partial_aggregates_merge)
         pq_agg_init(&merged);
         for (uint32_t p = 0; p < 2; p++) {
             struct mem_source ms = { { mem_select, mem_samples }, data, 6, p, 2 };
-            struct pq_value v;
             struct pq_agg part;
             e.src = &ms.src;
             pq_agg_init(&part);
-            cr_assert_eq(pq_eval(&e, ast.root->agg.expr, &g, &v), OK);
-            cr_assert_eq(pq_agg_add(&e, ast.root, &g, &v.m, &part), OK);
+            cr_assert_eq(pq_agg_eval(&e, ast.root, &g, &part), OK);
             cr_assert_eq(pq_agg_merge(&e, ast.root, &g, &part, &merged), OK);
             pq_agg_deinit(&part);
         }
