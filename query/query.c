@@ -192,8 +192,12 @@ err_t scatter_here(struct query *q, const struct fragment_kind *kind, const void
 
 static err_t admit(struct query *q)
 {
-    if (!q->admitted) TRY(permit_take());
+    if (q->admitted) return OK;
+    TRY(rt_checkpoint());
+    int64_t since = rt_now().ns;
+    TRY(permit_take());
     q->admitted = true;
+    q->queued_ns = rt_now().ns - since;
     return OK;
 }
 

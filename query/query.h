@@ -18,6 +18,7 @@ struct query {
     struct budget *budget;    /* of this query: ERR_LIMIT when it is used up */
     struct query_stats stats;
     bool admitted;            /* holds a permit (permit.h) */
+    int64_t queued_ns;        /* how long it waited for it */
     struct cluster *cluster;  /* others may hold what is asked for; NULL: this node is asked alone */
     struct spread *spread;    /* spread.c's own */
     struct str lost_elsewhere; /* what no node can give, or another one said that it lacks */

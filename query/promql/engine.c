@@ -53,11 +53,23 @@ static bool asks_for_order(const struct pq_node *n)
     }
 }
 
+/* The time since *at, which is now. */
+static err_t lap(int64_t *at, int64_t *took) MAY_YIELD
+{
+    if (!rt_in_fiber()) return OK;
+    TRY(rt_checkpoint());
+    if (took) *took = rt_now().ns - *at;
+    *at = rt_now().ns;
+    return OK;
+}
+
 err_t pq_run_env(const struct pq_query *q, struct pq_env *e, struct pq_ast *ast, struct pq_result *out,
                  err_t (*points)(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
                                  struct pq_points **out, uint32_t *n_out))
 {
+    int64_t at = 0;
     *out = (struct pq_result){ 0 };
+    TRY(lap(&at, NULL));
     TRY(pq_parse(q->text, e->a, ast));
     TRY(check_range(q, ast->root));
     e->text = ast->text;
@@ -73,17 +85,21 @@ err_t pq_run_env(const struct pq_query *q, struct pq_env *e, struct pq_ast *ast,
                                   q->instant ? 1 : (uint32_t)((q->end_ms - q->start_ms) / q->step_ms + 1) };
     TRY(pq_prepare(e, ast->root));
     pq_mark_stats(ast->root, false);
+    TRY(lap(&at, &out->prepare_ns));
     if (ast->root->type == PQ_MATRIX) {
         out->value.type = PQ_MATRIX;
         TRY(points(e, ast->root, &out->grid, &out->points, &out->npoints));
         TRY(finish_points(e, out));
+        TRY(lap(&at, &out->eval_ns));
         if (out->npoints) qsort(out->points, out->npoints, sizeof *out->points, points_cmp);
     } else {
         TRY(pq_eval(e, ast->root, &out->grid, &out->value));
         if (out->value.type == PQ_VECTOR) TRY(pq_finish(e, &out->grid, &out->value));
+        TRY(lap(&at, &out->eval_ns));
         if (out->value.m.n && !(q->instant && asks_for_order(ast->root)))
             qsort(out->value.m.rows, out->value.m.n, sizeof(struct pq_row), row_cmp);
     }
+    TRY(lap(&at, &out->sort_ns));
     out->notes = e->notes;
     out->samples = e->samples;
     out->text = ast->text;

@@ -21,7 +21,8 @@ struct pq_result {
     struct pq_points *points;          /* PQ_MATRIX: the value of an instant query for a range vector */
     uint32_t npoints;
     struct pq_notes notes;
-    int64_t samples;
+    int64_t samples;                   /* that were read */
+    int64_t prepare_ns, eval_ns, sort_ns; /* time that it took; 0 outside of a fiber */
     struct str text;
     struct scatter *kept;              /* memory of the cores that the value uses: pq_result_free */
     uint32_t nkept;

@@ -3,6 +3,7 @@
 #include "base/core/datetime.h"
 #include "base/core/metric.h"
 #include "query/promql/lex.h"
+#include "server/api/prometheus_stats.h"
 
 #include <math.h>
 
@@ -162,28 +163,6 @@ err_t prom_limit(struct http_request *rq, const char *name, uint64_t *n)
 static int64_t now_ms(void) { return rt_wall().ns / NS_PER_MS; }
 
 /* -- queries ----------------------------------------------------------------------------------------- */
-static void put_stats(struct prom_run *r, const struct pq_result *res)
-{
-    struct json_out *j = &r->j;
-    json_keyz(j, "stats");
-    json_obj(j);
-    json_keyz(j, "samples");
-    json_obj(j);
-    json_keyz(j, "totalQueryableSamples");
-    json_i64(j, res->samples);
-    json_keyz(j, "peakSamples");
-    json_i64(j, res->samples);
-    json_obj_end(j);
-    json_keyz(j, "storage");
-    json_obj(j);
-    json_keyz(j, "samplesRead");
-    json_u64(j, r->q.stats.samples);
-    json_keyz(j, "bytesRead");
-    json_u64(j, r->q.stats.bytes);
-    json_obj_end(j);
-    json_obj_end(j);
-}
-
 /* 0 and less: the default. */
 static err_t lookback(struct http_request *rq, int64_t *ms)
 {
@@ -198,7 +177,7 @@ static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_
     struct pq_ast ast = { 0 };
     struct pq_result res = { 0 };
     uint64_t limit;
-    struct str stats;
+    struct prom_stats stats;
     err_t e;
     bool cut;
     TRY(prom_limit(rq, "limit", &limit));
@@ -210,13 +189,14 @@ static err_t run_query(struct prom_run *r, struct http_request *rq, struct http_
         goto out;
     }
     if (e != OK) goto out;
+    TRY_OUT(e, prom_stats_collect(r, rq, q, &res, ast.root, &stats));
     prom_data(r, rs);
     TRY_OUT(e, prom_json_result(&r->j, &res, q->instant, limit, &cut, &r->arena));
-    if (prom_param(rq, "stats", &stats)) {
-        /* The stats stand inside `data`: reopen it. */
+    if (stats.wanted) {
+        /* They stand inside `data`: reopen it. */
         rs->body.n--;
         r->j.comma = true;
-        put_stats(r, &res);
+        prom_stats_put(r, &res, &stats);
         json_obj_end(&r->j);
     }
     prom_json_notes(&r->j, &res, query_lost_text(&r->q), cut, &r->arena);

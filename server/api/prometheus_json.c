@@ -12,8 +12,7 @@ static void json_number(struct json_out *j, double v)
     json_str(j, str_n(text, pq_format_api(v, text)));
 }
 
-/* Seconds with as many decimals as the milliseconds need. */
-static void json_time(struct json_out *j, int64_t ms)
+void prom_json_time(struct json_out *j, int64_t ms)
 {
     char text[40];
     uint64_t u = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
@@ -76,7 +75,7 @@ static void json_hist(struct json_out *j, const struct pq_hist *h, struct arena 
 static void json_point(struct json_out *j, int64_t t, double v, const struct pq_hist *h, struct arena *scratch)
 {
     json_arr(j);
-    json_time(j, t);
+    prom_json_time(j, t);
     if (h) json_hist(j, h, scratch);
     else json_number(j, v);
     json_arr_end(j);
@@ -166,7 +165,7 @@ static err_t json_instant(struct json_out *j, const struct pq_result *r, uint32_
     case PQ_SCALAR: json_point(j, r->grid.start_ms, r->value.scalar[0], NULL, scratch); return OK;
     case PQ_STRING:
         json_arr(j);
-        json_time(j, r->grid.start_ms);
+        prom_json_time(j, r->grid.start_ms);
         json_str(j, r->value.str);
         json_arr_end(j);
         return OK;

@@ -6,6 +6,7 @@
 #include "query/promql/engine.h"
 
 void prom_json_labels(struct json_out *j, const struct labels *l);
+void prom_json_time(struct json_out *j, int64_t ms); /* seconds, with decimals when there are milliseconds */
 /* {"resultType":...,"result":[...]}; at most `limit` series (0 = all), *cut when some were left out. */
 MUST_CHECK err_t prom_json_result(struct json_out *j, const struct pq_result *r, bool instant, uint64_t limit,
                                   bool *cut, struct arena *scratch) MAY_YIELD;
