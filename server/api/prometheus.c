@@ -284,6 +284,7 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/label/{name}/values", prom_label_values),
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/series", prom_series),
     ROUTE(HTTP_GET, "/api/v1/metadata", prom_metadata),
+    ROUTE(HTTP_GET, "/api/v1/features", prom_features),
     ROUTE(HTTP_GET, "/api/v1/status/buildinfo", prom_buildinfo),
     ROUTE(HTTP_GET, "/api/v1/status/config", prom_config),
     ROUTE(HTTP_GET, "/api/v1/status/flags", prom_flags),

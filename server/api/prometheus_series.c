@@ -1,47 +1,20 @@
-/* Labels, series, metadata, exemplars, cardinality: what is known about series, without their samples. */
+/* Labels, series, metadata: what is known about series, without their samples. */
+#include "server/api/prometheus_names.h"
 #include "server/api/prometheus_wire.h"
 
 #include "storage/regex.h"
 
 #include <stdlib.h>
 
-/* -- a set of strings ---------------------------------------------------------------------------- */
-struct names {
-    struct str *v;
-    uint64_t *count;
-    uint32_t n;
-    size_t cap, ccap;
-    struct htab index;
-};
-
-static uint32_t names_add(struct names *s, struct arena *a, struct str name)
-{
-    uint64_t h = hash_seeded64(name);
-    for (uint32_t it = 0, v; htab_next(&s->index, h, &it, &v);)
-        if (str_eq(s->v[v], name)) return s->count[v]++, v;
-    htab_insert(&s->index, h, s->n);
-    s->v = arena_grow(a, s->v, s->n, &s->cap, s->n + 1, sizeof *s->v);
-    s->count = arena_grow(a, s->count, s->n, &s->ccap, s->n + 1, sizeof *s->count);
-    s->v[s->n] = arena_str(a, name);
-    s->count[s->n] = 1;
-    return s->n++;
-}
-
 static int name_cmp(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
 
 /* -- match[] -------------------------------------------------------------------------------------------- */
-struct selection {
-    struct pq_ast asts[PROM_MATCH_MAX];
-    uint32_t n;
-    int64_t tmin, tmax;
-};
-
-static void selection_free(struct selection *s)
+static void selection_free(struct prom_selection *s)
 {
     for (uint32_t i = 0; i < s->n; i++) pq_ast_deinit(&s->asts[i]);
 }
 
-static err_t selection_read(struct http_request *rq, struct arena *a, struct selection *s)
+static err_t selection_read(struct http_request *rq, struct arena *a, struct prom_selection *s)
 {
     struct str m;
     s->n = 0;
@@ -56,7 +29,7 @@ static err_t selection_read(struct http_request *rq, struct arena *a, struct sel
 
 /* -- fragments ------------------------------------------------------------------------------------------ */
 struct found { /* by one core */
-    struct names names;
+    struct prom_names names;
     struct pq_matrix series;
     struct pq_rowset rows; /* of series */
 };
@@ -71,9 +44,9 @@ static err_t take(const struct prom_plan *p, const struct mseries *ms, uint32_t 
             pq_rowset_get(&out->rows, a, pq_labels_copy(a, l), 1);
         } else if (p->want == PROM_WANT_VALUES) {
             struct str v = labels_get(l, p->name);
-            if (v.n) names_add(&out->names, a, v);
+            if (v.n) prom_names_add(&out->names, a, v);
         } else {
-            for (uint32_t k = 0; k < l->n; k++) names_add(&out->names, a, l->l[k].name);
+            for (uint32_t k = 0; k < l->n; k++) prom_names_add(&out->names, a, l->l[k].name);
         }
     }
     return OK;
@@ -111,8 +84,7 @@ const struct fragment_kind PROM_SERIES_KIND = {
     .partial_put = prom_series_put, .partial_get = prom_series_get,
 };
 
-/* Runs the fragment and merges: names (sorted) or series (sorted). */
-static err_t gather(struct prom_run *r, const struct selection *sel, enum prom_want want, struct str name, struct names *names,
+err_t prom_gather(struct prom_run *r, const struct prom_selection *sel, enum prom_want want, struct str name, struct prom_names *names,
                     struct pq_matrix *series)
 {
     struct prom_plan *p = ARENA_NEW(&r->arena, struct prom_plan);
@@ -132,7 +104,7 @@ static err_t gather(struct prom_run *r, const struct selection *sel, enum prom_w
     for (unsigned i = 0; i < sc.n; i++) {
         const struct prom_series_part *part = sc.partials[i];
         for (uint32_t k = 0; k < part->nnames && e == OK; k++) {
-            names_add(names, &r->arena, part->names[k]);
+            prom_names_add(names, &r->arena, part->names[k]);
             e = rt_checkpoint();
         }
         for (uint32_t k = 0; k < part->nseries && e == OK; k++) {
@@ -149,14 +121,14 @@ static err_t gather(struct prom_run *r, const struct selection *sel, enum prom_w
 
 static err_t answer_names(struct prom_run *r, struct http_request *rq, struct http_response *rs, enum prom_want want, struct str name)
 {
-    struct selection *sel = ARENA_NEW(&r->arena, struct selection);
-    struct names names = { 0 };
+    struct prom_selection *sel = ARENA_NEW(&r->arena, struct prom_selection);
+    struct prom_names names = { 0 };
     struct pq_matrix none = { 0 };
     uint64_t limit;
     err_t e;
     TRY(prom_limit(rq, "limit", &limit));
     TRY_OUT(e, selection_read(rq, &r->arena, sel));
-    TRY_OUT(e, gather(r, sel, want, name, &names, &none));
+    TRY_OUT(e, prom_gather(r, sel, want, name, &names, &none));
     prom_data(r, rs);
     json_arr(&r->j);
     for (uint32_t i = 0; i < names.n && (!limit || i < limit); i++) json_str(&r->j, names.v[i]);
@@ -237,13 +209,13 @@ static int row_cmp(const void *a, const void *b)
 err_t prom_series(struct http_request *rq, struct http_response *rs)
 {
     struct prom_run r;
-    struct selection *sel = NULL;
-    struct names none = { 0 };
+    struct prom_selection *sel = NULL;
+    struct prom_names none = { 0 };
     struct pq_matrix m = { 0 };
     uint64_t limit;
     err_t e;
     TRY_OUT(e, prom_begin(&r, rq));
-    sel = ARENA_NEW(&r.arena, struct selection);
+    sel = ARENA_NEW(&r.arena, struct prom_selection);
     TRY_OUT(e, prom_limit(rq, "limit", &limit));
     e = selection_read(rq, &r.arena, sel);
     if (e == ERR_INVALID && sel->n) e = prom_bad_param("match[]");
@@ -252,7 +224,7 @@ err_t prom_series(struct http_request *rq, struct http_response *rs)
         e = err_set(ERR_INVALID, "no match[] parameter provided");
         goto out;
     }
-    TRY_OUT(e, gather(&r, sel, PROM_WANT_SERIES, STR_NONE, &none, &m));
+    TRY_OUT(e, prom_gather(&r, sel, PROM_WANT_SERIES, STR_NONE, &none, &m));
     if (m.n) qsort(m.rows, m.n, sizeof *m.rows, row_cmp);
     prom_data(&r, rs);
     json_arr(&r.j);
@@ -265,95 +237,6 @@ err_t prom_series(struct http_request *rq, struct http_response *rs)
     prom_done(&r);
 out:
     if (sel) selection_free(sel);
-    prom_end(&r);
-    return e;
-}
-
-/* -- cardinality ---------------------------------------------------------------------------------------- */
-enum { TSDB_LIMIT = 10, TSDB_LIMIT_MAX = 10000 };
-struct counted { struct str name; uint64_t n; };
-static int counted_cmp(const void *a, const void *b)
-{
-    const struct counted *x = a, *y = b;
-    if (x->n != y->n) return x->n > y->n ? -1 : 1;
-    return str_cmp(x->name, y->name);
-}
-
-static void put_top(struct json_out *j, struct arena *a, const char *key, const struct names *s, uint64_t top)
-{
-    struct counted *c = ARENA_RAW(a, struct counted, s->n + 1);
-    for (uint32_t i = 0; i < s->n; i++) c[i] = (struct counted){ s->v[i], s->count[i] };
-    if (s->n) qsort(c, s->n, sizeof *c, counted_cmp);
-    json_keyz(j, key);
-    json_arr(j);
-    for (uint32_t i = 0; i < s->n && i < top; i++) {
-        json_obj(j);
-        json_keyz(j, "name");
-        json_str(j, c[i].name);
-        json_keyz(j, "value");
-        json_u64(j, c[i].n);
-        json_obj_end(j);
-    }
-    json_arr_end(j);
-}
-
-static err_t tsdb_limit(struct http_request *rq, uint64_t *limit)
-{
-    struct str v;
-    *limit = TSDB_LIMIT;
-    if (!prom_param(rq, "limit", &v)) return OK;
-    if (!str_to_u64(v, limit) || *limit == 0) return err_set(ERR_INVALID, "limit must be a positive number");
-    if (*limit > TSDB_LIMIT_MAX) return err_set(ERR_INVALID, "limit must not exceed %d", TSDB_LIMIT_MAX);
-    return OK;
-}
-
-err_t prom_tsdb(struct http_request *rq, struct http_response *rs)
-{
-    struct prom_run r;
-    struct names metrics = { 0 }, pairs = { 0 }, values = { 0 }, none = { 0 }, bytes = { 0 };
-    struct names *sets[] = { &metrics, &pairs, &values, &bytes };
-    struct pq_matrix m = { 0 };
-    uint64_t limit;
-    err_t e;
-    for (size_t i = 0; i < ARRAY_LEN(sets); i++) htab_init(&sets[i]->index, NULL);
-    TRY_OUT(e, prom_begin(&r, rq));
-    TRY_OUT(e, tsdb_limit(rq, &limit));
-    struct selection *sel = ARENA_NEW(&r.arena, struct selection);
-    sel->tmin = PROM_TIME_MIN;
-    sel->tmax = PROM_TIME_MAX;
-    TRY_OUT(e, gather(&r, sel, PROM_WANT_SERIES, STR_NONE, &none, &m));
-    for (uint32_t i = 0; i < m.n; i++) {
-        const struct labels *l = &m.rows[i].labels;
-        TRY_OUT(e, rt_checkpoint());
-        for (uint32_t k = 0; k < l->n; k++) {
-            if (str_is(l->l[k].name, "__name__")) names_add(&metrics, &r.arena, l->l[k].value);
-            uint32_t before = pairs.n;
-            names_add(&pairs, &r.arena, arena_printf(&r.arena, STR_FMT "=" STR_FMT, STR_ARG(l->l[k].name),
-                                                     STR_ARG(l->l[k].value)));
-            if (pairs.n == before) continue;
-            names_add(&values, &r.arena, l->l[k].name);
-            uint32_t b = names_add(&bytes, &r.arena, l->l[k].name);
-            bytes.count[b] += l->l[k].value.n - 1; /* names_add counted one */
-        }
-        TRY_OUT(e, arena_check(&r.arena));
-    }
-    prom_data(&r, rs);
-    json_obj(&r.j);
-    json_keyz(&r.j, "headStats");
-    json_obj(&r.j);
-    json_keyz(&r.j, "numSeries");
-    json_u64(&r.j, m.n);
-    json_keyz(&r.j, "numLabelPairs");
-    json_u64(&r.j, pairs.n);
-    json_obj_end(&r.j);
-    put_top(&r.j, &r.arena, "seriesCountByMetricName", &metrics, limit);
-    put_top(&r.j, &r.arena, "labelValueCountByLabelName", &values, limit);
-    put_top(&r.j, &r.arena, "memoryInBytesByLabelName", &bytes, limit);
-    put_top(&r.j, &r.arena, "seriesCountByLabelValuePair", &pairs, limit);
-    json_obj_end(&r.j);
-    prom_done(&r);
-out:
-    for (size_t i = 0; i < ARRAY_LEN(sets); i++) htab_deinit(&sets[i]->index);
     prom_end(&r);
     return e;
 }

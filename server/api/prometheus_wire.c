@@ -189,3 +189,25 @@ err_t prom_signals_get(const void *plan, struct bytes_in *in, struct arena *a, v
     *partial = found;
     return wire_check(&w, "a set of signals");
 }
+
+void prom_span_put(const void *plan, const void *partial, struct buf *out)
+{
+    const struct prom_span *s = partial;
+    (void)plan;
+    bytes_out_zigzag(out, s->tmin);
+    bytes_out_zigzag(out, s->tmax);
+    buf_varint(out, s->pieces);
+}
+
+err_t prom_span_get(const void *plan, struct bytes_in *in, struct arena *a, void **partial)
+{
+    struct prom_span *s = ARENA_NEW(a, struct prom_span);
+    struct wire_in w = wire_in_of(in, a);
+    (void)plan;
+    s->tmin = bytes_in_zigzag(in);
+    s->tmax = bytes_in_zigzag(in);
+    s->pieces = bytes_in_varint(in);
+    if (s->pieces > INT64_MAX) in->bad = true;
+    *partial = s;
+    return wire_check(&w, "a span of time");
+}

@@ -4,7 +4,8 @@
  *   series     varint n, names as strings; varint n, labels
  *   exemplars  varint n; each: labels of the series, its own labels, f64 value, zigzag time
  *   metadata   plan: str family. Partial: varint n; each: family, type, unit, help as strings
- *   signals    no plan. Partial: varint, a bit a signal */
+ *   signals    no plan. Partial: varint, a bit a signal
+ *   span       no plan. Partial: zigzag first, zigzag last time, varint pieces */
 #ifndef SERVER_API_PROMETHEUS_WIRE_H
 #define SERVER_API_PROMETHEUS_WIRE_H
 
@@ -57,6 +58,14 @@ void prom_meta_plan_put(const void *plan, struct buf *out); /* a struct str */
 MUST_CHECK err_t prom_meta_plan_get(struct query *q, struct bytes_in *in, const void **plan);
 void prom_meta_put(const void *plan, const void *partial, struct buf *out);
 MUST_CHECK err_t prom_meta_get(const void *plan, struct bytes_in *in, struct arena *a, void **partial);
+
+struct prom_span { /* of all samples of a tenant, and the pieces (storage/view.h) that they are in */
+    int64_t tmin, tmax;
+    uint64_t pieces;
+};
+#define PROM_SPAN_NONE ((struct prom_span){ INT64_MAX, INT64_MIN, 0 })
+void prom_span_put(const void *plan, const void *partial, struct buf *out);
+MUST_CHECK err_t prom_span_get(const void *plan, struct bytes_in *in, struct arena *a, void **partial);
 
 void prom_signals_plan_put(const void *plan, struct buf *out);
 MUST_CHECK err_t prom_signals_plan_get(struct query *q, struct bytes_in *in, const void **plan);

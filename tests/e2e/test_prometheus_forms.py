@@ -8,6 +8,7 @@ import urllib.parse
 import pytest
 
 import prompb
+from node import eventually
 
 PROM = "prom"
 RANGE = {"query": "1", "start": "1", "end": "10", "step": "1"}
@@ -179,3 +180,44 @@ def test_status(one):
     assert flags["query.timeout"] == "2m" and flags["web.enable-lifecycle"] == "false" and flags["storage.tsdb.path"] == one.data
     info = data(get(one, "status/runtimeinfo"))
     assert info["CWD"] and info["storageRetention"] and info["reloadConfigSuccess"] is True
+
+
+def test_features(one):
+    got = data(get(one, "features"))
+    assert sum(got["promql_functions"].values()) == 90 and got["promql_functions"]["info"] is True
+    assert all(got["promql_operators"][op] for op in ("+", "=~", "unless", "limit_ratio", "</", "@")), got["promql_operators"]
+    assert got["api"]["admin"] is True and got["api"]["lifecycle"] is False and got["service_discovery_providers"] == {}
+    assert "features" not in data(get(one, "status/buildinfo"))
+
+
+def tops(d, key):
+    return [(x["name"], x["value"]) for x in d[key]]
+
+
+@pytest.mark.parametrize("seal_age", ["1h", "200ms"])
+def test_cardinality(make_node, seal_age):
+    """Of one tenant, in memtables or in segments, in the words of Prometheus' page."""
+    node = make_node(args=["--set", f"storage.seal_age={seal_age}"]).start()
+    none = data(get(node, "status/tsdb", tenant="t"))
+    assert none["headStats"] == {"numSeries": 0, "numLabelPairs": 0, "chunkCount": 0, "minTime": 2**63 - 1, "maxTime": -2**63}
+    assert all(none[k] == [] for k in none if k != "headStats")
+    write(node, [({"__name__": "a", "n": str(i), "job": "x"}, [(1_000_000 + i, 1.0), (2_000_000 + i, 2.0)]) for i in range(20)], tenant="t")
+    write(node, [({"__name__": "bb", "job": "longer"}, [(-5, 1.0), (500_000, 2.0)])], tenant="t")
+    write(node, [({"__name__": "other"}, [(1, 1.0), (9_000_000, 2.0)])], tenant="u")
+
+    def check(last):
+        d = data(get(node, "status/tsdb", {"limit": "3"}, tenant="t"))
+        chunks = d["headStats"].pop("chunkCount")
+        assert d["headStats"] == {"numSeries": 21, "numLabelPairs": 24, "minTime": -5, "maxTime": last} and chunks >= 21, d
+        assert tops(d, "seriesCountByMetricName") == [("a", 20), ("bb", 1)]
+        assert tops(d, "labelValueCountByLabelName") == [("n", 20), ("__name__", 2), ("job", 2)]
+        assert tops(d, "memoryInBytesByLabelName") == [("n", 30), ("job", 26), ("__name__", 22)]
+        assert tops(d, "seriesCountByLabelValuePair") == [("__name__=a", 20), ("job=x", 20), ("__name__=bb", 1)]
+        assert data(get(node, "status/tsdb", tenant="u"))["headStats"]["maxTime"] == 9_000_000
+        assert len(data(get(node, "status/tsdb", tenant="t"))["seriesCountByLabelValuePair"]) == 10
+    check(2_000_019)
+    if seal_age != "1h":
+        assert eventually(lambda: b"\ntercet_memtable_bytes 0\n" in node.get(PROM, "/metrics").body)
+        check(2_000_019)
+    assert node.post(PROM, "/api/v1/admin/tsdb/delete_series?match[]=a&start=2000", b"", tenant="t").status == 204
+    check(1_000_019)
