@@ -33,20 +33,44 @@ out:
     return err;
 }
 
-struct candidate {
-    double v;
-    uint64_t hash;
-    uint32_t row, group; /* group: its place in the order of labels */
-    const struct labels *labels;
-};
-
+/* -- ranks ------------------------------------------------------------------------------------------------------ */
 /* Of equals the first by its labels: the order of rows says where they were stored. Rows of one labelset (their names are dropped
  * later) stay as they are. */
-static int by_labels(const struct candidate *x, const struct candidate *y)
+struct ranked_row {
+    const struct labels *labels;
+    uint32_t row;
+};
+
+static int by_labels(const void *a, const void *b)
 {
+    const struct ranked_row *x = a, *y = b;
     int c = pq_labels_cmp(x->labels, y->labels);
     return c ? c : x->row < y->row ? -1 : x->row > y->row;
 }
+
+/* The rows in that order. One core's come in it already. */
+static err_t order_rows(struct pq_env *e, const struct pq_matrix *m, uint32_t **out)
+{
+    struct ranked_row *v = ARENA_RAW(e->a, struct ranked_row, m->n);
+    uint32_t *order = *out = ARENA_RAW(e->a, uint32_t, m->n);
+    bool sorted = true;
+    for (uint32_t r = 0; r < m->n; r++) {
+        v[r] = (struct ranked_row){ &m->rows[r].labels, r };
+        sorted = sorted && (r == 0 || pq_labels_cmp(v[r - 1].labels, v[r].labels) <= 0);
+    }
+    TRY(pq_checkpoint(e));
+    if (!sorted) qsort(v, m->n, sizeof *v, by_labels);
+    for (uint32_t r = 0; r < m->n; r++) order[r] = v[r].row;
+    return OK;
+}
+
+struct candidate {
+    double v;
+    uint64_t hash;
+    uint32_t row, rank, group; /* group: its place in the order of labels */
+};
+
+static int by_rank(const struct candidate *x, const struct candidate *y) { return x->rank < y->rank ? -1 : x->rank > y->rank; }
 
 static int cmp_top(const void *a, const void *b)
 {
@@ -54,7 +78,7 @@ static int cmp_top(const void *a, const void *b)
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
     if (isnan(x->v) != isnan(y->v)) return isnan(x->v) ? 1 : -1;
     if (x->v != y->v && !isnan(x->v)) return x->v > y->v ? -1 : 1;
-    return by_labels(x, y);
+    return by_rank(x, y);
 }
 
 static int cmp_bottom(const void *a, const void *b)
@@ -63,14 +87,14 @@ static int cmp_bottom(const void *a, const void *b)
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
     if (isnan(x->v) != isnan(y->v)) return isnan(x->v) ? 1 : -1;
     if (x->v != y->v && !isnan(x->v)) return x->v < y->v ? -1 : 1;
-    return by_labels(x, y);
+    return by_rank(x, y);
 }
 
 static int cmp_limit(const void *a, const void *b)
 {
     const struct candidate *x = a, *y = b;
     if (x->group != y->group) return x->group < y->group ? -1 : 1;
-    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : by_labels(x, y);
+    return x->hash != y->hash ? (x->hash < y->hash ? -1 : 1) : by_rank(x, y);
 }
 
 struct placed_group {
@@ -118,9 +142,14 @@ static err_t check_k(struct pq_env *e, const struct pq_node *n, double k)
     return OK;
 }
 
-/* topk, bottomk, limitk, limit_ratio of one step: marks what stays in `take`, in order. */
-static uint32_t pick(const struct pq_node *n, const struct pq_matrix *m, const struct grouping *gr,
-                     const uint64_t *hash, uint32_t i, double k, struct candidate *c, struct pq_env *e)
+static void note_hist(struct pq_env *e, const struct pq_node *n)
+{
+    pq_note(&e->notes, PQ_INFO, n->agg.expr->start, "ignored histogram in %s aggregation", pq_agg_name(n->agg.op));
+}
+
+/* topk, bottomk, limitk, limit_ratio of one step: what stays comes first in c, in order. */
+static uint32_t pick(const struct pq_node *n, const struct pq_matrix *m, const struct grouping *gr, const struct candidate *all,
+                     uint32_t i, double k, struct candidate *c, struct pq_env *e)
 {
     bool limit = n->agg.op == PQ_LIMITK || n->agg.op == PQ_LIMIT_RATIO;
     uint32_t nc = 0, taken = 0;
@@ -128,11 +157,12 @@ static uint32_t pick(const struct pq_node *n, const struct pq_matrix *m, const s
         const struct pq_row *row = &m->rows[r];
         if (!row->have[i]) continue;
         if (row->have[i] == PQ_CELL_HIST && !limit) {
-            pq_note(&e->notes, PQ_INFO, n->agg.expr->start, "ignored histogram in %s aggregation",
-                    pq_agg_name(n->agg.op));
+            note_hist(e, n);
             continue;
         }
-        c[nc++] = (struct candidate){ row->v[i], hash[r], r, gr->of[r], &row->labels };
+        c[nc] = all[r];
+        c[nc].group = gr->of[r];
+        c[nc++].v = row->v[i];
     }
     if (n->agg.op == PQ_LIMIT_RATIO) {
         double r = k > 1 ? 1 : k < -1 ? -1 : k;
@@ -152,22 +182,21 @@ static uint32_t pick(const struct pq_node *n, const struct pq_matrix *m, const s
     return taken;
 }
 
-static err_t eval_pick(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
-                       const struct pq_matrix *m, const double *k, struct pq_matrix *out)
+static err_t pick_all(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, const struct pq_matrix *m,
+                      const struct grouping *gr, const uint32_t *order, const double *k, struct pq_matrix *out)
 {
-    struct grouping gr;
-    for (uint32_t i = 0; i < g->n; i++) TRY(check_k(e, n, k[i]));
-    TRY(group_rows(e, n, m, &gr));
-    order_groups(e, m, &gr);
-    uint64_t *hash = ARENA_RAW(e->a, uint64_t, m->n);
-    for (uint32_t r = 0; r < m->n; r++) hash[r] = pq_labels_hash(&m->rows[r].labels);
-    struct candidate *c = ARENA_RAW(e->a, struct candidate, m->n);
+    struct candidate *all = ARENA_RAW(e->a, struct candidate, m->n), *c = ARENA_RAW(e->a, struct candidate, m->n);
     uint32_t *out_of = ARENA_RAW(e->a, uint32_t, m->n);
+    TRY(arena_check(e->a));
+    for (uint32_t x = 0; x < m->n; x++) {
+        uint32_t r = order[x];
+        all[r] = (struct candidate){ .hash = pq_labels_hash(&m->rows[r].labels), .row = r, .rank = x };
+    }
     memset(out_of, 0xff, sizeof *out_of * m->n);
     for (uint32_t i = 0; i < g->n; i++) {
         TRY(pq_checkpoint(e));
         if (k[i] < 1 && n->agg.op != PQ_LIMIT_RATIO) continue;
-        uint32_t taken = pick(n, m, &gr, hash, i, k[i], c, e);
+        uint32_t taken = pick(n, m, gr, all, i, k[i], c, e);
         for (uint32_t x = 0; x < taken; x++) {
             const struct pq_row *row = &m->rows[c[x].row];
             if (out_of[c[x].row] == UINT32_MAX) {
@@ -178,6 +207,139 @@ static err_t eval_pick(struct pq_env *e, const struct pq_node *n, const struct p
         }
     }
     return OK;
+}
+
+/* -- few of many ------------------------------------------------------------------------------------------------ */
+/* topk and bottomk of a small k: rows come in the order of their labels, each step of a group keeps the best of them, best first, and the value
+ * that is to be beaten: most rows are told by a comparison a step. */
+enum { BEST_MAX = 32 };
+struct best { /* of a group; keys are values, of bottomk negated */
+    uint32_t slots, size;  /* slots: places a step; size: rows of the group */
+    uint32_t *count, *row; /* count: taken, a step; row[slot * steps + i] */
+    double *key, *beat;    /* key likewise; beat: the last key where all places are taken, NaN where one is free or the last is NaN */
+};
+
+static bool is_better(double x, double y) { return x > y || (isnan(y) && !isnan(x)); }
+
+static void best_put(struct best *b, uint32_t steps, uint32_t i, uint32_t k, double key, uint32_t row)
+{
+    uint32_t n = b->count[i];
+    if (k == 0 || (n == k && !is_better(key, b->key[(n - 1) * (size_t)steps + i]))) return;
+    if (n < k) b->count[i] = ++n;
+    size_t at = (n - 1) * (size_t)steps + i;
+    for (; at >= steps && is_better(key, b->key[at - steps]); at -= steps) {
+        b->key[at] = b->key[at - steps];
+        b->row[at] = b->row[at - steps];
+    }
+    b->key[at] = key;
+    b->row[at] = row;
+    b->beat[i] = n == k ? b->key[(n - 1) * (size_t)steps + i] : NAN;
+}
+
+static err_t best_init(struct pq_env *e, uint32_t steps, uint32_t k_max, struct best *b)
+{
+    b->slots = MIN(k_max, b->size);
+    size_t places = (size_t)b->slots * steps;
+    b->count = ARENA_ARRAY(e->a, uint32_t, steps);
+    b->beat = ARENA_RAW(e->a, double, steps);
+    b->row = ARENA_RAW(e->a, uint32_t, places);
+    b->key = ARENA_RAW(e->a, double, places);
+    for (uint32_t i = 0; i < steps; i++) b->beat[i] = NAN;
+    return pq_checkpoint(e);
+}
+
+static err_t best_add(struct pq_env *e, const struct pq_node *n, uint32_t steps, const uint32_t *k, const struct pq_row *row, uint32_t no,
+                      struct best *b)
+{
+    double sign = n->agg.op == PQ_TOPK ? 1 : -1;
+    for (uint32_t i = 0; i < steps; i++) {
+        double key = sign * row->v[i];
+        if (row->have[i] == PQ_CELL_HIST && k[i]) note_hist(e, n);
+        if (row->have[i] != PQ_CELL_FLOAT || key <= b->beat[i]) continue;
+        best_put(b, steps, i, MIN(k[i], b->slots), key, no);
+    }
+    return pq_checkpoint(e);
+}
+
+struct first_place { /* of a row in the answer: rows stand in the order in which steps, groups and places name them */
+    uint32_t step, group, slot, row;
+};
+
+static int by_place(const void *a, const void *b)
+{
+    const struct first_place *x = a, *y = b;
+    if (x->step != y->step) return x->step < y->step ? -1 : 1;
+    if (x->group != y->group) return x->group < y->group ? -1 : 1;
+    return x->slot < y->slot ? -1 : x->slot > y->slot;
+}
+
+static err_t best_rows(struct pq_env *e, uint32_t steps, const struct pq_matrix *m, const struct best *best, uint32_t groups, struct pq_matrix *out)
+{
+    uint32_t *out_of = ARENA_RAW(e->a, uint32_t, m->n), n = 0;
+    struct first_place *first = ARENA_RAW(e->a, struct first_place, m->n);
+    for (uint32_t r = 0; r < m->n; r++) first[r] = (struct first_place){ UINT32_MAX, 0, 0, r };
+    for (uint32_t x = 0; x < groups; x++)
+        for (uint32_t s = 0; s < best[x].slots; s++) {
+            TRY(pq_checkpoint(e));
+            for (uint32_t i = 0; i < steps; i++) {
+                if (s >= best[x].count[i]) continue;
+                uint32_t r = best[x].row[s * (size_t)steps + i];
+                const struct first_place here = { i, x, s, r };
+                if (by_place(&here, &first[r]) < 0) first[r] = here;
+            }
+        }
+    for (uint32_t r = 0; r < m->n; r++)
+        if (first[r].step != UINT32_MAX) first[n++] = first[r];
+    if (n) qsort(first, n, sizeof *first, by_place);
+    for (uint32_t x = 0; x < n; x++) {
+        const struct pq_row *row = &m->rows[first[x].row];
+        out_of[first[x].row] = out->n;
+        pq_row_add(e->a, out, row->labels, steps)->drop_name = row->drop_name;
+        TRY(pq_checkpoint(e));
+    }
+    for (uint32_t x = 0; x < groups; x++)
+        for (uint32_t s = 0; s < best[x].slots; s++) {
+            TRY(pq_checkpoint(e));
+            for (uint32_t i = 0; i < steps; i++) {
+                if (s >= best[x].count[i]) continue;
+                uint32_t r = best[x].row[s * (size_t)steps + i];
+                pq_set_float(&out->rows[out_of[r]], i, m->rows[r].v[i]);
+            }
+        }
+    return OK;
+}
+
+static err_t pick_best(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, const struct pq_matrix *m,
+                       const struct grouping *gr, const uint32_t *order, const double *k, double k_max, struct pq_matrix *out)
+{
+    struct best *best = ARENA_ARRAY(e->a, struct best, gr->groups.n);
+    uint32_t *limit = ARENA_RAW(e->a, uint32_t, g->n);
+    TRY(arena_check(e->a));
+    for (uint32_t i = 0; i < g->n; i++) limit[i] = k[i] < 1 ? 0 : (uint32_t)k[i];
+    for (uint32_t r = 0; r < m->n; r++) best[gr->of[r]].size++;
+    for (uint32_t x = 0; x < gr->groups.n; x++) TRY(best_init(e, g->n, (uint32_t)k_max, &best[x]));
+    for (uint32_t x = 0; x < m->n; x++) TRY(best_add(e, n, g->n, limit, &m->rows[order[x]], order[x], &best[gr->of[order[x]]]));
+    return best_rows(e, g->n, m, best, gr->groups.n, out);
+}
+
+static err_t eval_pick(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,
+                       const struct pq_matrix *m, const double *k, struct pq_matrix *out)
+{
+    struct grouping gr;
+    uint32_t *order;
+    double k_max = 0;
+    for (uint32_t i = 0; i < g->n; i++) {
+        TRY(check_k(e, n, k[i]));
+        k_max = fmax(k_max, k[i]);
+    }
+    if (m->n == 0) return OK;
+    TRY(group_rows(e, n, m, &gr));
+    order_groups(e, m, &gr);
+    TRY(order_rows(e, m, &order));
+    bool top = n->agg.op == PQ_TOPK || n->agg.op == PQ_BOTTOMK;
+    if (top && k_max < 1) return OK;
+    if (top && k_max <= BEST_MAX) return pick_best(e, n, g, m, &gr, order, k, k_max, out);
+    return pick_all(e, n, g, m, &gr, order, k, out);
 }
 
 static err_t eval_quantile(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g,

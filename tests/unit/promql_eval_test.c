@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "base/core/prng.h"
 #include "query/promql/agg.h"
 #include "query/promql/engine.h"
 #include "query/promql/number.h"
@@ -247,6 +248,94 @@ Test(promql_eval, partial_aggregates_merge)
         arena_deinit(&a);
     }
 }
+
+/* -- few of many --------------------------------------------------------------------------------- */
+enum { MANY = 90 };
+static struct mem_series many[MANY];
+static char many_n[MANY][8];
+
+/* Values with many equals; with E also NaN. In no order of labels. */
+#define E "(x + 0 * (x / (x - 2)))"
+static void make_many(struct prng *r)
+{
+    static const char *const groups[] = { "a", "b", "c" };
+    for (uint32_t i = 0; i < MANY; i++) {
+        snprintf(many_n[i], sizeof many_n[i], "%u", i * 37 % MANY);
+        many[i] = (struct mem_series){ { "__name__", "x", "g", groups[prng_below(r, 3)], "n", many_n[i] }, MINUTE, 16, { 0 } };
+        for (uint32_t k = 0; k < 16; k++) many[i].v[k] = prng_below(r, 8) ? (double)prng_below(r, 12) : STALE;
+    }
+}
+
+struct ran {
+    struct arena a;
+    struct pq_ast ast;
+    struct pq_result r;
+};
+
+static void run_many(struct ran *x, const char *text, int64_t start, int64_t end)
+{
+    struct mem_source ms = { { mem_select, mem_samples }, many, MANY, 0, 0 };
+    struct pq_query q = { .text = str_of(text), .start_ms = start, .end_ms = end, .step_ms = MINUTE, .instant = start == end };
+    arena_init(&x->a, NULL);
+    cr_assert_eq(pq_run_local(&q, &ms.src, &x->a, &x->ast, &x->r), OK, "%s", text);
+}
+
+static void end_many(struct ran *x)
+{
+    pq_ast_deinit(&x->ast);
+    arena_deinit(&x->a);
+}
+
+/* Is each cell of x but those of step `not` also in y? */
+static bool has_all(const struct ran *x, const struct ran *y, uint32_t not)
+{
+    for (uint32_t i = 0; i < x->r.value.m.n; i++) {
+        const struct pq_row *row = &x->r.value.m.rows[i], *other = NULL;
+        for (uint32_t k = 0; k < y->r.value.m.n && !other; k++)
+            if (pq_labels_equal(&row->labels, &y->r.value.m.rows[k].labels)) other = &y->r.value.m.rows[k];
+        for (uint32_t k = 0; k < x->r.grid.n; k++) {
+            if (k == not || !row->have[k]) continue;
+            if (!other || !other->have[k] || memcmp(&row->v[k], &other->v[k], sizeof(double)) != 0) return false;
+        }
+    }
+    return true;
+}
+
+/* A k that is large at one step has all steps sorted; the others' answers are those of a small k. */
+Test(promql_eval, the_best_few_are_the_first_of_all)
+{
+    static const char *const forms[] = { "topk(%s, x)", "bottomk(%s, x)", "topk by (g) (%s, x)", "bottomk by (g) (%s, x)", "topk(%s, " E ")",
+                                         "bottomk by (g) (%s, " E ")", "topk by (n) (%s, x)" };
+    struct prng r;
+    prng_init(&r, 11);
+    for (int round = 0; round < 12; round++) {
+        make_many(&r);
+        for (size_t f = 0; f < ARRAY_LEN(forms); f++) {
+            char few[128], all[128], k[64];
+            uint32_t best = 1 + (uint32_t)prng_below(&r, round % 3 ? 5 : 32);
+            struct ran x, y;
+            snprintf(k, sizeof k, "%u", best);
+            snprintf(few, sizeof few, forms[f], k);
+            snprintf(k, sizeof k, "%u + 40 * (time() == bool 120)", best);
+            snprintf(all, sizeof all, forms[f], k);
+            run_many(&x, few, 0, 15 * MINUTE);
+            run_many(&y, all, 0, 15 * MINUTE);
+            cr_assert(x.r.value.m.n > 0 && has_all(&x, &y, 2) && has_all(&y, &x, 2), "%s", few);
+            end_many(&x);
+            end_many(&y);
+            if (strstr(forms[f], "by")) continue;
+            snprintf(all, sizeof all, forms[f], "60");
+            run_many(&x, few, 5 * MINUTE, 5 * MINUTE);
+            run_many(&y, all, 5 * MINUTE, 5 * MINUTE);
+            cr_assert(x.r.value.m.n == best && y.r.value.m.n > best);
+            for (uint32_t i = 0; i < best; i++)
+                cr_assert(pq_labels_equal(&x.r.value.m.rows[i].labels, &y.r.value.m.rows[i].labels), "%s: place %u", few, i);
+            end_many(&x);
+            end_many(&y);
+        }
+    }
+}
+#undef E
 
 /* -- histograms ---------------------------------------------------------------------------------- */
 static struct pq_hist hist_of(int schema, double zero, int32_t first, const double *counts, uint32_t n, int32_t *idx)
