@@ -4,8 +4,8 @@
  * Ids are random and no compressor gains on them, but a trace id stands in every span of its trace. */
 #include "base/core/assert.h"
 #include "base/core/hash.h"
-#include "base/core/htab.h"
 #include "storage/col_codec.h"
+#include "storage/table_grow.h"
 
 #include <stdlib.h>
 
@@ -15,32 +15,32 @@ enum { FIX_RAW, FIX_DICT };
 enum { LIGHT_PROBE = 128 };
 
 /* Codes of the values; the number of distinct ones, or 0 when there are more than max or the first `probe` are
- * all distinct. */
+ * all distinct. `first`: where each stands first. */
 static uint32_t number_distinct(const uint8_t *v, uint32_t n, uint32_t width, uint32_t max, uint32_t probe,
                                 uint32_t *codes, uint32_t *first)
 {
-    struct htab t;
-    htab_init(&t, NULL);
+    uint32_t cap = 16, count = 0;
+    while (cap < MIN(n, max) / 5 * 8)
+        cap *= 2;
+    uint32_t *slots = calloc(cap, sizeof *slots); /* code + 1, by a hash of the value; at most 5/8 full */
+    ASSERT(slots);
     uint64_t seed = hash_seeded64(STR("fix"));
-    uint32_t count = 0;
     for (uint32_t i = 0; i < n; i++) {
         const uint8_t *p = v + (size_t)i * width;
-        uint64_t hash = hash64_with(str_n(p, width), seed);
-        uint32_t found = UINT32_MAX;
-        for (uint32_t it = 0, k; found == UINT32_MAX && htab_next(&t, hash, &it, &k);)
-            if (memcmp(v + (size_t)first[k] * width, p, width) == 0) found = k;
-        if (found == UINT32_MAX) {
+        uint32_t at = (uint32_t)hash64_with(str_n(p, width), seed) & (cap - 1);
+        while (slots[at] && !grow_equal((const char *)v + (size_t)first[slots[at] - 1] * width, (const char *)p, width))
+            at = (at + 1) & (cap - 1);
+        if (!slots[at]) {
             if (count == max || (count == probe && i == probe)) {
                 count = 0;
                 break;
             }
             first[count] = i;
-            htab_insert(&t, hash, count);
-            found = count++;
+            slots[at] = ++count;
         }
-        codes[i] = found;
+        codes[i] = slots[at] - 1;
     }
-    htab_deinit(&t);
+    free(slots);
     return count;
 }
 
