@@ -129,9 +129,34 @@ static uint32_t put_fine(const struct dict *d, struct blocks *to)
     return 0;
 }
 
+/* As it stands, for a WAL: each byte is copied once. */
+static void put_light(const struct dict *d, struct buf *out, struct col_marks *m)
+{
+    uint32_t blocks = 0, n;
+    for (uint32_t i = 0; i < d->count; i += n, blocks++)
+        n = block_entries(d, i, d->count, COL_STR_BLOCK);
+    buf_varint(out, d->count);
+    if (blocks) buf_varint(out, blocks);
+    for (uint32_t i = 0; i < d->count; i += n) {
+        n = block_entries(d, i, d->count, COL_STR_BLOCK);
+        if (i + n < d->count) buf_varint(out, n);
+        buf_varint(out, d->offset[i + n] - d->offset[i]);
+    }
+    col_mark_head(m, out);
+    for (uint32_t i = 0; i < d->count; i += n) {
+        n = block_entries(d, i, d->count, COL_STR_BLOCK);
+        put_block(d, i, n, COL_LIGHT, out);
+        col_mark_dict(m, out);
+    }
+}
+
 void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out, struct col_marks *m)
 {
     struct blocks b = { 0 };
+    if (level == COL_LIGHT) {
+        put_light(d, out, m);
+        return;
+    }
     uint32_t all = d->count ? d->offset[d->count] : 0;
     buf_init(&b.bytes, COL_DICT_BYTES_MAX, out->budget);
     /* What fits one block is one; more is cut finer, so that few entries of many cost less. */
@@ -139,8 +164,8 @@ void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out
     uint32_t fine = level == COL_MERGE && all > TEXT_FINE ? put_fine(d, &b) : 0;
     if (fine) max = TEXT_FINE;
     for (uint32_t i = fine, n; i < d->count && !b.bytes.failed; i += n) {
-        n = level == COL_LIGHT ? d->count : block_entries(d, i, d->count, max);
-        if (level == COL_LIGHT || !put_text(d, i, n, level, &b)) put_plain(d, i, i + n, level, &b);
+        n = block_entries(d, i, d->count, max);
+        if (!put_text(d, i, n, level, &b)) put_plain(d, i, i + n, level, &b);
     }
     buf_varint(out, d->count);
     if (b.n) buf_varint(out, b.n);

@@ -35,6 +35,18 @@ static void put_part(const struct table *t, struct buf *b)
     }
 }
 
+/* About what put_part writes, and rather more: so that the buffer need not grow. */
+static size_t part_size(const struct table *t)
+{
+    size_t size = 64;
+    for (uint32_t i = 0; i < t->ncols; i++) {
+        const struct column *c = &t->cols[i];
+        size += 64 + c->name.n + c->nrows / 8 + (size_t)c->nvalid * col_value_size(c->type, c->width);
+        if (col_is_dict(c->type)) size += (c->dict.count ? c->dict.offset[c->dict.count] : 0) + 2 * (size_t)c->dict.count;
+    }
+    return size;
+}
+
 static void put_child(const struct table *t, int c, struct buf *b)
 {
     uint32_t *counts = malloc(((size_t)t->nrows + 1) * sizeof *counts);
@@ -50,6 +62,7 @@ void table_encode(const struct table *t, struct buf *out)
 {
     struct buf raw;
     buf_init(&raw, RAW_MAX, out->budget);
+    (void)buf_reserve(&raw, MIN(part_size(t), (size_t)RAW_MAX));
     buf_varint(&raw, zigzag(t->tmin_ns));
     buf_varint(&raw, zigzag(t->tmax_ns));
     put_part(t, &raw);
