@@ -2,7 +2,7 @@
 
     loglines.py generate KIND MEGABYTES >FILE     KIND: text, json, logfmt
     loglines.py send PORT FILE [ids] [TENANTS]    every line a record, one a microsecond; ids: random trace and span ids;
-                                                  to as many tenants, all of it to each
+                                                  to as many tenants, all of it to each; prints the bytes of requests
 """
 import http.client
 import random
@@ -74,10 +74,12 @@ def send(port, path, with_ids, tenant):
     ids = random.Random(1) if with_ids else None
     resource = field(1, field(1, field(1, b"service.name") + field(2, field(1, b"bench"))))
     door = http.client.HTTPConnection("127.0.0.1", port)
-    at, batch, size = time.time_ns() - 10**9, [], 0
+    at, batch, size, sent = time.time_ns() - 10**9, [], 0, 0
 
     def post():
+        nonlocal sent
         body = field(1, resource + field(2, b"".join(batch)))
+        sent += len(body)
         door.request("POST", "/v1/logs", body, {"content-type": "application/x-protobuf", "X-Scope-OrgID": tenant})
         answer = door.getresponse()
         text = answer.read()
@@ -98,11 +100,12 @@ def send(port, path, with_ids, tenant):
             batch, size = [], 0
     if batch:
         post()
+    return sent
 
 
 if sys.argv[1] == "generate":
     for text in lines(sys.argv[2], float(sys.argv[3]) * 1e6):
         sys.stdout.write(text + ("\n\n" if sys.argv[2] == "text" else "\n"))
 else:
-    for number in range(int(sys.argv[-1]) if sys.argv[-1].isdigit() else 1):
-        send(int(sys.argv[2]), sys.argv[3], "ids" in sys.argv, f"bench{number}")
+    tenants = int(sys.argv[-1]) if sys.argv[-1].isdigit() else 1
+    print(sum(send(int(sys.argv[2]), sys.argv[3], "ids" in sys.argv, f"bench{number}") for number in range(tenants)))
