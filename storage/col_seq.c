@@ -52,8 +52,15 @@ static void bits_put(struct bits_out *b, uint64_t v, unsigned n)
     }
     b->held |= v << b->n;
     b->n += n;
-    for (; b->n >= 8; b->n -= 8, b->held >>= 8)
-        buf_byte(b->to, (uint8_t)b->held);
+    char *to = col_room(b->to, sizeof b->held);
+    if (!to) {
+        b->n = 0;
+        return;
+    }
+    memcpy(to, &b->held, sizeof b->held);
+    b->to->n += b->n / 8;
+    b->held >>= b->n / 8 * 8;
+    b->n %= 8;
 }
 static void bits_end(struct bits_out *b)
 {
@@ -164,11 +171,13 @@ static unsigned log_with_room(uint32_t n, const uint32_t *count, unsigned last)
 static void put_states(const uint64_t *v, uint32_t n, const uint16_t *freq, unsigned log, struct buf *out)
 {
     uint16_t start[SYMBOLS], *words = malloc(((size_t)n + 8) * sizeof *words);
+    uint64_t inverse[SYMBOLS]; /* x * this / 2^64 is x / freq: exact for x < 2^32, freq <= 2^12 */
     uint32_t state[2] = { STATE_MIN, STATE_MIN }, at = n + 8, sum = 0;
     ASSERT(words);
     for (unsigned s = 0; s < SYMBOLS; s++) {
         start[s] = (uint16_t)sum;
         sum += freq[s];
+        inverse[s] = freq[s] > 1 ? UINT64_MAX / freq[s] + 1 : 0;
     }
     for (uint32_t i = n; i-- > 0;) {
         unsigned s = symbol_of(v[i]);
@@ -177,7 +186,8 @@ static void put_states(const uint64_t *v, uint32_t n, const uint16_t *freq, unsi
             words[--at] = (uint16_t)x;
             x >>= 16;
         }
-        state[i & 1] = (x / f << log) + x % f + start[s];
+        uint32_t q = f > 1 ? (uint32_t)((unsigned __int128)x * inverse[s] >> 64) : x;
+        state[i & 1] = (q << log) + (x - q * f) + start[s];
     }
     for (int k = 1; k >= 0; k--) {
         words[--at] = (uint16_t)(state[k] >> 16);

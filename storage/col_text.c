@@ -3,10 +3,12 @@
 #include "base/core/assert.h"
 #include "base/core/hash.h"
 #include "storage/col_text_int.h"
+#include "storage/table_grow.h"
 
 #include <stdlib.h>
 
-enum { FIELD_IN_META = 64, LEVEL_STRINGS = 3, LEVEL_META = 6, NEST_BYTES_MIN = 1024, NEST_STRINGS_MIN = 16, STRING_TEMPLATE_MIN = 4 };
+enum { FIELD_IN_META = 64, LEVEL_STRINGS = 3, LEVEL_META = 6, NEST_BYTES_MIN = 1024, NEST_STRINGS_MIN = 16, STRING_TEMPLATE_MIN = 4, SAMPLE_BYTES = 32 << 10 };
+#define SAMPLE_SLACK 0.9 /* zstd gains with length: templates have to be that much better than its part says */
 
 struct maker {
     struct arena *a;
@@ -40,6 +42,18 @@ static bool join_lines(const struct dict *d, struct buf *out)
     }
     out->n = (size_t)(to - out->p);
     return lines;
+}
+
+/* Of many strings a part says what zstd would make of them all: 0 when they are not that many. */
+static size_t zstd_of_sample(struct str raw)
+{
+    struct buf packed;
+    if (raw.n < 4 * SAMPLE_BYTES) return 0;
+    buf_init(&packed, (size_t)COL_DICT_BYTES_MAX, NULL);
+    size_t at = (raw.n - SAMPLE_BYTES) / 2;
+    size_t n = col_zstd_pack(str_sub(raw, at, at + SAMPLE_BYTES), LEVEL_STRINGS, &packed) ? packed.n : SAMPLE_BYTES;
+    buf_deinit(&packed);
+    return (size_t)((double)n * (double)raw.n / SAMPLE_BYTES * SAMPLE_SLACK);
 }
 
 static bool put_nested(struct maker *x, const struct dict *d, size_t below)
@@ -78,8 +92,9 @@ static void put_strings(struct maker *x, const struct dict *d, bool nest)
     buf_init(&packed, (size_t)COL_DICT_BYTES_MAX, NULL);
     bool lines = join_lines(d, &raw);
     bool small = raw.n < 2 * FIELD_IN_META; /* packed with the rest of meta */
-    bool zstd = !small && col_zstd_pack(buf_view(&raw), LEVEL_STRINGS, &packed);
-    if (small || !nest || !put_nested(x, d, zstd ? packed.n : raw.n)) {
+    size_t sample = nest ? zstd_of_sample(buf_view(&raw)) : 0;
+    bool nested = sample && put_nested(x, d, sample), zstd = !small && !nested && col_zstd_pack(buf_view(&raw), LEVEL_STRINGS, &packed);
+    if (!nested && (small || !nest || sample || !put_nested(x, d, zstd ? packed.n : raw.n))) {
         buf_byte(&x->meta, (uint8_t)((lines ? STRINGS_LINES : STRINGS_PLAIN) + zstd));
         if (!lines) put_lengths(x, d);
         buf_varint(&x->meta, raw.n);
@@ -96,11 +111,16 @@ static void put_strings(struct maker *x, const struct dict *d, bool nest)
 
 /* -- columns ---------------------------------------------------------------------------------------------------------- */
 
+static inline bool part_is(const struct buf *bytes, const uint32_t *offset, uint32_t k, struct str s)
+{
+    return offset[k + 1] - offset[k] == s.n && grow_equal(bytes->p + offset[k], s.p, s.n);
+}
+
 /* Numbers the n parts in order of first appearance. */
 static void number_parts(struct maker *x, const struct text_mined *m, const char *text, const uint64_t *parts, struct text_class *c)
 {
     struct htab index;
-    uint32_t *offset = NULL;
+    uint32_t *offset = NULL, last = 0;
     size_t cap = 0;
     struct buf bytes;
     htab_init(&index, NULL);
@@ -111,10 +131,14 @@ static void number_parts(struct maker *x, const struct text_mined *m, const char
     for (uint32_t i = 0; i < c->n; i++) {
         bool word = parts[i] & PART_WORD;
         struct str s = { (word ? m->words : text) + part_at(parts[i]), part_len(parts[i] & ~PART_WORD) };
+        if (c->dict.count && part_is(&bytes, offset, last, s)) { /* as the one before */
+            c->values[i] = last;
+            continue;
+        }
         uint64_t hash = hash64(s);
         uint32_t code = UINT32_MAX;
         for (uint32_t it = 0, k; code == UINT32_MAX && htab_next(&index, hash, &it, &k);)
-            if (offset[k + 1] - offset[k] == s.n && memcmp(bytes.p + offset[k], s.p, s.n) == 0) code = k;
+            if (part_is(&bytes, offset, k, s)) code = k;
         if (code == UINT32_MAX) {
             code = c->dict.count++;
             buf_str(&bytes, s);
@@ -122,12 +146,26 @@ static void number_parts(struct maker *x, const struct text_mined *m, const char
             offset[code + 1] = (uint32_t)bytes.n;
             htab_insert(&index, hash, code);
         }
-        c->values[i] = code;
+        c->values[i] = last = code;
     }
     c->dict.offset = offset;
     c->dict.bytes = arena_dup(x->a, bytes.p, bytes.n);
     buf_deinit(&bytes);
     htab_deinit(&index);
+}
+
+/* Eight digits at once, four bytes; false when there is a '-' among them. */
+static inline bool hex_eight(const char *p, uint8_t *to)
+{
+    uint64_t v;
+    memcpy(&v, p, 8);
+    const uint64_t ones = UINT64_C(0x1010101010101010); /* bit 4 is of numerals, bit 6 of letters; '-' has neither */
+    if (((v | v >> 2) & ones) != ones) return false;
+    v = (v & UINT64_C(0x0f0f0f0f0f0f0f0f)) + 9 * (v >> 6 & UINT64_C(0x0101010101010101));
+    v = v << 4 | v >> 8; /* the even bytes are pairs of digits now */
+    for (unsigned k = 0; k < 4; k++)
+        to[k] = (uint8_t)(v >> 16 * k);
+    return true;
 }
 
 static void put_hex(struct maker *x, const char *text, const uint64_t *parts, const struct text_class *c)
@@ -139,10 +177,12 @@ static void put_hex(struct maker *x, const char *text, const uint64_t *parts, co
     buf_init(&b, COL_DICT_BYTES_MAX, NULL);
     for (uint32_t i = 0; i < c->n; i++) {
         const char *p = text + part_at(parts[i]), *end = p + part_len(parts[i]);
-        while (p < end) {
+        for (; p < end; p += 2) {
+            for (; end - p >= 8 && hex_eight(p, at); p += 8)
+                at += 4;
+            if (p == end) break;
             if (*p == '-') p++;
             *at++ = (uint8_t)(hex_value(p[0]) << 4 | hex_value(p[1]));
-            p += 2;
         }
     }
     ASSERT(at == to + (size_t)c->n * width);

@@ -1,6 +1,7 @@
 #include "storage/seg_ids.h"
 
 #include "base/core/assert.h"
+#include "storage/col_codec.h"
 
 #include <stdlib.h>
 
@@ -116,8 +117,16 @@ static void put_bits(struct bit_out *b, uint64_t v, unsigned n)
 {
     ASSERT(n <= 32);
     b->word |= v << b->n;
-    for (b->n += n; b->n >= 8; b->n -= 8, b->word >>= 8)
-        buf_byte(b->out, (uint8_t)b->word);
+    b->n += n;
+    char *to = col_room(b->out, sizeof b->word);
+    if (!to) {
+        b->n = 0;
+        return;
+    }
+    memcpy(to, &b->word, sizeof b->word);
+    b->out->n += b->n / 8;
+    b->word >>= b->n / 8 * 8;
+    b->n %= 8;
 }
 
 static void put_end(struct bit_out *b)
