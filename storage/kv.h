@@ -21,6 +21,8 @@ struct kv {
     err_t (*list)(struct kv *kv, struct str prefix, size_t max, struct arena *a, struct kv_item **items,
                   size_t *count) MAY_YIELD;
     void (*close)(struct kv *kv) MAY_YIELD;
+    /* A copy as it is now, as a directory that kv_rocks_open opens; `dir` is not there yet, its parent is. NULL: cannot be done. */
+    err_t (*checkpoint)(struct kv *kv, const char *dir) MAY_YIELD;
 };
 
 MUST_CHECK err_t kv_rocks_open(const char *dir, struct kv **out) MAY_YIELD;

@@ -122,7 +122,7 @@ struct kv *kv_mem_new(void)
 {
     struct kv_mem *m = must(calloc(1, sizeof *m));
     pthread_mutex_init(&m->lock, NULL);
-    m->kv = (struct kv){ mem_write, mem_get, mem_list, mem_close };
+    m->kv = (struct kv){ .write = mem_write, .get = mem_get, .list = mem_list, .close = mem_close };
     return &m->kv;
 }
 

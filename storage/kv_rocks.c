@@ -149,6 +149,23 @@ static err_t rocks_list(struct kv *kv, struct str prefix, size_t max, struct are
     return OK;
 }
 
+static err_t do_checkpoint(void *arg)
+{
+    struct call *c = arg;
+    char *message = NULL;
+    rocksdb_checkpoint_t *cp = rocksdb_checkpoint_object_create(c->r->db, &message);
+    if (message) return rocks_error("checkpoint", message);
+    rocksdb_checkpoint_create(cp, c->dir, 0 /* no log: what is in memory is flushed */, &message);
+    rocksdb_checkpoint_object_destroy(cp);
+    return message ? rocks_error("checkpoint", message) : OK;
+}
+
+static err_t rocks_checkpoint(struct kv *kv, const char *dir)
+{
+    struct call c = { .r = rocks_of(kv), .dir = dir };
+    return rt_offload(do_checkpoint, &c);
+}
+
 static err_t do_close(void *arg)
 {
     struct kv_rocks *r = ((struct call *)arg)->r;
@@ -211,7 +228,7 @@ err_t kv_rocks_open(const char *dir, struct kv **out)
     ASSERT(r != NULL);
     r->dir = strdup(dir);
     ASSERT(r->dir != NULL);
-    r->kv = (struct kv){ rocks_write, rocks_get, rocks_list, rocks_close };
+    r->kv = (struct kv){ rocks_write, rocks_get, rocks_list, rocks_close, rocks_checkpoint };
     struct call c = { .r = r, .dir = dir };
     err_t e = rt_offload(do_open, &c);
     if (e != OK) {

@@ -292,6 +292,7 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET, "/api/v1/status/tsdb", prom_tsdb),
     ROUTE(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/delete_series", prom_delete_series),
     ROUTE(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/clean_tombstones", prom_clean_tombstones),
+    ROUTE(HTTP_POST | HTTP_PUT, "/api/v1/admin/tsdb/snapshot", prom_snapshot),
     { .methods = HTTP_POST, .pattern = "/api/v1/read", .handler = prom_read, .class = RT_QUERY, .body_max = 4 << 20, .own_encoding = "snappy" },
     ROUTE(HTTP_GET, "/federate", prom_federate),
     ROUTE(HTTP_GET, "/api/v1/rules", prom_rules),

@@ -1,10 +1,11 @@
-/* Deleting series, as Prometheus' admin API has it: recorded at once and visible at once, their exemplars by a task that is waited for;
+/* Deleting series and making snapshots, as Prometheus' admin API has it: recorded at once and visible at once, their exemplars by a task that is waited for;
  * the bytes go later. Prometheus has these
  * behind a flag and answers 503 without it; here the setting api.deletes decides. */
 #include "server/api/delete_tasks.h"
 #include "server/api/deletes_allowed.h"
 #include "server/api/prometheus_wire.h"
 #include "storage/store_delete.h"
+#include "storage/store_snapshot.h"
 
 enum { EXEMPLARS_WAIT_S = 30, JOINT_WAIT_S = 30 };
 
@@ -119,6 +120,33 @@ err_t prom_delete_series(struct http_request *rq, struct http_response *rs)
     *err_record() = why;
     prom_end(&r);
     return e == OK ? no_content(rs) : e;
+}
+
+/* As strconv.ParseBool. */
+static bool bool_of(struct str v, bool *out)
+{
+    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        if (str_is(v, yes[i])) return *out = true, true;
+        if (str_is(v, no[i])) return *out = false, true;
+    }
+    return false;
+}
+
+/* Of this node alone, of all its tenants. */
+err_t prom_snapshot(struct http_request *rq, struct http_response *rs)
+{
+    const struct prom_ctx *ctx = rq->user;
+    char name[SNAPSHOT_NAME_MAX];
+    struct str v;
+    bool skip_head = false;
+    TRY(check(ctx));
+    if (prom_param(rq, "skip_head", &v) && !bool_of(v, &skip_head))
+        return err_set(ERR_INVALID, "invalid parameter \"skip_head\": unable to parse boolean: strconv.ParseBool: parsing \"" STR_FMT "\": invalid syntax",
+                       (int)MIN(v.n, 100), v.p);
+    TRY(store_snapshot(ctx->store, !skip_head, name));
+    buf_printf(&rs->body, "{\"status\":\"success\",\"data\":{\"name\":\"%s\"}}", name);
+    return buf_check(&rs->body);
 }
 
 err_t prom_clean_tombstones(struct http_request *rq, struct http_response *rs)

@@ -38,7 +38,7 @@ enum { PROM_MATCH_MAX = 256 };
 #define PROM_TIME_MIN (-(INT64_C(1) << 60))
 #define PROM_TIME_MAX (INT64_C(1) << 60)
 
-http_handler prom_labels, prom_label_values, prom_series, prom_metadata, prom_exemplars, prom_tsdb, prom_delete_series, prom_clean_tombstones,
+http_handler prom_labels, prom_label_values, prom_series, prom_metadata, prom_exemplars, prom_tsdb, prom_delete_series, prom_clean_tombstones, prom_snapshot,
     prom_read, prom_federate, prom_format_query, prom_parse_query,
     prom_buildinfo, prom_features, prom_config, prom_flags, prom_runtimeinfo, prom_walreplay, prom_version, prom_healthy, prom_ready, prom_lifecycle,
     prom_rules, prom_alerts, prom_alertmanagers, prom_targets, prom_targets_metadata, prom_scrape_pools, prom_notifications, prom_blocks;
