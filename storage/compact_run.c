@@ -4,6 +4,9 @@
  * Every core has a driver, a fiber of core 0. It asks for the next merge of its core after each seal and merge, and now and then:
  *   pick     on core 0, from infos; when there is nothing, on the core: a segment that retention has something new to say of, for
  *            a rule with matchers or a resolution (keep_rules_judge), is written again alone
+ *            Before all that: a segment of a stream that another node wants a copy of, in which tombstones hide something
+ *            (compaction_work_in), alone; of those that were written by another number of cores, too, which nothing else writes again,
+ *            and also where segments are not merged (opts.merge_bytes)
  *   merge    on the core itself, whose segments they are: it holds the inputs and their marks of dead rows meanwhile
  *   swap     on core 0, with s->changing held: if the inputs are still there and their marks are the same, they are swapped
  *            for the output. Else the output is thrown away, and the picking begins anew
@@ -30,7 +33,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { LOOK_MS = 10000, WORN_MS = 30000, WAIT_MS = 1000, WAIT_MAX_MS = 600000, FAILURES_MAX = 5, LEFT_MAX = 1024, OUTPUT_BYTES = 64 << 20 };
+enum { LOOK_MS = 10000, WORN_MS = 30000, WAIT_MS = 1000, WAIT_MAX_MS = 600000, FAILURES_MAX = 5, LEFT_MAX = 1024, OUTPUT_BYTES = 64 << 20,
+       ASKED_MAX = 64, ASKED_MS = 600000 /* longer than who was refused waits before he asks again */ };
 enum outcome { NOTHING, MERGED, AGAIN, WAIT };
 
 struct driver {
@@ -46,9 +50,16 @@ struct driver {
     uint64_t stream;           /* of the last merge: others come before it again */
 };
 
+struct asked { /* a stream into which tombstones are to be worked */
+    uint64_t stream;
+    mono_ns until;
+};
+
 struct compaction {
     struct store *s;
     struct scope scope;
+    struct asked asked[ASKED_MAX]; /* core 0's */
+    uint32_t nasked;
     _Atomic bool stop;
     _Atomic int64_t reserved; /* bytes */
     struct budget memory;
@@ -68,11 +79,15 @@ struct job {
     bool no_memory;
     const struct seg_info *left; /* that are not written again alone */
     uint32_t nleft;
+    uint64_t asked[ASKED_MAX];   /* streams */
+    uint32_t nasked;
 };
 
 static void drop_output(const struct job *j)
 {
     struct arena a;
+    for (uint32_t i = 0; i < j->n; i++)
+        if (memcmp(j->info[i].name, j->out.name, sizeof j->out.name) == 0) return; /* the same bytes came out as went in: it is the input's file */
     arena_init(&a, NULL);
     err_t ignored = fs_unlink(arena_printf(&a, "%s/%s", j->all->s->seg_dir, j->out.name).p); /* else at the next start */
     (void)ignored;
@@ -157,6 +172,35 @@ static err_t find_alone(void *arg)
     }
     keep_rules_put(j->keep);
     j->keep = NULL;
+    return OK;
+}
+
+static bool is_asked(const struct job *j, uint64_t stream)
+{
+    for (uint32_t i = 0; i < j->nasked; i++)
+        if (j->asked[i] == stream) return true;
+    return false;
+}
+
+/* Is this the core that writes it again? Several have one open that was written by another number of cores. */
+static bool is_first_core(const struct store *s, const struct seg_info *i)
+{
+    unsigned core = 0;
+    while (core < s->cores && !shard_wants_seg(s, core, i))
+        core++;
+    return core == rt_core();
+}
+
+/* The first of this core's that is wanted elsewhere, and not without what tombstones hide, into info[0]. */
+static err_t find_hidden(void *arg)
+{
+    struct job *j = arg;
+    const struct shard *sh = shard_here(j->all->s);
+    for (uint32_t i = 0; i < sh->nsegs && j->n == 0; i++) {
+        const struct seg_info *info = seg_info(sh->segs[i]);
+        if (!is_asked(j, info->stream) || is_left(j, info) || !is_first_core(j->all->s, info)) continue;
+        if (tombs_hide(sh->tombs, sh->segs[i])) j->info[j->n++] = *info;
+    }
     return OK;
 }
 
@@ -389,6 +433,40 @@ static void pick(struct driver *d, struct job *j)
     free(infos);
 }
 
+/* Those that were asked for long ago are forgotten. */
+static void pick_asked(struct driver *d, struct job *j)
+{
+    struct compaction *c = d->all;
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < c->nasked; i++)
+        if (c->asked[i].until.ns > rt_now().ns) c->asked[kept++] = c->asked[i];
+    c->nasked = kept;
+    metric_set(M_MERGES_ASKED, kept);
+    if (kept == 0) return;
+    for (uint32_t i = 0; i < kept; i++)
+        j->asked[j->nasked++] = c->asked[i].stream;
+    struct seg_info *left = left_now(d, &j->nleft);
+    j->left = left;
+    if (rt_call(d->core, RT_MAINTENANCE, find_hidden, j) != OK) j->n = 0;
+    j->left = NULL;
+    j->nleft = 0;
+    free(left);
+}
+
+void compaction_work_in(struct store *s, uint64_t stream)
+{
+    struct compaction *c = s->compaction;
+    uint32_t i = 0;
+    if (!c) return;
+    while (i < c->nasked && c->asked[i].stream != stream)
+        i++;
+    if (i == ASKED_MAX) return; /* its turn comes with one of the next times that it is asked for */
+    c->asked[i] = (struct asked){ stream, mono_add(rt_now(), (int64_t)ASKED_MS * NS_PER_MS) };
+    c->nasked = MAX(c->nasked, i + 1);
+    metric_set(M_MERGES_ASKED, c->nasked);
+    compaction_wake(s);
+}
+
 static bool room_on_disk(const struct job *j)
 {
     struct fs_space space;
@@ -408,11 +486,12 @@ static err_t check_and_swap(struct driver *d, struct job *j)
     err_t e = OK;
     j->out.generation_first = j->info[0].generation_first;
     j->out.generation = j->info[j->n - 1].generation;
-    j->out.core = d->core;
+    j->out.worked = j->tombs && j->tombs->n ? j->tombs->t[j->tombs->n - 1]->id : 0;
+    j->out.core = j->info[0].core;
     j->out.object = j->info[0].object;
     j->out.stream = j->info[0].stream;
     j->out.sealed_ms = j->info[0].sealed_ms;
-    j->out.cores = s->cores;
+    j->out.cores = j->info[0].cores;
     for (uint32_t i = 0; i < j->n; i++) {
         j->out.level = MAX(j->out.level, j->info[i].level + (j->n > 1));
         j->out.sealed_ms = MIN(j->out.sealed_ms, j->info[i].sealed_ms);
@@ -496,8 +575,10 @@ static enum outcome step(struct driver *d)
     struct job *j = calloc(1, sizeof *j);
     ASSERT(j);
     j->all = d->all;
-    look_for_worn(d);
-    pick(d, j);
+    bool merges = d->all->s->o.merge_bytes > 0;
+    if (merges) look_for_worn(d);
+    pick_asked(d, j);
+    if (merges && j->n == 0) pick(d, j);
     enum outcome out = NOTHING;
     if (j->n > 0 && !room_on_disk(j)) {
         out = WAIT;
@@ -540,7 +621,6 @@ static void drive(void *arg)
 
 err_t compaction_start(struct store *s)
 {
-    if (s->o.merge_bytes <= 0) return OK;
     struct compaction *c = calloc(1, sizeof *c + s->cores * sizeof c->drivers[0]);
     ASSERT(c);
     c->s = s;

@@ -46,6 +46,7 @@ struct seg_info { /* what the catalog keeps of a segment */
     uint64_t generation_first, generation;
     uint32_t core, cores; /* the share of keys it holds: partition % cores == core */
     uint32_t level;       /* 0: as sealed; n: rows were merged at most n times */
+    uint64_t worked;      /* tombstones up to this id, of this node's catalog, have nothing in it to delete any more; 0: of none it is known */
     uint32_t judged;      /* keep_rules_judge, as it was when the segment was merged: what retention had to say of it is done */
     bool remote;          /* its file may be gone: the bytes are in the bucket (object_tier.h) */
     bool object;          /* of tenants of the class `object`, as that was at the seal; never with rows of others */

@@ -46,7 +46,7 @@ struct store_opts {
     int64_t retention_age_ms;   /* 0 = off */
     double pause_share, refuse_share, read_only_share; /* used shares of the file system: disk.h. 0 = never */
     int64_t ballast_bytes;      /* at most; 0 = none */
-    int64_t merge_bytes;        /* small segments are merged into ones of at most this size; 0 = none are */
+    int64_t merge_bytes;        /* small segments are merged into ones of at most this size; 0 = none are. Those that others want are written anew all the same, alone (stream_copy.h) */
     int64_t merge_window_ms;    /* and of at most this span of time */
     int64_t merge_memory;       /* of all merges that run together */
     int64_t scrub_ms;           /* all segments are verified once in so long: scrub.h. 0 = only those that queries find wrong */

@@ -15,7 +15,8 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { RECORD_VERSION = 6 };
+/* Version 6 ends before `worked`. */
+enum { RECORD_VERSION = 7, RECORD_VERSION_READ = 6 };
 struct seg_record {
     uint32_t version, core, cores, level;
     uint64_t bytes;
@@ -26,8 +27,9 @@ struct seg_record {
     int64_t sealed_ms;
     uint32_t judged, zero;
     uint64_t stream;
+    uint64_t worked;
 };
-_Static_assert(sizeof(struct seg_record) == 128, "no padding");
+_Static_assert(sizeof(struct seg_record) == 136 && offsetof(struct seg_record, worked) == 128, "no padding");
 
 static const struct str SEG_PREFIX = { "_store/seg/", 11 }, DEDUP_PREFIX = { "_store/dedup/", 13 };
 #define KEY_SEALED STR("_store/sealed")
@@ -67,7 +69,7 @@ void catalog_put_seg(struct catalog_batch *b, const struct seg_info *i)
     *r = (struct seg_record){ .version = RECORD_VERSION, .core = i->core, .cores = i->cores, .level = i->level,
                               .bytes = i->bytes, .tmin_ns = i->tmin_ns, .tmax_ns = i->tmax_ns,
                               .generation_first = i->generation_first, .generation = i->generation, .remote = i->remote,
-                              .object = i->object, .sealed_ms = i->sealed_ms, .judged = i->judged, .stream = i->stream };
+                              .object = i->object, .sealed_ms = i->sealed_ms, .judged = i->judged, .stream = i->stream, .worked = i->worked };
     memcpy(r->name, i->name, sizeof r->name);
     add_op(b, seg_key(&b->a, i), str_n(r, sizeof *r));
 }
@@ -187,16 +189,17 @@ static err_t load_partitions(struct store *s)
 
 err_t catalog_parse_seg(struct str key, struct str value, struct arena *a, struct seg_info *out)
 {
-    struct seg_record r;
+    struct seg_record r = { .version = RECORD_VERSION };
     if (value.n >= sizeof r.version) memcpy(&r.version, value.p, sizeof r.version);
-    if (value.n >= sizeof r.version && r.version != RECORD_VERSION)
-        return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has version %u, this program reads %d: it was written by another one",
-                       STR_ARG(key), r.version, RECORD_VERSION);
-    if (value.n != sizeof r) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(key), value.n);
-    memcpy(&r, value.p, sizeof r);
+    if (r.version != RECORD_VERSION && r.version != RECORD_VERSION_READ)
+        return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has version %u, this program reads %d and %d: it was written by another one",
+                       STR_ARG(key), r.version, RECORD_VERSION_READ, RECORD_VERSION);
+    size_t size = r.version == RECORD_VERSION ? sizeof r : offsetof(struct seg_record, worked);
+    if (value.n != size) return err_set(ERR_CORRUPT, "catalog: " STR_FMT " has %zu bytes", STR_ARG(key), value.n);
+    memcpy(&r, value.p, size);
     *out = (struct seg_info){ .bytes = r.bytes, .tmin_ns = r.tmin_ns, .tmax_ns = r.tmax_ns, .generation_first = r.generation_first,
                               .generation = r.generation, .core = r.core, .cores = r.cores, .level = r.level, .remote = r.remote != 0,
-                              .object = r.object != 0, .sealed_ms = r.sealed_ms, .judged = r.judged, .stream = r.stream };
+                              .object = r.object != 0, .sealed_ms = r.sealed_ms, .judged = r.judged, .stream = r.stream, .worked = r.worked };
     memcpy(out->name, r.name, sizeof out->name);
     if (!seg_name_valid(r.name) || r.cores == 0 || r.core >= r.cores || r.generation_first > r.generation || !str_eq(seg_key(a, out), key))
         return err_set(ERR_CORRUPT, "catalog: " STR_FMT " is malformed", STR_ARG(key));

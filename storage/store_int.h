@@ -423,6 +423,8 @@ void keep_tick(struct store *s) MAY_YIELD; /* of the maintenance fiber */
 /* store_tomb.c */
 MUST_CHECK err_t deletes_load(struct store *s) MAY_YIELD;
 void deletes_free(struct store *s);
+/* Does one of them hide something of the segment, perhaps, that is not worked in? */
+bool tombs_hide(const struct tomb_set *set, const struct seg *g);
 /* Retires tombstones that no segment needs any more. By the holder of s->changing. */
 void tombs_tick(struct store *s) MAY_YIELD;
 /* Does an unfinished deletion cover the generations up to one in [first, last), but not `last`? Such segments are not merged. */
@@ -432,6 +434,8 @@ bool store_delete_splits(const struct store *s, uint64_t first, uint64_t last);
 MUST_CHECK err_t compaction_start(struct store *s) MAY_YIELD;
 void compaction_wake(struct store *s); /* there are other segments than before */
 void compaction_clean(struct store *s); /* looks at once for what nobody reads any more */
+/* Someone wants a copy of the stream (stream_copy.h), in which tombstones hide something: it is worked in before anything else. Core 0. */
+void compaction_work_in(struct store *s, uint64_t stream);
 void compaction_stop(struct store *s) MAY_YIELD;
 
 /* store_logs.c, core 0's but for logs_needed */

@@ -175,18 +175,50 @@ err_t store_tombstone(struct store *s, const struct tombstone_spec *spec)
     return rt_call(0, RT_MAINTENANCE, tomb_here, &c);
 }
 
-/* A tombstone is over when all segments are newer than it: the others are gone, or in merges with newer ones, which left out what it
- * deleted. Not before its retries are forgotten everywhere (deletes_load makes `forgotten` of those that there are): two turns
- * of what is remembered of requests. */
+/* Is it yet to be worked into the segment? Of two tombstones that is so of the later one, if it is of the earlier: they are made one after
+ * another. */
+static bool is_due(const struct tombstone *t, const struct seg_info *i)
+{
+    return t->generation >= i->generation && t->id > i->worked;
+}
+
+bool tombs_hide(const struct tomb_set *set, const struct seg *g)
+{
+    for (uint32_t k = set ? set->n : 0; k > 0 && is_due(set->t[k - 1], seg_info(g)); k--) {
+        const struct tombstone_spec *t = &set->t[k - 1]->spec;
+        for (uint32_t i = 0; i < seg_ngroups(g); i++) {
+            const struct seg_group *q = seg_group(g, i);
+            if (q->signal != t->signal || !str_eq(q->tenant, t->tenant)) continue;
+            if (q->signal == SIG_DOCS ? str_eq(q->index, t->index)
+                                      : q->tmin_ns / NS_PER_MS <= t->tmax_ms && q->tmax_ns / NS_PER_MS >= t->tmin_ms) return true;
+        }
+    }
+    return false;
+}
+
+/* How many, from the oldest on, are worked into all segments. */
+static uint32_t count_worked(const struct store *s)
+{
+    uint32_t n = s->tombs->n;
+    for (uint32_t i = 0; i < s->ninfos && n > 0; i++) {
+        uint32_t lo = 0;
+        while (lo < n) {
+            uint32_t mid = lo + (n - lo) / 2;
+            if (is_due(s->tombs->t[mid], &s->infos[i])) n = mid;
+            else lo = mid + 1;
+        }
+    }
+    return n;
+}
+
+/* A tombstone is over when all segments are newer than it, or were written anew without what it deleted. Not before its retries are
+ * forgotten everywhere (deletes_load makes `forgotten` of those that there are): two turns of what is remembered of requests. */
 static uint32_t mark_over(const struct store *s, struct catalog_batch *b, bool *over)
 {
-    uint64_t oldest = UINT64_MAX;
-    uint32_t n = 0;
-    for (uint32_t i = 0; i < s->ninfos; i++)
-        oldest = MIN(oldest, s->infos[i].generation);
+    uint32_t n = 0, worked = count_worked(s);
     for (uint32_t i = 0; i < s->tombs->n; i++) {
         const struct tombstone *t = s->tombs->t[i];
-        over[i] = t->id <= s->tomb_aged && t->generation < oldest;
+        over[i] = t->id <= s->tomb_aged && i < worked;
         if (!over[i]) continue;
         catalog_put(b, id_key(&b->a, TOMB_PREFIX, t->id), STR_NONE);
         n++;
@@ -235,6 +267,9 @@ static err_t load_tombs(struct store *s, struct arena *a)
         s->tombs = set;
         s->tomb_last = MAX(s->tomb_last, t->id);
     }
+    /* An id that a segment says of itself never comes again. */
+    for (uint32_t i = 0; i < s->ninfos; i++)
+        s->tomb_last = MAX(s->tomb_last, s->infos[i].worked);
     metric_set(M_TOMBSTONES, s->tombs ? s->tombs->n : 0);
     return OK;
 }

@@ -31,33 +31,19 @@ void stream_given_deinit(struct stream_given *g)
 struct give {
     struct store *s;
     uint64_t stream;
-    bool keys;
+    bool keys, hidden;
     struct arena *a;
     struct stream_given *out;
 };
 
-/* Does a tombstone hide rows of the segment, perhaps? */
-static bool is_hidden(const struct tombstone *t, const struct seg *g)
-{
-    if (t->generation < seg_info(g)->generation) return false;
-    for (uint32_t i = 0; i < seg_ngroups(g); i++) {
-        const struct seg_group *q = seg_group(g, i);
-        if (q->signal != t->spec.signal || !str_eq(q->tenant, t->spec.tenant)) continue;
-        if (q->signal == SIG_DOCS ? str_eq(q->index, t->spec.index)
-                                  : q->tmin_ns / NS_PER_MS <= t->spec.tmax_ms && q->tmax_ns / NS_PER_MS >= t->spec.tmin_ms) return true;
-    }
-    return false;
-}
-
 static err_t hidden_here(void *arg)
 {
-    const struct give *c = arg;
+    struct give *c = arg;
     const struct shard *sh = shard_here(c->s);
     for (uint32_t i = 0; i < sh->nsegs; i++) {
-        if (seg_info(sh->segs[i])->stream != c->stream) continue;
-        for (uint32_t k = 0; sh->tombs && k < sh->tombs->n; k++)
-            if (is_hidden(sh->tombs->t[k], sh->segs[i]))
-                return err_set(ERR_UNAVAILABLE, "deleted series or indexes are not worked into %s yet: the stream cannot be copied before", seg_info(sh->segs[i])->name);
+        if (seg_info(sh->segs[i])->stream != c->stream || !tombs_hide(sh->tombs, sh->segs[i])) continue;
+        c->hidden = true;
+        return err_set(ERR_UNAVAILABLE, "deleted series or indexes are not worked into %s yet, which begins now: the stream can be copied then", seg_info(sh->segs[i])->name);
     }
     return OK;
 }
@@ -117,13 +103,14 @@ static err_t give_here(void *arg)
     struct give *c = arg;
     TRY(sem_take(&c->s->changing, 1));
     err_t e = give_locked(c);
+    if (c->hidden) compaction_work_in(c->s, c->stream);
     sem_give(&c->s->changing, 1);
     return e;
 }
 
 err_t stream_give(struct store *s, uint64_t stream, bool keys, struct arena *a, struct stream_given *out)
 {
-    struct give c = { s, stream, keys, a, out };
+    struct give c = { .s = s, .stream = stream, .keys = keys, .a = a, .out = out };
     out->stream = stream;
     return rt_call(0, RT_MAINTENANCE, give_here, &c);
 }
@@ -504,6 +491,7 @@ static err_t prepare(struct taking *t)
         t->in[i].generation = t->in[i].generation_first = t->first + t->in[i].generation - 1;
         t->in[i].remote = t->in[i].object = false;
         t->in[i].judged = 0;
+        t->in[i].worked = 0; /* newer than all tombstones that there are here */
     }
     return add_marks(t, &cap);
 }

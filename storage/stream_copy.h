@@ -22,8 +22,9 @@
  *     for its name or its content before and is not logged yet is refused (ERR_UNAVAILABLE).
  *
  * Not given (ERR_UNAVAILABLE, with a message; another giver may do): a stream with a segment that cannot be read or of the object tier,
- * or one in which a deletion of series or of an index still hides rows (tombstone.h: until merges have worked it in). A node with an
- * object tier takes none. */
+ * or one in which a deletion of series or of an index may still hide rows (tombstone.h): here it is, and there its segments would be newer than
+ * that deletion. Whoever asks for such a stream has its segments written anew at once, without those rows (compact_run.c), so that it can be
+ * given when so many bytes were written. A node with an object tier takes none. */
 #ifndef STORAGE_STREAM_COPY_H
 #define STORAGE_STREAM_COPY_H
 

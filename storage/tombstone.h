@@ -5,7 +5,9 @@
  * `generation` was sealed when the tombstone was made, so it covers all that was acked before and nothing that came
  * later: a sample written after a deletion is seen, whatever its time. Compaction leaves out what is deleted and may then
  * join segments of both sides of a tombstone's generation: the joined one is newer than the tombstone, which no
- * longer applies to it. When all segments are newer than a tombstone it is taken out of the catalog (tombs_tick).
+ * longer applies to it. Of what was written anew the catalog says up to which id tombstones have nothing in it any more
+ * (seg_info.worked): ids ascend, and none that a segment says is given again. When all segments are newer than a tombstone, or say so, it is
+ * taken out of the catalog (tombs_tick).
  *
  * Sets and tombstones are immutable and counted (atomically: cores share them). */
 #ifndef STORAGE_TOMBSTONE_H

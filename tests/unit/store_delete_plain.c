@@ -537,6 +537,23 @@ static err_t single(void *arg)
     return OK;
 }
 
+/* Segments that were written anew hold no tombstone. */
+static void worked_in(const struct keep_rule *all)
+{
+    const struct tombstone_spec t = { .tenant = STR("anonymous"), .signal = SIG_DOCS, .index = STR("worked:1") };
+    struct store_stats stats;
+    must(store_keep_edit(st, &(struct keep_edit){ *all, true }, 1, NULL, 0), "no rule");
+    append_docs(STR("kept:2"), 0, 3, 4713);
+    append_docs(STR("worked:1"), 0, 300, 4714);
+    must(store_tombstone(st, &t), "tombstone");
+    must(fiber_sleep(7200 * NS_PER_S), "sleep");
+    ASSERT(metric_sum(M_TOMBSTONES) == 1);
+    compaction_work_in(st, st->own_stream);
+    must(fiber_sleep(120 * NS_PER_S), "sleep");
+    store_stats(st, &stats);
+    ASSERT(stats.segments > 0 && metric_sum(M_TOMBSTONES) == 0);
+}
+
 /* Tombstones stay as long as a segment is as old as they are, and as long as a request from before may be repeated. */
 static err_t tombstones_end(void *arg)
 {
@@ -566,6 +583,7 @@ static err_t tombstones_end(void *arg)
     store_close(st);
     open_store();
     ASSERT(metric_sum(M_TOMBSTONES) == 0);
+    worked_in(&all);
     store_close(st);
     return OK;
 }

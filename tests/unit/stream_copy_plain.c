@@ -1,5 +1,6 @@
 /* A stream from one store to another, in the simulator: as it is, on top of what is there, with power going at every step and with the
- * nth operation failing; then the taker holds what it held or what was given, as a whole, and the copy succeeds the next time. */
+ * nth operation failing; then the taker holds what it held or what was given, as a whole, and the copy succeeds the next time. And one in
+ * which indexes are deleted. */
 #include "base/core/assert.h"
 #include "base/core/errinj.h"
 #include "base/core/log.h"
@@ -76,11 +77,11 @@ static struct table *logs(uint32_t first)
 }
 
 /* Request k, as another node would send it in its epoch: the same content, whatever its name is. */
-static err_t put_named(unsigned to, uint32_t k, uint64_t epoch)
+static err_t put_signal(unsigned to, uint32_t k, uint64_t epoch, enum signal signal, struct str index)
 {
     const struct batch_name name = { .stream = w->common.id, .origin = w->common.members[2], .epoch = epoch, .core = k % 3, .seq = k / 3 + 1 };
     struct table *t = logs(k * ROWS);
-    struct batch b = { .tenant = STR("anonymous"), .signal = SIG_LOGS, .ntables = 1, .tables = &t, .nrows = ROWS, .content = { k, 1 } }, *p = &b;
+    struct batch b = { .tenant = STR("anonymous"), .signal = signal, .index = index, .ntables = 1, .tables = &t, .nrows = ROWS, .content = { k, 1 } }, *p = &b;
     struct buf bytes;
     buf_init(&bytes, 1 << 20, NULL);
     const struct request_head h = { .name = name, .key = request_key(&p, 1), .wall_ms = rt_wall().ns / NS_PER_MS, .nbatches = 1 };
@@ -89,6 +90,11 @@ static err_t put_named(unsigned to, uint32_t k, uint64_t epoch)
     buf_deinit(&bytes);
     table_put(t);
     return e;
+}
+
+static err_t put_named(unsigned to, uint32_t k, uint64_t epoch)
+{
+    return put_signal(to, k, epoch, SIG_LOGS, STR_NONE);
 }
 
 static err_t put(unsigned to, uint32_t k)
@@ -415,10 +421,153 @@ static void damage_is_found(void)
     kv_mem_free(w->kv[1]);
 }
 
+/* -- deleted indexes ----------------------------------------------------------------------------------------- */
+
+struct docs {
+    struct store *s;
+    struct str index;
+    uint32_t n;
+};
+
+static err_t docs_here(void *arg)
+{
+    struct docs *c = arg;
+    struct view *v;
+    struct rows_scan *s;
+    bool more;
+    TRY(view_open(c->s, STR("anonymous"), NULL, NULL, &v));
+    TRY(rows_open(v, &(struct rows_req){ .signal = SIG_DOCS, .index = c->index, .tmin_ns = INT64_MIN, .tmax_ns = INT64_MAX }, &s));
+    for (struct rowset rs; ; c->n += rs.nsel) {
+        TRY(rows_next(s, &rs, &more));
+        if (!more) break;
+    }
+    rows_close(s);
+    view_close(v);
+    return OK;
+}
+
+static uint32_t docs(unsigned i, const char *index)
+{
+    struct docs c = { w->s[i], str_of(index), 0 };
+    for (unsigned core = 0; core < rt_cores(); core++)
+        must(rt_call(core, RT_QUERY, docs_here, &c), "look");
+    return c.n;
+}
+
+static void delete_index(unsigned i, const char *index)
+{
+    must(store_tombstone(w->s[i], &(struct tombstone_spec){ .tenant = STR("anonymous"), .signal = SIG_DOCS, .index = str_of(index) }), "tombstone");
+}
+
+/* As a program before `worked` wrote them. */
+static void to_version_6(struct kv *kv)
+{
+    struct arena a;
+    struct kv_item *items;
+    size_t n;
+    arena_init(&a, NULL);
+    must(kv->list(kv, STR("_store/seg/"), 1000, &a, &items, &n), "list");
+    ASSERT(n > 0);
+    for (size_t i = 0; i < n; i++) {
+        uint32_t version;
+        memcpy(&version, items[i].value.p, sizeof version);
+        ASSERT(version == 7 && items[i].value.n == 136);
+        char *v = arena_dup(&a, items[i].value.p, 128);
+        version = 6;
+        memcpy(v, &version, sizeof version);
+        must(kv->write(kv, &(struct kv_op){ items[i].key, str_n(v, 128) }, 1), "write");
+    }
+    arena_deinit(&a);
+}
+
+static err_t docs_life(void *arg)
+{
+    (void)arg;
+    open_both();
+    for (uint32_t k = 0; k < 6; k++)
+        must(put_signal(0, 100 + k, 2, SIG_DOCS, k % 2 ? STR("first:1") : STR("second:1")), "put");
+    must(store_seal(w->s[0]), "seal");
+    close_both();
+    to_version_6(w->kv[0]);
+    return OK;
+}
+
+/* As when they are over. */
+static void forget_tombstones(struct kv *kv)
+{
+    struct arena a;
+    struct kv_item *items;
+    size_t n;
+    arena_init(&a, NULL);
+    must(kv->list(kv, STR("_store/tomb/"), 10, &a, &items, &n), "list");
+    ASSERT(n == 1);
+    must(kv->write(kv, &(struct kv_op){ items[0].key, STR_NONE }, 1), "write");
+    arena_deinit(&a);
+}
+
+/* Refused while the index is only hidden, by segments of another number of cores and without merges; then it comes, and without it. */
+static void copy_in_time(void)
+{
+    bool refused = copy() == ERR_UNAVAILABLE;
+    ASSERT(refused && docs(1, "first:1") == 0);
+    must(fiber_sleep(30 * NS_PER_S), "sleep");
+    must(copy(), "a copy after a deletion");
+    ASSERT(check_taker());
+}
+
+static err_t deleted_life(void *arg)
+{
+    (void)arg;
+    open_both();
+    ASSERT(docs(0, "first:1") == 3 * ROWS);
+    delete_index(0, "first:1");
+    ASSERT(docs(0, "first:1") == 0 && docs(0, "second:1") == 3 * ROWS);
+    copy_in_time();
+    ASSERT(docs(1, "first:1") == 0 && docs(1, "second:1") == 3 * ROWS);
+    must(copy(), "again"); /* nothing is in its way */
+    close_both();
+    forget_tombstones(w->kv[0]);
+    return OK;
+}
+
+/* The number of the one before, which nobody but segments knows any more, does not come again. */
+static err_t deleted_again_life(void *arg)
+{
+    (void)arg;
+    open_both();
+    ASSERT(docs(0, "second:1") == 3 * ROWS);
+    delete_index(0, "second:1");
+    delete_index(1, "second:1");
+    copy_in_time();
+    ASSERT(docs(0, "second:1") == 0 && docs(1, "second:1") == 0);
+    close_both();
+    return OK;
+}
+
+static void deleted_indexes(unsigned cores, unsigned then)
+{
+    struct sim_result r;
+    struct world world = { .disk = sim_disk_new(256 << 20), .kv = { kv_mem_new(), kv_mem_new() }, .cores = cores };
+    const struct sim_opts o = { .time_max_ns = 600 * NS_PER_S };
+    err_t (*const lives[])(void *) = { prepare, docs_life, deleted_life, deleted_again_life };
+    w = &world;
+    for (unsigned i = 0; i < ARRAY_LEN(lives); i++) {
+        sim_run(17 + i, i < 2 ? cores : then, w->disk, &o, lives[i], NULL, &r);
+        if (r.stuck) printf("stuck in life %u\n", i);
+        ASSERT(r.result == OK && !r.stuck);
+    }
+    sim_disk_free(w->disk);
+    kv_mem_free(w->kv[0]);
+    kv_mem_free(w->kv[1]);
+}
+
 int main(void)
 {
     bool over;
     log_init((enum log_level)(LOG_ERROR + 1), false);
+    deleted_indexes(1, 1);
+    deleted_indexes(2, 1);
+    deleted_indexes(1, 2);
     for (unsigned cores = 1; cores <= 2; cores++) {
         const struct sim_opts calm = { 0 };
         trial(cores, &calm, 0, &over);
