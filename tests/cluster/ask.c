@@ -99,6 +99,7 @@ err_t ask_state(struct world *w, unsigned node, struct state *out)
             out->states[i] = (uint8_t)bytes_in_varint(&in);
         }
         out->alone = bytes_in_varint(&in);
+        out->lost = (uint32_t)bytes_in_varint(&in);
         ASSERT(!in.bad);
     }
     buf_deinit(&answer);

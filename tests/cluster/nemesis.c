@@ -5,9 +5,10 @@
 
 #include <inttypes.h>
 #include <stdio.h>
+#include <string.h>
 
 enum { STOP_S = 90 }; /* slow disks, pauses and all */
-enum fault { F_KILL, F_POWER, F_PAIR, F_ALL, F_PAUSE, F_CUT, F_SPLIT, F_SWIZZLE, F_STOP, F_NET, F_DISK, F_CLOCK, F_WIPE, FAULTS };
+enum fault { F_KILL, F_POWER, F_PAIR, F_ALL, F_PAUSE, F_CUT, F_SPLIT, F_SWIZZLE, F_STOP, F_NET, F_DISK, F_CLOCK, F_WIPE, F_ROT, FAULTS };
 
 struct nemesis {
     struct world *w;
@@ -220,7 +221,7 @@ static void wipe(struct nemesis *x)
 {
     struct world *w = x->w;
     unsigned v = victim(x);
-    if (w->n < 3 || w->wiped_clock || !sim_host_on(w->nodes[v].host)) return;
+    if (w->n < 3 || w->wiped_clock || w->rotten || !sim_host_on(w->nodes[v].host)) return;
     say(w, "disk lost", v);
     sim_host_crash(w->nodes[v].host);
     err_t e = fiber_sleep(10 * NS_PER_MS);
@@ -230,6 +231,38 @@ static void wipe(struct nemesis *x)
     x->start_at[v] = now() + some(x, 10 * NS_PER_S);
     bad(w, v, x->start_at[v]);
     w->rep->wipes++;
+}
+
+struct stored { /* a segment of a disk */
+    uint32_t n, wanted;
+    char path[256];
+};
+
+static void look_at_file(const char *path, uint64_t size, void *ctx)
+{
+    struct stored *f = ctx;
+    size_t n = strlen(path);
+    if (!strstr(path, "/seg/") || n < 4 || strcmp(path + n - 4, ".seg") != 0 || size == 0) return;
+    if (f->n++ == f->wanted) snprintf(f->path, sizeof f->path, "%s", path);
+}
+
+/* Of every stream one member is spared, so that nothing is lost for good. Who has lost something may answer in part while others are out of
+ * reach, until it is mended. */
+static void rot(struct nemesis *x)
+{
+    struct world *w = x->w;
+    unsigned v = victim(x), others = (unsigned)__builtin_popcount(w->rotten & ~(1u << v));
+    struct stored f = { .wanted = UINT32_MAX };
+    if (w->wiped_clock || others + 1 >= (w->moves ? w->shape.quorum : MIN(w->shape.replicas, w->n))) return;
+    sim_disk_walk(w->nodes[v].disk, look_at_file, &f);
+    if (f.n == 0) return;
+    f = (struct stored){ .wanted = (uint32_t)prng_below(&x->rnd, f.n) };
+    sim_disk_walk(w->nodes[v].disk, look_at_file, &f);
+    if (!sim_disk_rot(w->nodes[v].disk, f.path, prng_next(&x->rnd), 1 + (unsigned)prng_below(&x->rnd, 400))) return;
+    say(w, "rot", v);
+    w->rotten |= 1u << v;
+    bad(w, v, now() + 3600 * NS_PER_S);
+    w->rep->rots++;
 }
 
 static void strike(struct nemesis *x, enum fault f)
@@ -248,6 +281,7 @@ static void strike(struct nemesis *x, enum fault f)
     case F_DISK: bad_disk(x); return;
     case F_CLOCK: step_clock(x); return;
     case F_WIPE: wipe(x); return;
+    case F_ROT: rot(x); return;
     default: return;
     }
 }
@@ -300,7 +334,7 @@ static void draw(struct nemesis *x)
 {
     struct prng *r = &x->rnd;
     static const double share[FAULTS] = { [F_KILL] = 0.5, [F_POWER] = 0.5, [F_PAIR] = 0.3, [F_ALL] = 0.2, [F_PAUSE] = 0.4, [F_CUT] = 0.4,
-                                          [F_SPLIT] = 0.3, [F_SWIZZLE] = 0.2, [F_STOP] = 0.4, [F_NET] = 0.4, [F_DISK] = 0.3, [F_CLOCK] = 0.3, [F_WIPE] = 0.15 };
+                                          [F_SPLIT] = 0.3, [F_SWIZZLE] = 0.2, [F_STOP] = 0.4, [F_NET] = 0.4, [F_DISK] = 0.3, [F_CLOCK] = 0.3, [F_WIPE] = 0.15, [F_ROT] = 0.3 };
     for (unsigned f = 0; f < FAULTS; f++)
         x->on[f] = prng_chance(r, share[f]);
     for (unsigned i = 0; i < NODES_MAX; i++)

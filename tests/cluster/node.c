@@ -159,6 +159,9 @@ static err_t on_state(void *ctx, const struct rpc_request *rq, struct buf *answe
     }
     buf_byte(answer, map->alone);
     map_put(map);
+    struct store_stats st;
+    store_stats(n->store, &st);
+    buf_varint(answer, st.lost);
     return buf_check(answer);
 }
 
@@ -262,7 +265,7 @@ static err_t open_store(struct node *n)
 {
     const struct node_shape *h = n->shape;
     const struct store_opts o = { .dir = n->dir, .kv = n->kv, .partitions = 16, .mem_bytes = h->mem_bytes, .seal_age_ms = h->seal_age_ms,
-                                  .merge_bytes = h->merge_bytes, .merge_window_ms = 86400000, .merge_memory = 1 << 28, .commit_bytes = 1 << 20,
+                                  .merge_bytes = h->merge_bytes, .scrub_ms = 10000, .merge_window_ms = 86400000, .merge_memory = 1 << 28, .commit_bytes = 1 << 20,
                                   .log_keep_bytes = 1 << 30, .log_keep_ms = h->log_keep_ms,
                                   .pause_share = 0.85, .refuse_share = 0.9, .read_only_share = 0.95, .ballast_bytes = 16 << 20,
                                   .on_failed = on_failed[n->index] };

@@ -5,7 +5,7 @@
  * The script (script.h) talks to it by calls:
  *   METHOD_TEST_APPEND  u32 request of the model                -> nothing. OK: acknowledged
  *   METHOD_TEST_READ    u32 tenant, + 256: of this node alone   -> str: what the answer must say | v n, u32 row each
- *   METHOD_TEST_STATE   nothing                                 -> u64 own id | v n, (u64 id, v state) each | u8 alone
+ *   METHOD_TEST_STATE   nothing                                 -> u64 own id | v n, (u64 id, v state) each | u8 alone | v lost
  *   METHOD_TEST_DELETE  a deletion as delete_tasks.h keeps it   -> u8 is it settled, after a while
  *   METHOD_TEST_SETTLED nothing                                 -> u8 are all that it knows made on all nodes | str: what is waited for
  *   METHOD_TEST_STOP    nothing                                 -> nothing; then it ends as a process that is told to */

@@ -14,6 +14,7 @@ enum { SEEDS_PROVE = 300 }; /* as many seeds must show everything that is not RA
     X(ALWAYS, pauses, "pauses") X(ALWAYS, cuts, "cuts") X(ALWAYS, partitions, "partitions") X(ALWAYS, swizzles, "swizzles") X(ALWAYS, stops, "stops") \
     X(ALWAYS, bad_nets, "bad networks") \
     X(ALWAYS, bad_disks, "bad disks") X(ALWAYS, failed_stores, "failed stores") X(ALWAYS, clock_steps, "steps of clocks") X(ALWAYS, wipes, "disks lost") \
+    X(ALWAYS, rots, "rotten segments") \
     X(ALWAYS, deletions, "deletions") X(ALWAYS, deletions_open, "left open") \
     X(ALWAYS, last_losses, "nodes lost for good")
 

@@ -229,15 +229,18 @@ static bool rows_everywhere(struct world *w, uint32_t tenant, char *why, size_t 
     for (unsigned node = 0; answered && node < w->n; node++) {
         struct answer a;
         answered = ask_read(w, node, tenant, true, &a) == OK;
+        bool whole = answered && a.told != TOLD_PARTIAL; /* what rotted is found when it is read, at the latest */
         for (uint32_t i = 0; answered && i < m->nrows; i++)
             m->rows[i].seen = 0;
-        for (uint32_t i = 0; answered && i < a.n; i++) {
+        for (uint32_t i = 0; whole && i < a.n; i++) {
             if (m->rows[a.rows[i]].seen++ && !deleting_of(w, a.rows[i], m->clock).doubled)
                 wrong("C4: node %u has row %u of request %u twice", node, a.rows[i], m->rows[a.rows[i]].request);
             copies[a.rows[i]]++;
         }
+        if (!answered) snprintf(why, n, "node %u does not answer: %s", node, err_detail());
+        else if (!whole) snprintf(why, n, "node %u has not all: %.400s", node, a.why);
         if (answered) free(a.rows);
-        else snprintf(why, n, "node %u does not answer: %s", node, err_detail());
+        answered = whole;
     }
     for (uint32_t i = 0; answered && i < m->nrows; i++) {
         const struct request *q = &m->requests[m->rows[i].request];
@@ -257,6 +260,18 @@ static bool all_have_all(struct world *w, char *why, size_t n)
     if (w->wiped_clock || w->moves) return true;
     for (uint32_t t = 0; t < TENANTS; t++)
         if (!rows_everywhere(w, t, why, n)) return false;
+    return true;
+}
+
+static bool all_mended(struct world *w, char *why, size_t n)
+{
+    struct state st;
+    for (unsigned i = 0; i < w->n; i++) {
+        bool answered = ask_state(w, i, &st) == OK;
+        if (answered && st.lost == 0) continue;
+        snprintf(why, n, "node %u %s", i, answered ? "has not got again what it lost" : "does not answer");
+        return false;
+    }
     return true;
 }
 
@@ -455,6 +470,7 @@ err_t script_main(void *arg)
     int64_t live = must_be(w, "C12: repair", since, LIVE_S * NS_PER_S, same_covers);
     w->rep->live_max_ns = MAX(w->rep->live_max_ns, live);
     must_be(w, "C15", since, LIVE_S * NS_PER_S, all_deleted);
+    must_be(w, "C12: mended", since, LIVE_S * NS_PER_S, all_mended);
     must_be(w, "C4", since, LIVE_S * NS_PER_S, all_have_all);
     ASSERT(fiber_sleep((GRACE_S + 1) * NS_PER_S) == OK);
     must_be(w, "C1", now(), NS_PER_S, all_read_whole);

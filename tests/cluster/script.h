@@ -18,7 +18,7 @@
  *  C10 a node that is told to stop ends, with no fiber and no memory of queries left
  *  C16 what was acked and is sent again while all nodes are well is acked, and stored no second time, wherever rows are placed by then and
  *  by a node that is new
- *  C12 all of the liveness phase, in LIVE_S */
+ *  C12 all of the liveness phase, in LIVE_S: what rotted on a node is mended, too */
 #ifndef TESTS_CLUSTER_SCRIPT_H
 #define TESTS_CLUSTER_SCRIPT_H
 
@@ -43,6 +43,7 @@ struct world {
     /* nemesis.c's: until when a node, or any of them, may be out of reach for others */
     int64_t bad_until[NODES_MAX], all_bad_until;
     int64_t fresh_until[NODES_MAX]; /* it comes without its disk, and finds one after the other */
+    unsigned rotten;      /* bit a node whose segments rotted */
     bool moves;           /* nodes count as gone soon: rows of a request may go elsewhere when it is sent again */
     uint64_t wiped_clock; /* of the model, when a node came back as another one; 0: none did */
     struct deleting *deletings; /* deleting.h */
@@ -78,6 +79,7 @@ struct state {
     uint64_t ids[64];
     uint8_t states[64];
     bool alone;
+    uint32_t lost; /* parts of what is stored that cannot be read */
 };
 MUST_CHECK err_t ask_state(struct world *w, unsigned node, struct state *out) MAY_YIELD;
 struct holding {
