@@ -87,6 +87,14 @@ void sample_set_settle(struct sample_set *s, struct arena *a)
     *s = out;
 }
 
+/* Floats alone. */
+static void append(struct sample_set *s, const struct sample_set *from)
+{
+    memcpy(s->t + s->n, from->t, from->n * sizeof *s->t);
+    memcpy(s->v + s->n, from->v, from->n * sizeof *s->v);
+    s->n += from->n;
+}
+
 void sample_set_merge(const struct sample_set *older, const struct sample_set *newer, struct arena *a,
                       struct sample_set *out)
 {
@@ -97,6 +105,13 @@ void sample_set_merge(const struct sample_set *older, const struct sample_set *n
     struct sample_set s;
     sample_set_init_like(&s, a, older->n + newer->n, older, newer);
     uint32_t i = 0, k = 0;
+    s.unmarked = older->unmarked && newer->unmarked;
+    if (older->t[older->n - 1] < newer->t[0] && !s.hist && !s.st && !s.win) {
+        append(&s, older);
+        append(&s, newer);
+        *out = s;
+        return;
+    }
     while (i < older->n || k < newer->n) {
         if (i < older->n && (k == newer->n || older->t[i] < newer->t[k])) {
             sample_set_put_from(&s, older, i++);

@@ -5,6 +5,7 @@
 #include "storage/mem_metric_impl.h"
 #include "storage/partition.h"
 #include "storage/seg_metric.h"
+#include "storage/seg_times.h"
 #include "storage/shard.h"
 
 #include <stdlib.h>
@@ -12,6 +13,7 @@
 struct metric_view {
     struct seg_metric **seg; /* one a segment of the view; NULL where it has nothing of the tenant */
     struct seg_keep *keep;   /* of each: what of it is too old by retention */
+    struct seg_times times;  /* that series share */
 };
 struct seg_keep {
     const struct seg_group *group;
@@ -50,6 +52,7 @@ static err_t open_segments(struct view *v)
     if (v->metrics) return OK;
     struct metric_view *mv = ARENA_NEW(&v->mem, struct metric_view);
     mv->seg = ARENA_ARRAY(&v->mem, struct seg_metric *, v->nsegs);
+    mv->times.a = &v->mem;
     mv->keep = ARENA_ARRAY(&v->mem, struct seg_keep, v->nsegs);
     TRY(arena_check(&v->mem));
     for (uint32_t i = 0; i < v->nsegs; i++) {
@@ -57,6 +60,7 @@ static err_t open_segments(struct view *v)
             const struct seg_group *g = seg_group(v->segs[i], k);
             if (g->signal != SIG_METRICS || !str_eq(g->tenant, v->tenant) || view_group_gone(v, i, k) || lost_is(v->lost, seg_info(v->segs[i]), k)) continue;
             TRY(seg_metric_open(v->segs[i], g, &v->mem, &v->counts, &mv->seg[i]));
+            mv->seg[i]->times = &mv->times;
             struct seg_keep *x = &mv->keep[i];
             x->group = g;
             keep_class_of(v->keep, g, &x->class);
@@ -281,7 +285,7 @@ err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, 
         TRY(arena_check(a));
     }
     v->counts.samples += all.n;
-    *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st, all.win };
+    *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st, all.win, all.times_stay, all.unmarked };
     return OK;
 }
 

@@ -29,6 +29,7 @@
 #include "storage/metric_match.h"
 #include "storage/retention_rules.h"
 #include "storage/seg_coarse.h"
+#include "storage/seg_times.h"
 
 _Static_assert(sizeof(struct seg_chunk) == 24, "stored as it lies in memory");
 
@@ -440,6 +441,59 @@ err_t seg_series_blocks(const struct seg_series *x, int64_t tmin_ms, int64_t tma
     }
 }
 
+/* -- floats alone, whose times others have ------------------------------------------------------------------------- */
+static err_t get_times(struct seg_metric *s, const struct seg_block *b, int64_t *t)
+{
+    struct str times;
+    TRY(chunk_part(s, s->ndata, s->nchunks, b->times, b->times_size, &times));
+    const uint8_t *end = (const uint8_t *)times.p + times.n;
+    return sample_i64_decode((const uint8_t *)times.p, end, b->n, t) == end ? OK : malformed();
+}
+
+static err_t get_floats(struct seg_metric *s, const struct seg_block *b, double *v)
+{
+    struct str data;
+    TRY(chunk_part(s, 0, s->ndata, b->data, b->data_size, &data));
+    const uint8_t *end = (const uint8_t *)data.p + data.n;
+    return sample_f64_decode((const uint8_t *)data.p, end, b->n, v) == end ? OK : malformed();
+}
+
+static err_t shared_times(struct seg_metric *s, const struct seg_block *b, uint32_t n, uint32_t samples, int64_t tmin_ms, int64_t tmax_ms,
+                          struct arena *a, const struct seg_times_column **out)
+{
+    *out = seg_times_find(s->times, s, b, n, tmin_ms, tmax_ms);
+    if (*out || s->times->n == SEG_TIMES_MAX) return OK;
+    int64_t *t = ARENA_RAW(a, int64_t, samples);
+    TRY(arena_check(a));
+    for (uint32_t i = 0, at = 0; i < n; at += b[i++].n) TRY(get_times(s, &b[i], t + at));
+    *out = seg_times_keep(s->times, s, b, n, tmin_ms, tmax_ms, t, samples);
+    return arena_check(s->times->a);
+}
+
+/* *done false: there are not floats alone, or no times to share. */
+static err_t read_floats(struct seg_metric *s, const struct seg_block *b, uint32_t n, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
+                         struct sample_set *out, bool *done)
+{
+    const struct seg_times_column *times;
+    uint32_t samples = 0;
+    bool unmarked = true;
+    *done = false;
+    for (uint32_t i = 0; i < n; i++) {
+        if (b[i].hist || b[i].is.resolution_ms || b[i].is.starts) return OK;
+        samples += b[i].n;
+        unmarked &= b[i].is.stale == 0;
+    }
+    if (n == 0 || !s->times) return OK;
+    TRY(shared_times(s, b, n, samples, tmin_ms, tmax_ms, a, &times));
+    if (!times) return OK;
+    double *v = ARENA_RAW(a, double, samples);
+    TRY(arena_check(a));
+    for (uint32_t i = 0, at = 0; i < n; at += b[i++].n) TRY(get_floats(s, &b[i], v + at));
+    *out = (struct sample_set){ .n = times->n, .cap = times->n, .t = (int64_t *)(uintptr_t)times->t, .v = v + times->skip, .times_stay = true, .unmarked = unmarked };
+    *done = true;
+    return OK;
+}
+
 enum { RAW, HISTS, COARSE, SETS };
 
 static unsigned set_of(const struct seg_block *b) { return b->hist ? HISTS : b->is.resolution_ms ? COARSE : RAW; }
@@ -450,7 +504,10 @@ err_t seg_series_read(const struct seg_series *x, int64_t tmin_ms, int64_t tmax_
     uint32_t room[SETS] = { 0 }, n;
     bool starts[SETS] = { false };
     struct seg_block *list;
+    bool done;
     TRY(seg_series_blocks(x, tmin_ms, tmax_ms, a, &list, &n));
+    TRY(read_floats(x->of, list, n, tmin_ms, tmax_ms, a, out, &done));
+    if (done) return OK;
     for (const struct seg_block *b = list; b < list + n; b++) {
         room[set_of(b)] += b->n;
         starts[set_of(b)] |= b->is.starts;

@@ -52,6 +52,7 @@ struct seg_metric { /* the directory of a group, and what was read through it so
     struct seg_name *name;
     bool has_meta;
     struct seg_chunk meta;
+    struct seg_times *times; /* NULL, or what decoded times are shared in: samples' times may be there then (seg_times.h) */
 };
 struct seg_series {
     struct seg_metric *of;

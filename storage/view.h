@@ -150,6 +150,8 @@ struct samples { /* of one series, ascending in time, one a timestamp: the last 
     /* NULL when none is downsampled; else NULL or a sample's summary: of all samples of a window (downsample.h), of which it is the
      * last. resolution_ms is the window's width. */
     const struct metric_block *const *win;
+    bool times_stay; /* t_ms stays as long as the view, and is the same array for all series whose times are the same there */
+    bool unmarked;   /* no value is a stale marker: known without looking */
 };
 /* The width of the widest summaries that a series may have in or just before the range; 0: none. Looks at directories alone. */
 MUST_CHECK err_t metrics_resolution(struct view *v, int64_t tmin_ms, int64_t tmax_ms, int64_t *out) MAY_YIELD;

@@ -42,6 +42,7 @@ struct pq_samples { /* of one series, ascending; stale markers included */
     const struct pq_hist *const *h; /* NULL, or NULL/histogram a sample */
     const int64_t *st;              /* start timestamps; NULL when none, 0 = none */
     const struct metric_block *const *win; /* NULL, or of each NULL or the summary of which it is the last sample (struct samples) */
+    bool times_stay, unmarked;             /* as struct samples has them; false: not known */
 };
 struct pq_series {
     struct labels labels;           /* in the arena given to select */
@@ -53,7 +54,7 @@ struct pq_series {
 struct pq_source {
     err_t (*select)(struct pq_source *s, const struct matcher *m, uint32_t nm, int64_t tmin_ms, int64_t tmax_ms,
                     struct arena *a, struct pq_series **out, uint32_t *n) MAY_YIELD;
-    /* Samples in [tmin, tmax]; they live in `scratch`. */
+    /* Samples in [tmin, tmax]; they live in `scratch`, but for times that stay (struct samples), which live as long as the view. */
     err_t (*samples)(struct pq_source *s, const struct pq_series *series, int64_t tmin_ms, int64_t tmax_ms,
                      struct arena *scratch, struct pq_samples *out) MAY_YIELD;
     /* What is known of them without reading (metrics_pieces in storage/view.h); NULL: nothing. */
@@ -90,6 +91,8 @@ struct pq_env {
 
 /* Counts samples that were read against the query's limit. */
 err_t pq_charge(struct pq_env *e, uint32_t samples);
+/* Gives times that are the view's their own place, so that samples live as long as the arena. */
+void pq_own_times(struct pq_samples *s, struct arena *a);
 /* Samples without stale markers; in place of s when there is none. */
 void pq_drop_stale(struct pq_samples *s, struct arena *scratch);
 MUST_CHECK err_t pq_eval(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_value *out) MAY_YIELD;

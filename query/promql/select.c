@@ -22,7 +22,7 @@ static bool stale_at(const struct pq_samples *s, uint32_t i)
 void pq_drop_stale(struct pq_samples *s, struct arena *scratch)
 {
     uint32_t i = 0, n = 0;
-    if (!s->h && !pq_lanes_hold(s->v, s->n, STALE_NAN_BITS)) return;
+    if (s->unmarked || (!s->h && !pq_lanes_hold(s->v, s->n, STALE_NAN_BITS))) return;
     while (i < s->n && !stale_at(s, i)) i++;
     if (i == s->n) return;
     struct pq_samples old = *s;
@@ -40,6 +40,12 @@ void pq_drop_stale(struct pq_samples *s, struct arena *scratch)
         n++;
     }
     *s = (struct pq_samples){ n, t, v, h, st, win };
+}
+
+void pq_own_times(struct pq_samples *s, struct arena *a)
+{
+    if (s->times_stay && s->n) s->t = arena_dup(a, s->t, s->n * sizeof *s->t);
+    s->times_stay = false;
 }
 
 /* Hints of histograms that have none, from the sample before. */
@@ -494,6 +500,7 @@ static err_t selected_points(struct pq_env *e, const struct pq_node *n, const st
         TRY(pq_charge(e, s.n));
         note_coarse(e, &series[i]);
         if (!stale_too) pq_drop_stale(&s, e->a);
+        pq_own_times(&s, e->a);
         if (s.n) (*out)[(*nout)++] = (struct pq_points){ series[i].labels, false, s };
     }
     return OK;

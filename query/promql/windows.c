@@ -106,7 +106,7 @@ static struct pq_windows make(enum pq_fid f, const int64_t *t, uint32_t nt, cons
 /* -- those of series before ---------------------------------------------------------------------------------------- */
 static bool is_of(const struct pq_times_kept *k, const struct pq_samples *s)
 {
-    return k->n == s->n && (k->t == s->t || memcmp(k->t, s->t, s->n * sizeof *s->t) == 0);
+    return k->n == s->n && ((s->times_stay && k->t == s->t) || memcmp(k->t, s->t, s->n * sizeof *s->t) == 0);
 }
 
 err_t pq_windows_of(struct pq_times *x, enum pq_fid f, const struct pq_samples *s, const struct pq_edges *e, struct arena *scratch,
@@ -124,7 +124,7 @@ err_t pq_windows_of(struct pq_times *x, enum pq_fid f, const struct pq_samples *
     bool keep = x && like < PQ_TIMES_LIKE_MAX && x->n < PQ_TIMES_MAX && x->bytes + bytes <= PQ_TIMES_BYTES_MAX;
     struct arena *a = keep ? &x->mem : scratch;
     struct pq_times_kept *k = ARENA_NEW(a, struct pq_times_kept);
-    *k = (struct pq_times_kept){ keep ? arena_dup(a, s->t, s->n * sizeof *s->t) : s->t, s->n, make(f, s->t, s->n, e, a) };
+    *k = (struct pq_times_kept){ keep && !s->times_stay ? arena_dup(a, s->t, s->n * sizeof *s->t) : s->t, s->n, make(f, s->t, s->n, e, a) };
     if (keep && !x->kept) x->kept = ARENA_RAW(a, struct pq_times_kept *, PQ_TIMES_MAX);
     TRY(arena_check(a));
     *out = &k->w;

@@ -34,6 +34,7 @@ static err_t range_points(const struct prom_ranges *p, const struct prom_range *
         TRY(rt_checkpoint());
         if (!s.n) continue;
         if (p->newest) only_last(&s);
+        pq_own_times(&s, a);
         s.win = NULL;
         *left -= s.n;
         if (p->samples_max && *left < 0) return too_many(p->samples_max);

@@ -272,6 +272,29 @@ Test(seg_metric, segments_and_memtables) { check_world(3, true); }
 Test(seg_metric, segments_only) { check_world(GENERATIONS, true); }
 Test(seg_metric, floats_only) { check_world(3, false); }
 
+/* Another series (8) of the same times has them at the same place, whatever part of them is asked for. */
+static void check_shared_times(struct world *w, const struct mseries *of, uint32_t no, struct str other, const struct samples *got)
+{
+    const int64_t ranges[][2] = { { INT64_MIN, INT64_MAX }, { got->t_ms[10], got->t_ms[1400] }, { got->t_ms[1030], INT64_MAX }, { 0, 1 } };
+    const uint32_t first[] = { 0, 10, 1030, 0 }, count[] = { got->n, 1391, got->n - 1030, 0 };
+    struct matcher eq = { .op = MATCH_EQ, .name = STR("v"), .value = other };
+    struct mseries *s;
+    uint32_t n;
+    cr_assert_eq(metrics_select(&w->v, &eq, 1, INT64_MIN, INT64_MAX, &s, &n), OK);
+    cr_assert(got->times_stay && got->unmarked);
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
+        struct samples x, y;
+        cr_assert_eq(metrics_samples(&w->v, of, ranges[i][0], ranges[i][1], &mem, &x), OK);
+        cr_assert_eq(metrics_samples(&w->v, &s[0], ranges[i][0], ranges[i][1], &mem, &y), OK);
+        cr_assert(x.n == count[i] && y.n == count[i]);
+        if (x.n) cr_assert(x.times_stay && y.times_stay && x.t_ms == y.t_ms);
+        for (uint32_t k = 0; k < x.n; k++) {
+            cr_assert_eq(x.t_ms[k], got->t_ms[first[i] + k]);
+            cr_assert(x.v[k] == no * (first[i] + k) && y.v[k] == 8 * (first[i] + k));
+        }
+    }
+}
+
 /* Many values of a label make several parts, long values cut the parts' first ones; long series make several
  * blocks; equal times are stored once. */
 Test(seg_metric, parts_pages_and_blocks)
@@ -333,6 +356,8 @@ Test(seg_metric, parts_pages_and_blocks)
         cr_assert(got.v[k] == 7 * k && got.t_ms[k] == 1700000000000 + k * 15000 + (k * 7919) % 11);
     check_pieces(&w, &s[0], INT64_MIN, INT64_MAX, &got, &mem);
     cr_assert_eq(blocks_seen, 2);
+    check_shared_times(&w, &s[0], 7, value[8], &got);
+    got.t_ms = arena_dup(&mem, got.t_ms, got.n * sizeof *got.t_ms); /* they are the view's */
     for (uint32_t k = 0; k < 2; k++) { /* a block of which only a part is asked for is a range */
         int64_t from = got.t_ms[10], to = k ? INT64_MAX : got.t_ms[1400];
         struct samples cut;
