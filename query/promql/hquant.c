@@ -7,18 +7,24 @@
 
 struct le { double upper, count; };
 
+struct bucket_row {
+    const struct pq_row *row;
+    double upper;
+};
 struct classic { /* the buckets of one histogram */
     struct labels labels;
     uint32_t nrows;
     size_t cap;
-    struct { const struct pq_row *row; double upper; } *rows;
+    struct bucket_row *rows; /* ascending, once all are there */
     const struct pq_row *native; /* with the same labels: nothing can be said then */
 };
 
-static int le_cmp(const void *a, const void *b)
+/* Rows of one bound stay in their order. */
+static int bucket_cmp(const void *a, const void *b)
 {
-    const struct le *x = a, *y = b;
-    return x->upper < y->upper ? -1 : x->upper > y->upper;
+    const struct bucket_row *x = a, *y = b;
+    if (x->upper != y->upper) return x->upper < y->upper ? -1 : 1;
+    return x->row < y->row ? -1 : x->row > y->row;
 }
 
 static bool almost(double x, double y)
@@ -31,12 +37,11 @@ static bool almost(double x, double y)
 
 struct forced { bool yes; double lo, hi, diff; };
 
-/* Sorts, merges equal bounds, raises dips; false when there is no +Inf bucket. */
+/* Of ascending bounds merges equal ones, raises dips; false when there is no +Inf bucket. */
 static bool buckets_ready(struct le *b, uint32_t *n, struct forced *f)
 {
     *f = (struct forced){ 0 };
     if (*n == 0) return false;
-    qsort(b, *n, sizeof *b, le_cmp);
     uint32_t k = 0;
     for (uint32_t i = 1; i < *n; i++) {
         if (b[i].upper == b[k].upper) b[k].count += b[i].count;
@@ -146,6 +151,7 @@ static err_t ask_classic(struct ask *k, struct classic *c, struct le *buf)
 {
     struct pq_row *row = NULL;
     struct str metric = labels_get(&c->labels, STR("__name__"));
+    if (c->nrows) qsort(c->rows, c->nrows, sizeof *c->rows, bucket_cmp);
     for (uint32_t i = 0; i < k->g->n; i++) {
         uint32_t n = 0;
         if (i % 64 == 63) TRY(pq_checkpoint(k->e));
