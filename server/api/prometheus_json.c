@@ -4,7 +4,6 @@
 #include "query/promql/number.h"
 
 #include <math.h>
-#include <stdio.h>
 
 static void json_number(struct json_out *j, double v)
 {
@@ -12,13 +11,27 @@ static void json_number(struct json_out *j, double v)
     json_str(j, str_n(text, pq_format_api(v, text)));
 }
 
+enum { TIME_MAX = 24 };
+
+static size_t time_text(int64_t ms, char *out)
+{
+    char back[TIME_MAX];
+    size_t k = 0, n = 0;
+    uint64_t u = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms, part = u % 1000;
+    for (int i = 0; u % 1000 && i < 3; i++, part /= 10) back[k++] = (char)('0' + part % 10);
+    if (k) back[k++] = '.';
+    u /= 1000;
+    do back[k++] = (char)('0' + u % 10);
+    while (u /= 10);
+    if (ms < 0) back[k++] = '-';
+    while (k) out[n++] = back[--k];
+    return n;
+}
+
 void prom_json_time(struct json_out *j, int64_t ms)
 {
-    char text[40];
-    uint64_t u = ms < 0 ? 0 - (uint64_t)ms : (uint64_t)ms;
-    int n = snprintf(text, sizeof text, "%s%llu", ms < 0 ? "-" : "", (unsigned long long)(u / 1000));
-    if (u % 1000) n += snprintf(text + n, sizeof text - (size_t)n, ".%03llu", (unsigned long long)(u % 1000));
-    json_raw(j, str_n(text, (size_t)n));
+    char text[TIME_MAX];
+    json_raw(j, str_n(text, time_text(ms, text)));
 }
 
 void prom_json_labels(struct json_out *j, const struct labels *l)
@@ -74,10 +87,19 @@ static void json_hist(struct json_out *j, const struct pq_hist *h, struct arena 
 
 static void json_point(struct json_out *j, int64_t t, double v, const struct pq_hist *h, struct arena *scratch)
 {
+    if (!h) { /* at once: there are many */
+        char text[TIME_MAX + PQ_NUMBER_MAX + 8] = "[";
+        size_t n = 1 + time_text(t, text + 1);
+        memcpy(text + n, ",\"", 2);
+        n += 2;
+        n += pq_format_api(v, text + n);
+        memcpy(text + n, "\"]", 2);
+        json_raw(j, str_n(text, n + 2));
+        return;
+    }
     json_arr(j);
     prom_json_time(j, t);
-    if (h) json_hist(j, h, scratch);
-    else json_number(j, v);
+    json_hist(j, h, scratch);
     json_arr_end(j);
 }
 
