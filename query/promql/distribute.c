@@ -109,9 +109,7 @@ static err_t ask_all(struct pq_env *e, enum pq_ask ask, const struct pq_node *n,
         pq_notes_merge(&e->notes, &p->notes);
         if (ask != PQ_ASK_SAMPLES) e->samples += p->samples; /* those are counted when they are looked at */
     }
-    if (e->samples_max && e->samples > e->samples_max)
-        return pq_exec_error("query processing would load too many samples into memory in query execution");
-    return OK;
+    return pq_limit_samples(e, e->samples);
 }
 
 static err_t scatter_rows(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, struct pq_matrix *out)

@@ -89,6 +89,8 @@ struct pq_env {
     int64_t samples, samples_max;      /* read so far; 0 = no limit */
 };
 
+/* ERR_LIMIT, with both numbers: n is more than samples_max. */
+MUST_CHECK err_t pq_limit_samples(const struct pq_env *e, int64_t n);
 /* Counts samples that were read against the query's limit. */
 err_t pq_charge(struct pq_env *e, uint32_t samples);
 /* Gives times that are the view's their own place, so that samples live as long as the arena. */

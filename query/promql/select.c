@@ -67,11 +67,17 @@ static void detect_resets(struct pq_samples *s, struct arena *scratch)
     s->h = out;
 }
 
+err_t pq_limit_samples(const struct pq_env *e, int64_t n)
+{
+    if (!e->samples_max || n <= e->samples_max) return OK;
+    return pq_exec_error("query processing would load too many samples into memory in query execution: at least %lld, where query.samples_max is %lld",
+                         (long long)n, (long long)e->samples_max);
+}
+
 err_t pq_charge(struct pq_env *e, uint32_t n)
 {
     e->samples += n;
-    if (e->samples_max && e->samples > e->samples_max)
-        return pq_exec_error("query processing would load too many samples into memory in query execution");
+    TRY(pq_limit_samples(e, e->samples));
     return pq_checkpoint(e);
 }
 
@@ -354,8 +360,7 @@ static err_t subquery_grid(struct pq_env *e, const struct pq_node *n, const stru
     out->start_ms = (q + 1) * step;
     out->step_ms = step;
     int64_t count = last < out->start_ms ? 0 : (last - out->start_ms) / step + 1;
-    if (e->samples_max && count > e->samples_max)
-        return pq_exec_error("query processing would load too many samples into memory in query execution");
+    TRY(pq_limit_samples(e, count));
     if (count > INT32_MAX) return pq_exec_error("subquery of %lld steps", (long long)count);
     out->n = (uint32_t)count;
     return OK;

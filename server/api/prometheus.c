@@ -52,10 +52,11 @@ static const char *error_type(int status, err_t code)
     if (code == ERR_LIMIT) return "execution";
     if (code == ERR_TIMEOUT) return "timeout";
     if (code == ERR_CANCELED) return "canceled";
+    if (code == ERR_OVERLOAD) return "unavailable";
     if (status == 404) return "not_found";
     if (status == 406) return "not_acceptable";
     if (status >= 400 && status < 500) return "bad_data";
-    if (status == 503 || code == ERR_OVERLOAD) return "unavailable";
+    if (status == 503) return "unavailable";
     return "internal";
 }
 

@@ -6,7 +6,7 @@
 
 static err_t too_many(int64_t max)
 {
-    return err_set(ERR_LIMIT, "exceeded sample limit (%lld)", (long long)max);
+    return err_set(ERR_LIMIT, "exceeded sample limit (%lld, the setting query.samples_max)", (long long)max);
 }
 
 /* -- beside the data ----------------------------------------------------------------------------------------- */
