@@ -8,6 +8,7 @@
 #include "cluster/condition.h"
 #include "cluster/deletions.h"
 #include "cluster/docs.h"
+#include "cluster/epochs.h"
 #include "cluster/handoff.h"
 #include "cluster/known.h"
 #include "cluster/reach.h"
@@ -29,7 +30,7 @@ static err_t dispatch(void *ctx, const struct rpc_request *rq, struct buf *answe
     return h->fn(h->ctx, rq, answer);
 }
 
-static struct rpc_hello hello_of(const struct cluster *c)
+struct rpc_hello cluster_hello(const struct cluster *c)
 {
     struct rpc_hello h = { .node = c->self.u, .epoch = store_epoch(c->o.store), .version_min = CLUSTER_CALLS_VERSION_LEAST, .version_max = CLUSTER_CALLS_VERSION };
     if (c->o.speaks_least) h.version_min = c->o.speaks_least;
@@ -63,7 +64,7 @@ static struct peer *peer_find(const struct cluster_core *cc, node_id id)
 static struct peer *peer_add(struct cluster_core *cc, const struct member *m)
 {
     char host[IO_ADDR_NAME_MAX];
-    const struct rpc_peer_opts o = { .addr = host, .port = io_addr_port(&m->meta.rpc), .hello = hello_of(cc->c), .expect_node = m->id.u,
+    const struct rpc_peer_opts o = { .addr = host, .port = io_addr_port(&m->meta.rpc), .hello = cluster_hello(cc->c), .expect_node = m->id.u,
                                      .tls = cc->c->o.tls };
     struct peer *p = calloc(1, sizeof *p);
     ASSERT(p != NULL);
@@ -190,7 +191,7 @@ static err_t core_start(void *arg)
     scope_init(&cc->sends, NULL);
     gate_init(&cc->gate);
     c->core[rt_core()] = cc;
-    const struct rpc_server_opts o = { .addr = c->o.bind, .port = c->o.rpc_port, .hello = hello_of(c), .handler = dispatch, .ctx = c,
+    const struct rpc_server_opts o = { .addr = c->o.bind, .port = c->o.rpc_port, .hello = cluster_hello(c), .handler = dispatch, .ctx = c,
                                        .budget = &c->memory, .body_max = CALL_BYTES_MAX, .tls = c->o.tls };
     return rpc_server_open(&o, &cc->server);
 }
@@ -408,6 +409,7 @@ static void own_handlers(struct cluster *c)
     c->o.handlers[METHOD_PUT] = (struct cluster_handler){ replicate_on_put, c };
     c->o.handlers[METHOD_KNOWN] = (struct cluster_handler){ earlier_on_known, c };
     c->o.handlers[METHOD_EARLIER] = (struct cluster_handler){ earlier_on_earlier, c };
+    c->o.handlers[METHOD_EPOCHS] = (struct cluster_handler){ epochs_on_ask, c };
     c->o.handlers[METHOD_COVER] = (struct cluster_handler){ reach_on_cover, c };
     c->o.handlers[METHOD_PULL] = (struct cluster_handler){ reach_on_pull, c };
     c->o.handlers[METHOD_DOC_WRITE] = (struct cluster_handler){ docs_on_write, c };
@@ -432,35 +434,43 @@ static err_t own_meta(const struct cluster_opts *o, struct member_meta *out)
     return OK;
 }
 
-static err_t join(struct cluster *c)
+/* The members of our earlier life. */
+static err_t remember(struct cluster *c)
 {
     struct arena a;
-    arena_init(&a, NULL);
-    struct swim_io_opts o = { .self = c->self, .generation = store_epoch(c->o.store), .label = c->o.label, .bind = c->o.bind, .port = c->o.gossip_port,
-                              .seeds = c->o.seeds, .version_least = c->o.speaks_least, .version_most = c->o.speaks_most, .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
     struct member *known = NULL;
     bool told = false;
-    if (c->o.keys) o.keys = *c->o.keys;
-    err_t e = own_meta(&c->o, &c->meta);
-    o.meta = c->meta;
-    if (e == OK) e = known_load(c->o.store, c->self, &a, &known, &c->nknown, &told);
+    arena_init(&a, NULL);
+    err_t e = known_load(c->o.store, c->self, &a, &known, &c->nknown, &told);
+    if (e != OK) c->nknown = 0;
     atomic_store(&c->told, told);
     c->known = malloc(c->nknown * sizeof *known + 1);
     ASSERT(c->known != NULL);
     if (c->nknown) memcpy(c->known, known, c->nknown * sizeof *known);
-    o.known = c->known;
-    o.nknown = c->nknown;
-    if (o.nknown > 0) c->map_opts.seeds = true;
-    if (e == OK) e = swim_io_open(&o, &c->swim);
-    if (e == OK && !c->members) c->members = members_get(swim_io_members(c->swim));
+    if (c->nknown > 0) c->map_opts.seeds = true;
     struct err_record why = *err_record();
     arena_deinit(&a);
     *err_record() = why;
     return e;
 }
 
+static err_t join(struct cluster *c)
+{
+    struct swim_io_opts o = { .self = c->self, .generation = store_epoch(c->o.store), .label = c->o.label, .bind = c->o.bind, .port = c->o.gossip_port,
+                              .seeds = c->o.seeds, .version_least = c->o.speaks_least, .version_most = c->o.speaks_most, .known = c->known, .nknown = c->nknown,
+                              .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
+    if (c->o.keys) o.keys = *c->o.keys;
+    TRY(own_meta(&c->o, &c->meta));
+    o.meta = c->meta;
+    TRY(swim_io_open(&o, &c->swim));
+    if (!c->members) c->members = members_get(swim_io_members(c->swim));
+    return OK;
+}
+
 static err_t start(struct cluster *c)
 {
+    TRY(remember(c));
+    TRY(epochs_check(c));
     TRY(docs_open(c, &c->docs));
     TRY(deletions_open(c, &c->deletions));
     TRY(call_all(c, core_start, c));

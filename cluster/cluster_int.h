@@ -83,6 +83,8 @@ static inline struct cluster_core *core_here(const struct cluster *c)
     return c->core[rt_core()];
 }
 
+/* What this node says first to others. */
+struct rpc_hello cluster_hello(const struct cluster *c);
 /* The node's connection of this core, made when it is first wanted, counted: peer_put. ERR_UNAVAILABLE: no such member. */
 MUST_CHECK err_t peer_get(struct cluster *c, node_id id, struct peer **out);
 void peer_hold(struct peer *p); /* once more */

@@ -3,6 +3,7 @@
 #include "base/core/assert.h"
 #include "base/core/log.h"
 #include "cluster/cluster_int.h"
+#include "cluster/epochs.h"
 #include "cluster/reach.h"
 
 #include <stdlib.h>
@@ -270,6 +271,7 @@ static void ask_all(struct cluster *c, struct asked *a, bool *left) MAY_YIELD
         any |= ok && !before;
         *left |= !ok;
         if (!ok) continue;
+        if (!before) epochs_ask(c, m->id);
         now.v[now.n].id = m->id;
         now.v[now.n++].since = m->since;
     }

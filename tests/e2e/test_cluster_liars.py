@@ -6,7 +6,9 @@ import socket
 import struct
 import time
 
-from clusters import Traffic, check_stored, partial
+import pytest
+
+from clusters import Traffic, check_stored, partial, stored, write
 from node import CALLS, GOSSIP, Node, eventually
 
 
@@ -89,3 +91,30 @@ def test_an_old_epoch_does_not_come_back(three):
     for n in three.nodes:
         assert eventually(lambda: not any(partial(n).values())), partial(n)
         check_stored(n, "traffic", traffic.acked)
+
+
+@pytest.mark.parametrize("what", ["all", "catalog"])
+def test_a_life_is_not_begun_twice(three, what):
+    """The state of one start ago is put back, of the data directory or of the catalog in it alone: the node would give names that it gave already, and
+    what is written under them would be taken for what others have. It does not start, and says what to do; with an empty directory it does."""
+    old = three[2]
+    assert old.stop() == 0
+    put_back = old.data if what == "all" else old.data + "/catalog"
+    shutil.copytree(put_back, old.data + ".backup")
+    old.start()
+    three.wait_members(3)
+    assert write(old, "ours", range(20)).status == 200
+    assert eventually(lambda: stored(three[0], "ours").keys() == set(range(20)))
+    old.kill()
+    shutil.rmtree(put_back)
+    shutil.move(old.data + ".backup", put_back)
+    old.start(wait=False)
+    assert old.process.wait(30) == 2, old.log_text()[-2000:]
+    assert "is an older state of node" in old.log_text() and "start with an empty directory" in old.log_text(), old.log_text()[-2000:]
+    for n in three.nodes[:2]:
+        assert stored(n, "ours").keys() == set(range(20))
+    shutil.rmtree(old.data)
+    old.start()
+    assert write(old, "ours", range(20, 30)).status == 200
+    for n in three.nodes:
+        assert eventually(lambda: stored(n, "ours").keys() == set(range(30)))
