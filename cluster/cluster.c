@@ -323,6 +323,7 @@ static err_t new_map(struct cluster *c, mono_ns *next, struct members **all)
     memcpy(i.map->forgotten, c->forgotten, c->nforgotten * sizeof *c->forgotten);
     i.map->nforgotten = c->nforgotten;
     *next = unheard_live && heard_by.ns < i.map->next.ns ? heard_by : i.map->next;
+    metric_set(M_CLUSTER_SETTINGS_DIFFER, map_settings_differ(i.map));
     for (uint32_t k = 0; k < i.map->n; k++)
         if (i.map->v[k].id.u != c->self.u && i.map->v[k].state == MEMBER_ALIVE) c->met = true;
     earlier_note(c, core_here(c)->map, i.map);
@@ -461,6 +462,7 @@ static err_t join(struct cluster *c)
                               .on_change = on_change, .on_superseded = on_superseded, .ctx = c };
     if (c->o.keys) o.keys = *c->o.keys;
     TRY(own_meta(&c->o, &c->meta));
+    c->meta.settings = tenants_digest(&c->tenants);
     o.meta = c->meta;
     TRY(swim_io_open(&o, &c->swim));
     if (!c->members) c->members = members_get(swim_io_members(c->swim));

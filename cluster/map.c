@@ -215,3 +215,17 @@ const struct member *map_member(const struct map *m, node_id id)
 {
     return members_find(m->members, id);
 }
+
+bool map_has_other_settings(const struct map *m, const struct member *of)
+{
+    const struct member *self = map_member(m, m->self);
+    return self && member_is_live(of) && self->meta.settings && of->meta.settings && of->meta.settings != self->meta.settings;
+}
+
+uint32_t map_settings_differ(const struct map *m)
+{
+    uint32_t n = 0;
+    for (uint32_t i = 0; i < m->n; i++)
+        n += map_has_other_settings(m, &m->v[i]);
+    return n;
+}

@@ -73,6 +73,9 @@ struct map *map_get(struct map *m);
 void map_put(struct map *m);
 /* Has a living node the gossip address of this one? Of members, ascending ids or not. */
 bool map_replaced(const struct member *all, uint32_t n, const struct member *m);
+/* Living members that have other settings than this node, where rows of tenants go (tenants.h). */
+uint32_t map_settings_differ(const struct map *m);
+bool map_has_other_settings(const struct map *m, const struct member *of);
 /* NULL: no such node. */
 const struct member *map_member(const struct map *m, node_id id);
 

@@ -38,6 +38,7 @@ struct member_meta {
     uint64_t cover_hash;      /* digest of what it holds */
     uint64_t http_port_base;  /* port offset, for people */
     uint8_t disk_percent;     /* of its file system that is used; MEMBER_DISK_UNKNOWN */
+    uint32_t settings;        /* a hash of those that all nodes are to have alike (tenants.h); 0: it does not say */
     uint8_t gossip_version;   /* the newest that it understands; swim_io sets its own */
 };
 

@@ -370,7 +370,7 @@ static bool same_but_cover(const struct member_meta *a, const struct member_meta
 {
     return memcmp(&a->rpc, &b->rpc, sizeof a->rpc) == 0 && strcmp(a->zone, b->zone) == 0 && strcmp(a->version, b->version) == 0 &&
            strcmp(a->backend, b->backend) == 0 && a->weight == b->weight && a->partitions == b->partitions &&
-           a->health == b->health && a->http_port_base == b->http_port_base && a->gossip_version == b->gossip_version;
+           a->health == b->health && a->http_port_base == b->http_port_base && a->gossip_version == b->gossip_version && a->settings == b->settings;
 }
 
 err_t swim_meta(struct swim *s, mono_ns now, const struct member_meta *m)

@@ -300,7 +300,8 @@ static size_t put_meta(uint8_t *to, const struct member_meta *m)
     n += varint_put(to + n, m->http_port_base);
     to[n++] = m->gossip_version;
     to[n++] = m->disk_percent;
-    return n;
+    memcpy(to + n, &m->settings, sizeof m->settings);
+    return n + sizeof m->settings;
 }
 
 static bool get_meta(struct bytes_in *in, struct member_meta *m)
@@ -316,6 +317,7 @@ static bool get_meta(struct bytes_in *in, struct member_meta *m)
     m->http_port_base = bytes_in_varint(in);
     m->gossip_version = bytes_in_u8(in);
     m->disk_percent = bytes_in_u8(in);
+    if (bytes_in_left(in) >= sizeof m->settings) bytes_in_copy(in, &m->settings, sizeof m->settings);
     m->weight = (uint32_t)weight;
     m->partitions = (uint32_t)partitions;
     return !in->bad && m->gossip.n && weight <= UINT32_MAX && partitions <= UINT32_MAX;

@@ -28,7 +28,8 @@
  *              of refused: reason u8, generation varint | claims up to the end, the first about the sender itself
  *     claim    id u64 | generation varint | version varint | state u8, 0x80: news | of suspect: accusers u8, u64 each | length of
  *              the rest varint | gossip address | rpc address | zone | version | backend (length and bytes) | weight varint |
- *              partitions varint | health u8 | cover_hash u64 | http_port_base varint | newest version understood u8 | disk_percent u8 | what newer versions add
+ *              partitions varint | health u8 | cover_hash u64 | http_port_base varint | newest version understood u8 | disk_percent u8 | settings u32, from
+ *              releases that have it | what newer versions add
  *     address  u8 0 none, 4, 6 | 4 or 16 bytes | port u16
  *
  * A push-pull is one frame each way: its length u32, then a packet whose body is a message of kind state. */

@@ -1,6 +1,7 @@
 #include "cluster/tenants.h"
 
 #include "base/core/assert.h"
+#include "base/core/hash.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -77,4 +78,15 @@ const struct tenant_copies *tenants_find(const struct tenants *t, uint64_t key)
     for (uint32_t i = 0; i < t->n; i++)
         if (t->v[i].key == key) return &t->v[i];
     return NULL;
+}
+
+uint32_t tenants_digest(const struct tenants *t)
+{
+    uint64_t h = 0;
+    for (uint32_t i = 0; i <= t->n; i++) {
+        const struct tenant_copies *c = i < t->n ? &t->v[i] : &t->others;
+        const uint64_t v[] = { h, c->key, c->replicas, c->quorum, c->nodes };
+        h = hash64(str_n(v, sizeof v));
+    }
+    return MAX((uint32_t)h, 1u);
 }

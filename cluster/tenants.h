@@ -7,7 +7,7 @@
  *
  *   cluster.tenants = name=replicas/quorum[/nodes],...      nodes: 0 = all, left out = cluster.tenant_nodes
  *
- * All nodes need the same settings: rows of a tenant go where the node says that took them. A change holds for what is written from then
+ * All nodes need the same settings, and say so where others have different ones (/api/cluster, a banner, a gauge): rows of a tenant go where the node says that took them. A change holds for what is written from then
  * on; what was written before is read as before, and of a tenant that gets more replicas heirs copy it to as many nodes (heirs.h). */
 #ifndef CLUSTER_TENANTS_H
 #define CLUSTER_TENANTS_H
@@ -29,6 +29,8 @@ struct tenants {
 /* ERR_INVALID says what is wrong. tenants_deinit also after an error. */
 MUST_CHECK err_t tenants_parse(struct tenants *t, const char *text, uint32_t replicas, uint32_t quorum, uint32_t nodes);
 void tenants_deinit(struct tenants *t);
+/* Of all of it; 0 is none. What nodes say of their settings in gossip, so that they notice that they have different ones. */
+uint32_t tenants_digest(const struct tenants *t);
 /* NULL: no named tenant has the key. */
 const struct tenant_copies *tenants_find(const struct tenants *t, uint64_t key);
 

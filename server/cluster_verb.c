@@ -77,6 +77,14 @@ static void show_having(const struct json_val *have, const struct json_val *memb
     printf(" %s:?", node);
 }
 
+/* Whose rows a stream has. */
+static void show_whose(const struct json_val *st)
+{
+    char tenant[CELL_MAX];
+    if (json_get(st, "tenant")) printf("  tenant %s", text_of(st, "tenant", tenant));
+    else if (json_get(st, "group")) printf("  group %lld of tenants", (long long)number_of(st, "group"));
+}
+
 static void show_stream(const struct json_val *st)
 {
     char id[CELL_MAX];
@@ -84,7 +92,41 @@ static void show_stream(const struct json_val *st)
     printf("%-16s %12lld ", text_of(st, "id", id), (long long)number_of(st, "all"));
     if (members && have) JSON_EACH (m, members)
         show_having(have, m);
+    show_whose(st);
     printf("\n");
+}
+
+static void show_copies(const struct json_val *t, const char *name)
+{
+    char nodes[CELL_MAX];
+    const char *key = name ? "tenant_nodes" : "nodes";
+    char own[CELL_MAX];
+    if (number_of(t, key)) snprintf(nodes, sizeof nodes, "%lld", (long long)number_of(t, key));
+    else snprintf(nodes, sizeof nodes, "all");
+    printf("%-32s %8lld %8lld %8s\n", name ? name : text_of(t, "tenant", own), (long long)number_of(t, "replicas"), (long long)number_of(t, "write_quorum"), nodes);
+}
+
+/* Only where some tenant has settings of its own. */
+static void show_tenants(const struct json_val *doc)
+{
+    const struct json_val *tenants = json_get(doc, "tenants"), *t;
+    uint32_t n = 0;
+    if (tenants) JSON_EACH (t, tenants)
+        n++;
+    if (n == 0 && number_of(doc, "tenant_nodes") == 0) return;
+    printf("\n%-32s %8s %8s %8s\n", "TENANT", "REPLICAS", "QUORUM", "NODES");
+    if (tenants) JSON_EACH (t, tenants)
+        show_copies(t, NULL);
+    show_copies(doc, "(all others)");
+}
+
+static void show_other_settings(const struct json_val *members)
+{
+    char id[CELL_MAX];
+    const struct json_val *m;
+    if (members) JSON_EACH (m, members)
+        if (true_of(m, "other_settings"))
+            printf("\nnode %s has other settings of replicas, write quorum or tenants (cluster.*) than the node that was asked\n", text_of(m, "id", id));
 }
 
 static void show(const struct json_val *doc)
@@ -99,6 +141,8 @@ static void show(const struct json_val *doc)
     printf("%-16s   %-8s %-8s %-12s %-12s %-9s %-9s %6s %5s %9s  %s\n", "NODE", "STATE", "FOR", "ZONE", "VERSION", "BACKEND", "HEALTH", "WEIGHT", "DISK", "RTT", "GOSSIP");
     if (members) JSON_EACH (v, members)
         show_member(v);
+    show_other_settings(members);
+    show_tenants(doc);
     printf("\n%-16s %12s  %s\n", "STREAM", "BATCHES", "THAT MEMBERS HAVE");
     if (streams) JSON_EACH (v, streams)
         show_stream(v);

@@ -43,14 +43,14 @@ static void put_number(struct json_out *j, const char *key, int64_t v)
     json_i64(j, v);
 }
 
-static void put_member(struct json_out *j, const struct cluster_opinion *o, node_id self)
+static void put_member(struct json_out *j, const struct cluster_opinion *o, const struct map *map)
 {
     const struct member *m = &o->member;
     json_obj(j);
     json_keyz(j, "id");
     json_id(j, m->id.u);
     json_keyz(j, "self");
-    json_bool(j, m->id.u == self.u);
+    json_bool(j, m->id.u == map->self.u);
     put_text(j, "state", member_state_name(m->state));
     put_number(j, "generation", (int64_t)m->generation);
     put_address(j, "address", &m->meta.gossip);
@@ -63,6 +63,8 @@ static void put_member(struct json_out *j, const struct cluster_opinion *o, node
     json_keyz(j, "disk_percent");
     if (m->meta.disk_percent <= 100) json_i64(j, m->meta.disk_percent);
     else json_null(j);
+    json_keyz(j, "other_settings");
+    json_bool(j, map_has_other_settings(map, m));
     put_number(j, "since_ms", (rt_now().ns - m->since.ns) / NS_PER_MS);
     put_number(j, "http_port_offset", (int64_t)m->meta.http_port_base);
     json_keyz(j, "connected");
@@ -157,7 +159,7 @@ static void put_stream(struct json_out *j, const struct stream *st, const struct
     json_obj_end(j);
 }
 
-static void put_members(struct json_out *j, const struct cluster_api *api, struct arena *a)
+static void put_members(struct json_out *j, const struct cluster_api *api, struct arena *a, const struct map *map)
 {
     struct cluster_opinion *members;
     uint32_t n;
@@ -165,7 +167,7 @@ static void put_members(struct json_out *j, const struct cluster_api *api, struc
     json_keyz(j, "members");
     json_arr(j);
     for (uint32_t i = 0; i < n; i++)
-        put_member(j, &members[i], cluster_self(api->cluster));
+        put_member(j, &members[i], map);
     json_arr_end(j);
 }
 
@@ -210,7 +212,7 @@ static void put_cluster(struct json_out *j, const struct cluster_api *api, struc
     put_number(j, "replicas", config_num(api->config, CFG_CLUSTER_REPLICAS));
     put_number(j, "write_quorum", map->quorum);
     put_tenants(j, cluster_tenants(api->cluster));
-    put_members(j, api, a);
+    put_members(j, api, a, map);
     put_streams(j, api, a, map, v, everywhere);
     json_obj_end(j);
 }

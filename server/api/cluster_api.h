@@ -1,6 +1,6 @@
 /* GET /api/cluster, on every HTTP port: what this node thinks of the cluster.
- *   {"node","label","alone","replicas","write_quorum","members":[{"id","self","state","generation","address","calls_address","zone","version",
- *     "backend","weight","health","disk_percent": used of its file system, or null,"since_ms","http_port_offset","connected","rtt_us"}],"streams":[{"id","members":[...],"here":batches that
+ *   {"node","label","alone","replicas","write_quorum","tenant_nodes","tenants":[{"tenant","replicas","write_quorum","nodes"}] (tenants.h; nodes 0: all),"members":[{"id","self","state","generation","address","calls_address","zone","version",
+ *     "backend","weight","health","disk_percent": used of its file system, or null,"other_settings": of replicas, quorum and tenants than this node,"since_ms","http_port_offset","connected","rtt_us"}],"streams":[{"id","members":[...],"here":batches that
  *     this node has}]}
  * With everywhere=true the living members are asked what they have, for at most CLUSTER_ASK_MS; each stream has besides
  *     "all":batches that anybody asked has,"have":[{"node","batches"}] of those that answered, this node included.

@@ -31,6 +31,19 @@ static void say_away(const struct map *map, struct ui_cluster *u)
     if (away > told) say(u, " and %u more", away - told);
 }
 
+static void say_differ(const struct map *map, struct ui_cluster *u)
+{
+    uint32_t n = map_settings_differ(map);
+    for (uint32_t i = 0; n && i < map->n; i++) {
+        char name[IO_ADDR_NAME_MAX];
+        if (!map_has_other_settings(map, &map->v[i])) continue;
+        io_addr_name(&map->v[i].meta.gossip, name, sizeof name);
+        snprintf(u->differ, sizeof u->differ, "%u of %u nodes %s other settings of replicas, write quorum or tenants (cluster.*) than this one, first %s: rows go where the node says "
+                 "that takes them", n, map->n, n == 1 ? "has" : "have", name);
+        return;
+    }
+}
+
 /* Suspects are tried too, but not to be counted on. */
 static bool stream_writable(const struct map *map, const struct stream *st)
 {
@@ -74,6 +87,7 @@ void ui_cluster_look(struct cluster *c, struct arena *a, struct ui_cluster *out)
         if (map->v[i].state <= MEMBER_DEAD) out->n[map->v[i].state]++;
     out->writes = writable(map);
     say_away(map, out);
+    say_differ(map, out);
     if (out->known && (out->away[0] || !cluster_joined(c))) look_for_gaps(c, map, a, out);
     map_put(map);
 }

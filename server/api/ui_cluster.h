@@ -4,7 +4,7 @@
 
 #include "cluster/reach.h"
 
-enum { UI_AWAY_SHOWN = 3, UI_AWAY_MAX = 384 };
+enum { UI_AWAY_SHOWN = 3, UI_AWAY_MAX = 384, UI_DIFFER_MAX = 256 };
 
 struct ui_cluster {
     bool known;                    /* false: the node is alone, and nothing below says anything */
@@ -12,6 +12,7 @@ struct ui_cluster {
     bool writes;                   /* each replica set has as many members that are alive as a write needs */
     char incomplete[READ_WHY_MAX]; /* what answers may lack; empty = nothing */
     char away[UI_AWAY_MAX];        /* the first UI_AWAY_SHOWN members that are suspect or dead, in a sentence; empty = none */
+    char differ[UI_DIFFER_MAX];    /* members that have other settings of tenants, in a sentence; empty = none */
 };
 
 /* Asks other nodes only while a member is not alive, and then those that are; what it cannot find out in time it leaves empty. */

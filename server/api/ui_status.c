@@ -145,6 +145,7 @@ static void cluster_banners(const struct ui_cluster *cl, struct json_out *j)
                        cl->writes ? "Writes are taken, and it gets what it missed when it is back." : "Too few nodes are left for writes: they are refused, and senders retry.");
     else if (!cl->writes)
         cluster_banner(j, "error", "Too few nodes can be written to: writes are refused, and senders retry.");
+    if (cl->differ[0]) cluster_banner(j, "warn", "%s.", cl->differ);
     if (cl->incomplete[0]) cluster_banner(j, "error", "Answers may be incomplete: %s.", cl->incomplete);
 }
 

@@ -1,9 +1,12 @@
 """Tenants with replicas, a quorum or nodes of their own, over real processes."""
+import subprocess
+
 import pytest
 
 import otlp
 from clusters import BASE
-from node import eventually
+from node import BINARY, eventually
+from test_disk import metric
 
 SETTINGS = ["--set", "cluster.tenants=single=1/1,wide=5/3"]
 
@@ -21,6 +24,11 @@ def ask(node, tenant):
     assert a.status == 200, a
     buckets = a.json.get("aggregations", {}).get("n", {}).get("buckets", [])
     return {int(b["key"]): b["doc_count"] for b in buckets}, a.json["_shards"].get("failures")
+
+
+def status(node):
+    """What `tercet cluster status` prints."""
+    return subprocess.run([BINARY, "cluster", "status", "--port-offset", str(node.offset)], capture_output=True, text=True, check=True).stdout
 
 
 def streams_of(node, tenant=None):
@@ -114,3 +122,28 @@ def test_wrong_settings_are_refused(make_node, wrong):
     node.start(wait=False)
     assert node.process.wait(20) != 0
     assert "cluster.tenants" in node.log_text() or "tenant" in node.log_text()
+
+
+def test_other_settings_are_noticed(make_cluster):
+    """Nodes say by gossip what settings they have: one that has others is shown by all, on the page, in a banner, on the terminal and as a gauge."""
+    three = make_cluster(3, args=SETTINGS).start()
+
+    def differ():
+        banners = [[b["text"] for b in n.get("ui", "/api/ui/status").json["banners"] if "other settings" in b["text"]] for n in three.nodes]
+        return [sum(m["other_settings"] for m in n.members().values()) for n in three.nodes], [len(b) for b in banners], \
+            [metric(n, "tercet_cluster_settings_differ") for n in three.nodes]
+    assert differ() == ([0] * 3, [0] * 3, [0] * 3)
+    shown = status(three[0])
+    assert "single                                  1        1      all" in shown and "(all others)                            3        2      all" in shown, shown
+    assert "other settings" not in shown
+    assert three[2].stop() == 0
+    three[2].args += ["--set", "cluster.tenants=single=1/1"]
+    three[2].start()
+    three.wait_members(3)
+    assert eventually(lambda: differ() == ([1, 1, 2], [1] * 3, [1, 1, 2])), differ()
+    assert f"node {three[2].id} has other settings" in status(three[0])
+    assert three[2].stop() == 0
+    three[2].args = three[2].args[:-2]
+    three[2].start()
+    three.wait_members(3)
+    assert eventually(lambda: differ() == ([0] * 3, [0] * 3, [0] * 3)), differ()

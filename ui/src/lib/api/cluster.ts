@@ -18,6 +18,8 @@ export interface Member {
   disk_percent: number | null;
   /** how long it is in its state, or since its start */
   since_ms: number;
+  /** of replicas, write quorum or tenants than the node that answers */
+  other_settings: boolean;
   http_port_offset: number;
   connected: boolean;
   rtt_us: number;
@@ -32,6 +34,17 @@ export interface Stream {
   have: { node: string; batches: number }[];
   /** `all` of the answer before this one; the page fills it in */
   before?: number;
+  /** whose rows it has, where that is not all tenants that have no settings of their own */
+  tenant?: string;
+  group?: number;
+}
+
+/** How the rows of a tenant are placed; nodes 0: on all */
+export interface TenantCopies {
+  tenant: string;
+  replicas: number;
+  write_quorum: number;
+  nodes: number;
 }
 
 export interface Cluster {
@@ -40,6 +53,9 @@ export interface Cluster {
   alone: boolean;
   replicas: number;
   write_quorum: number;
+  /** of tenants that are not named; 0: all */
+  tenant_nodes: number;
+  tenants: TenantCopies[];
   members: Member[];
   streams: Stream[];
 }

@@ -10,7 +10,8 @@ import { now } from "../../lib/range";
 import { choice, pageState } from "../../lib/url";
 import { Members } from "./Members";
 import { Streams } from "./Streams";
-import { since, summary } from "./view";
+import { Tenants } from "./Tenants";
+import { since, summary, tenantsOf } from "./view";
 import "./Cluster.css";
 
 /** Asking makes every node count what it has: often enough to see a node come and go, no oftener. */
@@ -59,6 +60,13 @@ export default function ClusterPage() {
         <section class="card cluster-table">
           <h2>Members</h2>
           <Members cluster={data} sort={{ column: state.sort, descending: state.dir === "desc" }} onSort={(s) => set({ sort: s.column as typeof state.sort, dir: s.descending ? "desc" : "asc" })} />
+        </section>
+      )}
+      {data && !data.alone && tenantsOf(data).length > 0 && (
+        <section class="card cluster-table">
+          <h2>Tenants</h2>
+          <p class="quiet">Tenants with settings of their own (<code>cluster.tenants</code>), and on how many nodes each tenant's rows are (<code>cluster.tenant_nodes</code>).</p>
+          <Tenants rows={tenantsOf(data)} />
         </section>
       )}
       {data && !data.alone && (

@@ -17,6 +17,7 @@ function Share({ of, all }: { of: Held; all: number }) {
 
 const columns: Column<Stream>[] = [
   { id: "id", label: "Stream", width: "120px", cell: (s) => <span class="mono" title={s.id}>{shortId(s.id)}</span> },
+  { id: "rows", label: "Of", width: "140px", cell: (s) => s.tenant ?? (s.group ? `group ${s.group}` : <span class="quiet">all others</span>) },
   { id: "all", label: "Requests", number: true, width: "110px", cell: (s) => <span title={String(s.all)}>{short(s.all)}</span> },
   { id: "have", label: "What its members have", cell: (s) => <span class="shares">{held(s).map((h) => <Share key={h.node} of={h} all={s.all} />)}</span> },
 ];

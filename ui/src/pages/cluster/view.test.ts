@@ -1,6 +1,6 @@
 import { expect, it } from "vitest";
 import type { Cluster, Member } from "../../lib/api/cluster";
-import { held, lacksOf, since, stateOf, summary, uiOf } from "./view";
+import { held, lacksOf, since, stateOf, summary, tenantsOf, uiOf } from "./view";
 
 const member = (id: string, m: Partial<Member> = {}) => ({ id, state: "alive", health: "well", address: "10.0.0.1:7946", http_port_offset: 0, ...m }) as Member;
 const stream = { id: "s", members: ["a", "b", "c"], here: 10, all: 12, have: [{ node: "a", batches: 12 }, { node: "b", batches: 9 }] };
@@ -13,6 +13,7 @@ it("says of a member how it is", () => {
   expect(stateOf(member("a", { state: "dead", health: "draining" }))).toEqual({ level: "bad", text: "dead" });
   expect(stateOf(member("a", { health: "failing" }))).toEqual({ level: "bad", text: "alive, disk failing" });
   expect(stateOf(member("a", { state: "left" })).level).toBe("idle");
+  expect(stateOf(member("a", { other_settings: true }))).toEqual({ level: "warn", text: "alive, other settings" });
 });
 
 it("finds a member's own UI", () => {
@@ -25,6 +26,12 @@ it("counts what members lack, and knows of whom it is not known", () => {
   expect(held(stream)).toEqual([{ node: "a", batches: 12, lacks: 0 }, { node: "b", batches: 9, lacks: 3 }, { node: "c", batches: undefined, lacks: undefined }]);
   const c = of([]);
   expect([lacksOf(c, "a"), lacksOf(c, "b"), lacksOf(c, "c"), lacksOf(c, "d")]).toEqual([0, 3, undefined, 0]);
+});
+
+it("lists tenants only where some are placed otherwise", () => {
+  const one = { tenant: "one", replicas: 1, write_quorum: 1, nodes: 0 };
+  expect(tenantsOf(of([], { tenants: [], tenant_nodes: 0 }))).toEqual([]);
+  expect(tenantsOf(of([], { tenants: [one], tenant_nodes: 4 }))).toEqual([one, { tenant: "", replicas: 3, write_quorum: 2, nodes: 4 }]);
 });
 
 it("sums up in a sentence", () => {

@@ -1,6 +1,6 @@
 // What the answer of /api/cluster means for a person: who is in which state, and who lacks what.
 import type { Level } from "../../components/State";
-import type { Cluster, Member, Stream } from "../../lib/api/cluster";
+import type { Cluster, Member, Stream, TenantCopies } from "../../lib/api/cluster";
 
 /** State and health of a member in words. */
 export function stateOf(m: Member): { level: Level; text: string } {
@@ -11,6 +11,7 @@ export function stateOf(m: Member): { level: Level; text: string } {
   if (m.health === "draining") return { level: "warn", text: "alive, draining" };
   if (m.health === "drained") return { level: "warn", text: "drained, to be stopped" };
   if (m.health === "degraded") return { level: "warn", text: "alive, degraded" };
+  if (m.other_settings) return { level: "warn", text: "alive, other settings" };
   return { level: "ok", text: "alive" };
 }
 
@@ -22,6 +23,12 @@ export function uiOf(m: Member): string | undefined {
 
 /** The first half of an id: enough to tell nodes apart; the whole one is in the tooltip. */
 export const shortId = (id: string) => id.slice(0, 8);
+
+/** How rows of tenants are placed, those without settings of their own last; none where all are placed alike. */
+export function tenantsOf(c: Cluster): TenantCopies[] {
+  if (c.tenants.length === 0 && c.tenant_nodes === 0) return [];
+  return [...c.tenants, { tenant: "", replicas: c.replicas, write_quorum: c.write_quorum, nodes: c.tenant_nodes }];
+}
 
 export interface Held {
   node: string;
