@@ -4,6 +4,7 @@
 #include "base/core/log.h"
 #include "base/core/metric.h"
 #include "base/net/tls.h"
+#include "cluster/clean.h"
 #include "cluster/cluster_int.h"
 #include "cluster/condition.h"
 #include "cluster/deletions.h"
@@ -411,6 +412,7 @@ static void own_handlers(struct cluster *c)
     c->o.handlers[METHOD_KNOWN] = (struct cluster_handler){ earlier_on_known, c };
     c->o.handlers[METHOD_EARLIER] = (struct cluster_handler){ earlier_on_earlier, c };
     c->o.handlers[METHOD_EPOCHS] = (struct cluster_handler){ epochs_on_ask, c };
+    c->o.handlers[METHOD_CLEAN] = (struct cluster_handler){ clean_on_clean, c };
     c->o.handlers[METHOD_COVER] = (struct cluster_handler){ reach_on_cover, c };
     c->o.handlers[METHOD_PULL] = (struct cluster_handler){ reach_on_pull, c };
     c->o.handlers[METHOD_DOC_WRITE] = (struct cluster_handler){ docs_on_write, c };

@@ -32,6 +32,7 @@ enum cluster_method {
     METHOD_KNOWN = 12,       /* earlier.h */
     METHOD_EARLIER = 13,     /* earlier.h */
     METHOD_EPOCHS = 14,      /* epochs.h */
+    METHOD_CLEAN = 15,       /* clean.h */
     METHODS = 24,
 };
 #define METHODS_TWICE (1u << METHOD_PUT | 1u << METHOD_COVER | 1u << METHOD_PULL | 1u << METHOD_FRAGMENT | 1u << METHOD_DELETIONS | 1u << METHOD_KNOWN)

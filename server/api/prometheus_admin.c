@@ -1,6 +1,7 @@
 /* Deleting series and making snapshots, as Prometheus' admin API has it: recorded at once and visible at once, their exemplars by a task that is waited for;
  * the bytes go later. Prometheus has these
  * behind a flag and answers 503 without it; here the setting api.deletes decides. */
+#include "cluster/clean.h"
 #include "server/api/delete_tasks.h"
 #include "server/api/deletes_allowed.h"
 #include "server/api/prometheus_wire.h"
@@ -153,6 +154,6 @@ err_t prom_clean_tombstones(struct http_request *rq, struct http_response *rs)
 {
     const struct prom_ctx *ctx = rq->user;
     TRY(check(ctx));
-    TRY(store_clean(ctx->store));
+    TRY(cluster_clean(ctx->cluster, ctx->store));
     return no_content(rs);
 }

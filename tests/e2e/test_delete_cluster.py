@@ -1,10 +1,12 @@
 """Deleting over three nodes: through any of them, seen at once on all, exact, also on a node that was away, after kill -9 of each."""
+import os
 import time
 
 import pytest
 
 import otlp
 from node import Cluster, eventually
+from test_disk import metric
 from test_delete import delete_series, docs, found, make_index, send, series, with_exemplar
 
 
@@ -148,3 +150,22 @@ def test_spans_and_logs_while_one_is_away(three):
     three.wait_members(3)
     assert eventually(lambda: all(node.get("ui", "/api/cluster").json for node in three.nodes))
     assert all(live(n) <= 3 for n in three.nodes)
+
+
+def test_all_clean_up_when_one_is_asked(three):
+    """clean_tombstones is for the cluster: files of which much is deleted are written anew on every node; and it says so when one cannot be asked."""
+    make_index(three[0], "worn")
+    for i in range(3):
+        docs(three[i], "worn", range(i * 300, i * 300 + 300), pad=os.urandom(100).hex())
+    again = [metric(n, "tercet_dead_rows") for n in three.nodes]
+    assert three[1].post("quickwit", "/api/v1/worn/delete-tasks", {"query": "n:[0 TO 599]"}).status == 200
+    assert eventually(lambda: all(found(n, "worn") == list(range(600, 900)) for n in three.nodes))
+    assert eventually(lambda: all(metric(n, "tercet_dead_rows") == 600 for n in three.nodes)), again
+    a = three[2].post("prom", "/api/v1/admin/tsdb/clean_tombstones", b"")
+    assert a.status == 204, a
+    assert eventually(lambda: all(metric(n, "tercet_dead_rows") == 0 for n in three.nodes)), [metric(n, "tercet_dead_rows") for n in three.nodes]
+    assert all(found(n, "worn") == list(range(600, 900)) for n in three.nodes)
+    three[0].kill()
+    three.wait_state(three[0], "dead", seen_by=three.nodes[1:])
+    a = three[2].post("prom", "/api/v1/admin/tsdb/clean_tombstones", b"")
+    assert a.status == 503 and f"1 of 3 nodes did not clean up, the others did: node {three[0].id}: it is dead" in a.json["error"], a
