@@ -3,6 +3,7 @@ import http.server
 import json
 import shutil
 import subprocess
+import tarfile
 import threading
 import time
 
@@ -126,7 +127,7 @@ def test_series_arrive(pair):
         {"type": "gauge", "help": "Total number of series in the head block.", "unit": ""}]}
 
 
-def test_promtool(pair):
+def test_promtool(pair, tmp_path):
     node, _ = pair
     url = node.url("prom")
     assert len(json.loads(promtool("query", "instant", "-o", "json", url, "up == 1"))) == 3
@@ -140,6 +141,17 @@ def test_promtool(pair):
     assert json.loads(promtool("query", "labels", "-o", "json", url, "job")) == ["app", "node", "self"]
     assert "job" not in promtool("query", "labels", url, "no_such_label")
     promtool("query", "instant", url, "sum(", rc=1)
+    promtool("query", "range", *times, "--step", "1us", url, "up", rc=1)
+    at = promtool("query", "instant", "--time", f"{now:.3f}", "-o", "json", url, "count(up)")
+    assert json.loads(at)[0]["value"][1] == "3"
+    past = ["--start", "2001-01-01T00:00:00Z", "--end", "2001-01-02T00:00:00Z"]
+    assert promtool("query", "series", *past, "--match", "up", url).strip() == ""
+    assert promtool("query", "labels", *past, url, "job").strip() == ""
+    promtool("query", "series", "--match", "up{", url, rc=1)
+    promtool("debug", "metrics", url, cwd=tmp_path)
+    with tarfile.open(tmp_path / "debug.tar.gz") as tar:
+        page, = (tar.extractfile(m).read() for m in tar.getmembers() if m.isfile())
+    assert b"tercet_build_info" in page
     assert promtool("check", "metrics", input=node.get("prom", "/metrics").body.decode()) == ""
 
 
