@@ -99,19 +99,12 @@ static err_t delete_dead(struct store *s)
     return e;
 }
 
-static err_t clean_here(void *arg)
+err_t retention_clean(struct store *s)
 {
-    struct store *s = arg;
     TRY(sem_take(&s->changing, 1));
     err_t e = delete_dead(s);
     sem_give(&s->changing, 1);
-    compaction_clean(s);
     return e;
-}
-
-err_t store_clean(struct store *s)
-{
-    return rt_call(0, RT_MAINTENANCE, clean_here, s);
 }
 
 err_t retention_run(struct store *s)

@@ -17,5 +17,7 @@ uint32_t retention_pick(const struct retention_rule *r, unix_ns now, struct seg_
 
 /* Takes what is picked out of the catalog first, then out of the shards; queries that run keep theirs. */
 MUST_CHECK err_t retention_run(struct store *s) MAY_YIELD;
+/* Drops the files that hold nothing but what was deleted or is too old. */
+MUST_CHECK err_t retention_clean(struct store *s) MAY_YIELD;
 
 #endif

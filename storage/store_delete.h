@@ -28,7 +28,9 @@
 enum { DELETES_OPEN_MAX = 100, DELETES_KEPT_MAX = 1000, DELETE_DOC_MAX = 256 << 10, DEAD_BYTES_MAX = 256 << 20 };
 
 /* Drops the files that hold nothing but what was deleted, now rather than within half a minute, and has merges begin of those of which
- * it is a fifth. */
+ * it is a fifth. Deleted series are taken out of every segment of this disk that holds samples of them, before this returns. ERR_UNAVAILABLE: not
+ * all within STORE_CLEAN_MS; it goes on. */
+enum { STORE_CLEAN_MS = 25000 };
 MUST_CHECK err_t store_clean(struct store *s) MAY_YIELD;
 
 /* ERR_LIMIT: there are TOMBSTONES_MAX already. */

@@ -1,4 +1,5 @@
 """Deleting series, rows and indexes through the APIs: seen at once, exact, and still gone after a kill -9."""
+import glob
 import json
 import os
 import subprocess
@@ -7,6 +8,7 @@ import time
 import pytest
 
 import otlp
+import prompb
 from node import eventually
 
 DELETE = "/api/v1/admin/tsdb/delete_series"
@@ -425,3 +427,29 @@ def test_retention_by_matcher(make_node):
                 {"signal": "spans", "matcher": "{ }", "age": "1d"}, {"signal": "spans", "matcher": '{ resource.a = "b" } | count() > 1', "age": "1d"},
                 {"signal": "metrics", "priority": 1, "age": "1d"}, {"signal": "metrics", "matcher": 'up offset 1m', "age": "1d"}]:
         assert put(bad).status == 400, bad
+
+
+def test_clean_tombstones_waits(make_node):
+    """When it is answered no segment holds samples of deleted series, few as they may be; a second time there is nothing to do."""
+    node = make_node(args=["--set", "storage.seal_age=200ms", "--set", "storage.merge=false"]).start()
+    now = int(time.time() * 1000)
+    for k in range(3):
+        rows = [({"__name__": "kept", "n": str(i)}, [(now - 1000 * (x + k * 100), float(x * i % 17)) for x in range(100)]) for i in range(20)]
+        rows += [({"__name__": "gone", "n": str(k)}, [(now - 1000 * (x + k * 100), 0.1 * x) for x in range(100)])]
+        body, seals = prompb.write_request(rows), metric(node, "tercet_seals_total")
+        assert node.post("prom", "/api/v1/write", body, "application/x-protobuf", headers={"Content-Encoding": "snappy"}).status == 204
+        assert eventually(lambda: metric(node, "tercet_seals_total") > seals)
+
+    def names():
+        files = glob.glob(node.data + "/seg/*.seg")
+        assert files
+        return subprocess.run(["grep", "-laF", "gone", *files], capture_output=True, text=True).stdout.split()
+    assert names() and delete_series(node, **{"match[]": "gone"}).status == 204
+    assert names()
+    for _ in range(2):
+        assert node.post("prom", "/api/v1/admin/tsdb/clean_tombstones", b"").status == 204
+        assert names() == []
+        merges = metric(node, "tercet_merges_total")
+    assert metric(node, "tercet_merges_total") == merges
+    assert node.query("count(count_over_time(kept[1h]))", at=now / 1000)[0]["value"][1] == "20"
+    assert node.query("sum(count_over_time(kept[1h]))", at=now / 1000)[0]["value"][1] == "6000" and not node.query("gone[1h]", at=now / 1000)
