@@ -16,7 +16,7 @@ struct slot {
     uint32_t piece;
     uint32_t next;  /* in its bucket of the index; NO_SLOT = last */
     uint16_t pins;
-    uint8_t state, read; /* read: since the hand passed */
+    uint8_t state, read; /* read: since the hand passed; how many passes it stays */
 };
 struct object_cache {
     struct object_gate gate;
@@ -54,13 +54,13 @@ static void unlink_slot(struct object_cache *c, uint32_t i)
 /* A slot for a piece that is about to be fetched, pinned; NO_SLOT when all are in use. */
 static uint32_t take(struct object_cache *c, hash128 key, uint32_t piece)
 {
-    for (uint32_t tries = 0; tries < 2 * c->nslots; tries++) {
+    for (uint32_t tries = 0; tries < (OBJECT_STAY + 1) * c->nslots; tries++) {
         uint32_t i = c->hand++;
         struct slot *s = &c->slots[i];
         if (c->hand == c->nslots) c->hand = 0;
         if (s->pins > 0 || s->state == SLOT_FETCHING) continue;
         if (s->state == SLOT_FULL && s->read) {
-            s->read = 0;
+            s->read--;
             continue;
         }
         if (s->state == SLOT_FULL) {
@@ -161,7 +161,7 @@ static bool claim(struct window *w, uint32_t piece)
     if (i != NO_SLOT) {
         metric_add(M_OBJECT_CACHE_HITS, 1);
         c->slots[i].pins++;
-        c->slots[i].read = 1;
+        c->slots[i].read = MAX(c->slots[i].read, (uint8_t)1);
         return true;
     }
     h->fetch = true;
@@ -351,6 +351,50 @@ void object_cache_fill(struct object_cache *c, const struct object_ref *o, uint6
     if (n / OBJECT_PIECE > c->nslots / 4) return;
     struct err_record before = *err_record();
     if (read_all(c, o, &r, 1, 0) != OK) *err_record() = before; /* the read that follows tells */
+}
+
+/* One piece that is not here. False: there is no place, or no piece to be had. */
+static bool put_piece(struct object_cache *c, const struct object_ref *o, struct file *from, uint32_t piece, char *work)
+{
+    struct held h = { .piece = piece, .slot = take(c, o->key, piece) };
+    uint32_t n = piece_bytes(o, piece);
+    if (h.slot == NO_SLOT) return false;
+    struct slot *s = &c->slots[h.slot];
+    h.bytes = work;
+    if (file_read(from, work, n, (uint64_t)piece * OBJECT_PIECE, NULL) == OK) {
+        keep(c, &h, n);
+    } else {
+        unlink_slot(c, h.slot);
+        h.slot = NO_SLOT;
+    }
+    if (h.slot != NO_SLOT) s->read = OBJECT_STAY;
+    s->pins = 0;
+    event_signal(&c->moved);
+    event_reset(&c->moved);
+    return h.slot != NO_SLOT;
+}
+
+void object_cache_put(struct object_cache *c, const struct object_ref *o, struct file *from, uint64_t off, uint64_t n)
+{
+    if (n == 0 || off > o->size || n > o->size - off) return;
+    uint32_t first = (uint32_t)(off / OBJECT_PIECE), last = (uint32_t)((off + n - 1) / OBJECT_PIECE);
+    if (last - first >= c->nslots / 4) return;
+    struct err_record before = *err_record();
+    char *work = malloc(OBJECT_PIECE);
+    ASSERT(work != NULL);
+    for (uint32_t p = first; p <= last; p++)
+        if (find(c, o->key, p) == NO_SLOT && !put_piece(c, o, from, p, work)) break;
+    free(work);
+    object_cache_stay(c, o, off, n);
+    *err_record() = before; /* without it the bucket is asked */
+}
+
+void object_cache_stay(struct object_cache *c, const struct object_ref *o, uint64_t off, uint64_t n)
+{
+    for (uint64_t p = off / OBJECT_PIECE; n && p <= (off + n - 1) / OBJECT_PIECE; p++) {
+        uint32_t i = find(c, o->key, (uint32_t)p);
+        if (i != NO_SLOT) c->slots[i].read = OBJECT_STAY;
+    }
 }
 
 void object_cache_forget(struct object_cache *c, const struct object_ref *o, uint64_t off, uint64_t n)

@@ -393,6 +393,9 @@ static err_t evict_publish_here(void *arg)
     seg_dead_set(fresh, dead ? seg_dead_get(dead) : NULL);
     *at = fresh;
     seg_doom(old);
+    seg_get(fresh); /* the list may change meanwhile */
+    seg_put_index(fresh, old);
+    seg_put(fresh);
     seg_put(old);
     return OK;
 }

@@ -736,6 +736,8 @@ static err_t find_some(struct seg *s, const uint8_t (*of)[16], uint32_t n, struc
         r[nreads++] = (struct file_range){ .to = p, .n = size, .off = ids->off + from };
     }
     if (nreads) TRY(read_ranges(s, r, nreads));
+    for (uint32_t i = 0; s->src && i < nreads; i++)
+        s->src->stay(s->src, r[i].off, r[i].n);
     for (uint32_t i = 0; i < n; i++) {
         TRY(in_file(seg_ids_find_rows(ids, page[i], hash[i], s->footer.nrows, tmp, &rows, &k), s->path));
         if (k == 0) continue;
@@ -745,6 +747,12 @@ static err_t find_some(struct seg *s, const uint8_t (*of)[16], uint32_t n, struc
         to->n += k;
     }
     return OK;
+}
+
+void seg_put_index(struct seg *s, struct seg *file)
+{
+    const struct seg_ids *ids = &s->footer.ids;
+    if (s->src && !file->src && ids->npages) s->src->put(s->src, &file->f, ids->off, ids->end[ids->npages - 1]);
 }
 
 static int ascending(const void *x, const void *y)

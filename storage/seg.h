@@ -100,6 +100,8 @@ void seg_writer_abandon(struct seg_writer *w) MAY_YIELD;
 struct seg_source {
     err_t (*read)(struct seg_source *src, const struct file_range *r, uint32_t n) MAY_YIELD; /* as file_read_ranges */
     void (*will_read)(struct seg_source *src, uint64_t off, uint64_t n) MAY_YIELD;
+    void (*stay)(struct seg_source *src, uint64_t off, uint64_t n);   /* an index was read there: it is wanted again */
+    void (*put)(struct seg_source *src, struct file *from, uint64_t off, uint64_t n) MAY_YIELD; /* a range, from a file with the same bytes */
     void (*forget)(struct seg_source *src, uint64_t off, uint64_t n); /* what it keeps of a range is not what was written */
     void (*close)(struct seg_source *src, bool doomed) MAY_YIELD;
     uint64_t failed; /* by who reads it: for seg_failed */
@@ -119,6 +121,8 @@ MUST_CHECK err_t seg_open_from(const char *path, const struct seg_info *info, st
 struct seg *seg_get(struct seg *s);
 void seg_put(struct seg *s) MAY_YIELD; /* the last one closes the file, and unlinks it if seg_doom was called */
 void seg_doom(struct seg *s);
+/* Pages of the index by trace id, from the segment's file to the source that s is read from now. */
+void seg_put_index(struct seg *s, struct seg *file) MAY_YIELD;
 /* Where footer and trailer begin: what a reader needs to open it is [seg_tail, bytes). */
 uint64_t seg_tail(const struct seg *s);
 /* What the segment's source has noted when it could not read; 0 = it always could, or is a file. */

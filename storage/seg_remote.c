@@ -55,6 +55,18 @@ static void will_read(struct seg_source *src, uint64_t off, uint64_t n)
     object_cache_fill(m->cache, &m->ref, off, n);
 }
 
+static void stay(struct seg_source *src, uint64_t off, uint64_t n)
+{
+    struct remote *m = remote_of(src);
+    object_cache_stay(m->cache, &m->ref, off, n);
+}
+
+static void put(struct seg_source *src, struct file *from, uint64_t off, uint64_t n)
+{
+    struct remote *m = remote_of(src);
+    object_cache_put(m->cache, &m->ref, from, off, n);
+}
+
 static void forget(struct seg_source *src, uint64_t off, uint64_t n)
 {
     struct remote *m = remote_of(src);
@@ -134,7 +146,7 @@ static struct remote *source_new(struct object_cache *cache, const char *dir, co
 {
     struct remote *m = calloc(1, sizeof *m);
     ASSERT(m != NULL);
-    m->src = (struct seg_source){ read_ranges, will_read, forget, close_source, 0 };
+    m->src = (struct seg_source){ read_ranges, will_read, stay, put, forget, close_source, 0 };
     m->cache = cache;
     m->tail.fd = -1;
     m->tail_path = tail_path(dir, info->name);

@@ -1,11 +1,14 @@
 /* Trying again, over a bucket in memory that fails as real ones do: in the simulator, by seeds. Whatever fails on the way, an
  * upload that answers OK is there with its bytes, one that does not leaves nothing behind once its upload in parts is aborted,
  * and of several writers of one object by conditions exactly one wins each round. */
+#include "base/core/metric.h"
 #include "base/rt/sim.h"
 #include "storage/object.h"
+#include "storage/object_cache.h"
 #include "tests/unit/check.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 static const struct sim_opts calm = { .time_max_ns = 24 * 3600 * NS_PER_S };
@@ -177,6 +180,82 @@ static void test_limits(void)
     CHECK(object_head(&r, STR("x"), &info) == ERR_NOT_FOUND && object_mem_counts(bucket).calls == calls + 1);
 }
 
+/* -- the cache ------------------------------------------------------------------------------------------------------ */
+
+enum { PIECES = 80, INDEX_FROM = 70, INDEX_PIECES = 4 }; /* of an object; of the index in it */
+static char *whole;
+
+/* How many pieces the bucket was asked for. */
+static int64_t cached_read(struct object_cache *c, const struct object_ref *o, uint32_t piece, uint32_t n)
+{
+    int64_t before = metric_sum(M_OBJECT_CACHE_MISSES);
+    char *to = malloc((size_t)n * OBJECT_PIECE);
+    uint64_t off = (uint64_t)piece * OBJECT_PIECE, size = MIN((uint64_t)n * OBJECT_PIECE, o->size - off);
+    const struct file_range r = { to, (size_t)size, off };
+    CHECK(object_cache_read(c, o, &r, 1) == OK && memcmp(to, whole + off, (size_t)size) == 0);
+    free(to);
+    return metric_sum(M_OBJECT_CACHE_MISSES) - before;
+}
+
+static void scan(struct object_cache *c, const struct object_ref *o)
+{
+    for (uint32_t p = 0; p < INDEX_FROM; p += 10)
+        cached_read(c, o, p, 10);
+}
+
+/* An index comes from the file at hand, outlives scans, and goes in the end when nobody looks into it. */
+static void test_index(void)
+{
+    struct object_ref o = { STR("seg/whole"), (uint64_t)PIECES * OBJECT_PIECE - 100, { 1, 2 } };
+    uint64_t salt = 5, at = (uint64_t)INDEX_FROM * OBJECT_PIECE + 10, size = (INDEX_PIECES - 1) * (uint64_t)OBJECT_PIECE + 100;
+    const struct object_source from = { source_read, &salt, o.size };
+    const struct object_retry r = object_retry(bucket, 1);
+    struct object_away away;
+    struct object_cache *c;
+    struct file f;
+    whole = malloc(o.size);
+    CHECK(source_read(&salt, whole, o.size, 0) == OK && object_upload(&r, o.name, &from) == OK);
+    CHECK(file_open(&f, "whole", FILE_READ | FILE_WRITE | FILE_CREATE) == OK && file_write(&f, whole, o.size, 0) == OK);
+    object_away_init(&away);
+    CHECK(object_cache_open("cache", bucket, &away, OBJECT_WINDOW * OBJECT_PIECE, &c) == OK);
+
+    object_cache_put(c, &o, &f, 0, (OBJECT_WINDOW / 4 + 1) * (uint64_t)OBJECT_PIECE); /* too much */
+    CHECK(cached_read(c, &o, 0, 1) == 1);
+    object_cache_put(c, &o, &f, at, size);
+    CHECK(cached_read(c, &o, INDEX_FROM, INDEX_PIECES) == 0);
+    for (int i = 0; i < 5; i++) { /* each is more than two passes */
+        scan(c, &o);
+        CHECK(cached_read(c, &o, INDEX_FROM, INDEX_PIECES) == 0);
+        object_cache_stay(c, &o, at, size);
+    }
+    for (int i = 0; i < 4; i++)
+        scan(c, &o);
+    CHECK(cached_read(c, &o, INDEX_FROM, INDEX_PIECES) == INDEX_PIECES);
+    scan(c, &o); /* read, but not as an index */
+    scan(c, &o);
+    CHECK(cached_read(c, &o, INDEX_FROM, INDEX_PIECES) == INDEX_PIECES);
+    object_cache_put(c, &o, &f, o.size - 50, 50); /* the last piece is shorter */
+    CHECK(cached_read(c, &o, PIECES - 1, 1) == 0);
+    object_cache_put(c, &o, &f, o.size - 50, 51);
+
+    struct file cut; /* what cannot be read is not kept, and asked for */
+    CHECK(file_open(&cut, "cut", FILE_READ | FILE_WRITE | FILE_CREATE) == OK);
+    object_cache_put(c, &o, &cut, 76 * (uint64_t)OBJECT_PIECE, 10);
+    CHECK(cached_read(c, &o, 76, 1) == 1);
+    file_close(&cut);
+    object_cache_close(c);
+    object_away_deinit(&away);
+    file_close(&f);
+    free(whole);
+}
+
+static err_t index_alone(void *arg)
+{
+    (void)arg;
+    test_index();
+    return OK;
+}
+
 static err_t all(void *arg)
 {
     test_uploads(arg);
@@ -190,11 +269,11 @@ int main(void)
 {
     struct object_mem_counts total = { 0 };
     unsigned failed = 0;
-    for (uint64_t seed = 1; seed <= 20; seed++) {
-        struct sim_disk *d = sim_disk_new(1 << 20);
+    for (uint64_t seed = 1; seed <= 22; seed++) {
+        struct sim_disk *d = sim_disk_new(64 << 20);
         struct sim_result r;
         bucket = object_mem_new();
-        sim_run(seed, 1, d, &calm, all, &failed, &r);
+        sim_run(seed, 1, d, &calm, seed > 20 ? index_alone : all, &failed, &r);
         CHECK(!r.crashed && !r.stuck && r.result == OK);
         struct object_mem_counts c = object_mem_counts(bucket);
         total = (struct object_mem_counts){ total.calls + c.calls, total.errors + c.errors, total.busy + c.busy, total.lost + c.lost,
