@@ -3,7 +3,8 @@
  *
  * Every core has a driver, a fiber of core 0. It asks for the next merge of its core after each seal and merge, and now and then:
  *   pick     on core 0, from infos; when there is nothing, on the core: a segment that retention has something new to say of, for
- *            a rule with matchers or a resolution (keep_rules_judge), is written again alone
+ *            a rule with matchers or a resolution (keep_rules_judge), is written again alone; one that was evicted, too, unless the
+ *            bucket is away: what comes of it is on this disk until it is uploaded and evicted in turn
  *            Before all that: a segment of a stream that another node wants a copy of, in which tombstones hide something
  *            (compaction_work_in), alone; of those that were written by another number of cores, too, which nothing else writes again,
  *            and also where segments are not merged (opts.merge_bytes)
@@ -24,6 +25,7 @@
 #include "base/core/metric.h"
 #include "storage/compact.h"
 #include "storage/disk.h"
+#include "storage/object_cache.h"
 #include "storage/object_tier.h"
 #include "storage/retention.h"
 #include "storage/seg_dead.h"
@@ -167,6 +169,7 @@ static err_t find_alone(void *arg)
     for (uint32_t i = 0; i < sh->nsegs && j->n == 0; i++) {
         const struct seg_info *info = seg_info(sh->segs[i]);
         if (info->core != rt_core() || info->cores != s->cores || is_left(j, info)) continue;
+        if (info->remote && object_cache_away(sh->cache)) continue; /* when the bucket is back */
         uint32_t hash = judge(j, sh->segs[i], now_ns);
         if (hash != 0 && hash != info->judged) j->info[j->n++] = *info;
     }
@@ -366,8 +369,9 @@ static void keep_from(const struct store *s, struct compact_rule *r, struct seg_
     r->keep_from_ns = gone > 0 && infos[gone - 1].tmax_ns < INT64_MAX ? infos[gone - 1].tmax_ns + 1 : INT64_MIN;
 }
 
-/* What failed before, what cannot be read, if only in part, what is not on this disk, and what the object tier wants to rest. */
-static struct seg_info *left_now(struct driver *d, uint32_t *n)
+/* What failed before, what cannot be read, if only in part, what the object tier wants to rest, and what is not on this disk, unless
+ * evicted_too. */
+static struct seg_info *left_now(struct driver *d, bool evicted_too, uint32_t *n)
 {
     struct store *s = d->all->s;
     struct seg_info *left = malloc(((size_t)d->nleft + s->ninfos + 1) * sizeof *left);
@@ -375,7 +379,7 @@ static struct seg_info *left_now(struct driver *d, uint32_t *n)
     *n = d->nleft;
     if (*n) memcpy(left, d->left, *n * sizeof *left);
     for (uint32_t i = 0; i < s->ninfos; i++)
-        if (s->infos[i].remote || tier_rests(s, &s->infos[i]) || (atomic_load(&s->lost.all) > 0 && lost_any(&s->lost, &s->infos[i]))) left[(*n)++] = s->infos[i];
+        if ((s->infos[i].remote && !evicted_too) || tier_rests(s, &s->infos[i]) || (atomic_load(&s->lost.all) > 0 && lost_any(&s->lost, &s->infos[i]))) left[(*n)++] = s->infos[i];
     return left;
 }
 
@@ -407,6 +411,17 @@ static void pick_of_streams(struct driver *d, struct compact_rule *r, struct seg
         }
 }
 
+/* One that a rule has something new to say of: of what was evicted too, which is read from the bucket for that, and uploaded anew. */
+static void pick_alone(struct driver *d, struct job *j)
+{
+    struct seg_info *left = left_now(d, true, &j->nleft);
+    j->left = left;
+    if (rt_call(d->core, RT_MAINTENANCE, find_alone, j) != OK) j->n = 0;
+    j->left = NULL;
+    j->nleft = 0;
+    free(left);
+}
+
 static void pick(struct driver *d, struct job *j)
 {
     const struct store *s = d->all->s;
@@ -414,7 +429,7 @@ static void pick(struct driver *d, struct job *j)
     uint64_t *splits = malloc(((size_t)s->ndeletes + 1) * sizeof *splits);
     ASSERT(infos && splits);
     uint32_t n = s->ninfos, nleft;
-    struct seg_info *left = left_now(d, &nleft);
+    struct seg_info *left = left_now(d, false, &nleft);
     if (n) memcpy(infos, s->infos, n * sizeof *infos);
     for (uint32_t i = 0; i < n; i++)
         if (infos[i].remote) infos[i].bytes = 0; /* of this disk's share it takes nothing */
@@ -423,14 +438,10 @@ static void pick(struct driver *d, struct job *j)
     if (__builtin_mul_overflow(s->o.merge_window_ms, (int64_t)NS_PER_MS, &r.window_ns)) r.window_ns = INT64_MAX;
     keep_from(s, &r, infos, n);
     pick_of_streams(d, &r, infos, n, j);
-    j->left = left;
-    j->nleft = nleft;
-    if (j->n == 0 && s->keep->judges && rt_call(d->core, RT_MAINTENANCE, find_alone, j) != OK) j->n = 0;
-    j->left = NULL;
-    j->nleft = 0;
     free(left);
     free(splits);
     free(infos);
+    if (j->n == 0 && s->keep->judges) pick_alone(d, j);
 }
 
 /* Those that were asked for long ago are forgotten. */
@@ -445,7 +456,7 @@ static void pick_asked(struct driver *d, struct job *j)
     if (kept == 0) return;
     for (uint32_t i = 0; i < kept; i++)
         j->asked[j->nasked++] = c->asked[i].stream;
-    struct seg_info *left = left_now(d, &j->nleft);
+    struct seg_info *left = left_now(d, false, &j->nleft);
     j->left = left;
     if (rt_call(d->core, RT_MAINTENANCE, find_hidden, j) != OK) j->n = 0;
     j->left = NULL;
@@ -519,13 +530,15 @@ static void leave(struct driver *d, const struct job *j)
 static enum outcome failed(struct driver *d, const struct job *j, err_t e)
 {
     if (atomic_load(&d->all->stop)) return NOTHING;
-    if (e == ERR_NOT_FOUND) {
+    bool evicted = j->n == 1 && j->info[0].remote && store_has_seg(d->all->s, &j->info[0]);
+    if (e == ERR_NOT_FOUND && !evicted) {
         metric_add(M_MERGES_STALE, 1);
         log_info("store.merge_stale", "core=%u why=\"%s\"", d->core, err_detail());
         return WAIT;
     }
     metric_add(M_MERGES_FAILED, 1);
     log_warn("store.merge", "core=%u segments=%u first=%s error=%s", d->core, j->n, j->info[0].name, err_detail());
+    if (evicted && err_retryable(e)) return WAIT; /* the bucket's, not the segment's */
     if (++d->failures < FAILURES_MAX && e != ERR_CORRUPT && e != ERR_TOO_LARGE) return WAIT;
     leave(d, j);
     return AGAIN;

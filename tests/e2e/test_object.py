@@ -11,6 +11,8 @@ import pytest
 from bucket import times
 from node import BINARY, eventually
 from test_disk import metric
+from test_downsample import put, seal, write
+from test_long_ranges import ask
 
 QUICK = {"storage.seal_age": "300ms", "storage.durable": "object", "storage.retention_share": "0", "object.grace": "1h", "object.timeout": "5s",
          "object.upload_after": "0"}
@@ -114,6 +116,34 @@ def test_upload_evict_query_and_recover(object_node, bucket):
     third = object_node("third", **{"object.takeover": "true"}).start()
     assert seen(third) == (350, 350, 350)
     assert not bucket.proxy.wrong
+
+
+def test_evicted_samples_become_summaries(object_node, bucket):
+    node = object_node(**NO_ROOM, **{"node.cores": "1"}).start()
+    start, n = (int(time.time()) - 40 * 86400) // 86400 * 86400, 5760
+    write(node, "old", [((start + i * 15) * 1000 + 7000, i) for i in range(n)])
+    seal(node)
+    uploaded(node)
+    assert eventually(lambda: not files(node))
+    before, sums = bucket.names("seg/"), [("sum_over_time(old[1d])", n * (n - 1) // 2), ("count_over_time(old[1d])", n)]
+
+    def right():
+        return [float(ask(node, q, time=start + 86400)[0]["value"][1]) for q, _ in sums] == [float(v) for _, v in sums]
+    assert right()
+    # The bucket is away when the rule comes: nothing is lost, and it is done when it is back.
+    node.restart()
+    uploaded(node)
+    bucket.proxy.fault = times(10**6, ("status", 503, "ServiceUnavailable"))
+    assert put(node, {"signal": "metrics", "age": "1y", "downsample": [{"after": "30d", "resolution": "5m"}]}).status == 200
+    time.sleep(3)
+    assert metric(node, "tercet_downsampled_samples_total") == 0
+    bucket.proxy.fault = None
+    assert eventually(lambda: metric(node, "tercet_downsampled_samples_total") == n - n // 20, 60), node.log_text()[-3000:]
+    uploaded(node)
+    assert eventually(lambda: not files(node)) and set(bucket.names("seg/")) - set(before)
+    assert right()
+    node.restart()
+    assert right()
 
 
 def test_classes_by_tenant(object_node, bucket):
