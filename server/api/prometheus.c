@@ -161,6 +161,16 @@ err_t prom_limit(struct http_request *rq, const char *name, uint64_t *n)
     return OK;
 }
 
+bool prom_bool(struct str v, bool *out)
+{
+    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
+    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
+        if (str_is(v, yes[i])) return *out = true, true;
+        if (str_is(v, no[i])) return *out = false, true;
+    }
+    return false;
+}
+
 static int64_t now_ms(void) { return rt_wall().ns / NS_PER_MS; }
 
 /* -- queries ----------------------------------------------------------------------------------------- */
@@ -286,6 +296,9 @@ const struct http_route prometheus_routes[] = {
     ROUTE(HTTP_GET | HTTP_POST, "/api/v1/series", prom_series),
     ROUTE(HTTP_GET, "/api/v1/metadata", prom_metadata),
     ROUTE(HTTP_GET, "/api/v1/features", prom_features),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/search/metric_names", prom_search_metrics),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/search/label_names", prom_search_labels),
+    ROUTE(HTTP_GET | HTTP_POST, "/api/v1/search/label_values", prom_search_values),
     ROUTE(HTTP_GET, "/api/v1/status/buildinfo", prom_buildinfo),
     ROUTE(HTTP_GET, "/api/v1/status/config", prom_config),
     ROUTE(HTTP_GET, "/api/v1/status/flags", prom_flags),

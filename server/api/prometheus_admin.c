@@ -123,17 +123,6 @@ err_t prom_delete_series(struct http_request *rq, struct http_response *rs)
     return e == OK ? no_content(rs) : e;
 }
 
-/* As strconv.ParseBool. */
-static bool bool_of(struct str v, bool *out)
-{
-    static const char *const yes[] = { "1", "t", "T", "true", "TRUE", "True" }, *const no[] = { "0", "f", "F", "false", "FALSE", "False" };
-    for (size_t i = 0; i < ARRAY_LEN(yes); i++) {
-        if (str_is(v, yes[i])) return *out = true, true;
-        if (str_is(v, no[i])) return *out = false, true;
-    }
-    return false;
-}
-
 /* Of this node alone, of all its tenants. */
 err_t prom_snapshot(struct http_request *rq, struct http_response *rs)
 {
@@ -142,7 +131,7 @@ err_t prom_snapshot(struct http_request *rq, struct http_response *rs)
     struct str v;
     bool skip_head = false;
     TRY(check(ctx));
-    if (prom_param(rq, "skip_head", &v) && !bool_of(v, &skip_head))
+    if (prom_param(rq, "skip_head", &v) && !prom_bool(v, &skip_head))
         return err_set(ERR_INVALID, "invalid parameter \"skip_head\": unable to parse boolean: strconv.ParseBool: parsing \"" STR_FMT "\": invalid syntax",
                        (int)MIN(v.n, 100), v.p);
     TRY(store_snapshot(ctx->store, !skip_head, name));

@@ -81,7 +81,8 @@ err_t prom_features(struct http_request *rq, struct http_response *rs)
     json_obj(&j);
     SECTION(&j, "api", { "admin", ctx->deletes }, { "exclude_alerts", true }, { "label_values_match", true }, { "lifecycle", false },
             { "openapi_3.1", false }, { "openapi_3.2", false }, { "otlp_write_receiver", true }, { "query_stats", true }, { "query_warnings", true },
-            { "remote_write_receiver", true }, { "time_range_labels", true }, { "time_range_series", true });
+            { "remote_write_receiver", true }, { "search", true }, { "search_fuzz_alg_jarowinkler", true },
+            { "search_fuzz_alg_subsequence", true }, { "time_range_labels", true }, { "time_range_series", true });
     SECTION(&j, "otlp_receiver", { "delta_conversion", false }, { "native_delta_ingestion", true });
     SECTION(&j, "prometheus", { "agent_mode", false }, { "auto_reload_config", false }, { "server_mode", true });
     put_language(&j);

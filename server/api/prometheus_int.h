@@ -27,6 +27,7 @@ bool prom_param(struct http_request *rq, const char *name, struct str *v);
 MUST_CHECK err_t prom_time(struct http_request *rq, const char *name, int64_t def_ms, int64_t *ms);
 MUST_CHECK err_t prom_duration(struct http_request *rq, const char *name, int64_t def_ms, int64_t *ms);
 MUST_CHECK err_t prom_limit(struct http_request *rq, const char *name, uint64_t *n); /* 0 = none */
+bool prom_bool(struct str v, bool *out); /* as strconv.ParseBool */
 MUST_CHECK err_t prom_bad_param(const char *name); /* wraps the current error: invalid parameter "name": ... */
 /* What does not fit is the nearest that does. */
 static inline int64_t prom_ns(int64_t ms)
@@ -40,7 +41,7 @@ enum { PROM_MATCH_MAX = 256 };
 
 http_handler prom_labels, prom_label_values, prom_series, prom_metadata, prom_exemplars, prom_tsdb, prom_delete_series, prom_clean_tombstones, prom_snapshot,
     prom_read, prom_federate, prom_format_query, prom_parse_query,
-    prom_buildinfo, prom_features, prom_config, prom_flags, prom_runtimeinfo, prom_walreplay, prom_version, prom_healthy, prom_ready, prom_lifecycle,
+    prom_buildinfo, prom_features, prom_search_metrics, prom_search_labels, prom_search_values, prom_config, prom_flags, prom_runtimeinfo, prom_walreplay, prom_version, prom_healthy, prom_ready, prom_lifecycle,
     prom_rules, prom_alerts, prom_alertmanagers, prom_targets, prom_targets_metadata, prom_scrape_pools, prom_notifications, prom_blocks;
 
 #endif

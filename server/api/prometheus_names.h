@@ -18,6 +18,11 @@ struct prom_selection { /* series that match any; none: all */
     uint32_t n;
     int64_t tmin, tmax;
 };
+/* start, end and every match[] of a request. prom_selection_free it after an error too. */
+MUST_CHECK err_t prom_selection_read(struct http_request *rq, struct arena *a, struct prom_selection *s, int64_t tmin, int64_t tmax);
+void prom_selection_free(struct prom_selection *s);
+/* Metadata of a family (empty: all), by family; in the arena of the run. */
+MUST_CHECK err_t prom_metadata_of(struct prom_run *r, struct str family, struct metric_meta **out, uint32_t *n) MAY_YIELD;
 /* Names (sorted) or series (each once). */
 MUST_CHECK err_t prom_gather(struct prom_run *r, const struct prom_selection *sel, enum prom_want want, struct str name,
                              struct prom_names *names, struct pq_matrix *series) MAY_YIELD;

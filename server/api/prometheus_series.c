@@ -9,17 +9,17 @@
 static int name_cmp(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
 
 /* -- match[] -------------------------------------------------------------------------------------------- */
-static void selection_free(struct prom_selection *s)
+void prom_selection_free(struct prom_selection *s)
 {
     for (uint32_t i = 0; i < s->n; i++) pq_ast_deinit(&s->asts[i]);
 }
 
-static err_t selection_read(struct http_request *rq, struct arena *a, struct prom_selection *s)
+err_t prom_selection_read(struct http_request *rq, struct arena *a, struct prom_selection *s, int64_t tmin, int64_t tmax)
 {
     struct str m;
     s->n = 0;
-    TRY(prom_time(rq, "start", PROM_TIME_MIN, &s->tmin));
-    TRY(prom_time(rq, "end", PROM_TIME_MAX, &s->tmax));
+    TRY(prom_time(rq, "start", tmin, &s->tmin));
+    TRY(prom_time(rq, "end", tmax, &s->tmax));
     while (http_param(rq, "match[]", s->n, &m)) {
         if (s->n == PROM_MATCH_MAX) return err_set(ERR_INVALID, "more than %d match[] parameters", PROM_MATCH_MAX);
         TRY(pq_parse_selector(m, a, &s->asts[s->n++]));
@@ -127,7 +127,7 @@ static err_t answer_names(struct prom_run *r, struct http_request *rq, struct ht
     uint64_t limit;
     err_t e;
     TRY(prom_limit(rq, "limit", &limit));
-    TRY_OUT(e, selection_read(rq, &r->arena, sel));
+    TRY_OUT(e, prom_selection_read(rq, &r->arena, sel, PROM_TIME_MIN, PROM_TIME_MAX));
     TRY_OUT(e, prom_gather(r, sel, want, name, &names, &none));
     prom_data(r, rs);
     json_arr(&r->j);
@@ -136,7 +136,7 @@ static err_t answer_names(struct prom_run *r, struct http_request *rq, struct ht
     r->cut = limit && names.n > limit;
     prom_done(r);
 out:
-    selection_free(sel);
+    prom_selection_free(sel);
     return e;
 }
 
@@ -217,7 +217,7 @@ err_t prom_series(struct http_request *rq, struct http_response *rs)
     TRY_OUT(e, prom_begin(&r, rq));
     sel = ARENA_NEW(&r.arena, struct prom_selection);
     TRY_OUT(e, prom_limit(rq, "limit", &limit));
-    e = selection_read(rq, &r.arena, sel);
+    e = prom_selection_read(rq, &r.arena, sel, PROM_TIME_MIN, PROM_TIME_MAX);
     if (e == ERR_INVALID && sel->n) e = prom_bad_param("match[]");
     if (e != OK) goto out;
     if (sel->n == 0) {
@@ -236,7 +236,7 @@ err_t prom_series(struct http_request *rq, struct http_response *rs)
     r.cut = limit && m.n > limit;
     prom_done(&r);
 out:
-    if (sel) selection_free(sel);
+    if (sel) prom_selection_free(sel);
     prom_end(&r);
     return e;
 }
@@ -313,32 +313,43 @@ static err_t any_number(struct http_request *rq, const char *name, int64_t *n)
     return err_set(ERR_INVALID, "%s must be a number", name);
 }
 
+err_t prom_metadata_of(struct prom_run *r, struct str family, struct metric_meta **out, uint32_t *nout)
+{
+    struct scatter sc;
+    uint32_t n = 0;
+    TRY(scatter_run(&r->q, &PROM_META_KIND, &family, &sc));
+    for (unsigned i = 0; i < sc.n; i++) n += ((struct prom_meta_part *)sc.partials[i])->n;
+    struct metric_meta *all = ARENA_RAW(&r->arena, struct metric_meta, n + 1);
+    n = 0;
+    for (unsigned i = 0; i < sc.n; i++) {
+        const struct prom_meta_part *p = sc.partials[i];
+        for (uint32_t k = 0; k < p->n; k++)
+            all[n++] = (struct metric_meta){ arena_str(&r->arena, p->m[k].family), arena_str(&r->arena, p->m[k].type),
+                                             arena_str(&r->arena, p->m[k].unit), arena_str(&r->arena, p->m[k].help) };
+    }
+    scatter_free(&sc);
+    if (n) qsort(all, n, sizeof *all, meta_cmp);
+    *out = all;
+    *nout = n;
+    return arena_check(&r->arena);
+}
+
 err_t prom_metadata(struct http_request *rq, struct http_response *rs)
 {
     struct prom_run r;
-    struct scatter sc;
+    struct metric_meta *all;
     struct str family = STR_NONE;
     int64_t limit, per;
+    uint32_t n;
     err_t e;
     TRY_OUT(e, prom_begin(&r, rq));
     TRY_OUT(e, any_number(rq, "limit", &limit));
     TRY_OUT(e, any_number(rq, "limit_per_metric", &per));
     (void)prom_param(rq, "metric", &family);
-    TRY_OUT(e, scatter_run(&r.q, &PROM_META_KIND, &family, &sc));
-    uint32_t n = 0;
-    for (unsigned i = 0; i < sc.n; i++) n += ((struct prom_meta_part *)sc.partials[i])->n;
-    struct metric_meta *all = ARENA_RAW(&r.arena, struct metric_meta, n + 1);
-    n = 0;
-    for (unsigned i = 0; i < sc.n; i++) {
-        const struct prom_meta_part *p = sc.partials[i];
-        if (p->n) memcpy(all + n, p->m, sizeof *all * p->n);
-        n += p->n;
-    }
-    if (n) qsort(all, n, sizeof *all, meta_cmp);
+    TRY_OUT(e, prom_metadata_of(&r, family, &all, &n));
     prom_data(&r, rs);
     put_metadata(&r.j, all, n, limit, per);
     prom_done(&r);
-    scatter_free(&sc);
 out:
     prom_end(&r);
     return e;
