@@ -22,6 +22,7 @@ enum {
     GIVE_WAIT_MS = 10000, /* for the giver to fetch what it lacks */
     READ_TRIES = 3,
     PAUSE_MIN_MS = 2000, PAUSE_MAX_MS = 300000,
+    PAUSE_ASKED_MS = 4000, /* at most, where nothing was fetched in vain */
     NAME_BYTES = 32,
 };
 
@@ -403,13 +404,14 @@ static void drop_rest(struct copy *k)
     free(k->fetched);
 }
 
-static err_t copy_stream(struct handoff *h, uint64_t stream, node_id from, bool mend)
+static err_t copy_stream(struct handoff *h, uint64_t stream, node_id from, bool mend, bool *fetched)
 {
     struct copy k = { .c = h->c, .stream = stream, .from = from };
     mono_ns began = rt_now();
     log_info("copy.begin", "stream=%016" PRIx64 " from=%016" PRIx64, stream, from.u);
     err_t e = run_or_mend(&k, mend);
     struct err_record why = *err_record();
+    *fetched = k.bytes > 0;
     drop_rest(&k);
     metric_set(M_COPY_LEFT_BYTES, 0);
     *err_record() = why;
@@ -466,7 +468,8 @@ static struct want *next_want(struct handoff *h)
 static void copy_one(struct handoff *h, const struct want *w)
 {
     uint64_t stream = w->stream;
-    err_t e = copy_stream(h, stream, w->from, w->mend);
+    bool fetched;
+    err_t e = copy_stream(h, stream, w->from, w->mend, &fetched);
     uint32_t i = 0;
     while (h->v[i].stream != stream)
         i++;
@@ -476,7 +479,7 @@ static void copy_one(struct handoff *h, const struct want *w)
         return;
     }
     metric_add(M_COPY_FAILED, 1);
-    now->pause_ms = now->pause_ms ? MIN(now->pause_ms * 2, (int64_t)PAUSE_MAX_MS) : PAUSE_MIN_MS;
+    now->pause_ms = now->pause_ms ? MIN(now->pause_ms * 2, (int64_t)(fetched ? PAUSE_MAX_MS : PAUSE_ASKED_MS)) : PAUSE_MIN_MS;
     now->not_before = mono_add(rt_now(), now->pause_ms * NS_PER_MS);
     now->wanted = false; /* repair says again whether it is, and from whom */
     log_warn("copy.failed", "stream=%016" PRIx64 " again_ms=%lld error=%s", stream, (long long)now->pause_ms, err_detail());

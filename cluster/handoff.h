@@ -10,7 +10,8 @@
  * A stream of which something is lost here (storage/mend.h) begins with the files of it that are lost: those that others have are fetched
  * alone, and when nothing is lost then, the rest is left out.
  * What fails is tried again, from whoever has it then, after a pause that doubles from PAUSE_MIN_MS to PAUSE_MAX_MS; what was fetched
- * for it is removed.
+ * for it is removed. Where nothing was fetched, since the giver has deletions under way or is to write segments anew first (stream_copy.h),
+ * the pause is PAUSE_ASKED_MS at most: those end soon, and asking costs little.
  *
  *   METHOD_STREAM_LIST  u64 stream | u8 keys as well | cover that must be in it  ->  u64 digest of deletions (deletions.h), stream_given_put
  *   METHOD_STREAM_READ  name (32) | v offset | v bytes                         ->  the bytes. ERR_NOT_FOUND: no such file any more
