@@ -45,8 +45,7 @@
  *
  * A node that is alone makes deletions without any of this: they are done when others come.
  *
- *   METHOD_DELETIONS  u64 digest | v wanted, each u64 id | u64 node
- *                 ->  u64 digest | v applied, each u64 id | v nodes, u64 each (none of them when the digests are equal) | v records, each u64 id | u64 node | s cover */
+ * METHOD_DELETIONS: deletions_wire.h. */
 #ifndef CLUSTER_DELETIONS_H
 #define CLUSTER_DELETIONS_H
 

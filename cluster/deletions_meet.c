@@ -5,13 +5,13 @@
 #include "base/core/log.h"
 #include "base/core/metric.h"
 #include "cluster/deletions_int.h"
+#include "cluster/deletions_wire.h"
 #include "cluster/docs.h"
-#include "cluster/reach_wire.h"
 
 #include <inttypes.h>
 #include <stdlib.h>
 
-enum { ASK_MS = 5000, MET_MS = 20, WANTED_MAX = 4096, GIVEN_BYTES = 64 << 20, ID_RANDOM_BITS = 12 };
+enum { ASK_MS = 5000, MET_MS = 20, GIVEN_BYTES = 64 << 20, ID_RANDOM_BITS = 12 };
 
 /* -- METHOD_DELETIONS ------------------------------------------------------------------------------------------------ */
 static void put_applied(const struct deletion_set *set, struct buf *out)
@@ -22,11 +22,7 @@ static void put_applied(const struct deletion_set *set, struct buf *out)
     buf_varint(out, n);
     for (uint32_t i = 0; i < set->n; i++) {
         const struct deletion *x = set->v[i];
-        if (!x->applied) continue;
-        bytes_out_u64(out, x->id);
-        buf_varint(out, x->n);
-        for (uint32_t k = 0; k < x->n; k++)
-            bytes_out_u64(out, x->nodes[k].u);
+        if (x->applied) deletion_told_put(&(struct deletion_told){ x->id, x->n, x->nodes }, out);
     }
 }
 
@@ -38,51 +34,41 @@ static err_t give_record(struct cluster *c, uint64_t id, node_id node, struct bu
     struct str value;
     arena_init(&a, NULL);
     err_t e = kv->get(kv, deletion_record_key(&a, id, node), &a, &value);
-    if (e == OK) {
-        bytes_out_u64(out, id);
-        bytes_out_u64(out, node.u);
-        bytes_out_str(out, str_sub(value, DELETION_RECORD_HEAD, value.n));
-    }
+    if (e == OK) deletions_record_put(id, node, str_sub(value, DELETION_RECORD_HEAD, value.n), out);
     struct err_record why = *err_record();
     arena_deinit(&a);
     *err_record() = why;
     return e == ERR_NOT_FOUND ? OK : e;
 }
 
-err_t deletions_on_ask(void *ctx, const struct rpc_request *rq, struct buf *answer)
+static err_t answer_to(struct cluster *c, const struct deletions_question *q, struct buf *answer) MAY_YIELD
 {
-    struct cluster *c = ctx;
-    struct bytes_in in = bytes_in_of(rq->body);
-    uint64_t theirs = bytes_in_u64(&in);
-    uint32_t n = bytes_in_count(&in, 16);
-    if (in.bad || n > WANTED_MAX) return err_set(ERR_CORRUPT, "a question about deletions is malformed");
     struct deletion_set *set = deletions_set(c);
     bytes_out_u64(answer, set->digest);
-    if (set->digest == theirs) buf_varint(answer, 0);
+    if (set->digest == q->digest) buf_varint(answer, 0);
     else put_applied(set, answer);
     deletion_set_put(set);
-    err_t e = OK;
-    for (uint32_t i = 0; e == OK && i < n && answer->n < GIVEN_BYTES; i++) {
-        uint64_t id = bytes_in_u64(&in);
-        node_id node = { bytes_in_u64(&in) };
-        e = give_record(c, id, node, answer);
-    }
-    return e == OK ? buf_check(answer) : e;
+    for (uint32_t i = 0; i < q->n && answer->n < GIVEN_BYTES; i++)
+        TRY(give_record(c, q->v[i].id, q->v[i].node, answer));
+    return buf_check(answer);
+}
+
+err_t deletions_on_ask(void *ctx, const struct rpc_request *rq, struct buf *answer)
+{
+    struct bytes_in in = bytes_in_of(rq->body);
+    struct deletions_question *q = malloc(sizeof *q);
+    ASSERT(q != NULL);
+    err_t e = deletions_question_get(&in, q);
+    if (e == OK) e = answer_to(ctx, q, answer);
+    free(q);
+    return e;
 }
 
 /* -- asking ------------------------------------------------------------------------------------------------------------ */
-struct their { /* a deletion that another node has applied */
-    uint64_t id;
-    uint32_t n;
-    node_id *nodes;
-};
 struct theirs {
     struct arena a;
     struct buf answer;
-    struct bytes_in records;
-    uint64_t digest;
-    uint32_t n;
-    struct their *v;
+    struct deletions_told told;
 };
 
 static void theirs_deinit(struct theirs *t)
@@ -93,49 +79,19 @@ static void theirs_deinit(struct theirs *t)
     *err_record() = why;
 }
 
-static err_t read_answer(struct theirs *t)
-{
-    struct bytes_in in = bytes_in_of(buf_view(&t->answer));
-    t->digest = bytes_in_u64(&in);
-    uint32_t n = bytes_in_count(&in, 9);
-    t->v = ARENA_ARRAY(&t->a, struct their, (size_t)n + 1);
-    TRY(arena_check(&t->a));
-    for (; t->n < n; t->n++) {
-        struct their *x = &t->v[t->n];
-        x->id = bytes_in_u64(&in);
-        x->n = bytes_in_count(&in, 8);
-        if (x->n > DELETIONS_NODES_MAX) return err_set(ERR_LIMIT, "a deletion that %u nodes made, at most %d", x->n, DELETIONS_NODES_MAX);
-        x->nodes = ARENA_ARRAY(&t->a, node_id, (size_t)x->n + 1);
-        TRY(arena_check(&t->a));
-        for (uint32_t k = 0; k < x->n; k++)
-            x->nodes[k].u = bytes_in_u64(&in);
-    }
-    t->records = in;
-    return in.bad ? err_set(ERR_CORRUPT, "what a node says of deletions is cut") : OK;
-}
-
-struct wanted {
-    uint32_t n;
-    struct { uint64_t id; node_id node; } v[WANTED_MAX];
-};
-
-static err_t ask(struct deletions *d, node_id with, const struct wanted *w, struct theirs *t)
+static err_t ask(struct deletions *d, node_id with, const struct deletions_question *q, struct theirs *t)
 {
     struct buf body;
     *t = (struct theirs){ 0 };
     arena_init(&t->a, &d->c->memory);
     buf_init(&t->answer, CALL_BYTES_MAX, &d->c->memory);
-    buf_init(&body, (size_t)WANTED_MAX * 16 + 32, NULL);
-    bytes_out_u64(&body, d->set->digest);
-    buf_varint(&body, w ? w->n : 0);
-    for (uint32_t i = 0; w && i < w->n; i++) {
-        bytes_out_u64(&body, w->v[i].id);
-        bytes_out_u64(&body, w->v[i].node.u);
-    }
+    buf_init(&body, (size_t)DELETIONS_WANTED_MAX * 16 + 32, NULL);
+    deletions_question_put(q, &body);
     const struct rpc_call call = { .method = METHOD_DELETIONS, .class = RT_REPLICATION, .body = buf_view(&body), .answer_max = CALL_BYTES_MAX,
                                    .deadline = mono_add(rt_now(), (int64_t)ASK_MS * NS_PER_MS) };
     err_t e = cluster_call(d->c, with, &call, &t->answer);
-    if (e == OK) e = read_answer(t);
+    struct bytes_in in = bytes_in_of(buf_view(&t->answer));
+    if (e == OK) e = deletions_told_get(&in, &t->a, &t->told);
     struct err_record why = *err_record();
     buf_deinit(&body);
     *err_record() = why;
@@ -157,7 +113,7 @@ static err_t pass_doc(struct deletions *d, node_id with, uint64_t id, pass_fn *p
     return e;
 }
 
-static const struct their *their_find(const struct theirs *t, uint64_t id)
+static const struct deletion_told *told_find(const struct deletions_told *t, uint64_t id)
 {
     for (uint32_t i = 0; i < t->n; i++)
         if (t->v[i].id == id) return &t->v[i];
@@ -165,7 +121,7 @@ static const struct their *their_find(const struct theirs *t, uint64_t id)
 }
 
 /* Documents that one of both knows not, or not that they are over. */
-static err_t exchange_docs(struct deletions *d, node_id with, const struct theirs *t)
+static err_t exchange_docs(struct deletions *d, node_id with, const struct deletions_told *t)
 {
     struct deletion_set *set = deletion_set_get(d->set);
     err_t e = OK;
@@ -175,7 +131,7 @@ static err_t exchange_docs(struct deletions *d, node_id with, const struct their
     }
     for (uint32_t i = 0; e == OK && i < set->n; i++) {
         uint64_t id = set->v[i]->id;
-        if (!set->v[i]->applied || their_find(t, id)) continue;
+        if (!set->v[i]->applied || told_find(t, id)) continue;
         e = pass_doc(d, with, id, docs_fetch); /* it may be over there */
         if (e == OK && deletion_find(d->set, id)) e = pass_doc(d, with, id, docs_give);
     }
@@ -183,60 +139,62 @@ static err_t exchange_docs(struct deletions *d, node_id with, const struct their
     return e;
 }
 
+/* *got: those that were news. */
 static err_t take_records(struct deletions *d, struct bytes_in *in, uint32_t *got)
 {
     while (bytes_in_left(in) > 0) {
-        uint64_t id = bytes_in_u64(in);
-        node_id node = { bytes_in_u64(in) };
-        struct str value = bytes_in_str(in);
-        struct bytes_in bytes = bytes_in_of(value);
+        uint64_t id;
+        node_id node;
         struct cover k;
-        if (in->bad) return err_set(ERR_CORRUPT, "records of deletions are cut");
         cover_init(&k);
-        err_t e = cover_get(&bytes, COVER_INTERVALS_MAX, &k);
+        err_t e = deletions_record_get(in, &id, &node, &k);
+        const struct deletion *x = e == OK ? deletion_find(d->set, id) : NULL;
+        bool knew = x && deletion_knows(x, node);
         if (e == OK) e = deletions_learn(d, id, node, &k);
         struct err_record why = *err_record();
         cover_deinit(&k);
         *err_record() = why;
         TRY(e);
-        ++*got;
+        x = deletion_find(d->set, id);
+        *got += x && !knew && deletion_knows(x, node);
     }
     return OK;
 }
 
-static void list_wanted(const struct deletions *d, const struct theirs *t, struct wanted *w)
+static void list_wanted(const struct deletions *d, const struct deletions_told *t, struct deletions_question *q)
 {
-    w->n = 0;
+    q->n = 0;
+    q->digest = d->set->digest;
     for (uint32_t i = 0; i < t->n; i++) {
         const struct deletion *x = deletion_find(d->set, t->v[i].id);
-        for (uint32_t k = 0; x && k < t->v[i].n && w->n < WANTED_MAX; k++) {
+        for (uint32_t k = 0; x && k < t->v[i].n && q->n < DELETIONS_WANTED_MAX; k++) {
             if (deletion_knows(x, t->v[i].nodes[k]) || t->v[i].nodes[k].u == d->c->self.u) continue;
-            w->v[w->n].id = x->id;
-            w->v[w->n++].node = t->v[i].nodes[k];
+            q->v[q->n].id = x->id;
+            q->v[q->n++].node = t->v[i].nodes[k];
         }
     }
 }
 
 /* While something comes. */
-static err_t fetch_records(struct deletions *d, node_id with, const struct theirs *t)
+static err_t fetch_records(struct deletions *d, node_id with, const struct deletions_told *t)
 {
-    struct wanted *w = malloc(sizeof *w);
+    struct deletions_question *q = malloc(sizeof *q);
     uint32_t got = 1;
     err_t e = OK;
-    ASSERT(w != NULL);
-    for (list_wanted(d, t, w); e == OK && w->n > 0 && got > 0; list_wanted(d, t, w)) {
+    ASSERT(q != NULL);
+    for (list_wanted(d, t, q); e == OK && q->n > 0 && got > 0; list_wanted(d, t, q)) {
         struct theirs more;
         got = 0;
-        e = ask(d, with, w, &more);
-        if (e == OK) e = take_records(d, &more.records, &got);
+        e = ask(d, with, q, &more);
+        if (e == OK) e = take_records(d, &more.told.records, &got);
         theirs_deinit(&more);
     }
-    free(w);
+    free(q);
     return e;
 }
 
 /* May we take what they give? Those that are over do not count. */
-static bool is_good(const struct deletions *d, const struct theirs *t)
+static bool is_good(const struct deletions *d, const struct deletions_told *t)
 {
     const struct deletion_set *set = d->set;
     for (uint32_t i = 0; i < t->n; i++) {
@@ -247,21 +205,38 @@ static bool is_good(const struct deletions *d, const struct theirs *t)
             if (!deletion_knows(x, t->v[i].nodes[k])) return false;
     }
     for (uint32_t i = 0; i < set->n; i++)
-        if (set->v[i]->applied && !their_find(t, set->v[i]->id)) return false;
+        if (set->v[i]->applied && !told_find(t, set->v[i]->id)) return false;
     return true;
+}
+
+/* Learns and applies, and says who of both may give the other one something. */
+static err_t settle_with(struct deletions *d, node_id with, const struct deletions_told *t) MAY_YIELD
+{
+    TRY(exchange_docs(d, with, t));
+    TRY(fetch_records(d, with, t));
+    TRY(deletions_apply_all(d));
+    if (is_good(d, t)) deletions_good(d, t->digest, d->set->digest);
+    return OK;
+}
+
+static err_t ask_first(struct deletions *d, node_id with, struct theirs *t) MAY_YIELD
+{
+    struct deletions_question *q = calloc(1, sizeof *q);
+    ASSERT(q != NULL);
+    q->digest = d->set->digest;
+    err_t e = ask(d, with, q, t);
+    free(q);
+    return e;
 }
 
 static err_t meet_locked(struct deletions *d, node_id with)
 {
     struct theirs t;
-    err_t e = ask(d, with, NULL, &t);
-    if (e == OK && t.digest != d->set->digest) {
-        e = exchange_docs(d, with, &t);
-        if (e == OK) e = fetch_records(d, with, &t);
-        if (e == OK) e = deletions_apply_all(d);
-        if (e == OK && is_good(d, &t)) deletions_good(d, t.digest, d->set->digest);
+    err_t e = ask_first(d, with, &t);
+    if (e == OK && t.told.digest != d->set->digest) {
+        e = settle_with(d, with, &t.told);
         d->met.with = with;
-        d->met.theirs = t.digest;
+        d->met.theirs = t.told.digest;
         d->met.ours = d->set->digest;
         d->met.at = rt_now();
     }
