@@ -5,6 +5,9 @@
  *   scrapes  50,000 series x 240 samples (1 h at 15 s): 20 % integer counters, 15 % bucket counters, 10 % gauges of two
  *            decimals, 15 % bytes in pages, 10 % counters of milliseconds, 20 % constants, 5 % of one decimal, 5 % full doubles
  *   new      200,000 series of the second mix x 1 sample
+ *   million  1,000,000 of them
+ *   buckets  100 histograms of 12 buckets on 20 hosts x 5,760 samples: each bucket counts 0 to 3 observations a scrape and what the lower
+ *            ones count; on the day after the first mix, since Prometheus takes nothing that is old
  *
  * Series have a name and nine labels (about 200 bytes as protobuf), of which no two have the same but for the name; those of a host are scraped together, on the grid of the
  * host; in `day` up to 5 ms off it. Counters start anew now and then. A value comes from the one before and a random number, the innovation; innovations
@@ -30,19 +33,22 @@
 #include <time.h>
 #include <unistd.h>
 
-enum class { CONST, INT, CENTI, BYTES, DECIMAL, BUCKET, TWO, MS, FULL, CLASSES };
-enum { VARIANTS = 3, STEP_MS = 15000, SEND_SERIES = 250, SEND_SCRAPES = 40 };
+enum class { CONST, INT, CENTI, BYTES, DECIMAL, BUCKET, TWO, MS, FULL, LE, CLASSES };
+enum { VARIANTS = 3, LES = 12, STEP_MS = 15000, SEND_SERIES = 250, SEND_SCRAPES = 40 };
 #define START_MS INT64_C(1700000000000)
 static const char *const class_name[CLASSES] = { "constant", "integer counter", "counter, 0.01", "bytes in pages", "one decimal",
-                                                 "bucket counter", "two decimals", "counter, ms", "full double" };
+                                                 "bucket counter", "two decimals", "counter, ms", "full double", "histogram" };
+static const char *const les[LES] = { "0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "5", "10", "+Inf" };
 
 struct mix {
-    uint32_t series, scrapes, hosts, jitter_ms;
+    uint32_t series, scrapes, hosts, jitter_ms, later_s;
     uint8_t share[CLASSES]; /* of 100 */
 };
 #define SCRAPES { [INT] = 20, [BUCKET] = 15, [TWO] = 10, [BYTES] = 15, [MS] = 10, [CONST] = 20, [DECIMAL] = 5, [FULL] = 5 }
-static const struct mix mix_day = { 1000, 5760, 20, 5, { [CONST] = 40, [INT] = 25, [CENTI] = 15, [BYTES] = 10, [DECIMAL] = 10 } },
-                        mix_scrapes = { 50000, 240, 500, 0, SCRAPES }, mix_new = { 200000, 1, 500, 0, SCRAPES };
+static const struct mix mix_day = { 1000, 5760, 20, 5, 0, { [CONST] = 40, [INT] = 25, [CENTI] = 15, [BYTES] = 10, [DECIMAL] = 10 } },
+                        mix_scrapes = { 50000, 240, 500, 0, 0, SCRAPES }, mix_new = { 200000, 1, 500, 0, 0, SCRAPES },
+                        mix_million = { 1000000, 1, 500, 0, 0, SCRAPES },
+                        mix_buckets = { 20 * 5 * LES, 5760, 20, 5, 86400, { [LE] = 100 } };
 static const struct mix *mix;
 
 struct gen { /* of a series */
@@ -51,6 +57,8 @@ struct gen { /* of a series */
     unsigned variant;
     int64_t at;         /* in units of the class */
     int64_t innovation; /* that made the value given last */
+    uint64_t histogram; /* of a bucket, and how many scrapes there were */
+    uint32_t scrape;
 };
 
 /* -- values ---------------------------------------------------------------------------------------------------- */
@@ -73,6 +81,11 @@ static void gen_init(struct gen *g, uint32_t i)
     for (g->class = 0; what >= at + mix->share[g->class]; g->class ++)
         at += mix->share[g->class];
     g->variant = (i / mix->hosts) % VARIANTS;
+    if (g->class == LE) { /* the number of a series counts hosts first, then buckets */
+        g->variant = i / mix->hosts % LES;
+        g->histogram = i % mix->hosts + i / mix->hosts / LES * mix->hosts;
+        return;
+    }
     static const int64_t least[CLASSES] = { 1, 1000, 1000, 20000, 200, 10, 0, 100000, 0 };
     g->at = least[g->class] + (int64_t)prng_below(&g->r, (uint64_t)least[g->class] * 4 + 1);
 }
@@ -90,6 +103,12 @@ static int64_t innovation(struct gen *g)
     case BUCKET: return prng_chance(&g->r, 0.6) ? 0 : (int64_t)prng_below(&g->r, 4);
     case TWO: return (int64_t)prng_below(&g->r, 2000);
     case MS: return (int64_t)prng_below(&g->r, 10000);
+    case LE: {
+        int64_t sum = 0;
+        for (unsigned k = 0; k <= v; k++) sum += (int64_t)(hash_u64(g->histogram << 40 | (uint64_t)g->scrape << 8 | k) & 3);
+        g->scrape++;
+        return sum;
+    }
     default: return 0;
     }
 }
@@ -115,26 +134,30 @@ static double next_value(struct gen *g)
 static int64_t time_of(uint32_t series, uint32_t scrape)
 {
     uint64_t host = series % mix->hosts, jitter = hash_u64((host << 32 | scrape) + 7) % (2 * mix->jitter_ms + 1);
-    return START_MS + (int64_t)scrape * STEP_MS + (int64_t)(hash_u64(host) % (STEP_MS - 100) + jitter);
+    return START_MS + (int64_t)mix->later_s * 1000 + (int64_t)scrape * STEP_MS + (int64_t)(hash_u64(host) % (STEP_MS - 100) + jitter);
 }
 
 static void labels_of(uint32_t i, struct arena *a, struct labels *out)
 {
     uint32_t host = i % mix->hosts, metric = i / mix->hosts;
+    bool le = mix->share[LE] > 0;
     struct label l[] = {
-        { STR("__name__"), arena_printf(a, "service_metric_%u_total", metric) },
+        { STR("__name__"), le ? STR("request_duration_seconds_bucket") : arena_printf(a, "service_metric_%u_total", metric) },
         { STR("cluster"), STR("eu-west-1-production") },
         { STR("container"), STR("application-server") },
         { STR("endpoint"), STR("http-metrics") },
         { STR("env"), STR("prod") },
         { STR("instance"), arena_printf(a, "10.0.%u.%u:9100", host / 250, host % 250) },
         { STR("job"), arena_printf(a, "team-%u/service", host % 20) },
+        { STR("le"), str_of(les[metric % LES]) },
         { STR("namespace"), STR("shop") },
-        { STR("path"), arena_printf(a, "/api/v1/%u", metric) },
+        { STR("path"), arena_printf(a, "/api/v1/%u", le ? metric / LES : metric) },
         { STR("pod"), arena_printf(a, "application-%08x", (unsigned)(hash_u64(host) >> 32)) },
     };
-    out->n = ARRAY_LEN(l);
-    out->l = arena_dup(a, l, sizeof l);
+    out->n = 0;
+    out->l = ARENA_RAW(a, struct label, ARRAY_LEN(l));
+    for (uint32_t k = 0; k < ARRAY_LEN(l); k++)
+        if (le || !str_is(l[k].name, "le")) out->l[out->n++] = l[k];
 }
 
 /* -- remote write ----------------------------------------------------------------------------------------------- */
@@ -233,7 +256,7 @@ static err_t verify_series(struct verify *v, const struct seg_series *s)
     arena_init(&a, NULL);
     err_t e = seg_series_read(s, INT64_MIN, INT64_MAX, &a, &got);
     for (uint32_t k = 0; e == OK && k < got.n; k++) {
-        int64_t scrape = (got.t[k] - START_MS) / STEP_MS;
+        int64_t scrape = (got.t[k] - START_MS - (int64_t)mix->later_s * 1000) / STEP_MS;
         size_t at = (size_t)no * mix->scrapes + (size_t)scrape;
         if (scrape < 0 || scrape >= mix->scrapes || got.t[k] != time_of(no, (uint32_t)scrape) || v->seen[at]++ ||
             memcmp(&got.v[k], &v->want[at], 8) != 0)
@@ -447,6 +470,8 @@ int main(int argc, char **argv)
     if (strcmp(argv[2], "day") == 0) mix = &mix_day;
     else if (strcmp(argv[2], "scrapes") == 0) mix = &mix_scrapes;
     else if (strcmp(argv[2], "new") == 0) mix = &mix_new;
+    else if (strcmp(argv[2], "million") == 0) mix = &mix_million;
+    else if (strcmp(argv[2], "buckets") == 0) mix = &mix_buckets;
     else return 2;
     if (strcmp(argv[1], "send") == 0 && argc == 5) return send_mix((uint16_t)atoi(argv[3]), argv[4]);
     if (strcmp(argv[1], "verify") == 0 && argc == 4) return verify(argv[3]);
