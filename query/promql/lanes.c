@@ -147,6 +147,30 @@ KERNEL void greatest(const double *x, uint32_t n, double *restrict best)
     for (uint32_t i = 0; i < n; i++) best[i] = (x[i] > best[i]) | (best[i] != best[i]) ? x[i] : best[i];
 }
 
+/* Four at a time: NaN beats nothing. */
+KERNEL bool extreme(const double *v, uint32_t n, bool max, double *out)
+{
+    double worst = max ? -__builtin_inf() : __builtin_inf(), last;
+    f64x4 best = { worst, worst, worst, worst }, x;
+    i64x4 some = { 0 };
+    uint32_t i = 0;
+    for (; i + AT_ONCE <= n; i += AT_ONCE) {
+        get(&x, v + i);
+        i64x4 better = max ? x > best : x < best;
+        some |= x == x;
+        pick(&best, &better, &x, &best);
+    }
+    bool any = count(&some) != 0;
+    last = best[0];
+    for (int k = 1; k < AT_ONCE; k++) last = (max ? best[k] > last : best[k] < last) ? best[k] : last;
+    for (; i < n; i++) {
+        any |= v[i] == v[i];
+        last = (max ? v[i] > last : v[i] < last) ? v[i] : last;
+    }
+    *out = last;
+    return any;
+}
+
 /* -- dispatch ---------------------------------------------------------------------------------------------------- */
 struct kernels {
     uint64_t (*falls)(const double *v, uint32_t n);
@@ -157,6 +181,7 @@ struct kernels {
     bool (*tame)(const double *a, const double *b, uint32_t n);
     void (*least)(const double *x, uint32_t n, double *best);
     void (*greatest)(const double *x, uint32_t n, double *best);
+    bool (*extreme)(const double *v, uint32_t n, bool max, double *out);
 };
 
 #define KERNELS(NAME, TARGET)                                                                                                                 \
@@ -172,8 +197,12 @@ struct kernels {
     TARGET static bool tame_##NAME(const double *a, const double *b, uint32_t n) { return tame(a, b, n); }                                    \
     TARGET static void least_##NAME(const double *x, uint32_t n, double *best) { least(x, n, best); }                                         \
     TARGET static void greatest_##NAME(const double *x, uint32_t n, double *best) { greatest(x, n, best); }                                   \
+    TARGET static bool extreme_##NAME(const double *v, uint32_t n, bool max, double *out)                                                     \
+    {                                                                                                                                         \
+        return max ? extreme(v, n, true, out) : extreme(v, n, false, out);                                                                    \
+    }                                                                                                                                         \
     static const struct kernels kernels_##NAME = { falls_##NAME, hold_##NAME, whole_##NAME, scale_##NAME, kahan_##NAME, tame_##NAME,          \
-                                                   least_##NAME, greatest_##NAME };
+                                                   least_##NAME, greatest_##NAME, extreme_##NAME };
 
 KERNELS(base, )
 #if defined(__x86_64__)
@@ -202,5 +231,7 @@ uint64_t pq_lanes_scale(const double *start, const double *rise, const double *f
 }
 void pq_lanes_kahan(const double *x, uint32_t n, double *sum, double *c) { kernels()->kahan(x, n, sum, c); }
 bool pq_lanes_tame(const double *a, const double *b, uint32_t n) { return kernels()->tame(a, b, n); }
+bool pq_lanes_least(const double *v, uint32_t n, double *out) { return kernels()->extreme(v, n, false, out); }
+bool pq_lanes_greatest(const double *v, uint32_t n, double *out) { return kernels()->extreme(v, n, true, out); }
 void pq_lanes_min(const double *x, uint32_t n, double *best) { kernels()->least(x, n, best); }
 void pq_lanes_max(const double *x, uint32_t n, double *best) { kernels()->greatest(x, n, best); }

@@ -17,6 +17,9 @@ uint64_t pq_lanes_scale(const double *start, const double *rise, const double *f
 void pq_lanes_kahan(const double *x, uint32_t n, double *sum, double *c);
 /* Are sums of a[i] and b[i] far from an overflow (neither is beyond 1e300, nor NaN)? */
 bool pq_lanes_tame(const double *a, const double *b, uint32_t n);
+/* The least (or greatest) of all that are not NaN; false: all are. Of equals any. */
+bool pq_lanes_least(const double *v, uint32_t n, double *out);
+bool pq_lanes_greatest(const double *v, uint32_t n, double *out);
 /* best = x where x is less (or greater), or best NaN. */
 void pq_lanes_min(const double *x, uint32_t n, double *best);
 void pq_lanes_max(const double *x, uint32_t n, double *best);

@@ -46,6 +46,19 @@ struct resets {
     uint32_t from, to;  /* those of the last window */
 };
 
+/* The best of n candidates for windows that slide over them, by a queue of those that no later one beats. */
+struct best {
+    bool max;
+    const double *v;
+    uint32_t *queue, first, end;
+};
+
+struct parts { /* of samples, between the edges of windows */
+    uint32_t *edge, n; /* n + 1 of them, as numbers of samples */
+    double *best;
+    bool *some;        /* is there one that is not NaN? */
+};
+
 struct slide {
     const struct pq_samples *s;
     const struct pq_windows *w;
@@ -55,7 +68,10 @@ struct slide {
     struct sums sums;            /* of sums; hi NULL: none */
     struct resets resets;        /* of rate and increase */
     double *rise, *start;        /* of rates: a block's increases and first values */
-    uint32_t *queue, qfirst, qend, seen; /* of min and max: of samples, best first; seen: up to where they went in */
+    double *exact;               /* of sums without rounding: of the samples before each, and of all; or NULL */
+    struct parts parts;          /* of min and max; edge NULL: of single samples */
+    struct best best;
+    uint32_t seen, part;         /* up to where candidates went in; the last window's first part */
 };
 
 /* -- prefix sums ------------------------------------------------------------------------------------------------------ */
@@ -271,19 +287,78 @@ static uint32_t *count_hits(struct arena *a, const struct pq_samples *s, bool ch
 }
 
 /* -- least and greatest ------------------------------------------------------------------------------------------ */
+static inline void best_push(struct best *b, uint32_t i)
+{
+    double new = b->v[i];
+    while (b->end > b->first && (b->max ? b->v[b->queue[b->end - 1]] < new : b->v[b->queue[b->end - 1]] > new)) b->end--;
+    b->queue[b->end++] = i;
+}
+
+static inline bool best_from(struct best *b, uint32_t from, double *out)
+{
+    while (b->first < b->end && b->queue[b->first] < from) b->first++;
+    if (b->first == b->end) return false;
+    *out = b->v[b->queue[b->first]];
+    return true;
+}
+
 static void extremes(struct slide *x, uint32_t n, const uint32_t *lo, const uint32_t *hi, double *v)
 {
     const double *s = x->s->v;
-    bool max = x->f == FN_MAX_OVER_TIME;
     for (uint32_t i = 0; i < n; i++) {
-        for (; x->seen < hi[i]; x->seen++) {
-            double new = s[x->seen];
-            if (isnan(new)) continue; /* counts where there is nothing else */
-            while (x->qend > x->qfirst && (max ? s[x->queue[x->qend - 1]] < new : s[x->queue[x->qend - 1]] > new)) x->qend--;
-            x->queue[x->qend++] = x->seen;
-        }
-        while (x->qfirst < x->qend && x->queue[x->qfirst] < lo[i]) x->qfirst++;
-        if (lo[i] < hi[i]) v[i] = x->qfirst < x->qend ? s[x->queue[x->qfirst]] : s[hi[i] - 1];
+        for (; x->seen < hi[i]; x->seen++)
+            if (!isnan(s[x->seen])) best_push(&x->best, x->seen); /* NaN counts where there is nothing else */
+        if (lo[i] < hi[i] && !best_from(&x->best, lo[i], &v[i])) v[i] = s[hi[i] - 1];
+    }
+}
+
+/* Where windows are long, the best of what lies between any two of their edges comes first, and windows slide over these parts. */
+enum { PART_LEAST = 8 /* samples, on average */ };
+/* The first of equals: zeros have signs. */
+static bool part_best(const double *v, uint32_t n, bool max, double *out)
+{
+    bool some = max ? pq_lanes_greatest(v, n, out) : pq_lanes_least(v, n, out);
+    for (uint32_t i = 0; some && *out == 0 && i < n; i++) {
+        if (v[i] != 0) continue;
+        *out = v[i];
+        break;
+    }
+    return some;
+}
+
+static void prepare_extremes(struct slide *x, struct arena *a)
+{
+    const struct pq_windows *w = x->w;
+    struct parts *p = &x->parts;
+    uint32_t lo = 0, hi = 0;
+    x->best = (struct best){ .max = x->f == FN_MAX_OVER_TIME, .v = x->s->v };
+    if ((uint64_t)w->n * 2 * PART_LEAST > w->to[w->n - 1] - w->from[0]) {
+        x->best.queue = ARENA_RAW(a, uint32_t, x->s->n);
+        return;
+    }
+    p->edge = ARENA_RAW(a, uint32_t, 2 * (size_t)w->n + 1);
+    p->best = ARENA_RAW(a, double, 2 * (size_t)w->n);
+    p->some = ARENA_RAW(a, bool, 2 * (size_t)w->n);
+    x->best.v = p->best;
+    x->best.queue = ARENA_RAW(a, uint32_t, 2 * (size_t)w->n);
+    for (uint32_t edges = 0; lo < w->n || hi < w->n;) { /* both ascend */
+        uint32_t next = lo < w->n && w->from[lo] <= w->to[hi] ? w->from[lo++] : w->to[hi++];
+        if (edges && p->edge[edges - 1] == next) continue;
+        p->n = edges;
+        p->edge[edges++] = next;
+    }
+    for (uint32_t k = 0; k < p->n; k++)
+        p->some[k] = part_best(x->s->v + p->edge[k], p->edge[k + 1] - p->edge[k], x->best.max, &p->best[k]);
+}
+
+static void extremes_of_parts(struct slide *x, uint32_t n, const uint32_t *lo, const uint32_t *hi, double *v)
+{
+    const struct parts *p = &x->parts;
+    for (uint32_t i = 0; i < n; i++) {
+        for (; x->seen < p->n && p->edge[x->seen] < hi[i]; x->seen++)
+            if (p->some[x->seen]) best_push(&x->best, x->seen);
+        while (p->edge[x->part] < lo[i]) x->part++;
+        if (lo[i] < hi[i] && !best_from(&x->best, x->part, &v[i])) v[i] = x->s->v[hi[i] - 1];
     }
 }
 
@@ -291,6 +366,7 @@ static void extremes(struct slide *x, uint32_t n, const uint32_t *lo, const uint
 static double window_sum(const struct slide *x, uint32_t lo, uint32_t hi)
 {
     double sum;
+    if (x->exact) return x->exact[hi] - x->exact[lo];
     return x->sums.hi && sums_between(&x->sums, lo, hi, &sum) ? sum : pq_sum(x->s->v + lo, hi - lo);
 }
 
@@ -300,8 +376,21 @@ static void sums(const struct slide *x, uint32_t n, const uint32_t *lo, const ui
         uint32_t count = hi[i] - lo[i];
         if (!count) continue;
         if (x->f == FN_SUM_OVER_TIME) v[i] = window_sum(x, lo[i], hi[i]);
-        else v[i] = x->sums.hi ? window_sum(x, lo[i], hi[i]) / count : pq_avg(x->s->v + lo[i], count);
+        else v[i] = x->sums.hi || x->exact ? window_sum(x, lo[i], hi[i]) / count : pq_avg(x->s->v + lo[i], count);
     }
+}
+
+static void prepare_sums(struct slide *x, struct arena *a)
+{
+    const struct pq_samples *s = x->s;
+    if (!sums_exactly(s->v, s->n)) {
+        if (!prefix_sums(a, s, &x->sums)) x->sums.hi = NULL;
+        return;
+    }
+    x->exact = ARENA_RAW(a, double, (size_t)s->n + 1);
+    x->exact[0] = 0;
+    memcpy(x->exact + 1, s->v, s->n * sizeof *s->v);
+    sum_up(x->exact + 1, s->n);
 }
 
 /* -- all --------------------------------------------------------------------------------------------------------- */
@@ -328,6 +417,7 @@ static void some_windows(struct slide *x, struct arena *a, uint32_t i, uint32_t 
 {
     const uint32_t *lo = x->w->from + i, *hi = x->w->to + i;
     if (pq_is_rate(x->f)) rates(x, a, i, n, v);
+    else if (x->parts.edge) extremes_of_parts(x, n, lo, hi, v);
     else if (x->f == FN_MIN_OVER_TIME || x->f == FN_MAX_OVER_TIME) extremes(x, n, lo, hi, v);
     else if (x->f == FN_SUM_OVER_TIME || x->f == FN_AVG_OVER_TIME) sums(x, n, lo, hi, v);
     else ends(x, n, lo, hi, v);
@@ -335,7 +425,6 @@ static void some_windows(struct slide *x, struct arena *a, uint32_t i, uint32_t 
 
 static void prepare(struct slide *x, struct arena *a, bool overlap)
 {
-    bool ok = true;
     switch (x->f) {
     case FN_CHANGES:
     case FN_RESETS: x->hits = count_hits(a, x->s, x->f == FN_CHANGES); break;
@@ -347,12 +436,13 @@ static void prepare(struct slide *x, struct arena *a, bool overlap)
         if (x->f != FN_DELTA) prepare_resets(x, a);
         break;
     case FN_SUM_OVER_TIME:
-    case FN_AVG_OVER_TIME: ok = overlap && prefix_sums(a, x->s, &x->sums); break;
+    case FN_AVG_OVER_TIME:
+        if (overlap) prepare_sums(x, a);
+        break;
     case FN_MIN_OVER_TIME:
-    case FN_MAX_OVER_TIME: x->queue = ARENA_RAW(a, uint32_t, x->s->n); break;
+    case FN_MAX_OVER_TIME: prepare_extremes(x, a); break;
     default: break;
     }
-    if (!ok) x->sums.hi = NULL;
 }
 
 err_t pq_slide(struct pq_range_ctx *c, const struct pq_samples *s, const struct pq_edges *e, uint8_t *have, double *v)

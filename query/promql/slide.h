@@ -4,10 +4,12 @@
  *   count, present, absent, first, last, ts_of_first, ts_of_last   the window's ends
  *   rate, increase, delta                                          its ends, and what resets between them lost, as sums are
  *   changes, resets                                                the difference of two prefix counts
- *   min, max                                                       a queue of the samples that no later one beats
- *   sum, avg                                                       the difference of two prefix sums in twice a double's precision (T. J. Dekker,
- *                                                                  Numer. Math. 18, 1971); where that could be felt, since the sums before the
- *                                                                  window are 2^40 times as large as it, its samples are added up
+ *   min, max                                                       a queue of the samples that no later one beats; where windows are long, of the
+ *                                                                  best between any two of their edges
+ *   sum, avg                                                       the difference of two prefix sums: of integers, exact; of others in twice
+ *                                                                  a double's precision (T. J. Dekker, Numer. Math. 18, 1971); where that could
+ *                                                                  be felt, since the sums before the window are 2^40 times as large as it, its
+ *                                                                  samples are added up
  *
  * Answers are to the bit those of rate.c and over_time.c, but for sums and averages of windows that overlap and rates over more than
  * 64 resets: they may differ in the last bits (those of here are the more precise). What follows from times alone is found out once for all

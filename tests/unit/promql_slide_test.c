@@ -207,6 +207,15 @@ Test(promql_slide, lanes_are_loops)
         cr_assert(equal_bits(out, want, n));
         pq_lanes_kahan(x, n, sum, c);
         cr_assert(equal_bits(sum, sum2, N) && equal_bits(c, c2, N));
+        double lowest = INFINITY, highest = -INFINITY, got_low = 0, got_high = 0;
+        bool some = false;
+        for (uint32_t i = 0; i < n; i++) {
+            some |= !isnan(x[i]);
+            lowest = x[i] < lowest ? x[i] : lowest;
+            highest = x[i] > highest ? x[i] : highest;
+        }
+        cr_assert(pq_lanes_least(x, n, &got_low) == some && pq_lanes_greatest(x, n, &got_high) == some);
+        cr_assert(got_low == lowest && got_high == highest);
         memcpy(out, y, sizeof y);
         pq_lanes_min(x, n, out);
         for (uint32_t i = 0; i < N; i++) want[i] = i < n && (x[i] < y[i] || isnan(y[i])) ? x[i] : y[i];
