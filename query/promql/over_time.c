@@ -163,14 +163,58 @@ static int nan_first(const void *a, const void *b)
     return x < y ? -1 : x > y;
 }
 
+/* Values of one size are the same: no NaN, and no zero with a sign. */
+static bool order_tells(const double *v, uint32_t n)
+{
+    uint64_t odd = 0;
+    for (uint32_t i = 0; i < n; i++) odd += isnan(v[i]) | ((v[i] == 0) & (signbit(v[i]) != 0));
+    return odd == 0;
+}
+
+enum { FEW = 8, ROUNDS_MAX = 40 };
+/* v[k] and v[k + 1] as if all were sorted (C. A. R. Hoare, Algorithm 65); where pivots keep failing the rest is. */
+static void place_two(double *v, uint32_t n, uint32_t k)
+{
+    int64_t lo = 0, hi = (int64_t)n - 1;
+    for (int round = 0; hi - lo > FEW && round < ROUNDS_MAX; round++) {
+        double a = v[lo], b = v[lo + (hi - lo) / 2], c = v[hi], pivot = a < b ? (b < c ? b : a < c ? c : a) : (a < c ? a : b < c ? c : b);
+        int64_t i = lo, j = hi;
+        while (i <= j) {
+            while (v[i] < pivot) i++;
+            while (v[j] > pivot) j--;
+            if (i > j) break;
+            double t = v[i];
+            v[i++] = v[j];
+            v[j--] = t;
+        }
+        if (k <= j) hi = j;
+        else if (k >= i) lo = i;
+        else lo = hi = k; /* between them all are the pivot */
+    }
+    if (hi - lo > FEW) qsort(v + lo, (size_t)(hi - lo + 1), sizeof *v, nan_first);
+    for (int64_t i = lo + 1; hi - lo <= FEW && i <= hi; i++) {
+        double x = v[i];
+        int64_t at = i;
+        for (; at > lo && v[at - 1] > x; at--) v[at] = v[at - 1];
+        v[at] = x;
+    }
+    for (uint32_t i = k + 2; i < n; i++) /* the next greater one comes behind it */
+        if (v[i] < v[k + 1]) {
+            double t = v[i];
+            v[i] = v[k + 1];
+            v[k + 1] = t;
+        }
+}
+
 double pq_quantile(double q, double *v, uint32_t n)
 {
     if (n == 0 || isnan(q)) return NAN;
     if (q < 0) return -INFINITY;
     if (q > 1) return INFINITY;
-    qsort(v, n, sizeof *v, nan_first);
     double rank = q * (n - 1.0), lower = floor(rank), weight = rank - lower;
     uint32_t lo = (uint32_t)lower, hi = MIN(lo + 1, n - 1);
+    if (order_tells(v, n)) place_two(v, n, lo);
+    else qsort(v, n, sizeof *v, nan_first);
     return v[lo] * (1 - weight) + v[hi] * weight;
 }
 

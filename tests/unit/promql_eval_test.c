@@ -249,6 +249,42 @@ Test(promql_eval, partial_aggregates_merge)
     }
 }
 
+/* -- quantiles ----------------------------------------------------------------------------------- */
+static int by_size(const void *a, const void *b)
+{
+    double x = *(const double *)a, y = *(const double *)b;
+    if (isnan(x) || isnan(y)) return isnan(y) - isnan(x);
+    return x < y ? -1 : x > y;
+}
+
+Test(promql_eval, a_quantile_is_of_the_sorted_values)
+{
+    enum { N = 300 };
+    double v[N], sorted[N];
+    struct prng r;
+    prng_init(&r, 5);
+    for (int round = 0; round < 20000; round++) {
+        uint32_t n = 1 + (uint32_t)prng_below(&r, N), kind = (uint32_t)prng_below(&r, 7), few = 1 + (uint32_t)prng_below(&r, 1000);
+        for (uint32_t i = 0; i < n; i++) {
+            switch (kind) {
+            case 0: v[i] = i; break;
+            case 1: v[i] = n - i; break;
+            case 2: v[i] = i < n / 2 ? i : n - i; break;
+            case 3: v[i] = prng_below(&r, 20) ? (double)prng_below(&r, few) : NAN; break;
+            case 4: v[i] = prng_below(&r, 20) ? (double)prng_below(&r, few) : (prng_below(&r, 2) ? INFINITY : -INFINITY); break;
+            case 5: v[i] = prng_below(&r, 2) ? 0.0 : -0.0; break;
+            default: v[i] = (double)prng_below(&r, few) / 7;
+            }
+        }
+        memcpy(sorted, v, sizeof v);
+        qsort(sorted, n, sizeof *sorted, by_size);
+        double q = prng_below(&r, 4) ? prng_unit(&r) : (double)prng_below(&r, 2), rank = q * (n - 1.0), weight = rank - floor(rank);
+        uint32_t lo = (uint32_t)floor(rank), hi = lo + 1 < n ? lo + 1 : n - 1;
+        double want = sorted[lo] * (1 - weight) + sorted[hi] * weight, got = pq_quantile(q, v, n);
+        cr_assert((isnan(got) && isnan(want)) || memcmp(&got, &want, sizeof got) == 0, "%g of %u: %.17g, not %.17g", q, n, got, want);
+    }
+}
+
 /* -- few of many --------------------------------------------------------------------------------- */
 enum { MANY = 90 };
 static struct mem_series many[MANY];
