@@ -14,6 +14,7 @@ struct sample_set {
     const struct metric_block **win; /* NULL, or of each NULL or the summary whose last sample it is (downsample.h) */
     bool times_stay;           /* t is the view's and belongs to other series too: not to be changed (seg_times.h) */
     bool unmarked;             /* no value is a stale marker */
+    bool rising;               /* no value is less than the one before */
 };
 
 void sample_set_init(struct sample_set *s, struct arena *a, uint32_t cap, bool with_hist, bool with_st);

@@ -285,7 +285,7 @@ err_t metrics_samples(struct view *v, const struct mseries *s, int64_t tmin_ms, 
         TRY(arena_check(a));
     }
     v->counts.samples += all.n;
-    *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st, all.win, all.times_stay, all.unmarked };
+    *out = (struct samples){ all.n, all.t, all.v, all.hist, all.st, all.win, all.times_stay, all.unmarked, all.rising };
     return OK;
 }
 

@@ -470,18 +470,26 @@ static err_t shared_times(struct seg_metric *s, const struct seg_block *b, uint3
     return arena_check(s->times->a);
 }
 
+/* Do summaries tell that no value of a block, nor its first, is less than the one before? Losses of values that are not negative do not cancel. */
+static bool rises(const struct seg_block *b, const struct seg_block *before)
+{
+    const struct metric_block *is = &b->is;
+    return is->usable && is->resets_known && is->reset_sum == 0 && is->min >= 0 && (!before || before->is.last <= is->first);
+}
+
 /* *done false: there are not floats alone, or no times to share. */
 static err_t read_floats(struct seg_metric *s, const struct seg_block *b, uint32_t n, int64_t tmin_ms, int64_t tmax_ms, struct arena *a,
                          struct sample_set *out, bool *done)
 {
     const struct seg_times_column *times;
     uint32_t samples = 0;
-    bool unmarked = true;
+    bool unmarked = true, rising = true;
     *done = false;
     for (uint32_t i = 0; i < n; i++) {
         if (b[i].hist || b[i].is.resolution_ms || b[i].is.starts) return OK;
         samples += b[i].n;
         unmarked &= b[i].is.stale == 0;
+        rising = rising && rises(&b[i], i ? &b[i - 1] : NULL);
     }
     if (n == 0 || !s->times) return OK;
     TRY(shared_times(s, b, n, samples, tmin_ms, tmax_ms, a, &times));
@@ -489,7 +497,8 @@ static err_t read_floats(struct seg_metric *s, const struct seg_block *b, uint32
     double *v = ARENA_RAW(a, double, samples);
     TRY(arena_check(a));
     for (uint32_t i = 0, at = 0; i < n; at += b[i++].n) TRY(get_floats(s, &b[i], v + at));
-    *out = (struct sample_set){ .n = times->n, .cap = times->n, .t = (int64_t *)(uintptr_t)times->t, .v = v + times->skip, .times_stay = true, .unmarked = unmarked };
+    *out = (struct sample_set){ .n = times->n, .cap = times->n, .t = (int64_t *)(uintptr_t)times->t, .v = v + times->skip,
+                                .times_stay = true, .unmarked = unmarked, .rising = rising };
     *done = true;
     return OK;
 }

@@ -152,6 +152,7 @@ struct samples { /* of one series, ascending in time, one a timestamp: the last 
     const struct metric_block *const *win;
     bool times_stay; /* t_ms stays as long as the view, and is the same array for all series whose times are the same there */
     bool unmarked;   /* no value is a stale marker: known without looking */
+    bool rising;     /* nor is one less than the one before */
 };
 /* The width of the widest summaries that a series may have in or just before the range; 0: none. Looks at directories alone. */
 MUST_CHECK err_t metrics_resolution(struct view *v, int64_t tmin_ms, int64_t tmax_ms, int64_t *out) MAY_YIELD;

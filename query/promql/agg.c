@@ -196,8 +196,8 @@ static err_t add_row(struct pq_env *e, const struct pq_node *n, uint32_t steps, 
 {
     struct pq_agg_group *group = group_get(e->a, s, pq_group_labels(e->a, n, &row->labels), steps);
     group->drop_name = group->drop_name || row->drop_name;
-    for (uint32_t i = 0, run; i < steps; i += run) {
-        TRY(pq_checkpoint(e));
+    for (uint32_t i = 0, run, rounds = 1; i < steps; i += run, rounds++) {
+        if (row->h || rounds % 8 == 0) TRY(pq_checkpoint(e));
         run = float_run(row->have, i, steps);
         if (run && add_run(n->agg.op, group, i, run, row->v + i)) continue;
         for (uint32_t k = i; k < i + run; k++) add_float(n->agg.op, e->a, group, steps, k, row->v[k]);

@@ -23,7 +23,7 @@ static err_t store_samples(struct pq_source *s, const struct pq_series *series, 
     struct view *v = CONTAINER_OF(s, struct pq_view_source, src)->view;
     struct samples got;
     TRY(metrics_samples(v, series->impl, tmin, tmax, scratch, &got));
-    *out = (struct pq_samples){ got.n, got.t_ms, got.v, NULL, got.st_ms, got.win, got.times_stay, got.unmarked };
+    *out = (struct pq_samples){ got.n, got.t_ms, got.v, NULL, got.st_ms, got.win, got.times_stay, got.unmarked, got.rising };
     if (!got.hist) return OK;
     const struct pq_hist **h = arena_calloc(scratch, got.n + 1u, sizeof *h);
     for (uint32_t i = 0; i < got.n; i++)

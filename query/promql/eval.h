@@ -42,7 +42,7 @@ struct pq_samples { /* of one series, ascending; stale markers included */
     const struct pq_hist *const *h; /* NULL, or NULL/histogram a sample */
     const int64_t *st;              /* start timestamps; NULL when none, 0 = none */
     const struct metric_block *const *win; /* NULL, or of each NULL or the summary of which it is the last sample (struct samples) */
-    bool times_stay, unmarked;             /* as struct samples has them; false: not known */
+    bool times_stay, unmarked, rising;     /* as struct samples has them; false: not known */
 };
 struct pq_series {
     struct labels labels;           /* in the arena given to select */

@@ -7,7 +7,7 @@
 #include <math.h>
 
 static const double SUM_MAX = 1e300; /* below it no difference of two sums overflows */
-enum { SLIDE_BLOCK = 256 }; /* windows at a time, between two looks at the clock */
+enum { SLIDE_BLOCK = 256, SLIDE_BLOCKS = 8 }; /* windows at a time, and how often so between two looks at the clock */
 
 bool pq_slides(enum pq_fid f, const struct pq_samples *s)
 {
@@ -190,6 +190,7 @@ static void prepare_resets(struct slide *x, struct arena *a)
     struct resets *r = &x->resets;
     const struct pq_windows *w = x->w;
     uint32_t widest = 0;
+    if (x->s->rising) return;
     find_resets(a, x->s, r);
     for (uint32_t i = 0; r->n && i < w->n; i++) widest = MAX(widest, w->to[i] - w->from[i]);
     if (r->n < x->s->n / RESETS_MANY) return;
@@ -248,7 +249,12 @@ static void add_lost(struct slide *x, struct arena *a, uint32_t i, uint32_t n, d
         return;
     }
     for (uint32_t k = 0; r->upto && k < n; k++) rise[k] += r->upto[last[k]] - r->upto[first[k]];
-    for (uint32_t k = 0; !r->upto && k < n; k++) {
+    if (r->upto) return;
+    for (uint32_t k = 0; k < n; k++) {
+        if (r->from == r->to) { /* on to the first window that has the next one; windows without samples end at 0 */
+            if (r->to == r->n || (last[n - 1] && last[n - 1] < r->at[r->to])) return;
+            while (k + 1 < n && last[k] < r->at[r->to]) k++;
+        }
         while (r->to < r->n && r->at[r->to] <= last[k]) r->to++;
         while (r->from < r->to && r->at[r->from] <= first[k]) r->from++;
         if (r->from < r->to) rise[k] = with_lost(x, a, rise[k]);
@@ -460,7 +466,7 @@ err_t pq_slide(struct pq_range_ctx *c, const struct pq_samples *s, const struct 
     for (uint32_t i = 0, n; i < e->n; i += n) {
         n = MIN(e->n - i, (uint32_t)SLIDE_BLOCK);
         some_windows(&x, c->scratch, i, n, v + i);
-        TRY(pq_checkpoint(c->e));
+        if (i / SLIDE_BLOCK % SLIDE_BLOCKS == 0) TRY(pq_checkpoint(c->e));
     }
     return OK;
 }

@@ -152,6 +152,10 @@ static void check_pieces(struct world *w, const struct mseries *s, int64_t from,
         cr_assert(p[i].tmin_ms >= from && p[i].tmax_ms <= to && p[i].tmin_ms <= p[i].tmax_ms);
         if (i) cr_assert_gt(p[i].tmin_ms, p[i - 1].tmax_ms);
         cr_assert_eq(metrics_samples(&w->v, s, p[i].tmin_ms, p[i].tmax_ms, a, &got), OK);
+        for (uint32_t k = 0; k < got.n; k++) {
+            cr_assert(!got.unmarked || got.hist || !is_stale_nan(got.v[k]));
+            cr_assert(!got.rising || k == 0 || got.v[k] >= got.v[k - 1]);
+        }
         for (uint32_t k = 0; k < got.n; k++, at++) {
             cr_assert_lt(at, whole->n);
             cr_assert_eq(got.t_ms[k], whole->t_ms[at]);
@@ -281,7 +285,7 @@ static void check_shared_times(struct world *w, const struct mseries *of, uint32
     struct mseries *s;
     uint32_t n;
     cr_assert_eq(metrics_select(&w->v, &eq, 1, INT64_MIN, INT64_MAX, &s, &n), OK);
-    cr_assert(got->times_stay && got->unmarked);
+    cr_assert(got->times_stay && got->unmarked && got->rising);
     for (size_t i = 0; i < ARRAY_LEN(ranges); i++) {
         struct samples x, y;
         cr_assert_eq(metrics_samples(&w->v, of, ranges[i][0], ranges[i][1], &mem, &x), OK);
