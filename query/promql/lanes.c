@@ -139,12 +139,12 @@ KERNEL bool tame(const double *a, const double *b, uint32_t n)
 
 KERNEL void least(const double *x, uint32_t n, double *restrict best)
 {
-    for (uint32_t i = 0; i < n; i++) best[i] = (x[i] < best[i]) | (best[i] != best[i]) ? x[i] : best[i];
+    for (uint32_t i = 0; i < n; i++) best[i] = ((x[i] < best[i]) | (best[i] != best[i])) ? x[i] : best[i];
 }
 
 KERNEL void greatest(const double *x, uint32_t n, double *restrict best)
 {
-    for (uint32_t i = 0; i < n; i++) best[i] = (x[i] > best[i]) | (best[i] != best[i]) ? x[i] : best[i];
+    for (uint32_t i = 0; i < n; i++) best[i] = ((x[i] > best[i]) | (best[i] != best[i])) ? x[i] : best[i];
 }
 
 /* Four at a time: NaN beats nothing. */
