@@ -27,7 +27,7 @@ static void say_streams(struct store *s, uint64_t known, struct arena *a, struct
     out->streams = malloc(((size_t)n + 1) * sizeof *v);
     ASSERT(out->streams != NULL);
     for (uint32_t i = 0; i < n; i++)
-        if (v[i].n > 1 ? !same : store_sums_find(&out->sums, v[i].id) != NULL) out->streams[out->nstreams++] = v[i];
+        if (!stream_is_lone(&v[i]) ? !same : store_sums_find(&out->sums, v[i].id) != NULL) out->streams[out->nstreams++] = v[i];
 }
 
 /* They are looked at after the sums, whose version is the older one: it promises less. */

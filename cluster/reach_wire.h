@@ -2,7 +2,7 @@
  *
  *   question  u8 what is asked for (enum reach_form, or'ed) | u64 sum of the streams known (store_streams_sum) | u64 life | v n,
  *             (u64 stream, v version)*
- *   answer    v streams, each as in replicate.h: those of several nodes if the sum is another one here, those of one that anything is covered
+ *   answer    v streams, each as in replicate.h: if the sum is another one here all but those of a node alone, of these those that anything is covered
  *             of | u64 life | v version | then what is asked for, in this order
  *     REACH_SUMS    v n, (u64 stream, v count, u64 hash)*: of all streams that anything is covered of, ascending
  *     REACH_NAMES   cover: of the streams asked for (none: of all), of writers that changed after the version, which is one of that life

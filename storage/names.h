@@ -44,6 +44,8 @@ uint64_t stream_tenant(struct str tenant); /* more than STREAM_GROUPS */
 enum { STREAM_GROUPS = 64 };
 static inline uint64_t stream_group(uint64_t tenant) { return 1 + tenant % STREAM_GROUPS; }
 bool stream_has(const struct stream *st, node_id id); /* is it a member? */
+/* What a node wrote that was alone: nobody else writes to it. A tenant's single copies are written by others, too. */
+static inline bool stream_is_lone(const struct stream *st) { return st->n == 1 && st->rows.tenant == 0; }
 
 /* Is it one of n ids in ascending order? */
 bool stream_ids_have(const uint64_t *ids, uint32_t n, uint64_t id);

@@ -75,7 +75,7 @@ MUST_CHECK err_t store_stream_add(struct store *s, const struct stream *st) MAY_
 /* All that are known, into the arena, in the order they came. Any core. */
 bool store_stream_find(const struct store *s, uint64_t id, struct stream *out); /* false: not known */
 void store_streams(const struct store *s, struct arena *a, struct stream **out, uint32_t *n);
-/* Of the ids of those of several nodes, in any order: equal where the same ones are known. Any core. */
+/* Of the ids of those that are not of a node alone (stream_is_lone), in any order: equal where the same ones are known. Any core. */
 uint64_t store_streams_sum(const struct store *s);
 
 /* Logs, inserts and makes durable on the running core; batches of one request together: all or none are

@@ -54,7 +54,7 @@ static void know(struct store *s, const struct stream *st)
     uint32_t n = atomic_load(&s->nstreams);
     ASSERT(n < STREAMS_MAX);
     s->streams[n] = *st;
-    if (st->n > 1) atomic_fetch_add_explicit(&s->streams_sum, hash_u64(st->id), memory_order_relaxed);
+    if (!stream_is_lone(st)) atomic_fetch_add_explicit(&s->streams_sum, hash_u64(st->id), memory_order_relaxed);
     atomic_store_explicit(&s->nstreams, n + 1, memory_order_release);
 }
 

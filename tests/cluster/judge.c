@@ -29,7 +29,7 @@ void judge_ack(struct node *n, hash128 key)
 {
     struct world *w = judged;
     static unsigned acks;
-    if (w->n < 2 || w->n > w->shape.replicas || w->wiped_clock || w->moves || ++acks % ACK_EACH) return;
+    if (w->n < 2 || w->n > w->shape.replicas || w->wiped_clock || w->moves || w->shape.single || ++acks % ACK_EACH) return;
     unsigned synced = 0;
     for (unsigned i = 0; i < w->n; i++)
         synced += sim_disk_synced(w->nodes[i].disk, "/wal/", &key, sizeof key);
@@ -56,16 +56,17 @@ static unsigned out_of_reach(const struct world *w, unsigned node, int64_t since
     return n;
 }
 
-static void judge_told(struct world *w, unsigned node, const struct answer *a, int64_t since)
+static void judge_told(struct world *w, unsigned node, uint32_t tenant, const struct answer *a, int64_t since)
 {
     w->rep->reads++;
     w->rep->partial += a->told == TOLD_PARTIAL;
     w->rep->apart += a->told == TOLD_APART;
     /* Of a tenant with streams of its own it is not known that it never wrote to those of all. */
-    bool own_streams = w->shape.tenant_nodes || w->shape.named_replicas;
+    bool own_streams = w->shape.tenant_nodes || w->shape.named_replicas || w->shape.single;
+    unsigned quorum = shape_is_single(&w->shape, tenant) ? 1 : MIN(w->shape.quorum, w->n);
     if (a->told == TOLD_APART && !own_streams && !w->wiped_clock && !w->moves)
         wrong("C3: node %u says \"%s\", and no node has ever changed", node, a->why);
-    if (a->told == TOLD_PARTIAL && w->fresh_until[node] < since && out_of_reach(w, node, since) < MIN(w->shape.quorum, w->n))
+    if (a->told == TOLD_PARTIAL && w->fresh_until[node] < since && out_of_reach(w, node, since) < quorum)
         wrong("C3: node %u says \"%s\", and %u nodes were out of reach", node, a->why, out_of_reach(w, node, since));
 }
 
@@ -73,7 +74,7 @@ void judge_read(struct world *w, unsigned node, uint32_t tenant, const struct an
                 uint64_t began)
 {
     struct model *m = &w->m;
-    judge_told(w, node, a, since);
+    judge_told(w, node, tenant, a, since);
     for (uint32_t i = 0; i < m->nrows; i++)
         m->rows[i].seen = 0;
     for (uint32_t i = 0; i < a->n; i++) {
@@ -91,6 +92,6 @@ void judge_read(struct world *w, unsigned node, uint32_t tenant, const struct an
     for (uint32_t i = 0; i < m->nrows; i++) {
         const struct row *r = &m->rows[i];
         if (r->request >= nacked || m->requests[r->request].tenant != tenant) continue;
-        if (acked_at[r->request] && !r->seen && !deleting_of(w, i, began).may_go) wrong("C2: node %u: acked %s %u is missing (request %u)", node, kinds[r->kind], i, r->request);
+        if (acked_at[r->request] && !r->seen && !deleting_of(w, i, began).may_go) wrong("C2: node %u: acked %s %u of tenant %u is missing (request %u)", node, kinds[r->kind], i, tenant, r->request);
     }
 }

@@ -25,7 +25,7 @@ const char *__asan_default_options(void)
 
 enum { RARE, ALWAYS };
 
-enum { TENANTS_FROM = 30000 }; /* seeds: those before it have no tenants with settings of their own */
+enum { TENANTS_FROM = 30000, SINGLES_FROM = 110000 }; /* seeds: those before it have no tenants with settings of their own, of a single copy */
 
 /* -- a seed ------------------------------------------------------------------------------------------------------------------- */
 static unsigned draw_nodes(struct prng *r)
@@ -56,7 +56,7 @@ static void draw_deletions(struct world *w, uint64_t seed)
     w->shape.retire_after_ms = 2000 + (int64_t)prng_below(&w->deleting, 60000);
 }
 
-/* Tenants with more copies than others, and tenants on few nodes: in every third seed each, by a draw of its own, so that the seeds of the
+/* Tenants with more copies than others, with a single one, and tenants on few nodes: in some of the seeds each, by a draw of its own, so that the seeds of the
  * past are as they were. */
 static void draw_tenants(uint64_t seed, unsigned nodes, struct node_shape *h)
 {
@@ -66,6 +66,11 @@ static void draw_tenants(uint64_t seed, unsigned nodes, struct node_shape *h)
     if (prng_chance(&r, 0.33)) {
         h->named_replicas = STREAM_MEMBERS_MAX;
         snprintf(h->tenants, sizeof h->tenants, "%.40s=%u/%u", tenant_name(WIDE_TENANT).p, h->named_replicas, h->quorum + (nodes > 3));
+    }
+    if (seed >= SINGLES_FROM && prng_chance(&r, 0.6)) {
+        size_t at = strlen(h->tenants);
+        h->single = true;
+        snprintf(h->tenants + at, sizeof h->tenants - at, "%s%.40s=1/1", at ? "," : "", tenant_name(SINGLE_TENANT).p);
     }
     if (nodes > h->replicas && prng_chance(&r, 0.5)) h->tenant_nodes = h->replicas + (uint32_t)prng_below(&r, nodes - h->replicas);
 }

@@ -253,7 +253,7 @@ static void rot(struct nemesis *x)
     struct world *w = x->w;
     unsigned v = victim(x), others = (unsigned)__builtin_popcount(w->rotten & ~(1u << v));
     struct stored f = { .wanted = UINT32_MAX };
-    if (w->wiped_clock || others + 1 >= (w->moves ? w->shape.quorum : MIN(w->shape.replicas, w->n))) return;
+    if (w->wiped_clock || w->shape.single || others + 1 >= (w->moves ? w->shape.quorum : MIN(w->shape.replicas, w->n))) return;
     sim_disk_walk(w->nodes[v].disk, look_at_file, &f);
     if (f.n == 0) return;
     f = (struct stored){ .wanted = (uint32_t)prng_below(&x->rnd, f.n) };

@@ -29,10 +29,16 @@ struct node_shape {
     uint32_t tenant_nodes;  /* as cluster.tenant_nodes */
     char tenants[128];      /* as cluster.tenants */
     uint32_t named_replicas; /* of WIDE_TENANT, which is named there; 0: it is not */
+    bool single;             /* SINGLE_TENANT is named there with one copy */
 };
-enum { WIDE_TENANT = 1 };
+enum { WIDE_TENANT = 1, SINGLE_TENANT = 2 };
+static inline bool shape_is_single(const struct node_shape *h, uint32_t tenant)
+{
+    return tenant == SINGLE_TENANT && h->single;
+}
 static inline uint32_t shape_replicas(const struct node_shape *h, uint32_t tenant)
 {
+    if (shape_is_single(h, tenant)) return 1;
     return tenant == WIDE_TENANT && h->named_replicas ? h->named_replicas : h->replicas;
 }
 
