@@ -16,8 +16,9 @@ void pq_agg_deinit(struct pq_agg *s) { htab_deinit(&s->index); }
 struct labels pq_group_labels(struct arena *a, const struct pq_node *n, const struct labels *l)
 {
     if (!n->agg.without) return pq_labels_pick(a, l, n->agg.labels, n->agg.nlabels, true);
+    static const struct str name = { "__name__", 8 }; /* __type__ and __unit__ stay */
     struct labels rest = pq_labels_pick(a, l, n->agg.labels, n->agg.nlabels, false);
-    return pq_labels_unnamed(a, &rest);
+    return pq_labels_pick(a, &rest, &name, 1, false);
 }
 
 void pq_agg_columns(struct arena *a, struct pq_agg_group *g, uint32_t steps)

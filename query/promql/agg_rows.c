@@ -4,6 +4,7 @@
 
 #include <math.h>
 #include <stdlib.h>
+#include <xxhash.h>
 
 struct grouping { /* row -> group */
     struct pq_agg groups; /* labels only */
@@ -121,30 +122,72 @@ static void order_groups(struct pq_env *e, const struct pq_matrix *m, struct gro
         gr->of[r] = place[gr->of[r]];
 }
 
+/* Prometheus' hash of a label set: of its texts, each behind its length. Which series a ratio takes is to be the same. */
+static uint64_t ratio_hash(const struct labels *l)
+{
+    struct buf b;
+    buf_init(&b, SIZE_MAX, NULL);
+    for (uint32_t i = 0; i < 2 * l->n; i++) {
+        struct str s = i & 1 ? l->l[i / 2].value : l->l[i / 2].name;
+        buf_byte(&b, (uint8_t)MIN(s.n, 255));
+        for (int k = 0; s.n >= 255 && k < 3; k++) buf_byte(&b, (uint8_t)(s.n >> 8 * k));
+        buf_str(&b, s);
+    }
+    uint64_t h = XXH64(b.n ? b.p : "", b.n, 0);
+    buf_deinit(&b);
+    return h;
+}
+
 static bool ratio_takes(double r, uint64_t hash)
 {
     double at = (double)hash / 18446744073709551616.0;
     return r >= 0 ? at < r : at >= 1 + r;
 }
 
-static err_t check_k(struct pq_env *e, const struct pq_node *n, double k)
+/* The least and the greatest parameter of all steps; false when one is NaN. */
+static bool extremes(const double *k, uint32_t n, double *lo, double *hi)
 {
+    bool ok = true;
+    *lo = INFINITY, *hi = -INFINITY;
+    for (uint32_t i = 0; i < n; i++) {
+        ok = ok && !isnan(k[i]);
+        if (k[i] < *lo) *lo = k[i];
+        if (k[i] > *hi) *hi = k[i];
+    }
+    return ok;
+}
+
+static void note_ratio(struct pq_env *e, const struct pq_node *n, double k, int to)
+{
+    char num[PQ_NUMBER_MAX];
+    pq_note(&e->notes, PQ_WARN, pq_unparen(n->agg.param)->start, "ratio value should be between -1 and 1, got %.*s, capping to %d",
+            (int)pq_format_g(k, num), num, to);
+}
+
+/* `none`: no step takes anything, whatever else is wrong with the parameter. */
+static err_t check_k(struct pq_env *e, const struct pq_node *n, const double *k, uint32_t steps, bool *none)
+{
+    char num[PQ_NUMBER_MAX];
+    double lo, hi;
+    bool ok = extremes(k, steps, &lo, &hi);
+    *none = false;
     if (n->agg.op == PQ_LIMIT_RATIO) {
-        if (isnan(k)) return pq_exec_error("Ratio value is NaN");
-        if (k < -1 || k > 1)
-            pq_note(&e->notes, PQ_WARN, n->agg.param->start,
-                    "ratio value should be between -1 and 1, got %g, capping to %g", k, k > 1 ? 1.0 : -1.0);
+        if (!ok) return pq_exec_error("Ratio value is NaN");
+        if (hi > 1) note_ratio(e, n, hi, 1);
+        if (lo < -1) note_ratio(e, n, lo, -1);
         return OK;
     }
-    if (isnan(k)) return pq_exec_error("Parameter value is NaN");
-    if (k <= -9.3e18) return pq_exec_error("Scalar value %g underflows int64", k);
-    if (k >= 9.2e18) return pq_exec_error("Scalar value %g overflows int64", k);
+    *none = ok && hi < 1;
+    if (*none) return OK;
+    if (!ok) return pq_exec_error("Parameter value is NaN");
+    if (lo <= -0x1p63) return pq_exec_error("Scalar value %.*s underflows int64", (int)pq_format_g(lo, num), num);
+    if (hi >= 9223372036854774784.0) return pq_exec_error("Scalar value %.*s overflows int64", (int)pq_format_g(hi, num), num);
     return OK;
 }
 
 static void note_hist(struct pq_env *e, const struct pq_node *n)
 {
-    pq_note(&e->notes, PQ_INFO, n->agg.expr->start, "ignored histogram in %s aggregation", pq_agg_name(n->agg.op));
+    pq_note(&e->notes, PQ_INFO, n->start, "ignored histogram in %s aggregation", pq_agg_name(n->agg.op));
 }
 
 /* topk, bottomk, limitk, limit_ratio of one step: what stays comes first in c, in order. */
@@ -187,10 +230,11 @@ static err_t pick_all(struct pq_env *e, const struct pq_node *n, const struct pq
 {
     struct candidate *all = ARENA_RAW(e->a, struct candidate, m->n), *c = ARENA_RAW(e->a, struct candidate, m->n);
     uint32_t *out_of = ARENA_RAW(e->a, uint32_t, m->n);
+    bool ratio = n->agg.op == PQ_LIMIT_RATIO;
     TRY(arena_check(e->a));
     for (uint32_t x = 0; x < m->n; x++) {
         uint32_t r = order[x];
-        all[r] = (struct candidate){ .hash = pq_labels_hash(&m->rows[r].labels), .row = r, .rank = x };
+        all[r] = (struct candidate){ .hash = ratio ? ratio_hash(&m->rows[r].labels) : pq_labels_hash(&m->rows[r].labels), .row = r, .rank = x };
     }
     memset(out_of, 0xff, sizeof *out_of * m->n);
     for (uint32_t i = 0; i < g->n; i++) {
@@ -328,11 +372,10 @@ static err_t eval_pick(struct pq_env *e, const struct pq_node *n, const struct p
     struct grouping gr;
     uint32_t *order;
     double k_max = 0;
-    for (uint32_t i = 0; i < g->n; i++) {
-        TRY(check_k(e, n, k[i]));
-        k_max = fmax(k_max, k[i]);
-    }
-    if (m->n == 0) return OK;
+    bool none;
+    TRY(check_k(e, n, k, g->n, &none));
+    for (uint32_t i = 0; i < g->n; i++) k_max = fmax(k_max, k[i]);
+    if (none || m->n == 0) return OK;
     TRY(group_rows(e, n, m, &gr));
     order_groups(e, m, &gr);
     TRY(order_rows(e, m, &order));
@@ -347,6 +390,10 @@ static err_t eval_quantile(struct pq_env *e, const struct pq_node *n, const stru
 {
     struct grouping gr;
     TRY(group_rows(e, n, m, &gr));
+    double lo, hi;
+    if (!extremes(q, g->n, &lo, &hi)) pq_note_quantile(&e->notes, pq_unparen(n->agg.param)->start, NAN);
+    if (g->n && hi > 1) pq_note_quantile(&e->notes, pq_unparen(n->agg.param)->start, hi);
+    if (g->n && lo < 0) pq_note_quantile(&e->notes, pq_unparen(n->agg.param)->start, lo);
     double *v = ARENA_RAW(e->a, double, m->n + 1);
     uint32_t *start = ARENA_ARRAY(e->a, uint32_t, gr.groups.n + 2), *at = ARENA_RAW(e->a, uint32_t, gr.groups.n + 1);
     for (uint32_t k = 0; k < gr.groups.n; k++)
@@ -355,7 +402,6 @@ static err_t eval_quantile(struct pq_env *e, const struct pq_node *n, const stru
     for (uint32_t k = 0; k < gr.groups.n; k++) start[k + 1] += start[k];
     for (uint32_t i = 0; i < g->n; i++) {
         TRY(pq_checkpoint(e));
-        pq_note_quantile(&e->notes, n->agg.param->start, q[i]);
         memcpy(at, start, sizeof *at * gr.groups.n);
         for (uint32_t r = 0; r < m->n; r++) {
             if (m->rows[r].have[i] == PQ_CELL_FLOAT) v[at[gr.of[r]]++] = m->rows[r].v[i];
@@ -392,7 +438,9 @@ static err_t eval_count_values(struct pq_env *e, const struct pq_node *n, const 
             char num[PQ_NUMBER_MAX];
             struct str value = row->have[i] == PQ_CELL_HIST ? pq_hist_text(e->a, row->h[i])
                                                             : arena_str(e->a, str_n(num, pq_format_f(row->v[i], num)));
-            struct pq_row *to = pq_rowset_get(&set, e->a, pq_labels_set(e->a, &group, label, value), g->n);
+            struct labels counted = pq_labels_set(e->a, &group, label, value);
+            if (n->agg.without) counted = pq_group_labels(e->a, n, &counted); /* which may leave the value's label out again */
+            struct pq_row *to = pq_rowset_get(&set, e->a, counted, g->n);
             to->drop_name = to->drop_name || (row->drop_name && !str_is(label, "__name__"));
             pq_set_float(to, i, to->have[i] ? to->v[i] + 1 : 1);
         }

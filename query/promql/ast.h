@@ -49,8 +49,9 @@ enum pq_durop { PQ_D_LIT, PQ_D_ADD, PQ_D_SUB, PQ_D_MUL, PQ_D_DIV, PQ_D_MOD, PQ_D
 struct pq_dur {
     enum pq_durop op;
     double seconds;             /* PQ_D_LIT */
+    bool duration;              /* PQ_D_LIT: written with units */
     bool paren;                 /* printed in parentheses */
-    uint32_t pos, depth;
+    uint32_t pos, end, depth;   /* from and to which byte; end 0: that of rhs or lhs */
     struct pq_dur *lhs, *rhs;
 };
 
@@ -70,6 +71,7 @@ struct pq_selector {
     uint32_t nm;
     struct pq_shift shift;
     bool anchored, smoothed;
+    bool any;                   /* of info(): may match everything */
     bool stats;                 /* under histogram_count, _sum or _avg: resets are detected as samples are read */
 };
 
@@ -77,7 +79,7 @@ enum pq_card { PQ_ONE_TO_ONE, PQ_MANY_TO_ONE, PQ_ONE_TO_MANY, PQ_MANY_TO_MANY };
 struct pq_matching {
     enum pq_card card;
     bool on, explicit;          /* explicit: on or ignoring was written */
-    struct str *labels;         /* sorted */
+    struct str *labels;         /* in the order written */
     uint32_t nlabels;
     struct str *include;        /* group_left(...) */
     uint32_t ninclude;
@@ -137,6 +139,9 @@ void pq_ast_deinit(struct pq_ast *ast);
 
 /* Steps of check.c. */
 MUST_CHECK err_t pq_check(struct pq_ast *ast, struct pq_node *n);
+bool pq_matches_empty(const struct pq_selector *s); /* a series without any label */
+/* Functions that anchored and smoothed do not go with: said when the query runs. */
+MUST_CHECK err_t pq_check_extended(const struct pq_node *call);
 MUST_CHECK err_t pq_fail_at(struct str text, uint32_t pos, const char *fmt, ...) PRINTF(3, 4);
 /* Line and column (both from 1) of a byte offset. */
 void pq_line_col(struct str text, uint32_t pos, uint32_t *line, uint32_t *col);

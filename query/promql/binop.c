@@ -227,18 +227,17 @@ static struct pq_row *result_row(struct join *j, const struct partner *many, con
     return row;
 }
 
-/* `last` remembers the result's row of this pair (may be NULL); `key` names the pair. */
+/* `last` remembers the result's row of this pair (may be NULL); `key` names the pair. `paired`: the operator knows such samples. */
 static err_t match_pair(struct join *j, uint32_t i, const struct partner *many, const struct partner *one,
-                        struct pairing *last, uint32_t key, bool *matched)
+                        struct pairing *last, uint32_t key, bool *paired)
 {
     struct pq_cell c = { 0 };
     struct pq_cell l = j->swap ? one->cell : many->cell, r = j->swap ? many->cell : one->cell;
     bool keep = pair(j->e, j->n, l, r, &c);
-    *matched = false;
+    *paired = c.kind != 0;
     if (c.kind == 0) return OK;
     if (j->n->bin.ret_bool) c = (struct pq_cell){ PQ_CELL_FLOAT, keep, NULL };
     else if (!keep) return OK;
-    *matched = true;
     if (last && last->one == key) return put(j, i, &j->out.m->rows[last->row], c);
     struct pq_row *row = result_row(j, many, one);
     if (last) *last = (struct pairing){ key, (uint32_t)(row - j->out.m->rows) };
@@ -276,10 +275,10 @@ static err_t join_step(struct join *j, uint32_t i)
         } else if (!j->one.fill) {
             continue;
         }
-        bool matched, first = j->many_at[group] == UINT32_MAX;
-        j->many_at[group] = r;
-        TRY(match_pair(j, i, &self, &one, &j->last[r], o + 2, &matched)); /* o + 2: 1 when filled, never 0 */
-        if (j->match->card == PQ_ONE_TO_ONE && !first && matched)
+        bool paired, first = j->many_at[group] == UINT32_MAX;
+        TRY(match_pair(j, i, &self, &one, &j->last[r], o + 2, &paired)); /* o + 2: 1 when filled, never 0 */
+        if (paired) j->many_at[group] = r; /* where samples do not go together, filling goes on */
+        if (j->match->card == PQ_ONE_TO_ONE && !first && paired)
             return pq_exec_error("multiple matches for labels: many-to-one matching must be explicit "
                                  "(group_left/group_right)");
         if (r % 64 == 0) TRY(pq_checkpoint(j->e));
@@ -289,8 +288,8 @@ static err_t join_step(struct join *j, uint32_t i)
         const struct pq_row *from = &j->one.m->rows[j->one_at[k]];
         struct partner one = { &from->labels, cell_of(from, i), false };
         struct partner many = { &j->group_labels[k], { PQ_CELL_FLOAT, j->many.fill_value, NULL }, from->drop_name };
-        bool matched;
-        TRY(match_pair(j, i, &many, &one, NULL, 0, &matched));
+        bool paired;
+        TRY(match_pair(j, i, &many, &one, NULL, 0, &paired));
     }
     return OK;
 }
@@ -355,6 +354,8 @@ err_t pq_eval_binary(struct pq_env *e, const struct pq_node *n, const struct pq_
     TRY(pq_eval(e, n->bin.rhs, g, &r));
     out->type = n->type;
     if (l.type == PQ_SCALAR && r.type == PQ_SCALAR) {
+        if (n->bin.op == PQ_TRIM_LOWER || n->bin.op == PQ_TRIM_UPPER)
+            return pq_exec_error("operator \"%s\" not allowed for Scalar operations", pq_op_name(n->bin.op));
         out->scalar = ARENA_RAW(e->a, double, g->n);
         for (uint32_t i = 0; i < g->n; i++) {
             bool keep;

@@ -139,6 +139,14 @@ static err_t scalar_of(struct pq_env *e, const struct pq_node *n, const struct p
     return OK;
 }
 
+/* Go's Max and Min: the infinity that wins does so over NaN, too. */
+static double extreme(double x, double y, double best)
+{
+    if (x == best || y == best) return best;
+    if (isnan(x) || isnan(y)) return NAN;
+    return best > 0 ? fmax(x, y) : fmin(x, y);
+}
+
 static err_t eval_scalar(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, double *out)
 {
     enum pq_fid f = n->call.fn->id;
@@ -155,10 +163,10 @@ static err_t eval_scalar(struct pq_env *e, const struct pq_node *n, const struct
         case FN_PI: out[i] = M_PI; break;
         case FN_START: out[i] = (double)e->start_ms / 1000; break;
         case FN_END: out[i] = (double)e->end_ms / 1000; break;
-        case FN_STEP: out[i] = (double)e->step_ms / 1000; break;
+        case FN_STEP: out[i] = e->start_ms == e->end_ms ? 0 : (double)e->step_ms / 1000; break;
         case FN_RANGE: out[i] = (double)(e->end_ms - e->start_ms) / 1000; break;
-        case FN_MAX_OF: out[i] = isnan(x) || isnan(y) ? NAN : fmax(x, y); break;
-        default: out[i] = isnan(x) || isnan(y) ? NAN : fmin(x, y);
+        case FN_MAX_OF: out[i] = extreme(x, y, INFINITY); break;
+        default: out[i] = extreme(x, y, -INFINITY);
         }
     }
     return OK;
@@ -302,6 +310,7 @@ static err_t eval_label_replace(struct pq_env *e, const struct pq_node *n, const
         if (str_is(dst, "__name__")) row->drop_name = false;
     }
     *out = v.m;
+    err = pq_rows_merge(e, g, out);
 out:
     regex_free(re);
     return err;
@@ -330,7 +339,7 @@ static err_t eval_label_join(struct pq_env *e, const struct pq_node *n, const st
         if (str_is(dst, "__name__")) row->drop_name = false;
     }
     *out = v.m;
-    return OK;
+    return pq_rows_merge(e, g, out);
 }
 
 /* -- sorting: instant queries only -------------------------------------------------------------------- */
@@ -391,9 +400,13 @@ static err_t eval_sort(struct pq_env *e, const struct pq_node *n, const struct p
     TRY(pq_eval(e, n->call.args[0], g, &v));
     bool by_value = n->call.fn->id == FN_SORT || n->call.fn->id == FN_SORT_DESC;
     if (!e->instant || g->n > 1) {
-        pq_note(&e->notes, PQ_WARN, n->start,
-                "sort is ineffective for range queries since results are always ordered by labels");
+        if (g->n > 1 || (!e->once && !n->invariant && e->start_ms != e->end_ms))
+            pq_note(&e->notes, PQ_WARN, n->start, "sort is ineffective for range queries since results are always ordered by labels");
+        for (uint32_t r = 0; by_value && r < v.m.n; r++)
+            for (uint32_t i = 0; i < g->n; i++)
+                if (v.m.rows[r].have[i] == PQ_CELL_HIST) v.m.rows[r].have[i] = PQ_CELL_NONE;
         *out = v.m;
+        pq_rows_trim(out, g->n);
         return OK;
     }
     struct sort_key *keys = ARENA_RAW(e->a, struct sort_key, v.m.n);

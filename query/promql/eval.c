@@ -24,20 +24,37 @@ static double dur_value(const struct pq_env *e, const struct pq_dur *d)
     }
 }
 
-static bool dur_zero_division(const struct pq_env *e, const struct pq_dur *d)
+static uint32_t dur_end(const struct pq_dur *d)
 {
-    if (!d) return false;
-    if ((d->op == PQ_D_DIV || d->op == PQ_D_MOD) && dur_value(e, d->rhs) == 0) return true;
-    return dur_zero_division(e, d->lhs) || dur_zero_division(e, d->rhs);
+    while (!d->end && (d->rhs || d->lhs)) d = d->rhs ? d->rhs : d->lhs;
+    return d->end;
+}
+
+/* As Prometheus says it of what it computes: by offsets, not by line and column. */
+static err_t dur_fail(const struct pq_dur *d, const char *what)
+{
+    return err_set(ERR_INVALID, "%u:%u: %s", d->pos, dur_end(d), what);
+}
+
+/* The part that divides by nothing, or NULL. */
+static const struct pq_dur *dur_zero_division(const struct pq_env *e, const struct pq_dur *d)
+{
+    if (!d) return NULL;
+    const struct pq_dur *below = dur_zero_division(e, d->lhs);
+    if (!below) below = dur_zero_division(e, d->rhs);
+    if (below) return below;
+    return (d->op == PQ_D_DIV || d->op == PQ_D_MOD) && dur_value(e, d->rhs) == 0 ? d : NULL;
 }
 
 static err_t dur_ms(struct pq_env *e, const struct pq_dur *d, bool positive, int64_t *ms)
 {
     double s = dur_value(e, d);
-    if (dur_zero_division(e, d)) return pq_fail_at(e->text, d->pos, "division by zero");
-    if (positive && !(s > 0)) return pq_fail_at(e->text, d->pos, "duration must be greater than 0");
-    if (!(fabs(s) < 9.2e9)) return pq_fail_at(e->text, d->pos, "duration out of range");
-    *ms = (int64_t)llround(s * 1000);
+    const struct pq_dur *zero = dur_zero_division(e, d);
+    if (zero) return dur_fail(zero, zero->op == PQ_D_DIV ? "division by zero" : "modulo by zero");
+    if (isnan(s) || isinf(s)) return dur_fail(d, "duration is NaN or infinite");
+    if (positive && s <= 0) return dur_fail(d, "duration must be greater than 0");
+    if (fabs(s) > 0x1p63 / 1e9) return dur_fail(d, "duration is out of range");
+    *ms = d->op == PQ_D_LIT ? (int64_t)llround(s * 1000) : (int64_t)(s * 1000);
     if (positive && *ms == 0) *ms = 1;
     return OK;
 }
@@ -54,8 +71,14 @@ static err_t prepare_shift(struct pq_env *e, struct pq_shift *s)
 static bool time_dependent(const struct pq_node *n)
 {
     enum pq_fid f = n->call.fn->id;
-    return f == FN_TIME || f == FN_TIMESTAMP || f == FN_PREDICT_LINEAR || n->call.fn->fclass == PQ_F_DATE ||
-           f == FN_START || f == FN_END || f == FN_STEP || f == FN_RANGE;
+    return f == FN_TIME || f == FN_TIMESTAMP || f == FN_PREDICT_LINEAR || n->call.fn->fclass == PQ_F_DATE;
+}
+
+/* Annotations point into parentheses. */
+static struct pq_node *unparen(struct pq_node *n)
+{
+    while (n->kind == PQ_PAREN) n = n->paren;
+    return n;
 }
 
 static err_t prepare_call(struct pq_env *e, struct pq_node *n)
@@ -66,7 +89,7 @@ static err_t prepare_call(struct pq_env *e, struct pq_node *n)
                (c == PQ_F_DATE && n->call.nargs) || n->call.fn->id == FN_TIMESTAMP ||
                n->call.fn->id == FN_START_TIMESTAMP;
     for (uint32_t i = 0; i < n->call.nargs; i++) {
-        struct pq_node *arg = n->call.args[i];
+        struct pq_node *arg = n->call.args[i] = unparen(n->call.args[i]);
         TRY(pq_prepare(e, arg));
         n->invariant = n->invariant && arg->invariant;
         n->selects = n->selects || arg->selects;
@@ -74,7 +97,7 @@ static err_t prepare_call(struct pq_env *e, struct pq_node *n)
         bool scalar = arg->type == PQ_SCALAR || arg->type == PQ_STRING;
         n->local = n->local && (scalar ? !arg->selects : arg->local);
     }
-    return OK;
+    return pq_check_extended(n);
 }
 
 static err_t prepare_binary(struct pq_env *e, struct pq_node *n)
@@ -145,6 +168,8 @@ err_t pq_prepare(struct pq_env *e, struct pq_node *n)
         return prepare_shift(e, &n->sub.shift);
     case PQ_CALL: return prepare_call(e, n);
     case PQ_AGG:
+        n->agg.expr = unparen(n->agg.expr);
+        if (n->agg.param) n->agg.param = unparen(n->agg.param);
         TRY(pq_prepare(e, n->agg.expr));
         n->selects = n->agg.expr->selects;
         n->invariant = n->agg.expr->invariant;
@@ -191,7 +216,11 @@ static err_t eval_once(struct pq_env *e, const struct pq_node *n, const struct p
 {
     struct pq_grid one = { g->start_ms, g->step_ms, 1 };
     struct pq_value v;
-    TRY(pq_eval(e, n, &one, &v));
+    bool outer = e->once;
+    e->once = true;
+    err_t err = pq_eval(e, n, &one, &v);
+    e->once = outer;
+    TRY(err);
     *out = v;
     if (v.type == PQ_SCALAR) {
         out->scalar = ARENA_RAW(e->a, double, g->n);
@@ -261,22 +290,24 @@ err_t pq_eval_each(struct pq_env *e, const struct pq_node *n, const struct pq_gr
     return err;
 }
 
-err_t pq_finish(struct pq_env *e, const struct pq_grid *g, struct pq_value *v)
+/* Rows that have the same labels become one; names that are to be dropped go before that, or stay. */
+static err_t merge_rows(struct pq_env *e, const struct pq_grid *g, struct pq_matrix *m, bool drop)
 {
     struct pq_matrix out = { 0 };
     struct pq_rowset set;
     err_t err = OK;
     pq_rowset_init(&set, &out);
-    for (uint32_t r = 0; r < v->m.n; r++) {
-        struct pq_row *from = &v->m.rows[r];
+    for (uint32_t r = 0; r < m->n; r++) {
+        struct pq_row *from = &m->rows[r];
         TRY_OUT(err, pq_checkpoint(e));
-        struct labels l = from->drop_name ? pq_labels_unnamed(e->a, &from->labels) : from->labels;
+        struct labels l = drop && from->drop_name ? pq_labels_unnamed(e->a, &from->labels) : from->labels;
         uint32_t before = out.n;
         struct pq_row *row = pq_rowset_get(&set, e->a, l, g->n);
         if (out.n != before) { /* the first of its labels: take the row as it is */
             row->have = from->have;
             row->v = from->v;
             row->h = from->h;
+            row->drop_name = !drop && from->drop_name;
             continue;
         }
         for (uint32_t i = 0; i < g->n; i++) {
@@ -288,9 +319,17 @@ err_t pq_finish(struct pq_env *e, const struct pq_grid *g, struct pq_value *v)
             pq_copy_cell(e->a, row, from, i, g->n);
         }
     }
-    pq_rows_trim(&out, g->n);
-    v->m = out;
+    *m = out;
 out:
     pq_rowset_deinit(&set);
     return err;
+}
+
+err_t pq_rows_merge(struct pq_env *e, const struct pq_grid *g, struct pq_matrix *m) { return merge_rows(e, g, m, false); }
+
+err_t pq_finish(struct pq_env *e, const struct pq_grid *g, struct pq_value *v)
+{
+    TRY(merge_rows(e, g, &v->m, true));
+    pq_rows_trim(&v->m, g->n);
+    return OK;
 }

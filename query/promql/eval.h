@@ -85,6 +85,7 @@ struct pq_env {
     struct str text;
     int64_t start_ms, end_ms, step_ms; /* of the whole query */
     bool instant;
+    bool once;                         /* inside of what is evaluated once for all steps */
     int64_t lookback_ms, default_step_ms;
     int64_t samples, samples_max;      /* read so far; 0 = no limit */
 };
@@ -103,6 +104,9 @@ MUST_CHECK err_t pq_prepare(struct pq_env *e, struct pq_node *n);
 void pq_mark_stats(struct pq_node *root, bool on);
 /* Removes dropped names and merges rows that became equal; ERR_LIMIT-class execution error on overlap. */
 MUST_CHECK err_t pq_finish(struct pq_env *e, const struct pq_grid *g, struct pq_value *v);
+
+/* The same while names stay: functions that set labels may make rows equal. */
+MUST_CHECK err_t pq_rows_merge(struct pq_env *e, const struct pq_grid *g, struct pq_matrix *m);
 
 /* -- rows (rows.c) -------------------------------------------------------------------------------- */
 struct pq_row *pq_row_add(struct arena *a, struct pq_matrix *m, struct labels labels, uint32_t steps);
@@ -123,7 +127,7 @@ bool pq_label_in(struct str name, const struct str *set, uint32_t n);
 struct labels pq_labels_pick(struct arena *a, const struct labels *l, const struct str *set, uint32_t n, bool keep);
 struct labels pq_labels_set(struct arena *a, const struct labels *l, struct str name, struct str value);
 struct labels pq_labels_unnamed(struct arena *a, const struct labels *l);
-struct str pq_labels_text(struct arena *a, const struct labels *l); /* {a="b"} */
+struct str pq_labels_text(struct arena *a, const struct labels *l); /* {__name__="n", a="b"} */
 
 /* Index of rows by label set. */
 struct pq_rowset {
@@ -212,6 +216,10 @@ struct pq_increase {
 double pq_extrapolate(enum pq_fid f, const struct pq_increase *x, int64_t start, int64_t end);
 err_t pq_instant_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
 err_t pq_extended_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out);
+/* Histogram at `part` (0..1) of the way from h0 to h1; NULL when their layouts do not go together. A counter that was reset
+ * between them grew from nothing. */
+const struct pq_hist *pq_hist_between(struct pq_env *e, uint32_t pos, struct arena *a, const struct pq_hist *h0, const struct pq_hist *h1, double part,
+                                      bool counter);
 bool pq_range_keeps_name(enum pq_fid id);
 
 /* Execution errors: 422 in Prometheus. */

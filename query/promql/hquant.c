@@ -167,7 +167,7 @@ static err_t ask_classic(struct ask *k, struct classic *c, struct le *buf)
             struct forced f;
             double v = k->fraction ? classic_fraction(k->p1[i], k->p2[i], buf, n, &f)
                                    : classic_quantile(k->p1[i], buf, n, &f);
-            if (f.yes && !k->fraction)
+            if (f.yes && !k->fraction && k->p1[i] >= 0 && k->p1[i] <= 1)
                 pq_note_forced(&k->e->notes, k->vec_pos, metric, pq_grid_at(k->g, i), f.lo, f.hi, f.diff);
             pq_set_float(result_row(k, &row, &c->labels), i, v);
         } else if (native) {
@@ -277,6 +277,8 @@ err_t pq_hist_function(struct pq_env *e, const struct pq_node *n, const struct p
             TRY_OUT(err, ask_all(&k, &hs, rows_max));
         }
     }
+    /* Labels that are set may be those of others. */
+    if (f == FN_HISTOGRAM_QUANTILES && (g->n > 1 || e->start_ms != e->end_ms)) TRY_OUT(err, pq_rows_merge(e, g, out));
     pq_rows_trim(out, g->n);
 out:
     htab_deinit(&hs.index);

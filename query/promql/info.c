@@ -7,6 +7,8 @@
 
 #include "storage/regex.h"
 
+#include <math.h>
+
 static const struct str identifying[] = { { "instance", 8 }, { "job", 3 } };
 
 static bool matcher_hits(const struct matcher *m, struct str v)
@@ -60,7 +62,12 @@ struct info {
     bool suffix;                  /* only negative name matchers: info series are those named *_info */
     bool needs;                   /* some data matcher refuses the empty value */
     struct pq_matrix when;        /* timestamp(info series) */
-    uint32_t *of;                 /* info row -> identity */
+    uint32_t *first;              /* info row -> the first one of its identity and name, which holds their choice */
+    uint32_t *more;               /* of such a first row the next of its identity; UINT32_MAX at the end */
+    uint32_t *head;               /* identity -> its first row */
+    bool *asked;                  /* info rows whose job and instance some base series has */
+    bool *pass;                   /* base rows that are info series themselves */
+    uint32_t *best;               /* of each first row: the newest of its rows at this step */
     struct pq_rowset ids;
     struct pq_matrix id_rows;
 };
@@ -93,6 +100,26 @@ static bool named_info(const struct labels *l)
     return name.n > 5 && str_ends(name, STR("_info"));
 }
 
+/* Finds the rows of an identity: a chain of one row a name. */
+static void chain(struct info *f)
+{
+    struct arena *a = f->e->a;
+    uint32_t n = f->when.n;
+    f->first = ARENA_RAW(a, uint32_t, n + 1);
+    f->more = ARENA_RAW(a, uint32_t, n + 1);
+    f->head = ARENA_RAW(a, uint32_t, n + 1);
+    f->best = ARENA_RAW(a, uint32_t, n + 1);
+    memset(f->head, 0xff, sizeof *f->head * (n + 1));
+    for (uint32_t r = 0; r < n; r++) {
+        struct str name = labels_get(&f->when.rows[r].labels, STR("__name__"));
+        struct labels id = pq_labels_pick(a, &f->when.rows[r].labels, identifying, 2, true);
+        uint32_t *at = &f->head[pq_rowset_get(&f->ids, a, id, 1) - f->id_rows.rows];
+        while (*at != UINT32_MAX && !str_eq(labels_get(&f->when.rows[*at].labels, STR("__name__")), name)) at = &f->more[*at];
+        if (*at == UINT32_MAX) *at = r, f->more[r] = UINT32_MAX;
+        f->first[r] = *at;
+    }
+}
+
 /* Reads the info series: which of them has a sample at which step, and of what time. */
 static err_t fetch(struct info *f, const struct pq_node *n)
 {
@@ -117,39 +144,63 @@ static err_t fetch(struct info *f, const struct pq_node *n)
     for (uint32_t r = 0; r < v.m.n; r++)
         if (v.m.rows[r].h && (!f->suffix || named_info(&v.m.rows[r].labels))) {
             struct str text = pq_labels_text(a, &v.m.rows[r].labels);
-            return pq_exec_error("info metric should be of type float: " STR_FMT, STR_ARG(text));
+            return pq_exec_error("this should be an info metric, with float samples: " STR_FMT, STR_ARG(text));
         }
     TRY(pq_eval(f->e, ts, f->g, &v));
     f->when = v.m;
     f->when.n = 0;
     for (uint32_t r = 0; r < v.m.n; r++)
         if (!f->suffix || named_info(&v.m.rows[r].labels)) f->when.rows[f->when.n++] = v.m.rows[r];
-    f->of = ARENA_RAW(a, uint32_t, f->when.n + 1);
-    for (uint32_t r = 0; r < f->when.n; r++) {
-        struct labels id = pq_labels_pick(a, &f->when.rows[r].labels, identifying, 2, true);
-        f->of[r] = (uint32_t)(pq_rowset_get(&f->ids, a, id, 1) - f->id_rows.rows);
-    }
+    chain(f);
     return OK;
 }
 
-/* The newest info series of each name at step i that belong to identity `id`: rows into pick. */
-static err_t newest(struct info *f, uint32_t id, uint32_t i, uint32_t *pick, uint32_t *n)
+/* Which info series count: of each identifying label that base series have, those with one of their values. */
+static err_t ask_for(struct info *f, const struct pq_matrix *base)
 {
-    *n = 0;
+    struct pq_matrix rows = { 0 };
+    struct pq_rowset values;
+    bool used[2] = { false, false };
+    err_t err = OK;
+    pq_rowset_init(&values, &rows);
+    for (uint32_t r = 0; r < base->n; r++)
+        for (int k = 0; k < 2 && !f->pass[r]; k++) {
+            struct labels one = pq_labels_pick(f->e->a, &base->rows[r].labels, &identifying[k], 1, true);
+            if (one.n) used[k] = true, pq_rowset_get(&values, f->e->a, one, 1);
+        }
+    f->asked = ARENA_ARRAY(f->e->a, bool, f->when.n + 1);
+    for (uint32_t r = 0, known = rows.n; r < f->when.n; r++) {
+        TRY_OUT(err, pq_checkpoint(f->e));
+        f->asked[r] = used[0] || used[1];
+        for (int k = 0; k < 2; k++) {
+            if (!used[k]) continue;
+            struct labels one = pq_labels_pick(f->e->a, &f->when.rows[r].labels, &identifying[k], 1, true);
+            f->asked[r] = f->asked[r] && one.n && pq_rowset_get(&values, f->e->a, one, 1) < rows.rows + known;
+        }
+    }
+out:
+    pq_rowset_deinit(&values);
+    return err;
+}
+
+static err_t twice(struct info *f, const struct pq_row *had, const struct pq_row *row, uint32_t i)
+{
+    struct str x = pq_labels_text(f->e->a, &had->labels), y = pq_labels_text(f->e->a, &row->labels);
+    long long at = llround(row->v[i] * 1000);
+    return pq_exec_error("found duplicate series for info metric: existing " STR_FMT " @ %lld, new " STR_FMT " @ %lld", STR_ARG(x), at, STR_ARG(y), at);
+}
+
+/* Of each identity and name the newest info series at step i. */
+static err_t newest(struct info *f, uint32_t i)
+{
+    uint32_t *best = f->best;
+    for (uint32_t r = 0; r < f->when.n; r++) best[r] = UINT32_MAX;
     for (uint32_t r = 0; r < f->when.n; r++) {
         const struct pq_row *row = &f->when.rows[r];
-        if (f->of[r] != id || !row->have[i]) continue;
-        struct str name = labels_get(&row->labels, STR("__name__"));
-        uint32_t k = 0;
-        while (k < *n && !str_eq(labels_get(&f->when.rows[pick[k]].labels, STR("__name__")), name)) k++;
-        if (k == *n) {
-            pick[(*n)++] = r;
-        } else if (row->v[i] > f->when.rows[pick[k]].v[i]) {
-            pick[k] = r;
-        } else if (row->v[i] == f->when.rows[pick[k]].v[i]) {
-            struct str x = pq_labels_text(f->e->a, &row->labels);
-            return pq_exec_error("found duplicate series for info metric: " STR_FMT, STR_ARG(x));
-        }
+        if (!f->asked[r] || !row->have[i]) continue;
+        uint32_t k = f->first[r];
+        if (best[k] == UINT32_MAX || row->v[i] > f->when.rows[best[k]].v[i]) best[k] = r;
+        else if (row->v[i] == f->when.rows[best[k]].v[i]) return twice(f, &f->when.rows[best[k]], row, i);
     }
     return OK;
 }
@@ -189,27 +240,51 @@ static bool is_info(const struct info *f, const struct labels *base)
     return true;
 }
 
-static err_t join_row(struct info *f, const struct pq_row *base, uint32_t *pick, struct pq_rowset *out)
+static err_t join_cell(struct info *f, const struct pq_row *base, uint32_t group, uint32_t i, uint32_t *pick, struct pq_rowset *out)
 {
     struct arena *a = f->e->a;
-    bool pass = is_info(f, &base->labels);
-    struct labels id = pq_labels_pick(a, &base->labels, identifying, 2, true);
-    uint32_t before = f->id_rows.n;
-    uint32_t group = (uint32_t)(pq_rowset_get(&f->ids, a, id, 1) - f->id_rows.rows);
-    bool known = group < before && id.n > 0;
+    uint32_t n = 0;
+    for (uint32_t r = group == UINT32_MAX ? UINT32_MAX : f->head[group]; r != UINT32_MAX; r = f->more[r])
+        if (f->best[r] != UINT32_MAX) pick[n++] = f->best[r];
+    if (group != UINT32_MAX && n == 0 && f->needs) return OK;
+    struct labels last = base->labels;
+    if (n) TRY(enrich(f, &base->labels, pick, n, &last));
+    uint32_t rows = out->m->n;
+    struct pq_row *to = pq_rowset_get(out, a, last, f->g->n);
+    to->drop_name = (rows == out->m->n && to->drop_name) || base->drop_name;
+    if (to->have[i]) return pq_exec_error("vector cannot contain metrics with the same labelset");
+    pq_copy_cell(a, to, base, i, f->g->n);
+    return OK;
+}
+
+/* Base rows that are info series stand for themselves: UINT32_MAX. An identity that no info series has is f->when.n. */
+static uint32_t *identities(struct info *f, const struct pq_matrix *base)
+{
+    uint32_t known = f->id_rows.n, *group = ARENA_RAW(f->e->a, uint32_t, base->n + 1);
+    for (uint32_t r = 0; r < base->n; r++) {
+        struct labels id = pq_labels_pick(f->e->a, &base->rows[r].labels, identifying, 2, true);
+        uint32_t k = (uint32_t)(pq_rowset_get(&f->ids, f->e->a, id, 1) - f->id_rows.rows);
+        group[r] = f->pass[r] ? UINT32_MAX : k < known && id.n ? k : f->when.n;
+    }
+    return group;
+}
+
+static err_t join(struct info *f, const struct pq_matrix *base, struct pq_rowset *out)
+{
+    f->pass = ARENA_RAW(f->e->a, bool, base->n + 1);
+    for (uint32_t r = 0; r < base->n; r++) f->pass[r] = is_info(f, &base->rows[r].labels);
+    TRY(ask_for(f, base));
+    uint32_t *group = identities(f, base), *pick = ARENA_RAW(f->e->a, uint32_t, f->when.n + 1);
     for (uint32_t i = 0; i < f->g->n; i++) {
-        if (!base->have[i]) continue;
+        uint32_t r = 0;
         TRY(pq_checkpoint(f->e));
-        uint32_t n = 0;
-        if (!pass && known) TRY(newest(f, group, i, pick, &n));
-        if (!pass && n == 0 && f->needs) continue;
-        struct labels last = base->labels;
-        if (n) TRY(enrich(f, &base->labels, pick, n, &last));
-        uint32_t rows = out->m->n;
-        struct pq_row *to = pq_rowset_get(out, a, last, f->g->n);
-        to->drop_name = (rows == out->m->n && to->drop_name) || base->drop_name;
-        if (to->have[i]) return pq_exec_error("vector cannot contain metrics with the same labelset");
-        pq_copy_cell(a, to, base, i, f->g->n);
+        while (r < base->n && !base->rows[r].have[i]) r++;
+        if (r == base->n) continue;
+        TRY(newest(f, i));
+        for (; r < base->n; r++) {
+            if (base->rows[r].have[i]) TRY(join_cell(f, &base->rows[r], group[r], i, pick, out));
+            if (r % 64 == 63) TRY(pq_checkpoint(f->e));
+        }
     }
     return OK;
 }
@@ -225,8 +300,7 @@ err_t pq_eval_info(struct pq_env *e, const struct pq_node *n, const struct pq_gr
     TRY_OUT(err, pq_eval(e, n->call.args[0], g, &base));
     split_matchers(&f, n);
     TRY_OUT(err, fetch(&f, n));
-    uint32_t *pick = ARENA_RAW(e->a, uint32_t, f.when.n + 1);
-    for (uint32_t r = 0; r < base.m.n; r++) TRY_OUT(err, join_row(&f, &base.m.rows[r], pick, &set));
+    TRY_OUT(err, join(&f, &base.m, &set));
 out:
     pq_rowset_deinit(&set);
     pq_rowset_deinit(&f.ids);

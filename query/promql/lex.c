@@ -1,6 +1,7 @@
 #include "query/promql/lex.h"
 
 #include <math.h>
+#include <stdio.h>
 
 static bool is_digit(int c) { return c >= '0' && c <= '9'; }
 static bool is_alpha(int c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c == '_'; }
@@ -104,42 +105,132 @@ bool pq_number(struct str s, double *out)
     return str_to_f64(plain[0] == '+' ? rest : t, out);
 }
 
+static bool one_of(const struct pq_lexer *l, const char *set)
+{
+    int c = peek(l, 0);
+    return c > 0 && strchr(set, c);
+}
+
+static bool take(struct pq_lexer *l, const char *set)
+{
+    if (!one_of(l, set)) return false;
+    l->at++;
+    return true;
+}
+
+/* What looks like a number: digits with dots, exponents and underscores in places where they may be. Whether it is one is asked
+ * when it is used. */
+static bool scan_number(struct pq_lexer *l)
+{
+    uint32_t start = l->at;
+    const char *digits = "0123456789";
+    bool hex = take(l, "0") && take(l, "xX"), dot = false, exponent = false;
+    if (hex) {
+        take(l, "_");
+        digits = "0123456789abcdefABCDEF";
+    }
+    take(l, ".");
+    take(l, digits);
+    while (one_of(l, "._eE") || one_of(l, digits)) {
+        if ((dot && take(l, ".")) || (exponent && take(l, "eE"))) return false;
+        if (take(l, ".")) {
+            dot = true;
+            if (take(l, "_.") || hex) return false;
+        } else if (take(l, "eE")) {
+            exponent = true;
+            take(l, "+-");
+            if (take(l, "._eE") || peek(l, 0) < 0) return false;
+        } else if (take(l, "_")) {
+            if (take(l, "._eE") || peek(l, 0) < 0) return false;
+        } else {
+            while (take(l, digits)) { }
+        }
+    }
+    return l->at > start && !is_alnum(peek(l, 0));
+}
+
+static bool scan_duration(struct pq_lexer *l)
+{
+    if (!take(l, "smhdwy")) return false;
+    take(l, "s");
+    while (take(l, "0123456789")) {
+        while (take(l, "0123456789")) { }
+        if (!take(l, "smhdw")) return false;
+        take(l, "s");
+    }
+    if (!is_alnum(peek(l, 0))) return true;
+    l->at++; /* the message has it too */
+    return false;
+}
+
+/* The value of a number that scan_number took. */
+static enum pq_bad literal(struct str s, double *out)
+{
+    bool hex = s.n > 1 && (s.p[1] | 0x20) == 'x', octal = s.n > 1 && s.p[0] == '0' && !hex, underscore = str_chr(s, '_') < s.n;
+    bool whole = true;
+    for (size_t i = hex ? 2 : 0; i < s.n; i++)
+        whole = whole && (s.p[i] == '_' || (hex ? hex_value(s.p[i]) >= 0 : is_digit(s.p[i]) && (!octal || s.p[i] < '8')));
+    whole = whole && !(hex && s.n == 2);
+    if (whole && (hex || octal || underscore)) {
+        double v = 0;
+        for (size_t i = hex ? 2 : 0; i < s.n; i++)
+            if (s.p[i] != '_') v = v * (hex ? 16 : octal ? 8 : 10) + (hex ? hex_value(s.p[i]) : s.p[i] - '0');
+        *out = v;
+        if (v < 0x1p63) return PQ_BAD_NONE;
+    }
+    if (hex || underscore) return PQ_BAD_SYNTAX;
+    if (!str_to_f64(s, out)) return PQ_BAD_SYNTAX;
+    return isinf(*out) ? PQ_BAD_RANGE : PQ_BAD_NONE;
+}
+
 static err_t lex_number(struct pq_lexer *l, struct pq_token *t)
 {
     uint32_t start = l->at;
-    bool hex = peek(l, 0) == '0' && (peek(l, 1) == 'x' || peek(l, 1) == 'X');
-    bool duration = false;
-    for (;;) {
-        int c = peek(l, 0);
-        if (is_digit(c) || c == '.' || c == '_') {
-            l->at++;
-        } else if (!hex && !duration && (c == 'e' || c == 'E')) {
-            l->at++;
-            if (peek(l, 0) == '+' || peek(l, 0) == '-') l->at++;
-        } else if (is_alpha(c)) {
-            duration = !hex;
-            l->at++;
-        } else {
-            break;
-        }
-    }
-    t->text = str_sub(l->text, start, l->at);
     t->kind = TK_NUMBER;
-    double secs;
-    if (duration) {
-        if (duration_parse(t->text, &secs)) {
-            t->kind = TK_DURATION;
-            t->number = secs;
-            return OK;
-        }
-    } else if (pq_number(t->text, &t->number)) {
-        return OK;
-    } else if (!hex && is_digit(t->text.p[0]) && integer_parse(t->text, &t->number)) {
+    if (scan_number(l)) {
+        t->text = str_sub(l->text, start, l->at);
+        t->bad = literal(t->text, &t->number);
         return OK;
     }
-    if (pq_number(t->text, &t->number)) return OK;
-    return pq_fail_at(l->text, start, "bad number or duration syntax: \"" STR_FMT "\"",
-                      (int)MIN(t->text.n, 64), t->text.p);
+    if (scan_duration(l)) {
+        t->kind = TK_DURATION;
+        t->text = str_sub(l->text, start, l->at);
+        t->bad = duration_parse(t->text, &t->number) ? PQ_BAD_NONE : PQ_BAD_DURATION;
+        return OK;
+    }
+    struct buf b;
+    buf_init(&b, SIZE_MAX, NULL);
+    pq_quote(str_sub(l->text, start, l->at), &b);
+    err_t e = pq_fail_at(l->text, start, "bad number or duration syntax: %.*s", (int)MIN(b.n, 200), b.p);
+    buf_deinit(&b);
+    return e;
+}
+
+/* The character at `at` as Go quotes it: 'x'. */
+struct quoted { char text[24]; };
+static uint32_t rune_at(struct str s, uint32_t at, uint32_t *n)
+{
+    static const uint32_t least[] = { 0, 0, 0x80, 0x800, 0x10000 };
+    unsigned char c = (unsigned char)s.p[at];
+    *n = c >= 0xF0 ? 4 : c >= 0xE0 ? 3 : c >= 0xC0 ? 2 : 1;
+    uint32_t r = *n == 1 ? c : c & (0xFFu >> (*n + 1));
+    for (uint32_t i = 1; i < *n && at + i < s.n; i++) r = r << 6 | ((unsigned char)s.p[at + i] & 0x3F);
+    return *n > 1 && r < least[*n] ? 0xFFFD : r;
+}
+
+static struct quoted quote_char(const struct pq_lexer *l, uint32_t at)
+{
+    struct quoted q;
+    uint32_t n;
+    if (at >= l->text.n) return (struct quoted){ "'\xEF\xBF\xBD'" };
+    static const char from[] = "\a\b\f\n\r\t\v\\'", to[] = "abfnrtv\\'";
+    uint32_t r = rune_at(l->text, at, &n);
+    const char *hit = r && r < 0x80 ? strchr(from, (int)r) : NULL;
+    if (hit) snprintf(q.text, sizeof q.text, "'\\%c'", to[hit - from]);
+    else if (r < 0x20 || r == 0x7f) snprintf(q.text, sizeof q.text, "'\\x%02x'", r);
+    else if (r >= 0x80 && r < 0xA0) snprintf(q.text, sizeof q.text, "'\\u%04x'", r);
+    else snprintf(q.text, sizeof q.text, "'%.*s'", (int)n, l->text.p + at);
+    return q;
 }
 
 static void put_utf8(struct buf *b, uint32_t c)
@@ -161,43 +252,43 @@ static void put_utf8(struct buf *b, uint32_t c)
     }
 }
 
-/* One escape behind a backslash; false when there is no such escape. */
-static bool lex_escape(struct pq_lexer *l, char quote, struct buf *out)
+/* U+0041 'A' */
+static err_t bad_escape(const struct pq_lexer *l, uint32_t start, const char *what, const char *where)
+{
+    uint32_t n;
+    if (l->at >= l->text.n) return pq_fail_at(l->text, start, "escape sequence not terminated");
+    uint32_t r = rune_at(l->text, l->at, &n);
+    if (r < 0x20 || (r >= 0x7f && r < 0xA0)) return pq_fail_at(l->text, start, "%s U+%04X%s", what, r, where);
+    return pq_fail_at(l->text, start, "%s U+%04X '%.*s'%s", what, r, (int)n, l->text.p + l->at, where);
+}
+
+/* One escape behind a backslash, of the string that begins at `start`. */
+static err_t lex_escape(struct pq_lexer *l, uint32_t start, char quote, struct buf *out)
 {
     static const char from[] = "abfnrtv\\", to[] = "\a\b\f\n\r\t\v\\";
     int c = peek(l, 0);
-    l->at++;
-    if (c == quote) return buf_byte(out, (uint8_t)c), true;
     const char *hit = c > 0 ? strchr(from, c) : NULL;
-    if (hit) return buf_byte(out, (uint8_t)to[hit - from]), true;
-    int digits = c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
+    if (hit || c == quote) {
+        buf_byte(out, (uint8_t)(hit ? to[hit - from] : c));
+        l->at++;
+        return OK;
+    }
+    bool octal = c >= '0' && c <= '7';
+    int digits = octal ? 3 : c == 'x' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     uint32_t v = 0;
-    if (digits) {
-        for (int i = 0; i < digits; i++) {
-            int d = hex_value(peek(l, 0));
-            if (d < 0) return false;
-            v = v << 4 | (uint32_t)d;
-            l->at++;
-        }
-    } else if (c >= '0' && c <= '7') {
-        v = (uint32_t)(c - '0');
-        for (int i = 0; i < 2; i++) {
-            int d = peek(l, 0);
-            if (d < '0' || d > '7') return false;
-            v = v * 8 + (uint32_t)(d - '0');
-            l->at++;
-        }
-        if (v > 255) return false;
-    } else {
-        return false;
+    if (!digits) return bad_escape(l, start, "unknown escape sequence", "");
+    if (!octal) l->at++;
+    for (int i = 0; i < digits; i++) {
+        int d = peek(l, 0) < 0 ? -1 : hex_value(peek(l, 0));
+        if (d < 0 || (octal && d > 7)) return bad_escape(l, start, "illegal character", " in escape sequence");
+        v = v << (octal ? 3 : 4) | (uint32_t)d;
+        l->at++;
     }
-    if (digits >= 4) {
-        if (v > 0x10FFFF || (v >= 0xD800 && v < 0xE000)) return false;
-        put_utf8(out, v);
-    } else {
-        buf_byte(out, (uint8_t)v);
-    }
-    return true;
+    if ((octal && v > 255) || v > 0x10FFFF || (v >= 0xD800 && v < 0xE000))
+        return pq_fail_at(l->text, start, "escape sequence is an invalid Unicode code point");
+    if (digits >= 4) put_utf8(out, v);
+    else buf_byte(out, (uint8_t)v);
+    return OK;
 }
 
 static err_t lex_string(struct pq_lexer *l, struct pq_token *t)
@@ -218,11 +309,8 @@ static err_t lex_string(struct pq_lexer *l, struct pq_token *t)
         l->at++;
         if (c == quote) break;
         if (c == '\\' && quote != '`') {
-            uint32_t at = l->at;
-            if (!lex_escape(l, quote, &out)) {
-                e = pq_fail_at(l->text, at, "unknown escape sequence");
-                break;
-            }
+            e = lex_escape(l, start, quote, &out);
+            if (e != OK) break;
         } else {
             buf_byte(&out, (uint8_t)c);
         }
@@ -236,9 +324,10 @@ static err_t lex_string(struct pq_lexer *l, struct pq_token *t)
 static void lex_ident(struct pq_lexer *l, struct pq_token *t)
 {
     uint32_t start = l->at;
-    while (is_alnum(peek(l, 0)) || (peek(l, 0) == ':' && !l->brackets)) l->at++;
+    while (is_alnum(peek(l, 0)) || (peek(l, 0) == ':' && !l->braces)) l->at++;
     t->text = str_sub(l->text, start, l->at);
     t->kind = TK_IDENT;
+    if (l->braces) return; /* a label's name, whatever it is elsewhere */
     if (str_ieq(t->text, STR("inf")) || str_ieq(t->text, STR("nan"))) {
         t->kind = TK_NUMBER;
         t->number = (t->text.p[0] | 0x20) == 'i' ? INFINITY : NAN;
@@ -260,7 +349,7 @@ static void skip_blank(struct pq_lexer *l)
         int c = peek(l, 0);
         if (c == ' ' || c == '\t' || c == '\n' || c == '\r') {
             l->at++;
-        } else if (c == '#') {
+        } else if (c == '#' && !l->duration) {
             while (peek(l, 0) >= 0 && peek(l, 0) != '\n') l->at++;
         } else {
             return;
@@ -282,22 +371,88 @@ static const struct { const char text[3]; enum pq_tok kind; enum pq_op op; } sym
 static err_t lex_end(const struct pq_lexer *l)
 {
     if (l->braces) return pq_fail_at(l->text, l->at, "unexpected end of input inside braces");
-    if (l->brackets) return pq_fail_at(l->text, l->at, "unclosed left bracket");
+    if (l->duration) return pq_fail_at(l->text, l->at, "unexpected end of input in duration expression");
     if (l->parens) return pq_fail_at(l->text, l->at, "unclosed left parenthesis");
+    if (l->brackets) return pq_fail_at(l->text, l->at, "unclosed left bracket");
     return OK;
 }
 
+static err_t unexpected_char(const struct pq_lexer *l, const char *what, uint32_t at)
+{
+    struct quoted q = quote_char(l, at);
+    return pq_fail_at(l->text, l->at, "unexpected %s %s", what, q.text);
+}
+
+/* Brackets open a state of their own: until a number came, there are only durations' words and operators. */
 static err_t lex_nesting(struct pq_lexer *l, enum pq_tok kind)
 {
-    if (kind == TK_LBRACKET) l->brackets++;
-    if (kind == TK_RBRACKET && l->brackets) l->brackets--;
+    if (kind == TK_LBRACKET) l->brackets = l->duration = true, l->colon = false;
+    if (kind == TK_RBRACKET) l->brackets = l->duration = false;
     if (kind == TK_LPAREN) l->parens++;
-    if (kind == TK_LBRACE) l->braces++;
-    if (kind == TK_RBRACE && l->braces) l->braces--;
+    if (kind == TK_LBRACE) l->braces = true;
+    if (kind == TK_RBRACE) l->braces = false;
     if (kind != TK_RPAREN) return OK;
     if (l->parens == 0) return pq_fail_at(l->text, l->at, "unexpected right parenthesis ')'");
     l->parens--;
     return OK;
+}
+
+static bool duration_word(struct str s)
+{
+    return str_ieq(s, STR("step")) || str_ieq(s, STR("range")) || str_ieq(s, STR("max_of")) || str_ieq(s, STR("min_of"));
+}
+
+/* A letter or ':' inside brackets. */
+static err_t lex_in_brackets(struct pq_lexer *l, struct pq_token *t)
+{
+    uint32_t start = l->at;
+    if (peek(l, 0) == ':') {
+        if (!l->duration && l->colon) return unexpected_char(l, "colon", start);
+        t->kind = TK_COLON;
+        t->text = str_sub(l->text, start, ++l->at);
+        if (l->duration && !l->number) return pq_fail_at(l->text, l->at, "unexpected colon before duration in duration expression");
+        if (l->duration && l->colon) return pq_fail_at(l->text, l->at, "unexpected repeated colon in duration expression");
+        l->colon = true;
+        return OK;
+    }
+    uint32_t end = start;
+    while (end < l->text.n && is_alpha((unsigned char)l->text.p[end])) end++;
+    t->text = str_sub(l->text, start, end);
+    t->kind = TK_IDENT;
+    if (duration_word(t->text)) {
+        l->at = end;
+        return OK;
+    }
+    /* Behind a word that might have been one, Go's lexer names its last letter read: the first. */
+    struct quoted q = quote_char(l, start);
+    return l->duration ? pq_fail_at(l->text, start, "unexpected character in duration expression: %s", q.text)
+                       : pq_fail_at(l->text, start, "unexpected character: %s, expected ':'", q.text);
+}
+
+static err_t lex_symbol(struct pq_lexer *l, struct pq_token *t)
+{
+    int c = peek(l, 0), d = peek(l, 1);
+    const char *place = l->braces ? "character inside braces:" : l->duration ? "character in duration expression:" : "character:";
+    const char *known = l->braces ? ",=!{}" : l->duration ? "]()+-*/%^," : ",*/%+-^=!<>(){[]@";
+    if (!c || !strchr(known, c)) return unexpected_char(l, place, l->at);
+    if (c == '!' && d != '=' && !(l->braces && d == '~'))
+        return unexpected_char(l, l->braces ? "character after '!' inside braces:" : "character after '!':", l->at + 1);
+    if (c == '=' && d == '~' && !l->braces) return unexpected_char(l, "character after '=':", l->at + 1);
+    if (c == '{' && l->braces) return unexpected_char(l, "left brace", l->at);
+    if (c == '[' && l->brackets) return unexpected_char(l, "left bracket", l->at);
+    if (c == ']' && !l->brackets) return unexpected_char(l, "right bracket", l->at);
+    size_t i = 0;
+    for (; i < ARRAY_LEN(symbols); i++) {
+        size_t n = strlen(symbols[i].text);
+        if (l->braces && symbols[i].op == PQ_EQ && symbols[i].kind == TK_OP) continue; /* "==" is two of '=' there */
+        if (str_eq(str_sub(l->text, l->at, l->at + n), str_n(symbols[i].text, n))) break;
+    }
+    t->kind = symbols[i].kind;
+    t->op = symbols[i].op;
+    size_t n = strlen(symbols[i].text);
+    t->text = str_sub(l->text, l->at, l->at + n);
+    l->at += (uint32_t)n;
+    return lex_nesting(l, t->kind);
 }
 
 err_t pq_lex(struct pq_lexer *l, struct pq_token *t)
@@ -306,50 +461,67 @@ err_t pq_lex(struct pq_lexer *l, struct pq_token *t)
     *t = (struct pq_token){ .start = l->at, .end = l->at };
     int c = peek(l, 0);
     if (c < 0) return lex_end(l);
-    if (is_digit(c) && l->braces) {
-        return pq_fail_at(l->text, l->at, "unexpected character inside braces: '%c'", c);
-    } else if (is_digit(c) || (c == '.' && is_digit(peek(l, 1)))) {
+    if (!l->braces && (is_digit(c) || (c == '.' && is_digit(peek(l, 1))))) {
+        if (l->duration) l->number = true;
+        l->duration = false;
         TRY(lex_number(l, t));
-    } else if (c == '"' || c == '\'' || c == '`') {
+    } else if (!l->duration && (c == '"' || c == '\'' || c == '`')) {
         TRY(lex_string(l, t));
-    } else if (is_alpha(c) || (c == ':' && !l->brackets)) {
+    } else if (l->brackets && !l->braces && (is_alpha(c) || c == ':')) {
+        TRY(lex_in_brackets(l, t));
+    } else if (is_alpha(c) || (c == ':' && !l->braces)) {
         lex_ident(l, t);
-    } else if (c == ':') {
-        t->kind = TK_COLON;
-        t->text = str_sub(l->text, l->at, l->at + 1);
-        l->at++;
     } else {
-        size_t i = 0;
-        for (; i < ARRAY_LEN(symbols); i++) {
-            size_t n = strlen(symbols[i].text);
-            if (str_eq(str_sub(l->text, l->at, l->at + n), str_n(symbols[i].text, n))) break;
-        }
-        if (i == ARRAY_LEN(symbols))
-            return pq_fail_at(l->text, l->at, "unexpected character%s: '%c'", l->braces ? " inside braces" : "", c);
-        t->kind = symbols[i].kind;
-        t->op = symbols[i].op;
-        size_t n = strlen(symbols[i].text);
-        t->text = str_sub(l->text, l->at, l->at + n);
-        l->at += (uint32_t)n;
-        TRY(lex_nesting(l, t->kind));
+        TRY(lex_symbol(l, t));
     }
     t->end = l->at;
     return OK;
 }
 
-struct str pq_token_text(struct arena *a, const struct pq_token *t)
+/* Quoted, of a long one the first ten characters. */
+static struct str short_quote(struct arena *a, struct str s)
 {
-    static const char *const kinds[] = {
-        [TK_IDENT] = "identifier", [TK_NUMBER] = "number", [TK_DURATION] = "duration",
-        [TK_STRING] = "string",
-    };
-    static const char *const keywords[] = { "by", "without", "on", "ignoring", "group_left", "group_right", "bool",
-                                            "offset", "anchored", "smoothed" };
-    struct str s = str_sub(t->text, 0, 64);
-    for (size_t i = 0; t->kind == TK_IDENT && i < ARRAY_LEN(keywords); i++)
-        if (str_ieq(s, str_of(keywords[i]))) return arena_printf(a, "<%s>", keywords[i]);
-    if (t->kind == TK_EOF) return STR("end of input");
-    if (t->kind <= TK_STRING) return arena_printf(a, "%s \"" STR_FMT "\"", kinds[t->kind], STR_ARG(s));
-    if (t->kind == TK_OP) return arena_printf(a, "<op:" STR_FMT ">", STR_ARG(s));
-    return arena_printf(a, "\"" STR_FMT "\"", STR_ARG(s));
+    struct buf b;
+    uint32_t at = 0, n = 0;
+    buf_init(&b, SIZE_MAX, NULL);
+    bool cut = s.n > 10;
+    for (uint32_t i = 0; cut && i < 10 && at < s.n; i++) rune_at(s, at, &n), at += n;
+    pq_quote(cut ? str_sub(s, 0, MIN(at, s.n)) : s, &b);
+    struct str out = arena_printf(a, "%.*s%s", (int)b.n, b.p, cut ? "..." : "");
+    buf_deinit(&b);
+    return out;
+}
+
+struct str pq_token_text(struct arena *a, const struct pq_lexer *l, const struct pq_token *t)
+{
+    static const char *const keywords[] = { "by", "without", "on", "ignoring", "group_left", "group_right", "bool", "offset", "anchored",
+                                            "smoothed", "fill", "fill_left", "fill_right" };
+    struct str s = str_sub(l->text, t->start, t->end), q = short_quote(a, s);
+    bool word = t->kind == TK_IDENT && !l->braces;
+    for (size_t i = 0; word && i < ARRAY_LEN(keywords); i++)
+        if (str_ieq(s, str_of(keywords[i])) && (keywords[i][0] != 'f' || pq_called(l))) return arena_printf(a, "<" STR_FMT ">", STR_ARG(s));
+    for (enum pq_aggop i = PQ_SUM; word && i <= PQ_LIMIT_RATIO; i++)
+        if (str_ieq(s, str_of(pq_agg_name(i)))) return arena_printf(a, "<aggr:" STR_FMT ">", STR_ARG(s));
+    switch (t->kind) {
+    case TK_EOF: return STR("end of input");
+    case TK_NUMBER: return arena_printf(a, "number " STR_FMT, STR_ARG(q));
+    case TK_DURATION: return arena_printf(a, "duration " STR_FMT, STR_ARG(q));
+    case TK_STRING: return arena_printf(a, "string " STR_FMT, STR_ARG(q));
+    case TK_OP:
+    case TK_EQ_REGEX:
+    case TK_NE_REGEX:
+    case TK_AT: return arena_printf(a, "<op:" STR_FMT ">", STR_ARG(s));
+    case TK_IDENT:
+        if (word && (duration_word(s) || str_ieq(s, STR("start")) || str_ieq(s, STR("end")))) return q;
+        return arena_printf(a, "%s \"" STR_FMT "\"", str_chr(s, ':') < s.n ? "metric identifier" : "identifier", STR_ARG(s));
+    default: return q;
+    }
+}
+
+/* Is the character behind the current token, blanks skipped, a '('? */
+bool pq_called(const struct pq_lexer *l)
+{
+    uint32_t i = l->at;
+    while (i < l->text.n && strchr(" \t\r\n", l->text.p[i])) i++;
+    return i < l->text.n && l->text.p[i] == '(';
 }

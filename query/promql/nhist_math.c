@@ -5,6 +5,21 @@
 #include <float.h>
 #include <math.h>
 
+/* 2^(i / 2^schema) / 2 as Prometheus has it: each odd step from the one before it, the even ones of the schema below. Clients see
+ * bounds, so their last digits are to be the same. */
+static double fraction_bound(int schema, uint32_t i)
+{
+    static const double steps[] = { 0, 0x1.6a09e667f3bccp+0, 0x1.306fe0a31b715p+0, 0x1.172b83c7d517bp+0, 0x1.0b5586cf9890fp+0,
+                                    0x1.059b0d3158574p+0, 0x1.02c9a3e778061p+0, 0x1.0163da9fb3335p+0, 0x1.00b1afa5abcbfp+0 };
+    double by[8];
+    int n = 0;
+    for (; i; schema--, i >>= 1)
+        if (i & 1) by[n++] = steps[schema];
+    double b = 0.5;
+    while (n) b *= by[--n];
+    return b;
+}
+
 double pq_hist_bound(const struct pq_hist *h, int32_t idx)
 {
     if (pq_hist_custom(h)) {
@@ -13,8 +28,8 @@ double pq_hist_bound(const struct pq_hist *h, int32_t idx)
     }
     double e = ldexp((double)idx, -h->schema);
     if (e == 1024) return DBL_MAX; /* the bucket of the largest floats is (x, MaxFloat64] */
-    double whole = floor(e);
-    return ldexp(exp2(e - whole), (int)fmax(fmin(whole, 5000), -5000));
+    double whole = floor(e), part = h->schema > 0 && h->schema <= 8 ? fraction_bound(h->schema, (uint32_t)idx & ((1u << h->schema) - 1)) : 0.5;
+    return ldexp(part, (int)fmax(fmin(whole, 5000), -5000) + 1);
 }
 
 static struct pq_buckets buckets_new(struct arena *a, uint32_t cap, bool comp)
@@ -316,7 +331,7 @@ void pq_hacc_div(struct pq_hacc *s, double by)
     if (by == 0) s->h.pos.n = s->h.neg.n = 0; /* buckets without a meaning are left out */
 }
 
-static double folded(double v, double comp) { return isnan(comp) || isinf(v) ? v : v + comp; }
+static double folded(double v, double comp) { return isnan(comp) || isinf(v) || comp == 0 ? v : v + comp; }
 
 const struct pq_hist *pq_hacc_done(struct pq_hacc *s)
 {
@@ -394,7 +409,7 @@ static bool side_dropped(const struct pq_buckets *cur, const struct pq_buckets *
 bool pq_hist_reset(const struct pq_hist *cur, const struct pq_hist *prev, struct arena *scratch)
 {
     if (cur->hint == NHIST_RESET) return true;
-    if (cur->hint == NHIST_NOT_RESET || cur->hint == NHIST_GAUGE || prev->hint == NHIST_GAUGE) return false;
+    if (cur->hint == NHIST_NOT_RESET) return false; /* gauges that are taken for counters are compared */
     if (cur->count < prev->count || pq_hist_custom(cur) != pq_hist_custom(prev)) return true;
     struct pq_hist p = *prev, c = *cur;
     if (pq_hist_custom(cur)) {
@@ -629,7 +644,8 @@ struct str pq_hist_text(struct arena *a, const struct pq_hist *h)
     for (uint32_t i = 0; i < n; i++) {
         bool zero = all[i].lower <= 0 && all[i].upper >= 0 && !pq_hist_custom(h);
         bool neg = !zero && all[i].upper <= 0 && !pq_hist_custom(h);
-        buf_z(&b, zero || neg ? ", [" : ", (");
+        bool least = pq_hist_custom(h) && isinf(all[i].lower);
+        buf_z(&b, zero || neg || least ? ", [" : ", (");
         buf_put(&b, num, pq_format_g(all[i].lower, num));
         buf_byte(&b, ',');
         buf_put(&b, num, pq_format_g(all[i].upper, num));

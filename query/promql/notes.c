@@ -8,12 +8,16 @@
 #include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <time.h>
 
+/* One text is said once, where it held last. */
 static struct pq_note *note_find(struct pq_notes *ns, enum pq_note_kind kind, uint32_t pos, struct str text)
 {
     for (uint32_t i = 0; i < ns->n; i++)
-        if (ns->notes[i].kind == kind && ns->notes[i].pos == pos && str_eq(ns->notes[i].text, text))
+        if (ns->notes[i].kind == kind && str_eq(ns->notes[i].text, text)) {
+            ns->notes[i].pos = pos;
             return &ns->notes[i];
+        }
     return NULL;
 }
 
@@ -76,14 +80,27 @@ void pq_notes_merge(struct pq_notes *into, const struct pq_notes *from)
     }
 }
 
+/* RFC 3339, of whole seconds. */
+static const char *time_text(int64_t ms, char out[32])
+{
+    time_t t = (time_t)(ms / 1000);
+    struct tm tm;
+    if (!gmtime_r(&t, &tm) || !strftime(out, 32, "%Y-%m-%dT%H:%M:%SZ", &tm)) out[0] = 0;
+    return out;
+}
+
 struct str pq_note_text(struct arena *a, const struct pq_note *n, struct str query)
 {
     const char *prefix = n->kind == PQ_WARN ? "PromQL warning: " : "PromQL info: ";
     struct str text = n->text;
-    if (n->forced)
-        text = arena_printf(a, STR_FMT ", from buckets %g to %g, with a max diff of %.2g, over %u samples from %.3f to %.3f",
-                            STR_ARG(text), n->min_bucket, n->max_bucket, n->max_diff, n->forced_count,
-                            (double)n->t_min / 1000, (double)n->t_max / 1000);
+    if (n->forced) {
+        char lo[PQ_NUMBER_MAX], hi[PQ_NUMBER_MAX], diff[32], from[32], to[32];
+        int nlo = (int)pq_format_g(n->min_bucket, lo), nhi = (int)pq_format_g(n->max_bucket, hi);
+        if (isinf(n->max_diff)) snprintf(diff, sizeof diff, "+Inf");
+        else snprintf(diff, sizeof diff, "%.2g", n->max_diff);
+        text = arena_printf(a, STR_FMT ", from buckets %.*s to %.*s, with a max diff of %s, over %u samples from %s to %s", STR_ARG(text), nlo, lo, nhi, hi,
+                            diff, n->forced_count, time_text(n->t_min, from), time_text(n->t_max, to));
+    }
     if (n->pos == UINT32_MAX) return arena_printf(a, "%s" STR_FMT, prefix, STR_ARG(text));
     uint32_t line, col;
     pq_line_col(query, n->pos, &line, &col);

@@ -1,4 +1,4 @@
-/* Warnings and infos of one query: distinct texts, each with its position. */
+/* Warnings and infos of one query: distinct texts, each with the position of where it held last. */
 #ifndef QUERY_PROMQL_NOTES_H
 #define QUERY_PROMQL_NOTES_H
 

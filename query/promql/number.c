@@ -72,7 +72,7 @@ size_t pq_format_g(double v, char *out)
 {
     size_t n = special(v, out);
     if (n) return n;
-    return fabs(v) < 1e-4 || fabs(v) >= 1e21 ? format_e(v, out) : pq_format_f(v, out);
+    return fabs(v) < 1e-4 || fabs(v) >= 1e6 ? format_e(v, out) : pq_format_f(v, out);
 }
 
 size_t pq_format_api(double v, char *out)

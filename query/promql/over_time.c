@@ -247,8 +247,6 @@ static err_t changes(struct pq_range_ctx *c, const struct pq_window *w, struct p
     for (int64_t i = anchor ? 0 : 1; i < w->n; i++) {
         const struct pq_hist *h1 = w->h ? w->h[i] : NULL, *h0 = w->h ? w->h[i - 1] : NULL;
         bool hit;
-        if (w->anchored && (h1 || h0))
-            return pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
         if (!h1 != !h0) hit = true;
         else if (h1) hit = resets ? pq_hist_reset(h1, h0, c->scratch) : !pq_hist_equal(h1, h0);
         else if (resets) hit = w->v[i] < w->v[i - 1];
@@ -296,11 +294,16 @@ static err_t deriv(struct pq_range_ctx *c, const struct pq_window *all, struct p
     return put(out, predict ? slope * c->p1 + intercept : slope);
 }
 
+static err_t bad_factor(const char *what, double v)
+{
+    return isinf(v) ? pq_exec_error("invalid %s, got: %cInf", what, v < 0 ? '-' : '+') : pq_exec_error("invalid %s, got: %f", what, v);
+}
+
 static err_t smoothing(struct pq_range_ctx *c, const struct pq_window *all, struct pq_cell *out)
 {
     double sf = c->p1, tf = c->p2;
-    if (!(sf > 0 && sf < 1)) return pq_exec_error("invalid smoothing factor. Expected: 0 < sf < 1, got: %f", sf);
-    if (!(tf > 0 && tf < 1)) return pq_exec_error("invalid trend factor. Expected: 0 < tf < 1, got: %f", tf);
+    if (sf <= 0 || sf >= 1) return bad_factor("smoothing factor. Expected: 0 < sf < 1", sf);
+    if (tf <= 0 || tf >= 1) return bad_factor("trend factor. Expected: 0 < tf < 1", tf);
     struct pq_window w = floats_only(c, all);
     if (w.n < 2) return OK;
     double s0 = 0, s1 = w.v[0], b = w.v[1] - w.v[0];

@@ -7,16 +7,22 @@
 #include "query/promql/lex.h"
 #include "storage/regex.h"
 
+#include <math.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+struct place;
 struct parser {
     struct pq_lexer lex;
     struct arena *a;
     struct pq_token tok;    /* the current one */
     uint32_t depth;
     uint32_t prev_end;      /* end of the token before */
+    uint32_t aggs;          /* aggregations that are open: errors in them say so */
+    bool first;             /* nothing was read yet */
+    struct pq_ast *ast;
+    const struct place *place; /* of the duration that is read */
 };
 
 void pq_line_col(struct str text, uint32_t pos, uint32_t *line, uint32_t *col)
@@ -28,7 +34,8 @@ void pq_line_col(struct str text, uint32_t pos, uint32_t *line, uint32_t *col)
             ++*line;
             from = i + 1;
         }
-    *col = pos - from + 1;
+    *col = 1;
+    for (uint32_t i = from; i < pos && i < text.n; i++) *col += 1;
 }
 
 err_t pq_fail_at(struct str text, uint32_t pos, const char *fmt, ...)
@@ -39,12 +46,14 @@ err_t pq_fail_at(struct str text, uint32_t pos, const char *fmt, ...)
     vsnprintf(what, sizeof what, fmt, ap);
     va_end(ap);
     uint32_t line, col;
+    if (text.n == 0) return err_set(ERR_INVALID, "unknown position: parse error: %s", what);
     pq_line_col(text, pos, &line, &col);
     return err_set(ERR_INVALID, "%u:%u: parse error: %s", line, col, what);
 }
 
 static err_t next(struct parser *p)
 {
+    p->first = p->tok.end == 0 && p->tok.text.n == 0;
     p->prev_end = p->tok.end;
     TRY(arena_check(p->a));
     return pq_lex(&p->lex, &p->tok);
@@ -52,7 +61,8 @@ static err_t next(struct parser *p)
 
 static err_t unexpected(struct parser *p, const char *context, const char *wanted)
 {
-    struct str t = pq_token_text(p->a, &p->tok);
+    struct str t = pq_token_text(p->a, &p->lex, &p->tok);
+    if (!context && p->aggs) context = "aggregation";
     return pq_fail_at(p->lex.text, p->tok.start, "unexpected " STR_FMT "%s%s%s%s", STR_ARG(t),
                       context ? " in " : "", context ? context : "", wanted ? ", expected " : "",
                       wanted ? wanted : "");
@@ -69,12 +79,16 @@ static bool word(const struct parser *p, const char *w)
     return p->tok.kind == TK_IDENT && str_ieq(p->tok.text, str_of(w));
 }
 
-/* The character behind the current token, blanks skipped: decides between a keyword and a name. */
-static int after(const struct parser *p)
+/* The value of the current token, a number or duration. */
+static err_t literal(struct parser *p, double *out)
 {
-    uint32_t i = p->lex.at;
-    while (i < p->lex.text.n && strchr(" \t\r\n", p->lex.text.p[i])) i++;
-    return i < p->lex.text.n ? p->lex.text.p[i] : -1;
+    struct str t = p->tok.text;
+    *out = p->tok.number;
+    if (p->tok.bad == PQ_BAD_NONE) return OK;
+    if (p->tok.bad == PQ_BAD_DURATION)
+        return pq_fail_at(p->lex.text, p->tok.start, "not a valid duration string: \"" STR_FMT "\"", (int)MIN(t.n, 128), t.p);
+    return pq_fail_at(p->lex.text, p->tok.start, "error parsing number: strconv.ParseFloat: parsing \"" STR_FMT "\": %s", (int)MIN(t.n, 128), t.p,
+                      p->tok.bad == PQ_BAD_RANGE ? "value out of range" : "invalid syntax");
 }
 
 static err_t enter(struct parser *p)
@@ -120,9 +134,21 @@ static err_t dur_new(struct parser *p, enum pq_durop op, struct pq_dur *l, struc
     return OK;
 }
 
+/* What an error inside a duration says: that of the place where it stands. */
+struct place { const char *context, *wanted; };
+static const struct place in_range = { "subquery or range selector", "number, duration, step(), or range()" };
+static const struct place in_step = { "subquery selector", "number, duration, step(), range(), or \"]\"" };
+static const struct place in_offset = { "offset", "number, duration, step(), or range()" };
+
+static err_t dur_expect(struct parser *p, enum pq_tok kind)
+{
+    if (p->tok.kind != kind) return unexpected(p, p->place->context, p->place->wanted);
+    return next(p);
+}
+
 static bool at_dur_func(const struct parser *p)
 {
-    return after(p) == '(' && (word(p, "step") || word(p, "range") || word(p, "min_of") || word(p, "max_of"));
+    return word(p, "step") || word(p, "range") || word(p, "min_of") || word(p, "max_of");
 }
 
 /* A literal, step(), range(), min_of(,), max_of(,) or ( expression ). */
@@ -130,32 +156,51 @@ static err_t parse_dur_primary(struct parser *p, struct pq_dur **out)
 {
     uint32_t pos = p->tok.start;
     if (p->tok.kind == TK_NUMBER || p->tok.kind == TK_DURATION) {
-        if (!(p->tok.number < 9.2e9)) return pq_fail_at(p->lex.text, pos, "duration out of range");
+        double v;
+        TRY(literal(p, &v));
+        if (v > 0x1p63 / 1e9) return pq_fail_at(p->lex.text, pos, "duration out of range");
         TRY(dur_new(p, PQ_D_LIT, NULL, NULL, pos, out));
-        (*out)->seconds = p->tok.number;
+        (*out)->seconds = v;
+        (*out)->duration = p->tok.kind == TK_DURATION;
+        (*out)->end = p->tok.end;
         return next(p);
     }
     if (p->tok.kind == TK_LPAREN) {
         TRY(next(p));
         TRY(parse_dur(p, 0, out));
-        (*out)->paren = true;
-        return expect(p, TK_RPAREN, "duration expression", "\")\"");
+        if ((*out)->op != PQ_D_LIT) (*out)->paren = true;
+        return dur_expect(p, TK_RPAREN);
     }
     if (!at_dur_func(p))
-        return unexpected(p, "duration expression", "number, duration, step(), or range()");
+        return unexpected(p, p->place->context, p->place->wanted);
     bool pair = word(p, "min_of") || word(p, "max_of");
     enum pq_durop op = word(p, "step") ? PQ_D_STEP : word(p, "range") ? PQ_D_RANGE
                        : word(p, "min_of") ? PQ_D_MIN : PQ_D_MAX;
     struct pq_dur *l = NULL, *r = NULL;
     TRY(next(p));
-    TRY(next(p));
+    TRY(dur_expect(p, TK_LPAREN));
     if (pair) {
         TRY(parse_dur(p, 0, &l));
-        TRY(expect(p, TK_COMMA, "duration expression", "\",\""));
+        TRY(dur_expect(p, TK_COMMA));
         TRY(parse_dur(p, 0, &r));
     }
-    TRY(expect(p, TK_RPAREN, "duration expression", "\")\""));
-    return dur_new(p, op, l, r, pos, out);
+    TRY(dur_expect(p, TK_RPAREN));
+    TRY(dur_new(p, op, l, r, pos, out));
+    (*out)->end = p->prev_end;
+    return OK;
+}
+
+/* A literal takes its sign at once. */
+static err_t dur_signed(struct parser *p, bool minus, struct pq_dur *d, uint32_t pos, struct pq_dur **out)
+{
+    if (d->op == PQ_D_LIT) {
+        if (minus) d->seconds = -d->seconds;
+        d->pos = pos;
+    } else if (minus) {
+        TRY(dur_new(p, PQ_D_NEG, d, NULL, pos, &d));
+    }
+    *out = d;
+    return OK;
 }
 
 static err_t parse_dur_unary(struct parser *p, struct pq_dur **out)
@@ -166,8 +211,7 @@ static err_t parse_dur_unary(struct parser *p, struct pq_dur **out)
     struct pq_dur *d;
     TRY(next(p));
     TRY(parse_dur(p, 3, &d));
-    if (!minus) return *out = d, OK;
-    return dur_new(p, PQ_D_NEG, d, NULL, pos, out);
+    return dur_signed(p, minus, d, pos, out);
 }
 
 static int dur_prec(const struct pq_token *t, enum pq_durop *op)
@@ -194,7 +238,9 @@ static err_t parse_dur(struct parser *p, int min_prec, struct pq_dur **out)
         struct pq_dur *l = *out, *r;
         TRY(next(p));
         TRY(parse_dur(p, prec == 3 ? prec : prec + 1, &r));
-        TRY(dur_new(p, op, l, r, pos, out));
+        if ((op == PQ_D_DIV || op == PQ_D_MOD) && r->op == PQ_D_LIT && r->seconds == 0)
+            return pq_fail_at(p->lex.text, pos, op == PQ_D_DIV ? "division by zero" : "modulo by zero");
+        TRY(dur_new(p, op, l, r, l->pos, out));
     }
     p->depth--;
     return OK;
@@ -205,14 +251,25 @@ static err_t parse_offset_dur(struct parser *p, struct pq_dur **out)
 {
     bool minus = false;
     uint32_t pos = p->tok.start;
+    p->place = &in_offset;
     if (p->tok.kind == TK_OP && (p->tok.op == PQ_ADD || p->tok.op == PQ_SUB)) {
         minus = p->tok.op == PQ_SUB;
         TRY(next(p));
     }
-    if (p->tok.kind != TK_NUMBER && p->tok.kind != TK_DURATION && p->tok.kind != TK_LPAREN && !at_dur_func(p))
-        return unexpected(p, "offset", "number, duration, step(), or range()");
-    TRY(parse_dur_primary(p, out));
-    if (minus) return dur_new(p, PQ_D_NEG, *out, NULL, pos, out);
+    struct pq_dur *d;
+    /* Behind parentheses without a sign operators go on with the duration, as Prometheus' grammar has it. */
+    if (pos == p->tok.start && p->tok.kind == TK_LPAREN) return parse_dur(p, 0, out);
+    TRY(parse_dur_primary(p, &d));
+    return dur_signed(p, minus, d, pos, out);
+}
+
+/* A duration of more than nothing, as far as that is known. */
+static err_t parse_positive(struct parser *p, const struct place *place, struct pq_dur **out)
+{
+    p->place = place;
+    TRY(parse_dur(p, 0, out));
+    if ((*out)->op == PQ_D_LIT && !((*out)->seconds > 0))
+        return pq_fail_at(p->lex.text, (*out)->pos, "duration must be greater than 0");
     return OK;
 }
 
@@ -228,38 +285,66 @@ static void matcher_add(struct parser *p, struct matchers *ms, struct matcher m)
     ms->m[ms->n++] = m;
 }
 
-static err_t parse_matcher(struct parser *p, struct pq_selector *s, struct matchers *ms)
+/* What RE2 says of a bad expression in the words of Go's regexp. */
+static struct str regex_error(struct arena *a, struct str pattern)
+{
+    static const struct { const char *re2, *go; bool whole; } words[] = {
+        { "missing ): ", "missing closing )", true }, { "unexpected ): ", "unexpected )", true },
+        { "missing ]: ", "missing closing ]", false }, { "invalid named capture group: ", "invalid named capture", false },
+        { "no argument for repetition operator: ", "missing argument to repetition operator", false },
+        { "invalid repetition size: ", "invalid repeat count", false },
+        { "bad repetition operator: ", "invalid nested repetition operator", false },
+        { "invalid perl operator: ", "invalid or unsupported Perl syntax", false },
+        { "invalid escape sequence: ", "invalid escape sequence", false },
+        { "invalid character class range: ", "invalid character class range", false },
+    };
+    struct str why = str_of(err_detail()), head = STR("a bad regular expression: ");
+    if (!str_starts(why, head)) return arena_str(a, why);
+    why = str_sub(why, head.n, why.n);
+    for (size_t i = 0; i < ARRAY_LEN(words); i++) {
+        struct str w = str_of(words[i].re2);
+        if (!str_starts(why, w)) continue;
+        struct str at = words[i].whole ? str_sub(pattern, 0, 128) : str_sub(why, w.n, why.n);
+        return arena_printf(a, "error parsing regexp: %s: `" STR_FMT "`", words[i].go, STR_ARG(at));
+    }
+    return arena_printf(a, "error parsing regexp: " STR_FMT, STR_ARG(why));
+}
+
+static err_t compile_matcher(struct parser *p, struct matcher *m, uint32_t pos)
+{
+    struct pq_ast *ast = p->ast;
+    if (m->op != MATCH_RE && m->op != MATCH_NRE) return OK;
+    if (ast->nregexes == PQ_REGEXES_MAX) return pq_fail_at(ast->text, pos, "more than %d regular expressions", PQ_REGEXES_MAX);
+    if (!ast->regexes) ast->regexes = ARENA_ARRAY(ast->arena, struct regex *, PQ_REGEXES_MAX);
+    if (regex_new(m->value, &m->re) != OK) {
+        struct str why = regex_error(ast->arena, m->value);
+        return pq_fail_at(ast->text, pos, STR_FMT, STR_ARG(why));
+    }
+    ast->regexes[ast->nregexes++] = m->re;
+    return OK;
+}
+
+static err_t parse_matcher(struct parser *p, struct matchers *ms)
 {
     bool quoted = p->tok.kind == TK_STRING;
-    if (!quoted && p->tok.kind != TK_IDENT && !(p->tok.kind == TK_OP && p->tok.op >= PQ_AND) &&
-        !(p->tok.kind == TK_OP && p->tok.op == PQ_ATAN2) && !(p->tok.kind == TK_NUMBER && p->tok.text.n == 3))
-        return unexpected(p, "label matching", "identifier or \"}\"");
+    if (!quoted && p->tok.kind != TK_IDENT) return unexpected(p, "label matching", "identifier or \"}\"");
     struct matcher m = { .name = p->tok.text };
     uint32_t pos = p->tok.start;
-    if (!quoted && str_chr(m.name, ':') < m.name.n) return unexpected(p, "label matching", "identifier or \"}\"");
-    if (!quoted && m.name.n && m.name.p[0] >= '0' && m.name.p[0] <= '9')
-        return unexpected(p, "label matching", "identifier or \"}\"");
     TRY(next(p));
-    if (quoted && (p->tok.kind == TK_COMMA || p->tok.kind == TK_RBRACE)) {
-        if (s->name.n)
-            return pq_fail_at(p->lex.text, pos, "metric name must not be set twice: \"" STR_FMT "\" or \""
-                              STR_FMT "\"", STR_ARG(s->name), STR_ARG(m.name));
-        s->name = m.name;
-        return OK;
-    }
     switch (p->tok.kind) {
     case TK_ASSIGN: m.op = MATCH_EQ; break;
     case TK_EQ_REGEX: m.op = MATCH_RE; break;
     case TK_NE_REGEX: m.op = MATCH_NRE; break;
-    case TK_OP:
-        m.op = MATCH_NE;
-        if (p->tok.op == PQ_NE) break;
-        /* fall through */
-    default: return unexpected(p, "label matching", "label matching operator");
+    case TK_OP: m.op = MATCH_NE; break; /* there is no other operator inside braces */
+    default:
+        if (!quoted) return unexpected(p, "label matching", "label matching operator");
+        matcher_add(p, ms, (struct matcher){ .op = MATCH_EQ, .name = STR("__name__"), .value = m.name });
+        return OK;
     }
     TRY(next(p));
     if (p->tok.kind != TK_STRING) return unexpected(p, "label matching", "string");
     m.value = p->tok.text;
+    TRY(compile_matcher(p, &m, pos));
     matcher_add(p, ms, m);
     return next(p);
 }
@@ -272,7 +357,7 @@ static err_t parse_selector(struct parser *p, struct str name, uint32_t start, s
     if (p->tok.kind == TK_LBRACE) {
         TRY(next(p));
         while (p->tok.kind != TK_RBRACE) {
-            TRY(parse_matcher(p, s, &ms));
+            TRY(parse_matcher(p, &ms));
             if (p->tok.kind == TK_COMMA) {
                 TRY(next(p));
             } else if (p->tok.kind != TK_RBRACE) {
@@ -292,36 +377,52 @@ static err_t parse_selector(struct parser *p, struct str name, uint32_t start, s
 }
 
 /* -- literals, calls, aggregations --------------------------------------------------------------- */
-static err_t parse_args(struct parser *p, struct pq_node ***args, uint32_t *nargs, const char *what)
+static bool begins_expr(const struct parser *p)
+{
+    switch (p->tok.kind) {
+    case TK_NUMBER:
+    case TK_DURATION:
+    case TK_STRING:
+    case TK_LPAREN:
+    case TK_LBRACE: return true;
+    case TK_IDENT: return !word(p, "bool") && !word(p, "on") && !word(p, "ignoring") && !word(p, "group_left") && !word(p, "group_right");
+    case TK_OP: return p->tok.op == PQ_ADD || p->tok.op == PQ_SUB || p->tok.op >= PQ_AND;
+    default: return false;
+    }
+}
+
+/* ( expr, ... : the ')' is left to the caller, which has something to say before what follows it is looked at. */
+static err_t parse_args(struct parser *p, struct pq_node ***args, uint32_t *nargs)
 {
     size_t n = 0, cap = 0;
-    TRY(expect(p, TK_LPAREN, what, "\"(\""));
+    TRY(expect(p, TK_LPAREN, NULL, NULL));
     while (p->tok.kind != TK_RPAREN) {
         struct pq_node *arg;
         TRY(parse_expr(p, 0, &arg));
         *args = arena_grow(p->a, *args, n, &cap, n + 1, sizeof **args);
         (*args)[n++] = arg;
+        uint32_t comma = p->tok.start;
         if (p->tok.kind == TK_COMMA) {
             TRY(next(p));
-            if (p->tok.kind == TK_RPAREN)
-                return pq_fail_at(p->lex.text, p->prev_end - 1, "trailing commas not allowed in function call args");
+            if (!begins_expr(p)) return pq_fail_at(p->lex.text, comma, "trailing commas not allowed in function call args");
         } else if (p->tok.kind != TK_RPAREN) {
-            return unexpected(p, what, "\",\" or \")\"");
+            return unexpected(p, NULL, NULL);
         }
     }
     *nargs = (uint32_t)n;
-    return next(p);
+    return OK;
 }
 
 static err_t parse_call(struct parser *p, struct pq_token name, struct pq_node **out)
 {
+    struct pq_node **args = NULL;
+    uint32_t nargs = 0;
+    TRY(parse_args(p, &args, &nargs));
     const struct pq_func *f = pq_func_find(name.text);
     if (!f)
         return pq_fail_at(p->lex.text, name.start, "unknown function with name \"" STR_FMT "\"",
                           (int)MIN(name.text.n, 128), name.text.p);
-    struct pq_node **args = NULL;
-    uint32_t nargs = 0;
-    TRY(parse_args(p, &args, &nargs, "function call"));
+    TRY(next(p));
     struct pq_node *n = node_new(p, PQ_CALL, name.start);
     n->end = p->prev_end;
     n->call.fn = f;
@@ -333,19 +434,16 @@ static err_t parse_call(struct parser *p, struct pq_token name, struct pq_node *
     return OK;
 }
 
-static int name_cmp(const void *a, const void *b) { return str_cmp(*(const struct str *)a, *(const struct str *)b); }
-
 /* ( label, "label", ... ) */
 static err_t parse_labels(struct parser *p, struct str **labels, uint32_t *nlabels)
 {
     size_t n = 0, cap = 0;
     TRY(expect(p, TK_LPAREN, "grouping opts", "\"(\""));
     while (p->tok.kind != TK_RPAREN) {
-        bool w = p->tok.kind == TK_IDENT || p->tok.kind == TK_STRING ||
-                 (p->tok.kind == TK_OP && (p->tok.op >= PQ_AND || p->tok.op == PQ_ATAN2)) ||
-                 (p->tok.kind == TK_NUMBER && p->tok.text.n == 3 && (p->tok.text.p[0] | 0x20) > '9');
-        if (!w || p->tok.text.n == 0 || (p->tok.kind == TK_IDENT && str_chr(p->tok.text, ':') < p->tok.text.n))
-            return unexpected(p, "grouping opts", "label");
+        bool w = (p->tok.kind == TK_IDENT && !word(p, "without")) || p->tok.kind == TK_STRING ||
+                 (p->tok.kind == TK_OP && (p->tok.op >= PQ_AND || p->tok.op == PQ_ATAN2));
+        if (!w) return unexpected(p, "grouping opts", "label");
+        if (p->tok.text.n == 0) return pq_fail_at(p->lex.text, p->tok.start, "invalid label name for grouping: \"\"");
         *labels = arena_grow(p->a, *labels, n, &cap, n + 1, sizeof **labels);
         (*labels)[n++] = p->tok.text;
         TRY(next(p));
@@ -368,18 +466,9 @@ static err_t parse_by(struct parser *p, struct pq_node *n)
     return parse_labels(p, &n->agg.labels, &n->agg.nlabels);
 }
 
-static err_t parse_agg(struct parser *p, struct pq_token name, enum pq_aggop op, struct pq_node **out)
+static err_t agg_args(struct parser *p, struct pq_node *n, struct pq_node **args, uint32_t nargs)
 {
-    struct pq_node *n = node_new(p, PQ_AGG, name.start);
-    struct pq_node **args = NULL;
-    uint32_t nargs = 0;
-    n->agg.op = op;
-    n->type = PQ_VECTOR;
-    TRY(parse_by(p, n));
-    TRY(parse_args(p, &args, &nargs, "aggregation"));
-    if (!n->agg.grouped) TRY(parse_by(p, n));
-    n->end = p->prev_end;
-    uint32_t want = op >= PQ_TOPK ? 2 : 1;
+    uint32_t want = n->agg.op >= PQ_TOPK ? 2 : 1;
     if (nargs == 0) return pq_fail_at(p->lex.text, n->start, "no arguments for aggregate expression provided");
     if (nargs != want)
         return pq_fail_at(p->lex.text, n->start, "wrong number of arguments for aggregate expression provided, "
@@ -387,7 +476,29 @@ static err_t parse_agg(struct parser *p, struct pq_token name, enum pq_aggop op,
     n->agg.expr = args[want - 1];
     n->agg.param = want == 2 ? args[0] : NULL;
     TRY(node_under(p, n, n->agg.expr));
-    TRY(node_under(p, n, n->agg.param));
+    return node_under(p, n, n->agg.param);
+}
+
+static err_t parse_agg(struct parser *p, struct pq_token name, enum pq_aggop op, struct pq_node **out)
+{
+    struct pq_node *n = node_new(p, PQ_AGG, name.start);
+    struct pq_node **args = NULL;
+    uint32_t nargs = 0;
+    n->agg.op = op;
+    n->type = PQ_VECTOR;
+    p->aggs++;
+    TRY(parse_by(p, n));
+    TRY(parse_args(p, &args, &nargs));
+    if (n->agg.grouped) {
+        TRY(agg_args(p, n, args, nargs));
+        TRY(next(p));
+    } else {
+        TRY(next(p));
+        TRY(parse_by(p, n));
+        TRY(agg_args(p, n, args, nargs));
+    }
+    n->end = p->prev_end;
+    p->aggs--;
     *out = n;
     return OK;
 }
@@ -399,15 +510,21 @@ const char *pq_agg_name(enum pq_aggop op) { return agg_names[op]; }
 static err_t parse_name(struct parser *p, struct pq_node **out)
 {
     struct pq_token name = p->tok;
-    int c = after(p);
     static const char *const reserved[] = { "bool", "on", "ignoring", "group_left", "group_right" };
+    static const char *const plain[] = { "by", "without", "offset", "anchored", "smoothed", "fill", "fill_left", "fill_right" };
+    bool called = name.kind == TK_IDENT && str_chr(name.text, ':') == name.text.n; /* and, or and such words are no functions */
     for (size_t i = 0; i < ARRAY_LEN(reserved); i++)
         if (word(p, reserved[i])) return unexpected(p, NULL, NULL);
+    if ((word(p, "fill") || word(p, "fill_left") || word(p, "fill_right")) && !pq_called(&p->lex)) called = false;
+    for (size_t i = 0; i < ARRAY_LEN(plain); i++)
+        if (word(p, plain[i])) called = false;
     TRY(next(p));
     for (size_t i = 0; i < ARRAY_LEN(agg_names); i++)
-        if (str_ieq(name.text, str_of(agg_names[i])) && (c == '(' || word(p, "by") || word(p, "without")))
-            return parse_agg(p, name, (enum pq_aggop)i, out);
-    if (c == '(') return parse_call(p, name, out);
+        if (str_ieq(name.text, str_of(agg_names[i]))) {
+            called = false;
+            if (p->tok.kind == TK_LPAREN || word(p, "by") || word(p, "without")) return parse_agg(p, name, (enum pq_aggop)i, out);
+        }
+    if (called && p->tok.kind == TK_LPAREN) return parse_call(p, name, out);
     return parse_selector(p, name.text, name.start, out);
 }
 
@@ -418,7 +535,7 @@ static err_t parse_primary(struct parser *p, struct pq_node **out)
     case TK_NUMBER:
     case TK_DURATION:
         *out = node_new(p, PQ_NUMBER, start);
-        (*out)->num.value = p->tok.number;
+        TRY(literal(p, &(*out)->num.value));
         (*out)->num.duration = p->tok.kind == TK_DURATION;
         (*out)->type = PQ_SCALAR;
         (*out)->end = p->tok.end;
@@ -433,7 +550,7 @@ static err_t parse_primary(struct parser *p, struct pq_node **out)
         struct pq_node *inner;
         TRY(next(p));
         TRY(parse_expr(p, 0, &inner));
-        TRY(expect(p, TK_RPAREN, "parenthesized expression", "\")\""));
+        TRY(expect(p, TK_RPAREN, NULL, NULL));
         *out = node_new(p, PQ_PAREN, start);
         (*out)->paren = inner;
         (*out)->type = inner->type;
@@ -446,23 +563,31 @@ static err_t parse_primary(struct parser *p, struct pq_node **out)
         return parse_name(p, out);
     case TK_IDENT: return parse_name(p, out);
     case TK_EOF:
-        if (start == 0 || p->lex.text.n == 0) return pq_fail_at(p->lex.text, start, "no expression found in input");
+        if (p->first) return pq_fail_at(p->lex.text, 0, "no expression found in input");
         return unexpected(p, NULL, NULL);
     default: return unexpected(p, NULL, NULL);
     }
 }
 
 /* -- postfix: [ ], offset, @, anchored, smoothed ------------------------------------------------------- */
+static err_t check_range(struct parser *p, const struct pq_node *n, uint32_t at)
+{
+    if (n->kind != PQ_SELECTOR) return pq_fail_at(p->lex.text, at, "ranges only allowed for vector selectors");
+    if (n->sel->shift.offset_expr) return pq_fail_at(p->lex.text, at, "no offset modifiers allowed before range");
+    if (n->sel->shift.at == PQ_AT_TIME) return pq_fail_at(p->lex.text, at, "no @ modifiers allowed before range");
+    return OK;
+}
+
 static err_t parse_bracket(struct parser *p, struct pq_node **io)
 {
     struct pq_node *n = *io;
     struct pq_dur *range, *step = NULL;
     uint32_t at = p->tok.start;
     TRY(next(p));
-    TRY(parse_dur(p, 0, &range));
+    TRY(parse_positive(p, &in_range, &range));
     if (p->tok.kind == TK_COLON) {
         TRY(next(p));
-        if (p->tok.kind != TK_RBRACKET) TRY(parse_dur(p, 0, &step));
+        if (p->tok.kind != TK_RBRACKET) TRY(parse_positive(p, &in_step, &step));
         TRY(expect(p, TK_RBRACKET, "subquery selector", "\"]\""));
         struct pq_node *s = node_new(p, PQ_SUBQUERY, n->start);
         s->end = p->prev_end;
@@ -473,15 +598,9 @@ static err_t parse_bracket(struct parser *p, struct pq_node **io)
         *io = s;
         return node_under(p, s, n);
     }
-    if (p->tok.kind != TK_RBRACKET)
-        return unexpected(p, "subquery or range selector", "\":\" or \"]\"");
+    if (p->tok.kind != TK_RBRACKET) return unexpected(p, "subquery or range", "\":\" or \"]\"");
+    TRY(check_range(p, n, at));
     TRY(next(p));
-    if (n->kind != PQ_SELECTOR)
-        return pq_fail_at(p->lex.text, at, "ranges only allowed for vector selectors");
-    if (n->sel->shift.offset_expr)
-        return pq_fail_at(p->lex.text, at, "no offset modifiers allowed before range");
-    if (n->sel->shift.at != PQ_AT_NONE)
-        return pq_fail_at(p->lex.text, at, "no @ modifiers allowed before range");
     struct pq_node *r = node_new(p, PQ_RANGE, n->start);
     r->end = p->prev_end;
     r->type = PQ_MATRIX;
@@ -501,42 +620,63 @@ static struct pq_shift *shift_of(struct pq_node *n)
 
 static err_t parse_offset(struct parser *p, struct pq_node *n)
 {
+    struct pq_dur *d;
+    TRY(next(p));
+    TRY(parse_offset_dur(p, &d));
     struct pq_shift *s = shift_of(n);
     if (!s)
         return pq_fail_at(p->lex.text, n->start, "offset modifier must be preceded by an instant vector selector or "
                           "range vector selector or a subquery");
-    if (s->offset_expr) return pq_fail_at(p->lex.text, p->tok.start, "offset may not be set multiple times");
-    TRY(next(p));
-    return parse_offset_dur(p, &s->offset_expr);
+    if (s->offset_expr) return pq_fail_at(p->lex.text, n->start, "offset may not be set multiple times");
+    s->offset_expr = d;
+    return OK;
 }
 
-static err_t parse_at(struct parser *p, struct pq_node *n)
+/* What stands behind an @. */
+static err_t parse_at_time(struct parser *p, struct pq_shift *s)
 {
-    struct pq_shift *s = shift_of(n);
-    if (!s)
-        return pq_fail_at(p->lex.text, n->start, "@ modifier must be preceded by an instant vector selector or range "
-                          "vector selector or a subquery");
-    if (s->at != PQ_AT_NONE)
-        return pq_fail_at(p->lex.text, p->tok.start, "@ <timestamp> may not be set multiple times");
-    TRY(next(p));
-    if ((word(p, "start") || word(p, "end")) && after(p) == '(') {
+    static const struct place at = { "@", "timestamp" };
+    if (word(p, "start") || word(p, "end")) {
         s->at = word(p, "start") ? PQ_AT_START : PQ_AT_END;
+        p->place = &at;
         TRY(next(p));
-        TRY(next(p));
-        return expect(p, TK_RPAREN, "@", "\")\"");
+        TRY(dur_expect(p, TK_LPAREN));
+        return dur_expect(p, TK_RPAREN);
     }
-    double sign = 1;
+    double sign = 1, v;
     if (p->tok.kind == TK_OP && (p->tok.op == PQ_ADD || p->tok.op == PQ_SUB)) {
         sign = p->tok.op == PQ_SUB ? -1 : 1;
         TRY(next(p));
     }
     if (p->tok.kind != TK_NUMBER && p->tok.kind != TK_DURATION) return unexpected(p, "@", "timestamp");
-    double ms = sign * p->tok.number * 1000;
-    if (!(ms < 9.2e18 && ms > -9.2e18))
-        return pq_fail_at(p->lex.text, p->tok.start, "timestamp out of bounds for @ modifier: %f", sign * p->tok.number);
+    TRY(literal(p, &v));
+    double ms = sign * v * 1000;
     s->at = PQ_AT_TIME;
-    s->at_ms = (int64_t)__builtin_round(ms);
+    s->at_ms = ms < 9.2e18 && ms > -9.2e18 ? (int64_t)__builtin_round(ms) : INT64_MAX;
     return next(p);
+}
+
+static err_t parse_at(struct parser *p, struct pq_node *n)
+{
+    struct pq_shift *s = shift_of(n), got = { 0 };
+    TRY(next(p));
+    uint32_t at = p->tok.start;
+    TRY(parse_at_time(p, &got));
+    if (got.at == PQ_AT_TIME && got.at_ms == INT64_MAX) {
+        struct str text = str_sub(p->lex.text, at, p->prev_end);
+        bool minus = text.n && text.p[0] == '-';
+        double v = NAN;
+        if (!pq_number(text, &v) || isnan(v) || isinf(v))
+            return pq_fail_at(p->lex.text, n->start, "timestamp out of bounds for @ modifier: %s", isnan(v) ? "NaN" : minus ? "-Inf" : "+Inf");
+        return pq_fail_at(p->lex.text, n->start, "timestamp out of bounds for @ modifier: %f", v);
+    }
+    if (!s)
+        return pq_fail_at(p->lex.text, n->start, "@ modifier must be preceded by an instant vector selector or range "
+                          "vector selector or a subquery");
+    if (s->at != PQ_AT_NONE) return pq_fail_at(p->lex.text, n->start, "@ <timestamp> may not be set multiple times");
+    s->at = got.at;
+    s->at_ms = got.at_ms;
+    return OK;
 }
 
 static err_t parse_extended(struct parser *p, struct pq_node *n)
@@ -545,12 +685,11 @@ static err_t parse_extended(struct parser *p, struct pq_node *n)
     bool anchored = word(p, "anchored");
     if (sel->kind != PQ_SELECTOR)
         return pq_fail_at(p->lex.text, n->start, "%s modifier %s", anchored ? "anchored" : "smoothed",
-                          n->kind == PQ_SUBQUERY ? "is not supported for subqueries"
-                          : "must be preceded by an instant vector selector or range vector selector");
+                          n->kind == PQ_SUBQUERY ? "is not supported for subqueries" : "not implemented");
     if (anchored) sel->sel->anchored = true;
     else sel->sel->smoothed = true;
     if (sel->sel->anchored && sel->sel->smoothed)
-        return pq_fail_at(p->lex.text, p->tok.start, "anchored and smoothed modifiers cannot be used together");
+        return pq_fail_at(p->lex.text, n->start, "anchored and smoothed modifiers cannot be used together");
     return next(p);
 }
 
@@ -608,22 +747,25 @@ static err_t parse_unary(struct parser *p, struct pq_node **out)
     return node_under(p, *out, inner);
 }
 
+/* fill(v), or fill_left(v) and fill_right(v), each once. */
 static err_t parse_fill(struct parser *p, struct pq_matching *m)
 {
-    while ((word(p, "fill") || word(p, "fill_left") || word(p, "fill_right")) && after(p) == '(') {
+    while (word(p, "fill") || word(p, "fill_left") || word(p, "fill_right")) {
         bool left = !word(p, "fill_right"), right = !word(p, "fill_left");
-        double sign = 1;
+        double sign = 1, v;
+        if (!pq_called(&p->lex) || (left && m->fill_lhs) || (right && m->fill_rhs)) return OK;
         TRY(next(p));
         TRY(next(p));
         if (p->tok.kind == TK_OP && (p->tok.op == PQ_ADD || p->tok.op == PQ_SUB)) {
             sign = p->tok.op == PQ_SUB ? -1 : 1;
             TRY(next(p));
         }
-        if (p->tok.kind != TK_NUMBER && p->tok.kind != TK_DURATION) return unexpected(p, "fill value", "number");
-        if (left) m->fill_lhs = true, m->fill_lhs_value = sign * p->tok.number;
-        if (right) m->fill_rhs = true, m->fill_rhs_value = sign * p->tok.number;
+        if (p->tok.kind != TK_NUMBER && p->tok.kind != TK_DURATION) return unexpected(p, NULL, NULL);
+        TRY(literal(p, &v));
+        if (left) m->fill_lhs = true, m->fill_lhs_value = sign * v;
+        if (right) m->fill_rhs = true, m->fill_rhs_value = sign * v;
         TRY(next(p));
-        TRY(expect(p, TK_RPAREN, "fill value", "\")\""));
+        TRY(expect(p, TK_RPAREN, NULL, NULL));
     }
     return OK;
 }
@@ -634,30 +776,21 @@ static err_t parse_modifiers(struct parser *p, struct pq_node *n)
     n->bin.match = m;
     m->card = pq_op_set(n->bin.op) ? PQ_MANY_TO_MANY : PQ_ONE_TO_ONE;
     if (word(p, "bool")) {
-        if (!pq_op_compares(n->bin.op))
-            return pq_fail_at(p->lex.text, n->bin.pos, "bool modifier can only be used on comparison operators");
         n->bin.ret_bool = true;
         TRY(next(p));
     }
-    if ((word(p, "on") || word(p, "ignoring")) && after(p) == '(') {
+    if (word(p, "on") || word(p, "ignoring")) {
         m->explicit = true;
         m->on = word(p, "on");
         TRY(next(p));
         TRY(parse_labels(p, &m->labels, &m->nlabels));
-        if (m->nlabels) qsort(m->labels, m->nlabels, sizeof *m->labels, name_cmp);
         if (word(p, "group_left") || word(p, "group_right")) {
             m->card = word(p, "group_left") ? PQ_MANY_TO_ONE : PQ_ONE_TO_MANY;
-            if (pq_op_set(n->bin.op))
-                return pq_fail_at(p->lex.text, n->start, "no grouping allowed for \"%s\" operation", pq_op_name(n->bin.op));
             TRY(next(p));
             if (p->tok.kind == TK_LPAREN) TRY(parse_labels(p, &m->include, &m->ninclude));
         }
     }
-    uint32_t at = p->tok.start;
-    TRY(parse_fill(p, m));
-    if ((m->fill_lhs || m->fill_rhs) && pq_op_set(n->bin.op))
-        return pq_fail_at(p->lex.text, at, "filling in missing series not allowed for set operators");
-    return OK;
+    return parse_fill(p, m);
 }
 
 static err_t parse_expr(struct parser *p, int min_prec, struct pq_node **out)
@@ -682,8 +815,6 @@ static err_t parse_expr(struct parser *p, int min_prec, struct pq_node **out)
     return OK;
 }
 
-static err_t compile(struct pq_ast *ast, struct pq_node *n, bool may_be_empty);
-
 static err_t parse_begin(struct str text, struct arena *a, struct pq_ast *ast, struct parser *p)
 {
     *ast = (struct pq_ast){ .arena = a };
@@ -691,7 +822,7 @@ static err_t parse_begin(struct str text, struct arena *a, struct pq_ast *ast, s
         return err_set(ERR_INVALID, "query of %zu bytes, at most %d", text.n, PQ_QUERY_BYTES_MAX);
     if (!str_utf8_valid(text)) return err_set(ERR_INVALID, "query is not valid UTF-8");
     ast->text = arena_str(a, text);
-    *p = (struct parser){ .lex = { .text = ast->text, .arena = a }, .a = a };
+    *p = (struct parser){ .lex = { .text = ast->text, .arena = a }, .a = a, .ast = ast, .first = true };
     return next(p);
 }
 
@@ -701,19 +832,7 @@ err_t pq_parse(struct str text, struct arena *a, struct pq_ast *ast)
     TRY(parse_begin(text, a, ast, &p));
     TRY(parse_expr(&p, 0, &ast->root));
     if (p.tok.kind != TK_EOF) return unexpected(&p, NULL, NULL);
-    TRY(pq_check(ast, ast->root));
-    return compile(ast, ast->root, false);
-}
-
-/* Does everything in it match the empty string? Its regexes are compiled. */
-static bool takes_empty(const struct pq_selector *s)
-{
-    for (uint32_t i = 0; i < s->nm; i++) {
-        const struct matcher *m = &s->m[i];
-        bool hit = m->re ? regex_match(m->re, STR_NONE) : m->value.n == 0;
-        if (hit == (m->op == MATCH_NE || m->op == MATCH_NRE)) return false;
-    }
-    return true;
+    return pq_check(ast, ast->root);
 }
 
 err_t pq_parse_selector(struct str text, struct arena *a, struct pq_ast *ast)
@@ -721,62 +840,21 @@ err_t pq_parse_selector(struct str text, struct arena *a, struct pq_ast *ast)
     struct parser p;
     TRY(parse_begin(text, a, ast, &p));
     struct str name = STR_NONE;
-    if (p.tok.kind == TK_IDENT) {
+    bool named = p.tok.kind == TK_IDENT || (p.tok.kind == TK_OP && p.tok.op >= PQ_AND);
+    if (!named && p.tok.kind != TK_LBRACE) return unexpected(&p, NULL, NULL);
+    if (named) {
         name = p.tok.text;
         TRY(next(&p));
     }
-    if (p.tok.kind != TK_LBRACE && !name.n) return unexpected(&p, NULL, NULL);
     TRY(parse_selector(&p, name, 0, &ast->root));
     if (p.tok.kind != TK_EOF) return unexpected(&p, NULL, NULL);
-    TRY(pq_check(ast, ast->root));
-    TRY(compile(ast, ast->root, true));
-    return takes_empty(ast->root->sel) ? err_set(ERR_INVALID, "match[] must contain at least one non-empty matcher") : OK;
+    ast->root->type = PQ_VECTOR;
+    if (pq_matches_empty(ast->root->sel)) return err_set(ERR_INVALID, "match[] must contain at least one non-empty matcher");
+    return OK;
 }
 
 void pq_ast_deinit(struct pq_ast *ast)
 {
     for (uint32_t i = 0; i < ast->nregexes; i++) regex_free(ast->regexes[i]);
     ast->nregexes = 0;
-}
-
-static err_t compile_selector(struct pq_ast *ast, struct pq_node *n, bool may_be_empty)
-{
-    for (uint32_t i = 0; i < n->sel->nm; i++) {
-        struct matcher *m = &n->sel->m[i];
-        if (m->op != MATCH_RE && m->op != MATCH_NRE) continue;
-        if (ast->nregexes == PQ_REGEXES_MAX)
-            return pq_fail_at(ast->text, n->start, "more than %d regular expressions", PQ_REGEXES_MAX);
-        if (!ast->regexes) ast->regexes = ARENA_ARRAY(ast->arena, struct regex *, PQ_REGEXES_MAX);
-        if (regex_new(m->value, &m->re) != OK) {
-            struct str why = arena_printf(ast->arena, "%s", err_detail());
-            return pq_fail_at(ast->text, n->start, "invalid regular expression: " STR_FMT, STR_ARG(why));
-        }
-        ast->regexes[ast->nregexes++] = m->re;
-    }
-    if (!may_be_empty && takes_empty(n->sel))
-        return pq_fail_at(ast->text, n->start, "vector selector must contain at least one non-empty matcher");
-    return OK;
-}
-
-/* Compiles the regexes of all selectors. The label selector of info() may match everything. */
-static err_t compile(struct pq_ast *ast, struct pq_node *n, bool may_be_empty)
-{
-    switch (n->kind) {
-    case PQ_SELECTOR: return compile_selector(ast, n, may_be_empty);
-    case PQ_RANGE: return compile(ast, n->range.sel, false);
-    case PQ_SUBQUERY: return compile(ast, n->sub.expr, false);
-    case PQ_PAREN: return compile(ast, n->paren, false);
-    case PQ_UNARY: return compile(ast, n->un.expr, false);
-    case PQ_CALL:
-        for (uint32_t i = 0; i < n->call.nargs; i++)
-            TRY(compile(ast, n->call.args[i], n->call.fn->id == FN_INFO && i == 1));
-        return OK;
-    case PQ_AGG:
-        if (n->agg.param) TRY(compile(ast, n->agg.param, false));
-        return compile(ast, n->agg.expr, false);
-    case PQ_BINARY:
-        TRY(compile(ast, n->bin.lhs, false));
-        return compile(ast, n->bin.rhs, false);
-    default: return OK;
-    }
 }

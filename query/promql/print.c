@@ -3,6 +3,7 @@
 #include "query/promql/number.h"
 
 #include <math.h>
+#include <stdlib.h>
 
 const char *pq_op_name(enum pq_op op)
 {
@@ -71,7 +72,7 @@ void pq_print_matcher(const struct matcher *m, struct buf *out)
 static void print_number(double v, struct buf *out)
 {
     char text[PQ_NUMBER_MAX];
-    buf_put(out, text, pq_format_g(v, text));
+    buf_put(out, text, pq_format_f(v, text));
 }
 
 static void print_seconds(double s, struct buf *out)
@@ -90,33 +91,39 @@ static void print_seconds(double s, struct buf *out)
     }
 }
 
-static void print_dur(const struct pq_dur *d, struct buf *out)
+/* In an expression numbers are printed as they are, alone as durations. */
+static void print_dur_in(const struct pq_dur *d, bool alone, struct buf *out)
 {
     static const char *const ops[] = { "", " + ", " - ", " * ", " / ", " % ", " ^ " };
     if (d->paren) buf_byte(out, '(');
     switch (d->op) {
-    case PQ_D_LIT: print_seconds(d->seconds, out); break;
+    case PQ_D_LIT:
+        if (alone || d->duration) print_seconds(d->seconds, out);
+        else print_number(d->seconds, out);
+        break;
     case PQ_D_STEP: buf_z(out, "step()"); break;
     case PQ_D_RANGE: buf_z(out, "range()"); break;
     case PQ_D_NEG:
         buf_byte(out, '-');
-        print_dur(d->lhs, out);
+        print_dur_in(d->lhs, false, out);
         break;
     case PQ_D_MIN:
     case PQ_D_MAX:
         buf_z(out, d->op == PQ_D_MIN ? "min_of(" : "max_of(");
-        print_dur(d->lhs, out);
+        print_dur_in(d->lhs, false, out);
         buf_z(out, ", ");
-        print_dur(d->rhs, out);
+        print_dur_in(d->rhs, false, out);
         buf_byte(out, ')');
         break;
     default:
-        print_dur(d->lhs, out);
+        print_dur_in(d->lhs, false, out);
         buf_z(out, ops[d->op]);
-        print_dur(d->rhs, out);
+        print_dur_in(d->rhs, false, out);
     }
     if (d->paren) buf_byte(out, ')');
 }
+
+static void print_dur(const struct pq_dur *d, struct buf *out) { print_dur_in(d, true, out); }
 
 static void print_shift(const struct pq_shift *s, struct buf *out)
 {
@@ -129,18 +136,44 @@ static void print_shift(const struct pq_shift *s, struct buf *out)
     }
 }
 
+static int text_cmp(const void *x, const void *y)
+{
+    struct buf a, b;
+    buf_init(&a, SIZE_MAX, NULL);
+    buf_init(&b, SIZE_MAX, NULL);
+    pq_print_matcher(*(const struct matcher *const *)x, &a);
+    pq_print_matcher(*(const struct matcher *const *)y, &b);
+    int c = str_cmp(buf_view(&a), buf_view(&b));
+    buf_deinit(&a);
+    buf_deinit(&b);
+    return c;
+}
+
+/* In the order of their texts. */
+static void print_matchers(const struct matcher *m, uint32_t n, struct buf *out)
+{
+    struct buf order;
+    buf_init(&order, SIZE_MAX, NULL);
+    for (uint32_t i = 0; i < n; i++) {
+        const struct matcher *one = &m[i];
+        buf_put(&order, &one, sizeof one);
+    }
+    const struct matcher **v = (void *)order.p;
+    if (order.n) qsort(v, order.n / sizeof *v, sizeof *v, text_cmp);
+    for (uint32_t i = 0; i < order.n / sizeof *v; i++) {
+        if (i) buf_byte(out, ',');
+        pq_print_matcher(v[i], out);
+    }
+    buf_deinit(&order);
+}
+
 static void print_selector(const struct pq_selector *s, const struct pq_dur *range, struct buf *out)
 {
-    bool plain = s->name.n == 0 || pq_plain_name(s->name, true);
-    uint32_t nm = s->nm - (s->name.n ? 1 : 0);
-    if (plain) buf_str(out, s->name);
-    if (nm || !plain || s->name.n == 0) {
+    uint32_t n = s->nm - (s->name.n ? 1 : 0);
+    buf_str(out, s->name);
+    if (n) {
         buf_byte(out, '{');
-        if (!plain) pq_quote(s->name, out);
-        for (uint32_t i = 0; i < nm; i++) {
-            if (i || !plain) buf_byte(out, ',');
-            pq_print_matcher(&s->m[i], out);
-        }
+        print_matchers(s->m, n, out);
         buf_byte(out, '}');
     }
     if (range) {
@@ -178,7 +211,7 @@ static void print_modifiers(const struct pq_node *n, struct buf *out)
         buf_byte(out, ' ');
     }
     bool both = m->fill_lhs && m->fill_rhs &&
-                (m->fill_lhs_value == m->fill_rhs_value || (isnan(m->fill_lhs_value) && isnan(m->fill_rhs_value)));
+                m->fill_lhs_value == m->fill_rhs_value;
     if (m->fill_lhs) {
         buf_z(out, both ? "fill (" : "fill_left (");
         print_number(m->fill_lhs_value, out);

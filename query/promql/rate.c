@@ -190,29 +190,84 @@ static double between(const struct pq_window *w, int64_t i, int64_t t, bool coun
     return v0 + (v1 - v0) * (double)(t - w->t[i]) / (double)(w->t[i + 1] - w->t[i]);
 }
 
-/* anchored: from the sample at or before the start to the last one, nothing extrapolated. smoothed: from the
- * interpolated value at the start to that at the end. Floats only. */
-err_t pq_extended_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
+const struct pq_hist *pq_hist_between(struct pq_env *e, uint32_t pos, struct arena *a, const struct pq_hist *h0, const struct pq_hist *h1, double part,
+                                      bool counter)
+{
+    if (counter && pq_hist_reset(h1, h0, a)) return pq_hist_scale(a, h1, part);
+    struct pq_hacc sum;
+    pq_hacc_init(&sum, a, h1);
+    unsigned bits = pq_hacc_add(&sum, h0, -1);
+    if (bits & PQ_HADD_MISMATCH) return NULL;
+    if (bits & PQ_HADD_RECONCILED) pq_note(&e->notes, PQ_INFO, pos, "mismatched custom buckets were reconciled during subtraction");
+    pq_hacc_scale(&sum, part);
+    if (pq_hacc_add(&sum, h0, 1) & PQ_HADD_RECONCILED)
+        pq_note(&e->notes, PQ_INFO, pos, "mismatched custom buckets were reconciled during addition");
+    return pq_hacc_done(&sum);
+}
+
+/* Of a window that begins with sample `first` and ends with `last`, which may lie outside of it (smoothed). */
+struct edges {
+    int64_t first, last;
+    const struct pq_hist *head, *tail; /* at the window's edges, or those samples */
+};
+
+static const struct pq_hist *hist_at(struct pq_range_ctx *c, const struct pq_window *w, int64_t i, int64_t t, bool counter)
+{
+    double part = (double)(t - w->t[i]) / (double)(w->t[i + 1] - w->t[i]);
+    return pq_hist_between(c->e, c->arg_pos, c->scratch, w->h[i], w->h[i + 1], part, counter);
+}
+
+/* What resets between the edges lost, added to the sum. */
+static bool hist_lost(struct pq_range_ctx *c, const struct pq_window *w, const struct edges *x, struct pq_hacc *sum)
+{
+    int64_t i = x->first + 1;
+    const struct pq_hist *prev = x->head;
+    /* A reset that the head was interpolated over is known there. */
+    if (w->smoothed && w->t[x->first] < w->start && pq_hist_reset(w->h[i], w->h[x->first], c->scratch)) prev = w->h[i++];
+    for (; i <= x->last; i++) {
+        const struct pq_hist *h = i == x->last ? x->tail : w->h[i];
+        if (pq_hist_reset(h, prev, c->scratch)) {
+            unsigned bits = pq_hacc_add(sum, prev, 1);
+            if (bits & PQ_HADD_MISMATCH) return false;
+            if (bits & PQ_HADD_RECONCILED) note_reconciled(c, "addition");
+        }
+        prev = h;
+    }
+    return true;
+}
+
+static void extended_hists(struct pq_range_ctx *c, const struct pq_window *w, struct edges *x, struct pq_cell *out)
 {
     enum pq_fid f = c->call->call.fn->id;
-    bool counter = f != FN_DELTA, hists;
-    int64_t first = 0, last = (int64_t)w->n - 1;
-    int64_t lookback = c->e->lookback_ms;
-    bool before = w->before && w->t[-1] > w->start - lookback, after = w->after && w->t[w->n] <= w->end + lookback;
-    if (mixed(c, w, &hists) || hists)
-        return pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
-    if (w->n == 0 && !(w->smoothed && before && after)) return OK;
-    double head = 0, tail = 0, lost = 0;
-    if (w->anchored) {
-        if (before) first = -1;
-        head = w->v[first];
-        tail = w->v[last];
-    } else {
-        head = before && (w->n == 0 || w->t[0] > w->start) ? between(w, -1, w->start, counter) : w->v[0];
-        tail = after && (w->n == 0 || w->t[last] < w->end) ? between(w, last, w->end, counter) : w->v[last];
+    bool counter = f != FN_DELTA, gauge = false;
+    for (int64_t i = x->first; i <= x->last; i++) {
+        if (pq_hist_custom(w->h[i]) != pq_hist_custom(w->h[x->first])) return note_layout(c);
+        gauge = gauge || w->h[i]->hint == NHIST_GAUGE;
     }
-    double prev = head;
-    for (int64_t i = w->anchored ? first + 1 : 0; counter && i <= last; i++) {
+    if (counter && gauge) note_not(c, "counter");
+    x->head = w->smoothed && w->t[x->first] < w->start ? hist_at(c, w, x->first, w->start, counter) : w->h[x->first];
+    x->tail = w->smoothed && x->last > x->first && w->t[x->last] > w->end ? hist_at(c, w, x->last - 1, w->end, counter) : w->h[x->last];
+    if (!x->head || !x->tail) return note_layout(c);
+    if (!counter && (x->head->hint != NHIST_GAUGE || x->tail->hint != NHIST_GAUGE)) note_not(c, "gauge");
+    struct pq_hacc sum;
+    pq_hacc_init(&sum, c->scratch, x->tail);
+    unsigned bits = pq_hacc_add(&sum, x->head, -1);
+    if (bits & PQ_HADD_MISMATCH) return note_layout(c);
+    if (bits & PQ_HADD_RECONCILED) note_reconciled(c, "subtraction");
+    if (counter && !hist_lost(c, w, x, &sum)) return note_layout(c);
+    if (f == FN_RATE) pq_hacc_div(&sum, (double)(w->end - w->start) / 1000);
+    sum.h.hint = NHIST_GAUGE;
+    *out = (struct pq_cell){ PQ_CELL_HIST, 0, pq_hacc_done(&sum) };
+}
+
+static void extended_floats(const struct pq_window *w, enum pq_fid f, const struct edges *x, struct pq_cell *out)
+{
+    bool counter = f != FN_DELTA, before = w->t[x->first] < w->start, after = w->t[x->last] > w->end;
+    double head = w->smoothed && before ? between(w, x->first, w->start, counter) : w->v[x->first];
+    double tail = w->smoothed && after && x->last > x->first ? between(w, x->last - 1, w->end, counter) : w->v[x->last];
+    double prev = head, lost = 0;
+    int64_t from = x->first + (w->t[x->first] <= w->start), to = x->last - (w->t[x->last] >= w->end);
+    for (int64_t i = from; counter && i <= to; i++) {
         if (w->v[i] < prev) lost += prev;
         prev = w->v[i];
     }
@@ -220,5 +275,23 @@ err_t pq_extended_rate(struct pq_range_ctx *c, const struct pq_window *w, struct
     double v = tail - head + lost;
     if (f == FN_RATE) v /= (double)(w->end - w->start) / 1000;
     *out = (struct pq_cell){ PQ_CELL_FLOAT, v, NULL };
+}
+
+/* anchored: from the sample at or before the start to the last one, nothing extrapolated. smoothed: from the
+ * interpolated value at the start to that at the end. */
+err_t pq_extended_rate(struct pq_range_ctx *c, const struct pq_window *w, struct pq_cell *out)
+{
+    int64_t lookback = c->e->lookback_ms;
+    uint32_t before = 0, after = 0, nh = 0;
+    while (before < w->before && w->t[-1 - (int64_t)before] > w->start - lookback) before++;
+    while (w->smoothed && after < w->after && w->t[w->n + after] <= w->end + lookback) after++;
+    /* What was read around the window counts: a series of both kinds has no rate. */
+    for (int64_t i = -(int64_t)before; w->h && i < (int64_t)(w->n + after); i++) nh += w->h[i] != NULL;
+    if (nh && nh != before + w->n + after) return note_metric(c, PQ_WARN, "encountered a mix of histograms and floats"), OK;
+    struct edges x = { .first = before ? -1 : 0, .last = (int64_t)w->n - 1 };
+    if (after && !(w->n && w->t[w->n - 1] == w->end)) x.last++;
+    if (w->n + after == 0 || (w->n == 0 && before == 0)) return OK;
+    if (nh) extended_hists(c, w, &x, out);
+    else extended_floats(w, c->call->call.fn->id, &x, out);
     return OK;
 }

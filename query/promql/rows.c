@@ -118,18 +118,13 @@ struct str pq_labels_text(struct arena *a, const struct labels *l)
 {
     struct buf b;
     buf_init(&b, 1 << 22, NULL);
-    struct str name = labels_get(l, STR("__name__"));
-    buf_str(&b, name);
-    bool first = true;
-    if (!name.n || l->n > 1) buf_byte(&b, '{');
+    buf_byte(&b, '{');
     for (uint32_t i = 0; i < l->n; i++) {
-        if (str_is(l->l[i].name, "__name__")) continue;
-        if (!first) buf_z(&b, ", ");
-        first = false;
+        if (i) buf_z(&b, ", ");
         struct matcher m = { .name = l->l[i].name, .value = l->l[i].value };
         pq_print_matcher(&m, &b);
     }
-    if (!name.n || l->n > 1) buf_byte(&b, '}');
+    buf_byte(&b, '}');
     struct str out = arena_str(a, buf_view(&b));
     buf_deinit(&b);
     return out;

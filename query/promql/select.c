@@ -81,18 +81,6 @@ err_t pq_charge(struct pq_env *e, uint32_t n)
     return pq_checkpoint(e);
 }
 
-/* The value halfway between the samples around t; smoothed instant selectors. */
-static bool interpolate(const struct pq_samples *s, uint32_t i, int64_t t, int64_t lookback, double *v)
-{
-    if (s->t[i] == t || i + 1 >= s->n || s->t[i + 1] > t + lookback || stale_at(s, i + 1)) {
-        *v = s->v[i];
-        return true;
-    }
-    double f = (double)(t - s->t[i]) / (double)(s->t[i + 1] - s->t[i]);
-    *v = s->v[i] + (s->v[i + 1] - s->v[i]) * f;
-    return true;
-}
-
 static double start_at(const struct pq_samples *s, uint32_t i) { return s->st ? (double)s->st[i] / 1000 : 0; }
 
 static void instant_row(struct pq_env *e, const struct pq_selector *sel, const struct pq_grid *g,
@@ -116,12 +104,58 @@ static void instant_row(struct pq_env *e, const struct pq_selector *sel, const s
         int64_t lookback = e->lookback_ms + (s->win && s->win[at] ? s->win[at]->resolution_ms : 0);
         if (s->t[at] <= t - lookback || stale_at(s, at)) continue;
         if (!row) row = pq_row_add(e->a, out, series->labels, g->n);
-        double v = s->v[at];
         if (what == FN_TIMESTAMP) pq_set_float(row, i, (double)s->t[at] / 1000);
         else if (what == FN_START_TIMESTAMP) pq_set_float(row, i, start_at(s, at));
         else if (s->h && s->h[at]) pq_set_hist(e->a, row, i, g->n, pq_hist_copy(e->a, s->h[at]));
-        else if (sel->smoothed && interpolate(s, at, t, e->lookback_ms, &v)) pq_set_float(row, i, v);
-        else pq_set_float(row, i, v);
+        else pq_set_float(row, i, s->v[at]);
+    }
+}
+
+/* A histogram between samples k and k + 1; NULL when they do not go together. A counter unless both say that they are gauges. */
+static const struct pq_hist *hist_between(struct pq_env *e, const struct pq_node *n, const struct pq_samples *s, uint32_t k, int64_t t, struct str metric)
+{
+    bool counter = s->h[k]->hint != NHIST_GAUGE || s->h[k + 1]->hint != NHIST_GAUGE;
+    const struct pq_hist *h = NULL;
+    if (pq_hist_custom(s->h[k]) == pq_hist_custom(s->h[k + 1]))
+        h = pq_hist_between(e, n->start, e->a, s->h[k], s->h[k + 1], (double)(t - s->t[k]) / (double)(s->t[k + 1] - s->t[k]), counter);
+    struct str of = pq_for_metric(e->a, metric);
+    if (!h) pq_note(&e->notes, PQ_WARN, n->start, "vector contains a mix of histograms with exponential and custom buckets schemas" STR_FMT, STR_ARG(of));
+    return h;
+}
+
+/* smoothed instant selectors: at each step between the samples around it; the last one stays where none follows. */
+static void smoothed_row(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, const struct pq_samples *s, const struct pq_series *series,
+                         struct pq_matrix *out)
+{
+    struct pq_row *row = NULL;
+    uint32_t lo = 0, next = 0, hi = 0;
+    struct str metric = labels_get(&series->labels, STR("__name__"));
+    for (uint32_t i = 0; i < g->n; i++) {
+        int64_t t = ref_time(&n->sel->shift, pq_grid_at(g, i));
+        while (hi < s->n && s->t[hi] <= t + e->lookback_ms) hi++;
+        while (next < hi && s->t[next] < t) next++;
+        while (lo < hi && s->t[lo] <= t - e->lookback_ms) lo++;
+        uint32_t nh = 0;
+        for (uint32_t k = lo; s->h && k < hi; k++) nh += s->h[k] != NULL;
+        if (nh && nh != hi - lo) {
+            struct str of = pq_for_metric(e->a, metric);
+            pq_note(&e->notes, PQ_WARN, n->start, "encountered a mix of histograms and floats" STR_FMT, STR_ARG(of));
+            continue;
+        }
+        bool exact = next < hi && s->t[next] == t;
+        if (!exact && next <= lo) continue; /* nothing before */
+        if (!row) row = pq_row_add(e->a, out, series->labels, g->n);
+        uint32_t at = exact ? next : next - 1;
+        if (exact || next == hi) {
+            if (nh) pq_set_hist(e->a, row, i, g->n, pq_hist_copy(e->a, s->h[at]));
+            else pq_set_float(row, i, s->v[at]);
+        } else if (nh) {
+            const struct pq_hist *h = hist_between(e, n, s, at, t, metric);
+            if (h) pq_set_hist(e->a, row, i, g->n, pq_hist_copy(e->a, h)); /* its bounds are the sample's */
+        } else {
+            double span = (double)(s->t[next] - s->t[at]);
+            pq_set_float(row, i, s->v[at] + (s->v[next] - s->v[at]) * (double)(t - s->t[at]) / span);
+        }
     }
 }
 
@@ -152,18 +186,19 @@ static err_t end_row(struct pq_env *e, struct pq_each *each, struct arena *kept,
     return OK;
 }
 
-static err_t instant_series(struct pq_env *e, const struct pq_selector *sel, const struct pq_grid *g, const struct pq_series *series,
+static err_t instant_series(struct pq_env *e, const struct pq_node *node, const struct pq_grid *g, const struct pq_series *series,
                             const struct range_span *span, enum pq_fid what, struct arena *scratch, struct pq_matrix *out)
 {
+    const struct pq_selector *sel = node->sel;
+    bool smoothed = sel->smoothed && what == PQ_FUNC_COUNT;
     struct pq_samples s;
     TRY(e->src->samples(e->src, series, span->min - series->resolution_ms, span->max + series->resolution_ms, scratch, &s));
     TRY(pq_charge(e, MIN(s.n, g->n)));
     if (sel->stats) detect_resets(&s, scratch);
-    if (sel->smoothed) pq_drop_stale(&s, scratch);
-    for (uint32_t k = 0; sel->smoothed && s.h && k < s.n; k++)
-        if (s.h[k]) return pq_exec_error("smoothed and anchored modifiers do not work with native histograms");
+    if (smoothed) pq_drop_stale(&s, scratch);
     note_coarse(e, series);
-    instant_row(e, sel, g, &s, series, what, out);
+    if (smoothed) smoothed_row(e, node, g, &s, series, out);
+    else instant_row(e, sel, g, &s, series, what, out);
     return OK;
 }
 
@@ -184,7 +219,7 @@ err_t pq_eval_selector(struct pq_env *e, const struct pq_node *n, const struct p
     for (uint32_t i = 0; err == OK && i < ns; i++) {
         arena_reset(&scratch);
         struct arena *kept = begin_row(e, each);
-        err = instant_series(e, sel, g, &series[i], &span, what, &scratch, out);
+        err = instant_series(e, n, g, &series[i], &span, what, &scratch, out);
         if (err == OK) err = end_row(e, each, kept, out);
         e->a = kept;
     }
@@ -480,8 +515,8 @@ err_t pq_eval_range_call(struct pq_env *e, const struct pq_node *n, const struct
     arena_init(&scratch, e->a->budget);
     pq_times_init(&times, e->a->budget);
     struct pq_range_ctx c = { .e = e, .call = n, .arg_pos = arg.node->start, .scratch = &scratch, .times = &times };
-    for (uint32_t i = 0; i < n->call.nargs; i++)
-        if (n->call.args[i]->type == PQ_MATRIX) c.arg_pos = n->call.args[i]->start;
+    /* Annotations stand at the first argument; at none when that is a subquery, as in Prometheus. */
+    c.arg_pos = pq_unparen(n->call.args[0])->kind == PQ_SUBQUERY ? 0 : n->call.args[0]->start;
     struct range_call x = { .arg = &arg, .g = g, .p1 = p[0], .p2 = p[1] };
     err_t err = arg.node->kind == PQ_RANGE ? range_selector(&c, &x, each, out) : range_subquery(&c, &arg, g, p[0], p[1], out);
     if (err == OK && each && out->n) err = each->rows(each, e, out);

@@ -11,13 +11,11 @@ static void keyed(struct json_out *j, const char *key, struct str v)
     json_str(j, v);
 }
 
+/* What the duration is when it is a literal, else 0. */
 static void keyed_ms(struct json_out *j, const char *key, const struct pq_dur *d)
 {
-    bool minus = d && d->op == PQ_D_NEG;
-    if (minus) d = d->lhs;
-    double seconds = d && d->op == PQ_D_LIT ? d->seconds : 0;
     json_keyz(j, key);
-    json_i64(j, (int64_t)((minus ? -seconds : seconds) * 1000));
+    json_i64(j, d && d->op == PQ_D_LIT ? (int64_t)(d->seconds * 1000) : 0);
 }
 
 static void keyed_bool(struct json_out *j, const char *key, bool v)
@@ -39,9 +37,38 @@ static const char *type_word(enum pq_type t)
     return t == PQ_SCALAR ? "scalar" : t == PQ_VECTOR ? "vector" : t == PQ_MATRIX ? "matrix" : t == PQ_STRING ? "string" : "none";
 }
 
+static void put_dur(struct json_out *j, const struct pq_dur *d)
+{
+    static const char *const ops[] = { "", "+", "-", "*", "/", "%", "^", "-", "step", "range", "min_of", "max_of" };
+    char num[PQ_NUMBER_MAX];
+    if (!d) return json_null(j);
+    json_obj(j);
+    keyed(j, "type", d->op == PQ_D_LIT ? STR("numberLiteral") : STR("durationExpr"));
+    if (d->op == PQ_D_LIT) {
+        keyed(j, "val", str_n(num, pq_format_f(d->seconds, num)));
+        keyed_bool(j, "duration", d->duration);
+    } else {
+        keyed(j, "op", str_of(ops[d->op]));
+        json_keyz(j, "lhs");
+        put_dur(j, d->op == PQ_D_NEG ? NULL : d->lhs);
+        json_keyz(j, "rhs");
+        put_dur(j, d->op == PQ_D_NEG ? d->lhs : d->rhs);
+        keyed_bool(j, "wrapped", d->paren);
+    }
+    json_obj_end(j);
+}
+
+/* An expression that only an evaluation can compute. */
+static void keyed_dur(struct json_out *j, const char *key, const struct pq_dur *d)
+{
+    json_keyz(j, key);
+    put_dur(j, d && d->op != PQ_D_LIT ? d : NULL);
+}
+
 static void put_shift(struct json_out *j, const struct pq_shift *s)
 {
     keyed_ms(j, "offset", s->offset_expr);
+    keyed_dur(j, "offsetExpr", s->offset_expr);
     json_keyz(j, "timestamp");
     if (s->at == PQ_AT_TIME) json_i64(j, s->at_ms);
     else json_null(j);
@@ -145,7 +172,9 @@ static void put_subquery(struct json_out *j, const struct pq_node *n)
 {
     put_child(j, "expr", n->sub.expr);
     keyed_ms(j, "range", n->sub.range);
+    keyed_dur(j, "rangeExpr", n->sub.range);
     keyed_ms(j, "step", n->sub.step);
+    keyed_dur(j, "stepExpr", n->sub.step);
     put_shift(j, &n->sub.shift);
 }
 
@@ -171,6 +200,7 @@ static void put_node(struct json_out *j, const struct pq_node *n)
     case PQ_SELECTOR: put_selector(j, n->sel); break;
     case PQ_RANGE:
         keyed_ms(j, "range", n->range.range);
+        keyed_dur(j, "rangeExpr", n->range.range);
         put_selector(j, n->range.sel->sel);
         break;
     case PQ_SUBQUERY: put_subquery(j, n); break;

@@ -127,13 +127,13 @@ static err_t run_on(const char *text, int64_t start, int64_t end, int64_t step, 
 
 /* Range queries from 0 to 7m, step 1m. */
 static const struct { const char *query, *want; } ranges[] = {
-    { "b{host=\"x\"}", "b{host=\"x\"} 1 2 3 4 5 6 7 8" },
-    { "b{host=\"x\"} offset 2m", "b{host=\"x\"} _ _ 1 2 3 4 5 6" },
-    { "b{host=\"x\"} @ 120", "b{host=\"x\"} 3 3 3 3 3 3 3 3" },
-    { "b{host=\"x\"} @ end() offset 1m", "b{host=\"x\"} 7 7 7 7 7 7 7 7" },
-    { "b{host=\"x\"} offset -1m", "b{host=\"x\"} 2 3 4 5 6 7 8 8" },
+    { "b{host=\"x\"}", "{__name__=\"b\", host=\"x\"} 1 2 3 4 5 6 7 8" },
+    { "b{host=\"x\"} offset 2m", "{__name__=\"b\", host=\"x\"} _ _ 1 2 3 4 5 6" },
+    { "b{host=\"x\"} @ 120", "{__name__=\"b\", host=\"x\"} 3 3 3 3 3 3 3 3" },
+    { "b{host=\"x\"} @ end() offset 1m", "{__name__=\"b\", host=\"x\"} 7 7 7 7 7 7 7 7" },
+    { "b{host=\"x\"} offset -1m", "{__name__=\"b\", host=\"x\"} 2 3 4 5 6 7 8 8" },
     /* the stale marker ends the series at once; a new sample brings it back */
-    { "gap", "gap{host=\"x\"} 1 1 1 _ _ 6 6 6" },
+    { "gap", "{__name__=\"gap\", host=\"x\"} 1 1 1 _ _ 6 6 6" },
     /* ... and is skipped in ranges, which are left-open */
     { "count_over_time(gap[3m])", "{host=\"x\"} 1 1 1 _ _ 1 1 1" },
     { "rate(a_total{host=\"x\"}[2m])", "{host=\"x\"} _ 0.5 1 1 1 1 1 1" },
@@ -143,13 +143,13 @@ static const struct { const char *query, *want; } ranges[] = {
     { "sum_over_time(b{host=\"x\"}[3m:1m])", "{host=\"x\"} 1 3 6 9 12 15 18 21" },
     { "max_over_time(sum(b)[2m:1m] offset 1m)", "{} _ 11 22 33 44 55 66 77" },
     { "timestamp(b{host=\"x\"} @ 60)", "{host=\"x\"} 60 60 60 60 60 60 60 60" },
-    { "b > 30", "b{host=\"z\"} _ _ _ 40 50 60 70 80" },
+    { "b > 30", "{__name__=\"b\", host=\"z\"} _ _ _ 40 50 60 70 80" },
     { "b{host=\"x\"} > bool 4", "{host=\"x\"} 0 0 0 0 1 1 1 1" },
     { "sum(b)", "{} 11 22 33 44 55 66 77 88" },
     { "-b{host=\"x\"}", "{host=\"x\"} -1 -2 -3 -4 -5 -6 -7 -8" },
     { "b{host=\"x\"} * on (host) group_left (os) info", "{host=\"x\", os=\"linux\"} 1 2 3 4 5 6 7 8" },
-    { "b and gap", "b{host=\"x\"} 1 2 3 _ _ 6 7 8" },
-    { "b{host=\"x\"} unless gap", "b{host=\"x\"} _ _ _ 4 5 _ _ _" },
+    { "b and gap", "{__name__=\"b\", host=\"x\"} 1 2 3 _ _ 6 7 8" },
+    { "b{host=\"x\"} unless gap", "{__name__=\"b\", host=\"x\"} _ _ _ 4 5 _ _ _" },
     { "absent(gap{host=\"x\"})", "{host=\"x\"} _ _ _ 1 1 _ _ _" },
     { "count(b) + step()", "{} 62 62 62 62 62 62 62 62" },
 };
@@ -167,7 +167,7 @@ Test(promql_eval, range_queries)
 /* Instant queries at 7m; errors and annotations are printed too. */
 static const struct { const char *query, *want; } instants[] = {
     { "1 + 2 * 3 ^ 2", " 19" },
-    { "topk(1, b)", "b{host=\"z\"} 80" },
+    { "topk(1, b)", "{__name__=\"b\", host=\"z\"} 80" },
     { "sum by (host) (b + 0)", "{host=\"x\"} 8; {host=\"z\"} 80" },
     { "avg(b)", "{} 44" },
     { "quantile(0.5, b)", "{} 44" },
@@ -175,14 +175,14 @@ static const struct { const char *query, *want; } instants[] = {
     { "count_values(\"n\", b)", "{n=\"8\"} 1; {n=\"80\"} 1" },
     { "histogram_quantile(0.5, lat_bucket @ 60)", "{} 1" },
     { "histogram_quantile(0.75, lat_bucket @ 60)", "{} 1.5" },
-    { "label_replace(b{host=\"x\"}, \"h\", \"$1!\", \"host\", \"(.*)\")", "b{h=\"x!\", host=\"x\"} 8" },
-    { "sort_desc(b)", "b{host=\"z\"} 80; b{host=\"x\"} 8" },
+    { "label_replace(b{host=\"x\"}, \"h\", \"$1!\", \"host\", \"(.*)\")", "{__name__=\"b\", h=\"x!\", host=\"x\"} 8" },
+    { "sort_desc(b)", "{__name__=\"b\", host=\"z\"} 80; {__name__=\"b\", host=\"x\"} 8" },
     { "rate(b{host=\"x\"}[5m])", "{host=\"x\"} 0.0166667 | PromQL info: metric might not be a counter, name does not "
                                  "end in _total/_sum/_count/_bucket: \"b\" (1:6)" },
     { "scalar(b)", " NaN" },
     { "predict_linear(b{host=\"x\"}[5m], 60)", "{host=\"x\"} 9" },
     { "b + on () b", "found duplicate series for the match group {} on the right hand-side of the operation: "
-                     "[b{host=\"z\"}, b{host=\"x\"}];many-to-many matching not allowed: matching labels must be unique "
+                     "[{__name__=\"b\", host=\"z\"}, {__name__=\"b\", host=\"x\"}];many-to-many matching not allowed: matching labels must be unique "
                      "on one side" },
     { "nope + on () b", "" },
     { "b * on () info", "multiple matches for labels: many-to-one matching must be explicit (group_left/group_right)" },
