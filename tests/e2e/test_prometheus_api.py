@@ -14,7 +14,7 @@ def parse(node, query):
 
 
 def test_parse_query(node):
-    selector = {"type": "vectorSelector", "name": "up", "offset": 0, "timestamp": None, "startOrEnd": None, "anchored": False, "smoothed": False,
+    selector = {"type": "vectorSelector", "name": "up", "offset": 0, "offsetExpr": None, "timestamp": None, "startOrEnd": None, "anchored": False, "smoothed": False,
                 "matchers": [{"name": "job", "value": "a|b", "type": "=~"}, {"name": "__name__", "value": "up", "type": "="}]}
     assert parse(node, 'up{job=~"a|b"}') == selector
     assert parse(node, 'up{job=~"a|b"} offset -5m @ 12.5') == {**selector, "offset": -300000, "timestamp": 12500}
@@ -25,7 +25,10 @@ def test_parse_query(node):
     assert (agg["type"], agg["op"], agg["grouping"], agg["without"], agg["param"]) == ("aggregation", "sum", ["a", "b"], True, None)
     call = agg["expr"]
     assert call["func"] == {"name": "rate", "argTypes": ["matrix"], "variadic": 0, "returnType": "vector"}
-    assert call["args"] == [{**selector, "type": "matrixSelector", "range": 90000, "startOrEnd": "end"}]
+    assert call["args"] == [{**selector, "type": "matrixSelector", "range": 90000, "rangeExpr": None, "startOrEnd": "end"}]
+    step = parse(node, "a[2 * step()]")["rangeExpr"]
+    assert step == {"type": "durationExpr", "op": "*", "lhs": {"type": "numberLiteral", "val": "2", "duration": False},
+                    "rhs": {"type": "durationExpr", "op": "step", "lhs": None, "rhs": None, "wrapped": False}, "wrapped": False}
     assert tree["rhs"] == {"type": "unaryExpr", "op": "-", "expr": {"type": "parenExpr", "expr": {"type": "numberLiteral", "val": "2000"}}}
 
 
