@@ -325,7 +325,15 @@ out:
     return err;
 }
 
-err_t pq_rows_merge(struct pq_env *e, const struct pq_grid *g, struct pq_matrix *m) { return merge_rows(e, g, m, false); }
+err_t pq_rows_merge(struct pq_env *e, const struct pq_grid *g, struct pq_matrix *m)
+{
+    struct pq_matrix seen = { 0 };
+    struct pq_rowset set;
+    pq_rowset_init(&set, &seen);
+    for (uint32_t r = 0; r < m->n; r++) pq_rowset_get(&set, e->a, m->rows[r].labels, 1);
+    pq_rowset_deinit(&set);
+    return seen.n == m->n ? OK : merge_rows(e, g, m, false); /* most often all differ */
+}
 
 err_t pq_finish(struct pq_env *e, const struct pq_grid *g, struct pq_value *v)
 {
