@@ -31,7 +31,8 @@ void stream_given_deinit(struct stream_given *g)
 struct give {
     struct store *s;
     uint64_t stream;
-    bool keys, hidden;
+    bool keys;
+    _Atomic bool hidden; /* set by any core */
     struct arena *a;
     struct stream_given *out;
 };

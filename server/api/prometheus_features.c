@@ -4,7 +4,6 @@
 #include "query/promql/ast.h"
 #include "query/promql/func.h"
 
-
 struct feature {
     const char *name;
     bool on;
