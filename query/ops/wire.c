@@ -2,6 +2,8 @@
 
 #include "base/core/hash.h"
 
+#include <stdio.h>
+
 /* -- writing -------------------------------------------------------------------------------------------------- */
 void wire_out_init(struct wire_out *w, struct buf *out)
 {
@@ -61,7 +63,11 @@ struct wire_in wire_in_of(struct bytes_in *in, struct arena *a)
 
 err_t wire_check(const struct wire_in *w, const char *what)
 {
-    if (w->refused) return err_set(w->refused, "no memory for %s that another node sent", what);
+    if (w->refused) {
+        char why[ERR_DETAIL_MAX]; /* the budget's words: nothing was said since */
+        snprintf(why, sizeof why, "%s", err_detail());
+        return err_set(w->refused, "%s, by %s that another node sent", why, what);
+    }
     if (w->in->bad) return err_set(ERR_CORRUPT, "%s from another node cannot be read", what);
     return arena_check(w->a);
 }
