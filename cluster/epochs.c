@@ -121,14 +121,39 @@ static void check_one(void *ctx, uint32_t i) MAY_YIELD
     rpc_peer_free(peer);
 }
 
-static err_t check_here(struct cluster *c) MAY_YIELD
+static uint64_t last_epoch(const struct cover *names)
+{
+    struct cover_iter it = { 0 };
+    struct cover_run r;
+    uint64_t last = 0;
+    while (cover_next(names, &it, &r))
+        last = MAX(last, r.epoch);
+    return last;
+}
+
+/* One look at what is here; *again: there was something, and the epoch is past it now. */
+static err_t look_here(struct cluster *c, bool *again) MAY_YIELD
 {
     struct cover names;
+    *again = false;
     cover_init(&names);
     err_t e = names_of(c->o.store, c->self, store_epoch(c->o.store), &names);
-    if (e == OK && are_ours(c, &names, NULL, "its own log")) e = ERR_CORRUPT;
+    if (e == OK && are_ours(c, &names, NULL, "its own log")) {
+        e = ERR_CORRUPT;
+        if (c->nknown == 0) { /* nobody else has more of it than what is here */
+            log_error("cluster.epochs", "error=%s effect=\"it goes on with a later life\"", err_detail());
+            e = store_epoch_raise(c->o.store, last_epoch(&names));
+            *again = true;
+        }
+    }
     cover_deinit(&names);
     return e;
+}
+
+static err_t check_here(struct cluster *c) MAY_YIELD
+{
+    for (bool again = true; again;) TRY(look_here(c, &again));
+    return OK;
 }
 
 err_t epochs_check(struct cluster *c)

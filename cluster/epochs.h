@@ -6,7 +6,7 @@
  * Before a node gives its first name it looks for names of its own, of this epoch or a later one, in its logs and segments, and asks
  * EPOCHS_ASK_MAX members that it knew in its earlier life; later each one, when it first comes to live, for names that this life did not
  * give. Where there is one the node does not start, or stops: an older state of its data lacks what was written and what was deleted since, so it does
- * not go on with it.
+ * not go on with it. A node that never knew another one has nobody to fill it: it says so, and goes on with an epoch past those it finds.
  *
  *   METHOD_EPOCHS  u64 node | v epoch  ->  cover: names of that node, of that epoch and later ones, that are covered here; not all of too many */
 #ifndef CLUSTER_EPOCHS_H

@@ -69,6 +69,8 @@ node_id store_node(const struct store *s);
 /* The id that a store of this catalog has or will have; drawn and kept where it has none yet. No store has the catalog open. */
 MUST_CHECK err_t store_node_draw(struct kv *kv, node_id *out) MAY_YIELD;
 uint64_t store_epoch(const struct store *s);
+/* The next one after `past`, which is this one or a later one: names of it are stored already. Core 0, before anything is stored. */
+MUST_CHECK err_t store_epoch_raise(struct store *s, uint64_t past) MAY_YIELD;
 /* Makes a stream known for good (a record of the catalog, synced), which it must be before the first batch of it comes; the stream
  * of this node alone always is. Any core; idempotent. ERR_INVALID: it is not as stream_make makes one. ERR_LIMIT: STREAMS_MAX. */
 MUST_CHECK err_t store_stream_add(struct store *s, const struct stream *st) MAY_YIELD;

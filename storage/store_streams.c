@@ -178,6 +178,19 @@ err_t epoch_begin(struct store *s)
     return e;
 }
 
+err_t store_epoch_raise(struct store *s, uint64_t past)
+{
+    struct catalog_batch b;
+    uint64_t epoch = past + 1;
+    ASSERT(rt_core() == 0 && past >= s->epoch);
+    catalog_batch_init(&b);
+    catalog_put(&b, KEY_EPOCH, str_n(&epoch, sizeof epoch));
+    err_t e = catalog_commit(s, &b);
+    if (e == OK) s->epoch = epoch;
+    catalog_batch_deinit(&b);
+    return e;
+}
+
 /* -- while the store is open ------------------------------------------------------------------------------------- */
 
 node_id store_node(const struct store *s) { return s->node; }

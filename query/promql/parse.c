@@ -34,8 +34,7 @@ void pq_line_col(struct str text, uint32_t pos, uint32_t *line, uint32_t *col)
             ++*line;
             from = i + 1;
         }
-    *col = 1;
-    for (uint32_t i = from; i < pos && i < text.n; i++) *col += 1;
+    *col = MIN(pos, (uint32_t)text.n) - from + 1;
 }
 
 err_t pq_fail_at(struct str text, uint32_t pos, const char *fmt, ...)

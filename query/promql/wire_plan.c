@@ -212,6 +212,7 @@ static err_t get_selector(struct tree_in *t, struct pq_node *n)
     TRY(pq_matchers_get(t->in, t->a, t->regexes, &s->m, &s->nm));
     TRY(get_shift(t, &s->shift));
     uint8_t bits = bytes_in_u8(t->in);
+    s->any = true; /* whether it may match everything was asked where the query was parsed */
     s->anchored = bits & 1;
     s->smoothed = bits & 2;
     s->stats = bits & 4;

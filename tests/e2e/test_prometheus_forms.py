@@ -20,7 +20,7 @@ OPEN = "1:4: parse error: unexpected end of input inside braces"
 
 BAD = [
     ("query", {"query": "sum("}, 'invalid parameter "query": 1:5: parse error: unclosed left parenthesis'),
-    ("query", {}, 'invalid parameter "query": 1:1: parse error: no expression found in input'),
+    ("query", {}, 'invalid parameter "query": unknown position: parse error: no expression found in input'),
     ("query", {"query": "1", "time": "x"}, TIME.format("time")),
     ("query", {"query": "1", "timeout": "x"}, 'invalid parameter "timeout": cannot parse "x" to a valid duration'),
     ("query", {"query": "1", "timeout": "-1s"}, 'invalid parameter "timeout": cannot parse "-1s" to a valid duration'),
@@ -38,7 +38,7 @@ BAD = [
      "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)"),
     ("query_range", {**RANGE, "query": "up[5m]"},
      'invalid parameter "query": invalid expression type "range vector" for range query, must be Scalar or instant Vector'),
-    ("query_exemplars", {}, "1:1: parse error: no expression found in input"),
+    ("query_exemplars", {}, "unknown position: parse error: no expression found in input"),
     ("query_exemplars", {"query": "up", "start": "5", "end": "1"}, "end timestamp must not be before start timestamp"),
     ("query_exemplars", {"query": "up", "end": "x"}, TIME.format("end")),
     ("labels", {"start": "x"}, TIME.format("start")),

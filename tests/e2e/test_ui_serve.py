@@ -135,7 +135,8 @@ def segment_bytes(node):
 
 def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
     fs = os.statvfs(tmp_path)
-    used = 1 - fs.f_bavail / fs.f_blocks
+    blocks = fs.f_blocks - fs.f_bfree + fs.f_bavail  # as df counts
+    used = 1 - fs.f_bavail / blocks
 
     def told(*args):
         node = make_node(str(len(args)) + args[-1], args=[a for arg in args for a in ("--set", arg)]).start()
@@ -150,7 +151,7 @@ def test_status_tells_of_a_disk_over_its_marks(make_node, tmp_path):
     stored = eventually(lambda: segment_bytes(full))
     assert "Stored data" not in texts(status(full))
     full.stop()
-    full.args += ["--set", f"storage.retention_share={stored * 1.02 / (fs.f_blocks * fs.f_frsize):.15f}"]
+    full.args += ["--set", f"storage.retention_share={stored * 1.02 / (blocks * fs.f_frsize):.15f}"]
     full.start()
     assert eventually(lambda: "warn: Stored data takes" in texts(status(full)))
     # A refusal is told for as long as it is recent, once somebody looks.
