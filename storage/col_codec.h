@@ -96,12 +96,6 @@ MUST_CHECK err_t col_fix_decode_at(struct cur *c, uint32_t n, uint32_t width, co
 MUST_CHECK err_t col_fix_head(struct cur *c, uint32_t n, uint32_t *count);
 
 /* -- col_str.c: dictionaries -------------------------------------------------------------------------- */
-/* Room for n bytes behind those of b, n being small; NULL: b has failed. */
-static inline char *col_room(struct buf *b, size_t n)
-{
-    return __builtin_expect(b->cap - b->n >= n, 1) ? b->p + b->n : buf_reserve(b, n);
-}
-
 enum { COL_STR_BLOCK = 256 << 10, COL_TEXT_BLOCK = 4 << 20, COL_DICT_BYTES_MAX = 512 << 20 };
 void col_dict_encode(const struct dict *d, enum col_level level, struct buf *out, struct col_marks *m);
 MUST_CHECK err_t col_dict_decode(struct cur *c, uint32_t count_max, struct arena *a, struct dict *out);

@@ -1,6 +1,7 @@
 #include "storage/col_seq.h"
 
 #include "base/core/assert.h"
+#include "storage/bits_out.h"
 
 #include <math.h>
 #include <stdlib.h>
@@ -37,36 +38,6 @@ static unsigned count_symbols(const uint64_t *v, uint32_t n, uint32_t count[SYMB
 }
 
 /* -- bits ---------------------------------------------------------------------------------------------------------- */
-
-struct bits_out {
-    struct buf *to;
-    uint64_t held;
-    unsigned n;
-};
-static void bits_put(struct bits_out *b, uint64_t v, unsigned n)
-{
-    if (n > 32) {
-        bits_put(b, v & UINT32_MAX, 32);
-        v >>= 32;
-        n -= 32;
-    }
-    b->held |= v << b->n;
-    b->n += n;
-    char *to = col_room(b->to, sizeof b->held);
-    if (!to) {
-        b->n = 0;
-        return;
-    }
-    memcpy(to, &b->held, sizeof b->held);
-    b->to->n += b->n / 8;
-    b->held >>= b->n / 8 * 8;
-    b->n %= 8;
-}
-static void bits_end(struct bits_out *b)
-{
-    if (b->n) buf_byte(b->to, (uint8_t)b->held);
-    b->held = b->n = 0;
-}
 
 struct bits_in {
     const uint8_t *p;

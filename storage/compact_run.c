@@ -411,12 +411,12 @@ static void pick_of_streams(struct driver *d, struct compact_rule *r, struct seg
         }
 }
 
-/* One that a rule has something new to say of: of what was evicted too, which is read from the bucket for that, and uploaded anew. */
-static void pick_alone(struct driver *d, struct job *j)
+/* What `find` finds on the core, beside what is left. */
+static void pick_there(struct driver *d, struct job *j, rt_call_fn *find, bool evicted_too)
 {
-    struct seg_info *left = left_now(d, true, &j->nleft);
+    struct seg_info *left = left_now(d, evicted_too, &j->nleft);
     j->left = left;
-    if (rt_call(d->core, RT_MAINTENANCE, find_alone, j) != OK) j->n = 0;
+    if (rt_call(d->core, RT_MAINTENANCE, find, j) != OK) j->n = 0;
     j->left = NULL;
     j->nleft = 0;
     free(left);
@@ -441,7 +441,8 @@ static void pick(struct driver *d, struct job *j)
     free(left);
     free(splits);
     free(infos);
-    if (j->n == 0 && s->keep->judges) pick_alone(d, j);
+    /* One that a rule has something new to say of: of what was evicted too, which is read from the bucket for that, and uploaded anew. */
+    if (j->n == 0 && s->keep->judges) pick_there(d, j, find_alone, true);
 }
 
 /* Those that were asked for long ago are forgotten. */
@@ -456,12 +457,7 @@ static void pick_asked(struct driver *d, struct job *j)
     if (kept == 0) return;
     for (uint32_t i = 0; i < kept; i++)
         j->asked[j->nasked++] = c->asked[i].stream;
-    struct seg_info *left = left_now(d, false, &j->nleft);
-    j->left = left;
-    if (rt_call(d->core, RT_MAINTENANCE, find_hidden, j) != OK) j->n = 0;
-    j->left = NULL;
-    j->nleft = 0;
-    free(left);
+    pick_there(d, j, find_hidden, false);
 }
 
 void compaction_work_in(struct store *s, uint64_t stream)

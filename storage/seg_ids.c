@@ -1,7 +1,7 @@
 #include "storage/seg_ids.h"
 
 #include "base/core/assert.h"
-#include "storage/col_codec.h"
+#include "storage/bits_out.h"
 
 #include <stdlib.h>
 
@@ -106,41 +106,12 @@ void seg_ids_describe(const struct seg_ids_build *b, struct seg_ids *out)
     out->nblocks = ((b->nrows - 1) >> b->rows_log2) + 1;
 }
 
-/* Bits from bit 0 of each byte on. */
-struct bit_out {
-    struct buf *out;
-    uint64_t word;
-    unsigned n; /* bits of it, below 8 between calls */
-};
-
-static void put_bits(struct bit_out *b, uint64_t v, unsigned n)
-{
-    ASSERT(n <= 32);
-    b->word |= v << b->n;
-    b->n += n;
-    char *to = col_room(b->out, sizeof b->word);
-    if (!to) {
-        b->n = 0;
-        return;
-    }
-    memcpy(to, &b->word, sizeof b->word);
-    b->out->n += b->n / 8;
-    b->word >>= b->n / 8 * 8;
-    b->n %= 8;
-}
-
-static void put_end(struct bit_out *b)
-{
-    if (b->n) buf_byte(b->out, (uint8_t)b->word);
-    b->word = b->n = 0;
-}
-
 /* n zeros and a one. */
-static void put_unary(struct bit_out *b, uint64_t n)
+static void put_unary(struct bits_out *b, uint64_t n)
 {
     for (; n >= 32; n -= 32)
-        put_bits(b, 0, 32);
-    put_bits(b, UINT64_C(1) << n, (unsigned)n + 1);
+        bits_put(b, 0, 32);
+    bits_put(b, UINT64_C(1) << n, (unsigned)n + 1);
 }
 
 /* How many pairs from i on, up to n, belong to the id of pair i. */
@@ -172,61 +143,61 @@ struct page_out { /* pairs [from, to) */
 static void put_ids(const struct page_out *p, struct buf *out)
 {
     const struct seg_ids_build *b = p->b;
-    struct bit_out bits = { .out = out };
+    struct bits_out bits = { .to = out };
     uint32_t low, at = 0;
     for (size_t i = p->from; i < p->to; i += same_id(b, i, p->to)) {
         uint32_t bucket = bucket_of(b->pairs[i], p->ids, p->nids, &low);
         for (; at < bucket; at++)
-            put_bits(&bits, 0, 1);
-        put_bits(&bits, 1, 1);
+            bits_put(&bits, 0, 1);
+        bits_put(&bits, 1, 1);
     }
     for (; at < p->nids; at++)
-        put_bits(&bits, 0, 1);
-    put_end(&bits);
+        bits_put(&bits, 0, 1);
+    bits_end(&bits);
     for (size_t i = p->from; i < p->to; i += same_id(b, i, p->to)) {
         (void)bucket_of(b->pairs[i], p->ids, p->nids, &low);
-        put_bits(&bits, low, b->low_bits);
+        bits_put(&bits, low, b->low_bits);
     }
-    put_end(&bits);
+    bits_end(&bits);
     for (size_t i = p->from; p->nlists && i < p->to; i += same_id(b, i, p->to))
-        put_bits(&bits, same_id(b, i, p->to) > 1, 1);
-    put_end(&bits);
+        bits_put(&bits, same_id(b, i, p->to) > 1, 1);
+    bits_end(&bits);
 }
 
 static unsigned gap_bits(uint32_t nblocks, uint32_t k) { return bits_of(nblocks / k) - 1; }
 
-static void put_gaps(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t next, unsigned low, uint64_t mask)
+static void put_gaps(struct bits_out *bits, const uint64_t *pairs, uint32_t k, uint32_t next, unsigned low, uint64_t mask)
 {
     for (uint32_t i = 0; i < k; i++) {
         uint32_t number = (uint32_t)(pairs[i] & mask), gap = number - next;
         put_unary(bits, gap >> low);
-        put_bits(bits, gap & ((UINT32_C(1) << low) - 1), low);
+        bits_put(bits, gap & ((UINT32_C(1) << low) - 1), low);
         next = number + 1;
     }
 }
 
-static void put_count(struct bit_out *bits, uint32_t k)
+static void put_count(struct bits_out *bits, uint32_t k)
 {
     unsigned width = bits_of(k - 1) - 1;
     put_unary(bits, width);
-    put_bits(bits, (k - 1) & ((UINT32_C(1) << width) - 1), width);
+    bits_put(bits, (k - 1) & ((UINT32_C(1) << width) - 1), width);
 }
 
 /* The k > 1 rows of an id. */
-static void put_near(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
+static void put_near(struct bits_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
 {
     uint64_t mask = number_mask(true);
     uint32_t first = (uint32_t)(pairs[0] & mask), last = (uint32_t)(pairs[k - 1] & mask), between = last - first - (k - 1);
     unsigned low = bits_of(between / (k - 1));
     low -= low > 0;
     put_count(bits, k);
-    put_bits(bits, first, bits_of(nblocks - 1));
-    put_bits(bits, low, NEAR_BITS);
+    bits_put(bits, first, bits_of(nblocks - 1));
+    bits_put(bits, low, NEAR_BITS);
     put_gaps(bits, pairs + 1, k - 1, first + 1, low, mask);
 }
 
 /* The k > 1 blocks of an id. */
-static void put_list(struct bit_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
+static void put_list(struct bits_out *bits, const uint64_t *pairs, uint32_t k, uint32_t nblocks)
 {
     uint64_t mask = number_mask(false);
     put_count(bits, k);
@@ -237,7 +208,7 @@ static void put_list(struct bit_out *bits, const uint64_t *pairs, uint32_t k, ui
     }
     for (uint32_t i = 0, next = 0; i < nblocks; i++) {
         bool has = next < k && (pairs[next] & mask) == i;
-        put_bits(bits, has, 1);
+        bits_put(bits, has, 1);
         next += has;
     }
 }
@@ -245,18 +216,18 @@ static void put_list(struct bit_out *bits, const uint64_t *pairs, uint32_t k, ui
 static void put_places(const struct page_out *p, struct buf *out)
 {
     const struct seg_ids_build *b = p->b;
-    struct bit_out bits = { .out = out };
+    struct bits_out bits = { .to = out };
     uint32_t nblocks = p->ids->nblocks;
     for (size_t i = p->from, k; i < p->to; i += k) {
         k = same_id(b, i, p->to);
-        if (k == 1) put_bits(&bits, b->pairs[i] & number_mask(b->rows), bits_of(nblocks - 1));
+        if (k == 1) bits_put(&bits, b->pairs[i] & number_mask(b->rows), bits_of(nblocks - 1));
     }
-    put_end(&bits);
+    bits_end(&bits);
     for (size_t i = p->from, k; i < p->to; i += k) {
         k = same_id(b, i, p->to);
         if (k > 1) (b->rows ? put_near : put_list)(&bits, b->pairs + i, (uint32_t)k, nblocks);
     }
-    put_end(&bits);
+    bits_end(&bits);
 }
 
 static uint32_t checksum(struct str page, uint32_t number) { return (uint32_t)hash64_with(page, number); }
