@@ -63,7 +63,7 @@ export default function ClusterPage() {
         </section>
       )}
       {data && !data.alone && tenantsOf(data).length > 0 && (
-        <section class="card cluster-table">
+        <section class="card cluster-table tenants">
           <h2>Tenants</h2>
           <p class="quiet">Tenants with settings of their own (<code>cluster.tenants</code>), and on how many nodes each tenant's rows are (<code>cluster.tenant_nodes</code>).</p>
           <Tenants rows={tenantsOf(data)} />

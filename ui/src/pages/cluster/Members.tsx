@@ -21,9 +21,9 @@ function columns(c: Cluster): Column<Member>[] {
   return [
     { id: "node", label: "Node", width: "170px", sort: (m) => m.id, cell: node },
     { id: "state", label: "State", width: "160px", sort: (m) => rank[stateOf(m).level], cell: (m) => <State level={stateOf(m).level}>{stateOf(m).text}</State> },
-    { id: "since", label: "For", number: true, width: "90px", sort: (m) => m.since_ms, cell: (m) => duration(Math.round(m.since_ms / 1000)) },
+    { id: "since", label: "For", number: true, width: "80px", sort: (m) => m.since_ms, cell: (m) => duration(Math.round(m.since_ms / 1000)) },
     { id: "lacks", label: "Has to catch up", number: true, width: "130px", sort: (m) => lacksOf(c, m.id) ?? -1, cell: (m) => <Lacks n={lacksOf(c, m.id)} /> },
-    { id: "disk", label: "Disk used", number: true, width: "90px", sort: (m) => m.disk_percent ?? -1, cell: (m) => m.disk_percent == null ? <span class="quiet">not known</span> : m.disk_percent >= 85 ? <State level={m.disk_percent >= 95 ? "bad" : "warn"}>{m.disk_percent} %</State> : `${m.disk_percent} %` },
+    { id: "disk", label: "Disk used", number: true, width: "100px", sort: (m) => m.disk_percent ?? -1, cell: (m) => m.disk_percent == null ? <span class="quiet">not known</span> : m.disk_percent >= 85 ? <State level={m.disk_percent >= 95 ? "bad" : "warn"}>{m.disk_percent} %</State> : `${m.disk_percent} %` },
     { id: "rtt", label: "Round trip", number: true, width: "110px", sort: (m) => m.rtt_us, cell: (m) => m.connected ? duration(m.rtt_us / 1e6) : <span class="quiet">{m.self ? "" : "not connected"}</span> },
     { id: "zone", label: "Zone", width: "100px", sort: (m) => m.zone, cell: (m) => m.zone ? <span title={m.zone}>{m.zone}</span> : <span class="quiet">none</span> },
     { id: "version", label: "Version", width: "80px", sort: (m) => m.version, cell: (m) => m.version },
