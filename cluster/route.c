@@ -295,7 +295,7 @@ err_t route_find(struct cluster *c, const struct map *map, struct batch *const *
     *l = (struct looking){ .c = c, .map = map, .batches = batches, .nbatches = n, .a = a };
     if (!cut_of(l, map, &l->cuts[0])) return err_set(ERR_UNAVAILABLE, "no node of the cluster takes rows: all are leaving or gone");
     TRY(wait_told(c));
-    if (!hash128_eq(request_key(batches, n), none)) hold(l, &core_here(c)->earlier, out);
+    if (core_here(c)->earlier.n > 0 && !hash128_eq(request_key(batches, n), none)) hold(l, &core_here(c)->earlier, out);
     if (out->nmaps > 0) TRY(add_cut(l, map));
     for (uint32_t i = 0; i < out->nmaps && l->ncuts > 0; i++)
         TRY(add_cut(l, out->maps[i]));

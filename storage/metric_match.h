@@ -18,6 +18,8 @@ struct match_plan {
 void match_plan(const struct matcher *m, struct match_plan *out);
 /* Does v equal m->value, or match m->re? (The negation of MATCH_NE and MATCH_NRE is the plan's.) */
 bool match_value(const struct matcher *m, struct str v);
+/* Does the matcher take a series whose label is v? */
+static inline bool match_takes(const struct matcher *m, struct str v) { return match_value(m, v) != (m->op == MATCH_NE || m->op == MATCH_NRE); }
 /* Is v one of the values to unite? */
 bool match_plan_unites(const struct match_plan *p, struct str v);
 

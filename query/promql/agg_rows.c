@@ -225,30 +225,47 @@ static uint32_t pick(const struct pq_node *n, const struct pq_matrix *m, const s
     return taken;
 }
 
+/* Rows of m of which some steps are taken, in the order in which they first are. */
+struct answer {
+    struct pq_env *e;
+    const struct pq_matrix *m;
+    struct pq_matrix *out;
+    uint32_t steps, *out_of; /* out_of: of a row of m its place in the answer, UINT32_MAX: none yet */
+};
+
+static struct answer answer_of(struct pq_env *e, const struct pq_matrix *m, uint32_t steps, struct pq_matrix *out)
+{
+    struct answer x = { e, m, out, steps, ARENA_RAW(e->a, uint32_t, m->n) };
+    memset(x.out_of, 0xff, sizeof *x.out_of * m->n);
+    return x;
+}
+
+static void answer_take(struct answer *x, uint32_t r, uint32_t step)
+{
+    const struct pq_row *row = &x->m->rows[r];
+    if (x->out_of[r] == UINT32_MAX) {
+        x->out_of[r] = x->out->n;
+        pq_row_add(x->e->a, x->out, row->labels, x->steps)->drop_name = row->drop_name;
+    }
+    pq_copy_cell(x->e->a, &x->out->rows[x->out_of[r]], row, step, x->steps);
+}
+
 static err_t pick_all(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, const struct pq_matrix *m,
                       const struct grouping *gr, const uint32_t *order, const double *k, struct pq_matrix *out)
 {
     struct candidate *all = ARENA_RAW(e->a, struct candidate, m->n), *c = ARENA_RAW(e->a, struct candidate, m->n);
-    uint32_t *out_of = ARENA_RAW(e->a, uint32_t, m->n);
+    struct answer to = answer_of(e, m, g->n, out);
     bool ratio = n->agg.op == PQ_LIMIT_RATIO;
     TRY(arena_check(e->a));
     for (uint32_t x = 0; x < m->n; x++) {
         uint32_t r = order[x];
         all[r] = (struct candidate){ .hash = ratio ? ratio_hash(&m->rows[r].labels) : pq_labels_hash(&m->rows[r].labels), .row = r, .rank = x };
     }
-    memset(out_of, 0xff, sizeof *out_of * m->n);
     for (uint32_t i = 0; i < g->n; i++) {
         TRY(pq_checkpoint(e));
         if (k[i] < 1 && n->agg.op != PQ_LIMIT_RATIO) continue;
         uint32_t taken = pick(n, m, gr, all, i, k[i], c, e);
-        for (uint32_t x = 0; x < taken; x++) {
-            const struct pq_row *row = &m->rows[c[x].row];
-            if (out_of[c[x].row] == UINT32_MAX) {
-                out_of[c[x].row] = out->n;
-                pq_row_add(e->a, out, row->labels, g->n)->drop_name = row->drop_name;
-            }
-            pq_copy_cell(e->a, &out->rows[out_of[c[x].row]], row, i, g->n);
-        }
+        for (uint32_t x = 0; x < taken; x++) answer_take(&to, c[x].row, i);
     }
     return OK;
 }
@@ -305,52 +322,16 @@ static err_t best_add(struct pq_env *e, const struct pq_node *n, uint32_t steps,
     return pq_checkpoint(e);
 }
 
-struct first_place { /* of a row in the answer: rows stand in the order in which steps, groups and places name them */
-    uint32_t step, group, slot, row;
-};
-
-static int by_place(const void *a, const void *b)
-{
-    const struct first_place *x = a, *y = b;
-    if (x->step != y->step) return x->step < y->step ? -1 : 1;
-    if (x->group != y->group) return x->group < y->group ? -1 : 1;
-    return x->slot < y->slot ? -1 : x->slot > y->slot;
-}
-
+/* Rows stand in the order in which steps, groups and places name them. */
 static err_t best_rows(struct pq_env *e, uint32_t steps, const struct pq_matrix *m, const struct best *best, uint32_t groups, struct pq_matrix *out)
 {
-    uint32_t *out_of = ARENA_RAW(e->a, uint32_t, m->n), n = 0;
-    struct first_place *first = ARENA_RAW(e->a, struct first_place, m->n);
-    for (uint32_t r = 0; r < m->n; r++) first[r] = (struct first_place){ UINT32_MAX, 0, 0, r };
-    for (uint32_t x = 0; x < groups; x++)
-        for (uint32_t s = 0; s < best[x].slots; s++) {
-            TRY(pq_checkpoint(e));
-            for (uint32_t i = 0; i < steps; i++) {
-                if (s >= best[x].count[i]) continue;
-                uint32_t r = best[x].row[s * (size_t)steps + i];
-                const struct first_place here = { i, x, s, r };
-                if (by_place(&here, &first[r]) < 0) first[r] = here;
-            }
-        }
-    for (uint32_t r = 0; r < m->n; r++)
-        if (first[r].step != UINT32_MAX) first[n++] = first[r];
-    if (n) qsort(first, n, sizeof *first, by_place);
-    for (uint32_t x = 0; x < n; x++) {
-        const struct pq_row *row = &m->rows[first[x].row];
-        out_of[first[x].row] = out->n;
-        pq_row_add(e->a, out, row->labels, steps)->drop_name = row->drop_name;
+    struct answer to = answer_of(e, m, steps, out);
+    for (uint32_t i = 0; i < steps; i++) {
         TRY(pq_checkpoint(e));
+        for (uint32_t x = 0; x < groups; x++)
+            for (uint32_t s = 0; s < best[x].count[i]; s++) answer_take(&to, best[x].row[s * (size_t)steps + i], i);
     }
-    for (uint32_t x = 0; x < groups; x++)
-        for (uint32_t s = 0; s < best[x].slots; s++) {
-            TRY(pq_checkpoint(e));
-            for (uint32_t i = 0; i < steps; i++) {
-                if (s >= best[x].count[i]) continue;
-                uint32_t r = best[x].row[s * (size_t)steps + i];
-                pq_set_float(&out->rows[out_of[r]], i, m->rows[r].v[i]);
-            }
-        }
-    return OK;
+    return arena_check(e->a);
 }
 
 static err_t pick_best(struct pq_env *e, const struct pq_node *n, const struct pq_grid *g, const struct pq_matrix *m,

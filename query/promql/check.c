@@ -1,6 +1,6 @@
 /* Types and arities, in Prometheus' words. */
 #include "query/promql/func.h"
-#include "storage/regex.h"
+#include "storage/metric_match.h"
 
 const char *pq_type_name(enum pq_type t)
 {
@@ -125,14 +125,9 @@ static err_t check_agg(struct pq_ast *ast, struct pq_node *n)
 
 bool pq_matches_empty(const struct pq_selector *s)
 {
-    bool empty = true;
-    for (uint32_t i = 0; i < s->nm; i++) {
-        const struct matcher *m = &s->m[i];
-        bool hit = m->re ? regex_match(m->re, STR_NONE) : m->value.n == 0;
-        if (m->op == MATCH_NE || m->op == MATCH_NRE) hit = !hit;
-        empty = empty && hit;
-    }
-    return empty;
+    for (uint32_t i = 0; i < s->nm; i++)
+        if (!match_takes(&s->m[i], STR_NONE)) return false;
+    return true;
 }
 
 static err_t check_selector(struct pq_ast *ast, struct pq_node *n)

@@ -5,21 +5,11 @@
  * kept. A base sample without info series stays as it is if every data matcher accepts the empty value. */
 #include "query/promql/eval.h"
 
-#include "storage/regex.h"
+#include "storage/metric_match.h"
 
 #include <math.h>
 
 static const struct str identifying[] = { { "instance", 8 }, { "job", 3 } };
-
-static bool matcher_hits(const struct matcher *m, struct str v)
-{
-    switch (m->op) {
-    case MATCH_EQ: return str_eq(m->value, v);
-    case MATCH_NE: return !str_eq(m->value, v);
-    case MATCH_RE: return regex_match(m->re, v);
-    default: return !regex_match(m->re, v);
-    }
-}
 
 /* The time shift between a step and the samples that feed it: that of the first selector below n. */
 static bool base_shift(const struct pq_node *n, struct pq_shift *s)
@@ -83,7 +73,7 @@ static void split_matchers(struct info *f, const struct pq_node *n)
             f->names[f->nnames++] = s->m[i];
         } else {
             f->data[f->ndata++] = s->m[i];
-            f->needs = f->needs || !matcher_hits(&s->m[i], STR_NONE);
+            f->needs = f->needs || !match_takes(&s->m[i], STR_NONE);
         }
     }
     f->suffix = f->nnames > 0;
@@ -236,7 +226,7 @@ static bool is_info(const struct info *f, const struct labels *base)
 {
     if (f->suffix && !named_info(base)) return false;
     for (uint32_t i = 0; i < f->nnames; i++)
-        if (!matcher_hits(&f->names[i], labels_get(base, STR("__name__")))) return false;
+        if (!match_takes(&f->names[i], labels_get(base, STR("__name__")))) return false;
     return true;
 }
 

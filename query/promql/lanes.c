@@ -1,6 +1,5 @@
 #include "query/promql/lanes.h"
 
-#include <stdatomic.h>
 #include <string.h>
 
 /* No FMA among the targets: a product and a sum are rounded apart, as Prometheus rounds them. */
@@ -207,20 +206,10 @@ struct kernels {
 KERNELS(base, )
 #if defined(__x86_64__)
 KERNELS(avx2, __attribute__((target("avx2"))))
-static const struct kernels *choose(void) { return __builtin_cpu_supports("avx2") ? &kernels_avx2 : &kernels_base; }
+static const struct kernels *kernels(void) { return __builtin_cpu_supports("avx2") ? &kernels_avx2 : &kernels_base; }
 #else
-static const struct kernels *choose(void) { return &kernels_base; }
+static const struct kernels *kernels(void) { return &kernels_base; }
 #endif
-
-static const struct kernels *kernels(void)
-{
-    static _Atomic(const struct kernels *) chosen;
-    const struct kernels *k = atomic_load_explicit(&chosen, memory_order_relaxed);
-    if (k) return k;
-    k = choose();
-    atomic_store_explicit(&chosen, k, memory_order_relaxed);
-    return k;
-}
 
 uint64_t pq_lanes_falls(const double *v, uint32_t n) { return kernels()->falls(v, n); }
 bool pq_lanes_hold(const double *v, uint32_t n, uint64_t bits) { return kernels()->hold(v, n, bits); }

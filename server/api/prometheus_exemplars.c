@@ -2,7 +2,7 @@
 #include "server/api/prometheus_wire.h"
 
 #include "query/promql/number.h"
-#include "storage/regex.h"
+#include "storage/metric_match.h"
 
 #include <stdlib.h>
 
@@ -36,9 +36,7 @@ static bool selected(const struct prom_plan *p, const struct labels *l)
         bool all = true;
         for (uint32_t i = 0; i < p->sel[s].n && all; i++) {
             const struct matcher *m = &p->sel[s].m[i];
-            struct str v = labels_get(l, m->name);
-            bool hit = m->re ? regex_match(m->re, v) : str_eq(v, m->value);
-            all = m->op == MATCH_NE || m->op == MATCH_NRE ? !hit : hit;
+            all = match_takes(m, labels_get(l, m->name));
         }
         if (all) return true;
     }
